@@ -1,0 +1,105 @@
+"""Everything dnnsweep raises on purpose. Each error says the rule, the value and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong in a sweep file or in its data.
+
+    Args:
+        path: Where, as a dotted YAML path (`space.dropout`, `enqueue.0.optimizer`).
+        rule: What must hold.
+        got: What was found instead; empty when nothing was.
+        remedy: What to do; empty when the rule says it all.
+
+    Example:
+        >>> str(Mistake("space.dropout", "low must not exceed high", "low=0.9 and high=0.1"))
+        'space.dropout: low must not exceed high, got low=0.9 and high=0.1'
+    """
+
+    path: str
+    rule: str
+    got: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        got = f", got {self.got}" if self.got else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{self.path}: {self.rule}{got}{remedy}"
+
+
+class DnnsweepError(Exception):
+    """The command failed."""
+
+    exit_code = 1
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let errors cross a process boundary whatever their constructor takes."""
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(kind: type[DnnsweepError], args: tuple[object, ...], state: dict[str, object]) -> DnnsweepError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class SpecError(DnnsweepError):
+    """The sweep file is wrong; carries every mistake in it."""
+
+    exit_code = 2
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+
+class DataError(SpecError):
+    """The data that the sweep file names cannot be used as it asks."""
+
+
+class QueryError(DnnsweepError):
+    """A `--where` expression or another argument of a query is wrong."""
+
+    exit_code = 2
+
+
+class SweepNotFoundError(DnnsweepError):
+    """There is no sweep, trial or result of that name."""
+
+
+class SweepConflictError(DnnsweepError):
+    """The name is taken by a sweep with another content, or its data have changed."""
+
+
+class SweepHeldError(DnnsweepError):
+    """Another controller is running this sweep."""
+
+
+class LeaseLostError(DnnsweepError):
+    """Another controller has taken this sweep over; this one may write nothing more."""
+
+
+class SweepFailedError(DnnsweepError):
+    """The sweep was given up: too many trials in a row failed."""
+
+
+class TrainerError(DnnsweepError):
+    """A trainer could not start."""
+
+
+class LedgerError(DnnsweepError):
+    """The ledger cannot be opened or is of a newer version."""
+
+
+class TrackingError(DnnsweepError):
+    """The tracking server cannot be reached or refuses."""
+
+
+class ExportError(DnnsweepError):
+    """A configuration cannot be exported in the form asked for."""

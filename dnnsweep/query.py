@@ -1,0 +1,236 @@
+"""The `--where` language: comparisons of a trial's fields, joined by and, or, not. Parsed, never evaluated."""
+
+from __future__ import annotations
+
+import ast
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dnnsweep.errors import QueryError
+from dnnsweep.records import Reason, State
+from dnnsweep.space import KNOBS, suggest
+
+MAX_LENGTH: Final = 2_000
+MAX_DEPTH: Final = 50
+
+#: Fields of a trial that are not hyperparameters, with the kind of their values.
+TRIAL_FIELDS: Final = {
+    "number": "integer",
+    "value": "real",
+    "state": "choice",
+    "reason": "choice",
+    "epochs": "integer",
+    "best_epoch": "integer",
+    "seconds": "real",
+    "attempts": "integer",
+    "seed": "integer",
+}
+FIELDS: Final = {**{name: knob.kind for name, knob in KNOBS.items()}, **TRIAL_FIELDS}
+
+_CHOICES: Final = {
+    **{name: knob.choices for name, knob in KNOBS.items() if knob.kind == "choice"},
+    "state": tuple(State),
+    "reason": tuple(Reason),
+}
+
+_OPERATORS: Final[dict[type[ast.cmpop], str]] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
+_MIRRORED: Final = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_WORDS: Final = {"true": True, "false": False, "null": None, "none": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A field against a literal.
+
+    Args:
+        field: A key of `FIELDS`.
+        operator: `==`, `!=`, `<`, `<=`, `>`, `>=`, `in` or `not in`.
+        literal: A value of the field's kind or None; for `in`, a tuple of them.
+    """
+
+    field: str
+    operator: str
+    literal: Any
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every part holds."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one part holds."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not hold."""
+
+    part: Condition
+
+
+Condition = Comparison | AllOf | AnyOf | Not
+
+
+def parse(text: str) -> Condition:
+    """Parse a `--where` expression.
+
+    Args:
+        text: For example `optimizer == 'adam' and 0.1 < dropout <= 0.3 and not batch_norm`; at most
+            `MAX_LENGTH` characters.
+
+    Raises:
+        QueryError: The text is not in the language, a field does not exist, or a literal is not of its kind.
+
+    Example:
+        >>> parse("dropout < 0.3")
+        Comparison(field='dropout', operator='<', literal=0.3)
+    """
+    if len(text) > MAX_LENGTH:
+        raise QueryError(f"--where must have at most {MAX_LENGTH} characters, got {len(text)}")
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else "it cannot be read"
+        raise QueryError(
+            f"--where must be an expression like \"optimizer == 'adam'\", got {text!r}: {reason}"
+        ) from error
+    return _condition(tree.body, 0)
+
+
+def _condition(node: ast.expr, depth: int) -> Condition:
+    if depth > MAX_DEPTH:
+        raise QueryError(f"--where must not be nested deeper than {MAX_DEPTH} levels")
+    match node:
+        case ast.BoolOp(op=ast.And(), values=values):
+            return AllOf(tuple(_condition(value, depth + 1) for value in values))
+        case ast.BoolOp(values=values):
+            return AnyOf(tuple(_condition(value, depth + 1) for value in values))
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return Not(_condition(operand, depth + 1))
+        case ast.Compare():
+            return _comparisons(node)
+        case ast.Name(id=name) if FIELDS.get(name) == "boolean":
+            return Comparison(name, "==", True)
+    raise QueryError(f"--where must be made of comparisons, got {_source(node)}")
+
+
+def _comparisons(node: ast.Compare) -> Condition:
+    sides = [node.left, *node.comparators]
+    parts = tuple(
+        _comparison(left, operator, right)
+        for left, operator, right in zip(sides[:-1], node.ops, sides[1:], strict=True)
+    )
+    return parts[0] if len(parts) == 1 else AllOf(parts)
+
+
+def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> Comparison:
+    symbol = _symbol(operator, right)
+    if _is_field(left) and not _is_field(right):
+        return _typed(_field(left), symbol, _literal(right))
+    if _is_field(right) and not _is_field(left) and symbol in _MIRRORED:
+        return _typed(_field(right), _MIRRORED[symbol], _literal(left))
+    sides = f"{_source(left)} and {_source(right)}"
+    raise QueryError(f"--where must compare a field with a value, got {sides}; put text in quotes")
+
+
+def _symbol(operator: ast.cmpop, right: ast.expr) -> str:
+    if isinstance(operator, ast.Is | ast.IsNot):
+        if _is_field(right) or _literal(right) is not None:
+            raise QueryError("`is` must be followed by None; use == for values")
+        return "==" if isinstance(operator, ast.Is) else "!="
+    return _OPERATORS[type(operator)]
+
+
+def _is_field(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id.lower() not in _WORDS
+
+
+def _field(node: ast.expr) -> str:
+    name = node.id if isinstance(node, ast.Name) else ""
+    if name not in FIELDS:
+        remedy = suggest(name, tuple(FIELDS)) or f"known are {', '.join(FIELDS)}"
+        raise QueryError(f"--where: unknown field {name}; {remedy}")
+    return name
+
+
+def _literal(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+        case ast.Name(id=name) if name.lower() in _WORDS:
+            return _WORDS[name.lower()]
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return tuple(_literal(item) for item in items)
+    raise QueryError(f"--where must compare with a number, a text, true, false, None or a list, got {_source(node)}")
+
+
+def _typed(field: str, operator: str, literal: Any) -> Comparison:
+    if operator in ("in", "not in"):
+        if not isinstance(literal, tuple):
+            raise QueryError(f"--where: {field} {operator} must be followed by a list, got {literal!r}")
+        return Comparison(field, operator, tuple(_of_kind(field, "==", item) for item in literal))
+    return Comparison(field, operator, _of_kind(field, operator, literal))
+
+
+def _of_kind(field: str, operator: str, literal: Any) -> Any:
+    kind = FIELDS[field]
+    is_order = operator not in ("==", "!=")
+    if literal is None and not is_order:
+        return None
+    if kind in ("choice", "boolean", "widths") and is_order:
+        raise QueryError(f"--where: {field} cannot be ordered, got {operator}; use == or in")
+    if not _is_kind(kind, literal):
+        raise QueryError(f"--where: {field} must be compared with {_NOUNS[kind]}, got {literal!r}")
+    return _known_choice(field, literal) if kind == "choice" else literal
+
+
+def _known_choice(field: str, literal: str) -> str:
+    spelled = literal.upper() if field == "state" else literal
+    if spelled not in _CHOICES[field]:
+        remedy = suggest(spelled, _CHOICES[field]) or f"known are {', '.join(_CHOICES[field])}"
+        raise QueryError(f"--where: {field} is never {literal!r}; {remedy}")
+    return spelled
+
+
+_NOUNS: Final = {
+    "choice": "a text in quotes",
+    "boolean": "true or false",
+    "widths": "a list of units like [64, 32]",
+    "integer": "a number",
+    "real": "a number",
+}
+
+
+def _is_kind(kind: str, literal: Any) -> bool:
+    if kind == "choice":
+        return isinstance(literal, str)
+    if kind == "boolean":
+        return isinstance(literal, bool)
+    if kind == "widths":
+        return isinstance(literal, tuple) and all(type(item) is int for item in literal)
+    return type(literal) in (int, float) and abs(literal) < 2**63 and math.isfinite(literal)
+
+
+def _source(node: ast.expr) -> str:
+    try:
+        return ast.unparse(node)[:80]
+    except RecursionError:
+        return "an expression that is nested too deep"

@@ -1,0 +1,58 @@
+"""JSON Schema of hyperparameters and domains, made from the knobs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dnnsweep.space import KNOBS, MAX_LAYERS, MAX_UNITS, Knob
+
+
+def value(name: str) -> dict[str, Any]:
+    """Return the schema of one value of a knob."""
+    return _value(KNOBS[name])
+
+
+def values() -> dict[str, Any]:
+    """Return the schema of a mapping of knobs to values."""
+    return _mapping({name: _value(knob) for name, knob in KNOBS.items()})
+
+
+def space() -> dict[str, Any]:
+    """Return the schema of a mapping of knobs to domains."""
+    return _mapping({name: _domain(knob) for name, knob in KNOBS.items()})
+
+
+def _mapping(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _value(knob: Knob) -> dict[str, Any]:
+    if knob.kind == "boolean":
+        return {"type": "boolean"}
+    if knob.kind == "choice":
+        return {"enum": list(knob.choices)}
+    if knob.kind == "widths":
+        unit = {"type": "integer", "minimum": 1, "maximum": MAX_UNITS}
+        return {"type": "array", "items": unit, "maxItems": MAX_LAYERS}
+    return {"type": "integer" if knob.kind == "integer" else "number", **_bounds(knob)}
+
+
+def _bounds(knob: Knob) -> dict[str, Any]:
+    bounds: dict[str, Any] = {}
+    if knob.low != -math.inf:
+        bounds["exclusiveMinimum" if knob.is_low_excluded else "minimum"] = knob.low
+    if knob.high != math.inf:
+        bounds["exclusiveMaximum" if knob.is_high_excluded else "maximum"] = knob.high
+    return bounds
+
+
+def _domain(knob: Knob) -> dict[str, Any]:
+    listed = {"type": "array", "items": _value(knob), "minItems": 1, "uniqueItems": True}
+    forms = [listed, {**_mapping({"values": listed}), "required": ["values"]}]
+    if knob.kind in ("real", "integer"):
+        number = _value(knob)
+        step = {"anyOf": [{"type": number["type"], "exclusiveMinimum": 0}, {"type": "null"}]}
+        keys = {"low": number, "high": number, "log": {"type": "boolean"}, "step": step}
+        forms.append({**_mapping(keys), "required": ["low", "high"]})
+    return {"anyOf": forms}

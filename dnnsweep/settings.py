@@ -1,0 +1,64 @@
+"""Where the services live: read once from arguments and environment, then passed on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_HOME = "dnnsweep-home"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where a ledger, a tracking store and files are.
+
+    Args:
+        home: The folder that holds what is embedded; absolute.
+        database_url: The ledger, as SQLAlchemy writes it.
+        tracking_uri: Where MLflow keeps runs.
+    """
+
+    home: Path
+    database_url: str
+    tracking_uri: str
+
+    @property
+    def is_database_embedded(self) -> bool:
+        """Return whether the ledger is the SQLite file in the home."""
+        return self.database_url == f"sqlite:///{self.home / 'dnnsweep.db'}"
+
+    @property
+    def is_tracking_embedded(self) -> bool:
+        """Return whether MLflow's store is the SQLite file in the home."""
+        return self.tracking_uri == f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Return the folder of the embedded store's artifacts."""
+        return self.home / "mlartifacts"
+
+    @property
+    def models(self) -> Path:
+        """Return the folder of the best models."""
+        return self.home / "models"
+
+
+def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Find the settings: the argument first, then the environment, then the default.
+
+    Args:
+        home: The folder; None reads `DNNSWEEP_HOME`, else `./dnnsweep-home`.
+        environ: Read for `DNNSWEEP_HOME`, `DNNSWEEP_DATABASE_URL` and `MLFLOW_TRACKING_URI`.
+
+    Example:
+        >>> resolve("/data/home", {}).database_url
+        'sqlite:////data/home/dnnsweep.db'
+    """
+    folder = Path(home or environ.get("DNNSWEEP_HOME") or DEFAULT_HOME).expanduser().absolute()
+    return Settings(
+        home=folder,
+        database_url=environ.get("DNNSWEEP_DATABASE_URL") or f"sqlite:///{folder / 'dnnsweep.db'}",
+        tracking_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}",
+    )
