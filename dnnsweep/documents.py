@@ -26,8 +26,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.MarkedYAMLError(None, None, "aliases are not supported; repeat the value", event.start_mark)
+            mark = self.get_mark()
+            raise yaml.MarkedYAMLError(None, None, "aliases are not supported; repeat the value", mark)
         return super().compose_node(parent, index)
 
 

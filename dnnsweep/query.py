@@ -126,7 +126,7 @@ def _condition(node: ast.expr, depth: int) -> Condition:
         case ast.Compare():
             return _comparisons(node)
         case ast.Name(id=name) if FIELDS.get(name) == "boolean":
-            return Comparison(name, "==", True)
+            return Comparison(name, "==", literal=True)
     raise QueryError(f"--where must be made of comparisons, got {_source(node)}")
 
 

@@ -142,7 +142,7 @@ def _parse_number(knob: Knob, raw: Any) -> float:
     return value
 
 
-def _finite(raw: int | float) -> float:
+def _finite(raw: float) -> float:
     try:
         value = float(raw)
     except OverflowError:

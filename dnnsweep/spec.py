@@ -508,6 +508,6 @@ def _mistake(loc: tuple[int | str, ...], kind: str, message: str, raw: Any, cont
 def _known_keys(parents: Sequence[int | str]) -> tuple[str, ...]:
     model: type[BaseModel] = SweepSpec
     for parent in parents:
-        annotation = model.model_fields[str(parent)].annotation
+        annotation: Any = model.model_fields[str(parent)].annotation
         model = next(part for part in getattr(annotation, "__args__", (annotation,)) if part is not types.NoneType)
     return tuple(model.model_fields)
