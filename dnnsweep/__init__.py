@@ -1,1 +1,50 @@
 """Hyperparameter sweeps for dense networks: Optuna samples, Keras trains, MLflow shows every trial."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dnnsweep.client import (
+        SweepHandle,
+        best,
+        curve,
+        delete,
+        export,
+        model_file,
+        resume,
+        run,
+        serve_ui,
+        show,
+        stop,
+        sweeps,
+        trials,
+        validate,
+    )
+    from dnnsweep.errors import DnnsweepError
+
+__all__ = [
+    "DnnsweepError",
+    "SweepHandle",
+    "best",
+    "curve",
+    "delete",
+    "export",
+    "model_file",
+    "resume",
+    "run",
+    "serve_ui",
+    "show",
+    "stop",
+    "sweeps",
+    "trials",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the client when it is first used: `dnnsweep --help` shall not wait for it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'dnnsweep' has no attribute {name!r}")
+    return getattr(importlib.import_module("dnnsweep.client"), name)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dnnsweep.errors import QueryError
 from dnnsweep.records import Reason, State
-from dnnsweep.space import KNOBS, suggest
+from dnnsweep.space import KNOBS, show, suggest
 
 MAX_LENGTH: Final = 2_000
 MAX_DEPTH: Final = 50
@@ -103,12 +103,14 @@ def parse(text: str) -> Condition:
     """
     if len(text) > MAX_LENGTH:
         raise QueryError(f"--where must have at most {MAX_LENGTH} characters, got {len(text)}")
+    if "\\" in text:
+        raise QueryError("--where must not contain a backslash; nothing in a trial needs one")
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "it cannot be read"
         raise QueryError(
-            f"--where must be an expression like \"optimizer == 'adam'\", got {text!r}: {reason}"
+            f"--where must be an expression like \"optimizer == 'adam'\", got {show(text)}: {reason}"
         ) from error
     return _condition(tree.body, 0)
 
@@ -146,13 +148,14 @@ def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> Compari
     if _is_field(right) and not _is_field(left) and symbol in _MIRRORED:
         return _typed(_field(right), _MIRRORED[symbol], _literal(left))
     sides = f"{_source(left)} and {_source(right)}"
-    raise QueryError(f"--where must compare a field with a value, got {sides}; put text in quotes")
+    remedy = "; put text in quotes" if _is_field(left) and _is_field(right) else ""
+    raise QueryError(f"--where must compare a field with a value, got {sides}{remedy}")
 
 
 def _symbol(operator: ast.cmpop, right: ast.expr) -> str:
     if isinstance(operator, ast.Is | ast.IsNot):
         if _is_field(right) or _literal(right) is not None:
-            raise QueryError("`is` must be followed by None; use == for values")
+            raise QueryError("--where: `is` must be followed by None; use == for values")
         return "==" if isinstance(operator, ast.Is) else "!="
     return _OPERATORS[type(operator)]
 
@@ -165,7 +168,7 @@ def _field(node: ast.expr) -> str:
     name = node.id if isinstance(node, ast.Name) else ""
     if name not in FIELDS:
         remedy = suggest(name, tuple(FIELDS)) or f"known are {', '.join(FIELDS)}"
-        raise QueryError(f"--where: unknown field {name}; {remedy}")
+        raise QueryError(f"--where: unknown field {name[:80]}; {remedy}")
     return name
 
 
@@ -173,8 +176,10 @@ def _literal(node: ast.expr) -> Any:
     match node:
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
             return value
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-            return -value
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=ast.Constant(value=int() | float() as value)) if (
+            not isinstance(value, bool)
+        ):
+            return -value if isinstance(sign, ast.USub) else value
         case ast.Name(id=name) if name.lower() in _WORDS:
             return _WORDS[name.lower()]
         case ast.List(elts=items) | ast.Tuple(elts=items):
@@ -185,7 +190,7 @@ def _literal(node: ast.expr) -> Any:
 def _typed(field: str, operator: str, literal: Any) -> Comparison:
     if operator in ("in", "not in"):
         if not isinstance(literal, tuple):
-            raise QueryError(f"--where: {field} {operator} must be followed by a list, got {literal!r}")
+            raise QueryError(f"--where: {field} {operator} must be followed by a list, got {show(literal)}")
         return Comparison(field, operator, tuple(_of_kind(field, "==", item) for item in literal))
     return Comparison(field, operator, _of_kind(field, operator, literal))
 
@@ -198,7 +203,7 @@ def _of_kind(field: str, operator: str, literal: Any) -> Any:
     if kind in ("choice", "boolean", "widths") and is_order:
         raise QueryError(f"--where: {field} cannot be ordered, got {operator}; use == or in")
     if not _is_kind(kind, literal):
-        raise QueryError(f"--where: {field} must be compared with {_NOUNS[kind]}, got {literal!r}")
+        raise QueryError(f"--where: {field} must be compared with {_NOUNS[kind]}, got {show(literal)}")
     return _known_choice(field, literal) if kind == "choice" else literal
 
 
@@ -206,7 +211,7 @@ def _known_choice(field: str, literal: str) -> str:
     spelled = literal.upper() if field == "state" else literal
     if spelled not in _CHOICES[field]:
         remedy = suggest(spelled, _CHOICES[field]) or f"known are {', '.join(_CHOICES[field])}"
-        raise QueryError(f"--where: {field} is never {literal!r}; {remedy}")
+        raise QueryError(f"--where: {field} is never {show(literal)}; {remedy}")
     return spelled
 
 
@@ -214,8 +219,8 @@ _NOUNS: Final = {
     "choice": "a text in quotes",
     "boolean": "true or false",
     "widths": "a list of units like [64, 32]",
-    "integer": "a number",
-    "real": "a number",
+    "integer": "a number of usual size",
+    "real": "a finite number",
 }
 
 
@@ -226,11 +231,13 @@ def _is_kind(kind: str, literal: Any) -> bool:
         return isinstance(literal, bool)
     if kind == "widths":
         return isinstance(literal, tuple) and all(type(item) is int for item in literal)
-    return type(literal) in (int, float) and abs(literal) < 2**63 and math.isfinite(literal)
+    if isinstance(literal, float):
+        return math.isfinite(literal)
+    return type(literal) is int and abs(literal) < 2**63  # a database's largest
 
 
 def _source(node: ast.expr) -> str:
     try:
         return ast.unparse(node)[:80]
-    except RecursionError:
-        return "an expression that is nested too deep"
+    except (RecursionError, ValueError):
+        return "an expression that cannot be shown"

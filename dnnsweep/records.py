@@ -283,6 +283,7 @@ class Sweep:
     """A sweep as the ledger knows it; what `list` and `show` return.
 
     Args:
+        id: Unique over all ledgers.
         name: Unique in a ledger.
         state: Where it stands.
         description: From the sweep file.
@@ -302,9 +303,11 @@ class Sweep:
         n_undelivered: Outbox entries that MLflow has not seen yet.
         error: Why it was given up, if it was.
         created_at: In milliseconds since 1970 (UTC).
+        ended_at: Likewise; None while it runs.
         seconds: Wall time over all runs of the sweep.
     """
 
+    id: str
     name: str
     state: SweepState
     description: str | None
@@ -324,6 +327,7 @@ class Sweep:
     n_undelivered: int
     error: str | None
     created_at: int
+    ended_at: int | None
     seconds: float
 
     def to_json(self) -> dict[str, Any]:

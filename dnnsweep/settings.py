@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_HOME = "dnnsweep-home"
+DEFAULT_TRAINER = "dnnsweep.trainers.fit:FitTrainer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +19,23 @@ class Settings:
         home: The folder that holds what is embedded; absolute.
         database_url: The ledger, as SQLAlchemy writes it.
         tracking_uri: Where MLflow keeps runs.
+        trainer: What trains, as `module:class`; tests pretend with another one.
     """
 
     home: Path
     database_url: str
     tracking_uri: str
+    trainer: str = DEFAULT_TRAINER
 
     @property
     def is_database_embedded(self) -> bool:
         """Return whether the ledger is the SQLite file in the home."""
-        return self.database_url == f"sqlite:///{self.home / 'dnnsweep.db'}"
+        return self.database_url == _sqlite(self.home / "dnnsweep.db")
 
     @property
     def is_tracking_embedded(self) -> bool:
         """Return whether MLflow's store is the SQLite file in the home."""
-        return self.tracking_uri == f"sqlite:///{self.home / 'mlflow.db'}"
+        return self.tracking_uri == _sqlite(self.home / "mlflow.db")
 
     @property
     def artifacts(self) -> Path:
@@ -50,7 +53,7 @@ def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, st
 
     Args:
         home: The folder; None reads `DNNSWEEP_HOME`, else `./dnnsweep-home`.
-        environ: Read for `DNNSWEEP_HOME`, `DNNSWEEP_DATABASE_URL` and `MLFLOW_TRACKING_URI`.
+        environ: Read for `DNNSWEEP_HOME`, `DNNSWEEP_DATABASE_URL`, `MLFLOW_TRACKING_URI` and `DNNSWEEP_TRAINER`.
 
     Example:
         >>> resolve("/data/home", {}).database_url
@@ -59,6 +62,11 @@ def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, st
     folder = Path(home or environ.get("DNNSWEEP_HOME") or DEFAULT_HOME).expanduser().absolute()
     return Settings(
         home=folder,
-        database_url=environ.get("DNNSWEEP_DATABASE_URL") or f"sqlite:///{folder / 'dnnsweep.db'}",
-        tracking_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}",
+        database_url=environ.get("DNNSWEEP_DATABASE_URL") or _sqlite(folder / "dnnsweep.db"),
+        tracking_uri=environ.get("MLFLOW_TRACKING_URI") or _sqlite(folder / "mlflow.db"),
     )
+
+
+def _sqlite(file: Path) -> str:
+    """Return the URL of a file; SQLAlchemy ends a path at `?` and decodes `%`."""
+    return f"sqlite:///{str(file).replace('%', '%25').replace('?', '%3F')}"

@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
 from typing import Any, Final
 
 from dnnsweep.errors import Mistake
@@ -30,6 +31,7 @@ ALIASES: Final = {
 }
 MAX_LAYERS: Final = 100
 MAX_UNITS: Final = 65_536
+MAX_STEPS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ class Knob:
         return f"must be {noun}{self._bounds()}"
 
     def _bounds(self) -> str:
-        low = "" if self.low == -math.inf else f" {'above' if self.is_low_excluded else 'from'} {self.low:g}"
-        high = "" if self.high == math.inf else f" {'to below' if self.is_high_excluded else 'to'} {self.high:g}"
+        low = "" if self.low == -math.inf else f" {'above' if self.is_low_excluded else 'from'} {self.low:.15g}"
+        high = "" if self.high == math.inf else f" {'to below' if self.is_high_excluded else 'to'} {self.high:.15g}"
         return low + high
 
     def parse(self, raw: Any) -> Any:
@@ -121,7 +123,7 @@ class Knob:
 
 def _parse_choice(knob: Knob, raw: Any) -> str:
     if isinstance(raw, str) and raw in knob.choices:
-        return raw
+        return str(raw)
     raise ValueError(suggest(raw, knob.choices))
 
 
@@ -133,7 +135,7 @@ def _parse_boolean(_: Knob, raw: Any) -> bool:
 
 def _parse_number(knob: Knob, raw: Any) -> float:
     if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise ValueError("write the number without quotes" if isinstance(raw, str) else "")
+        raise ValueError(unquoted(raw))
     value = _finite(raw)
     too_low = value < knob.low or (knob.is_low_excluded and value == knob.low)
     too_high = value > knob.high or (knob.is_high_excluded and value == knob.high)
@@ -149,7 +151,7 @@ def _finite(raw: float) -> float:
         raise ValueError("") from None
     if not math.isfinite(value):
         raise ValueError("write a finite number")
-    return value
+    return value + 0.0  # no -0.0: it equals 0.0 and would make another sweep
 
 
 def _parse_integer(knob: Knob, raw: Any) -> int:
@@ -159,13 +161,20 @@ def _parse_integer(knob: Knob, raw: Any) -> int:
     return int(raw)
 
 
-def _parse_widths(knob: Knob, raw: Any) -> tuple[int, ...]:
+def _parse_widths(_: Knob, raw: Any) -> tuple[int, ...]:
     if not isinstance(raw, list | tuple) or len(raw) > MAX_LAYERS:
         raise ValueError("write a list, for example [64, 32]")
-    unit = Knob(knob.name, "integer", low=1, high=MAX_UNITS)
-    return tuple(_parse_integer(unit, width) for width in raw)
+    return tuple(_parse_width(index, width) for index, width in enumerate(raw))
 
 
+def _parse_width(index: int, raw: Any) -> int:
+    try:
+        return _parse_integer(_UNITS, raw)
+    except ValueError as error:
+        raise ValueError(f"entry {index} is {show(raw)}") from error
+
+
+_UNITS: Final = Knob("units", "integer", low=1, high=MAX_UNITS)
 _PARSERS: Final[Mapping[str, Callable[[Knob, Any], Any]]] = {
     "choice": _parse_choice,
     "boolean": _parse_boolean,
@@ -198,8 +207,8 @@ class Choice:
     values: tuple[Any, ...]
 
     def contains(self, value: Any) -> bool:
-        """Return whether a parsed value is in the domain."""
-        return value in self.values
+        """Return whether a parsed value is in the domain; true is not 1."""
+        return any(value == known and isinstance(value, bool) == isinstance(known, bool) for known in self.values)
 
     def to_json(self) -> Any:
         """Return the domain as a sweep file writes it."""
@@ -226,12 +235,11 @@ class Range:
 
     def contains(self, value: Any) -> bool:
         """Return whether a parsed value is in the domain."""
-        if not self.low <= value <= self.high:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
-        if self.step is None:
-            return True
-        steps = (value - self.low) / self.step
-        return math.isclose(steps, round(steps), abs_tol=1e-8)
+        if self.is_integer and value != int(value):
+            return False
+        return self.step is None or _is_on_grid(value, self.low, self.step)
 
     def to_json(self) -> Any:
         """Return the domain as a sweep file writes it."""
@@ -243,10 +251,30 @@ class Range:
         return plain
 
 
+def _is_on_grid(value: float, low: float, step: float) -> bool:
+    """Optuna's rule: the number of steps from low is whole, up to 1e-8."""
+    n_steps = (value - low) / step
+    return abs(n_steps - round(n_steps)) < 1e-8
+
+
 Domain = Choice | Range
 SearchSpace = Mapping[str, Domain]
 
 _RANGE_KEYS: Final = ("low", "high", "log", "step")
+
+
+def closest(raw: Any, known: Sequence[str]) -> str | None:
+    """Return the known word that was probably meant.
+
+    Example:
+        >>> closest("xavier_uniform", INITIALIZERS), closest("banana", INITIALIZERS)
+        ('glorot_uniform', None)
+    """
+    if not isinstance(raw, str) or len(raw) > 40:
+        return None
+    alias = ALIASES.get(raw.lower())
+    close = [alias] if alias in known else difflib.get_close_matches(raw, known, n=1)
+    return close[0] if close else None
 
 
 def suggest(raw: Any, known: Sequence[str]) -> str:
@@ -256,24 +284,59 @@ def suggest(raw: Any, known: Sequence[str]) -> str:
         >>> suggest("xavier_uniform", INITIALIZERS)
         'did you mean glorot_uniform?'
     """
+    word = closest(raw, known)
+    return f"did you mean {word}?" if word else ""
+
+
+def unquoted(raw: Any) -> str:
+    """Return the remedy for a text where a number belongs."""
     if not isinstance(raw, str):
         return ""
-    alias = ALIASES.get(raw.lower())
-    close = [alias] if alias in known else difflib.get_close_matches(raw, known, n=1)
-    return f"did you mean {close[0]}?" if close else ""
+    try:
+        float(raw)
+    except ValueError:
+        return "write a number"
+    return "write the number without quotes or underscores"
 
 
 def show(raw: Any) -> str:
     """Return a value as an error shows it: short, and as YAML would write it.
 
     Example:
-        >>> show(True), show("adam"), show(None)
-        ('true', "'adam'", 'null')
+        >>> show(True), show("adam"), show(None), show({"values": [1, 2]})
+        ('true', "'adam'", 'null', '{values: [1, 2]}')
     """
+    text = _shown(raw)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _shown(raw: Any) -> str:
     if raw is None or isinstance(raw, bool):
         return {None: "null", True: "true", False: "false"}[raw]
-    text = repr(raw)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    if isinstance(raw, Mapping):
+        return f"{{{', '.join(f'{key_text(key)}: {show(raw[key])}' for key in list(raw)[:20])}}}"
+    if isinstance(raw, list | tuple):
+        return f"[{', '.join(map(show, raw[:40]))}]"
+    return repr(raw[:100]) if isinstance(raw, str) else _shown_scalar(raw)
+
+
+def _shown_scalar(raw: Any) -> str:
+    if isinstance(raw, int) and raw.bit_length() > 300:
+        return f"a whole number of {raw.bit_length()} bits"
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return ".nan" if math.isnan(raw) else ".inf" if raw > 0 else "-.inf"
+    return repr(raw)
+
+
+def key_text(key: Any) -> str:
+    """Return a key as it stands in a YAML path: in quotes if it is odd.
+
+    Example:
+        >>> key_text("dropout"), key_text("a b"), key_text(1)
+        ('dropout', "'a b'", '1')
+    """
+    is_word = isinstance(key, str) and len(key) <= 60 and key.isprintable() and " " not in key
+    return key if key and is_word else show(key)
 
 
 def parse_values(path: str, raw: Any) -> tuple[dict[str, Any], list[Mistake]]:
@@ -318,12 +381,12 @@ def _parse_each(
         mistakes += wrong
         if not wrong:
             good[name] = parsed
-    return good, mistakes
+    return {name: good[name] for name in KNOBS if name in good}, mistakes
 
 
 def unknown(path: str, name: Any, known: Sequence[str]) -> Mistake:
     """Return the mistake of a key that does not exist."""
-    where = f"{path}.{name}" if path else str(name)
+    where = f"{path}.{key_text(name)}" if path else key_text(name)
     return Mistake(where, "unknown key", "", suggest(name, known) or f"known are {', '.join(known)}")
 
 
@@ -363,41 +426,61 @@ def _parse_choice_domain(path: str, knob: Knob, raw: Any) -> tuple[Choice | None
 
 def _parse_range(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[Range | None, list[Mistake]]:
     if knob.kind not in ("real", "integer"):
-        return None, [Mistake(path, "must be a list of values", show(dict(raw)), knob.rule)]
-    mistakes = [unknown(path, key, _RANGE_KEYS) for key in raw if key not in _RANGE_KEYS]
-    mistakes += [Mistake(f"{path}.{key}", "is missing", "", knob.rule) for key in ("low", "high") if key not in raw]
-    bounds: dict[str, Any] = {}
-    for key in ("low", "high"):
-        if key in raw:
-            bounds[key], wrong = parse_value(f"{path}.{key}", knob, raw[key])
-            mistakes += wrong
-    mistakes += _check_scale(path, knob, raw)
+        return None, [Mistake(path, "must be a list of values", show(raw), f"each {knob.rule}")]
+    mistakes = [unknown(path, key, (*_RANGE_KEYS, "values")) for key in raw if key not in _RANGE_KEYS]
+    mistakes += [Mistake(f"{path}.{key}", "is missing", "", "add it") for key in ("low", "high") if key not in raw]
+    numbers, wrong = _parse_numbers(path, knob, raw)
+    mistakes += wrong
+    log = raw.get("log", False)
+    if not isinstance(log, bool):
+        mistakes.append(Mistake(f"{path}.log", "must be true or false", show(log)))
     if mistakes:
         return None, mistakes
-    step = None if raw.get("step") is None else _finite(raw["step"])
-    domain = Range(bounds["low"], bounds["high"], bool(raw.get("log", False)), step, knob.kind == "integer")
+    domain = Range(**numbers, log=log, is_integer=knob.kind == "integer")
     mistakes = _check_range(path, domain)
     return (None if mistakes else domain), mistakes
 
 
-def _check_scale(path: str, knob: Knob, raw: Mapping[str, Any]) -> list[Mistake]:
-    mistakes = []
-    log, step = raw.get("log", False), raw.get("step")
-    if not isinstance(log, bool):
-        mistakes.append(Mistake(f"{path}.log", "must be true or false", show(log)))
-    positive = Knob("step", knob.kind, low=0.0, is_low_excluded=True)
-    if step is not None:
-        mistakes += parse_value(f"{path}.step", positive, step)[1]
-    if log is True and step is not None:
-        mistakes.append(Mistake(path, "log and step cannot be combined", f"step={show(step)}", "remove one of them"))
-    return mistakes
+def _parse_numbers(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
+    rules = {"low": knob, "high": knob}
+    if raw.get("step") is not None:
+        rules["step"] = Knob("step", knob.kind, low=0, is_low_excluded=True)
+    numbers: dict[str, Any] = {}
+    mistakes: list[Mistake] = []
+    for key, rule in rules.items():
+        if key in raw:
+            numbers[key], wrong = parse_value(f"{path}.{key}", rule, raw[key])
+            mistakes += wrong
+    return numbers, mistakes
 
 
 def _check_range(path: str, domain: Range) -> list[Mistake]:
-    if domain.low > domain.high:
-        got = f"low={domain.low:g} and high={domain.high:g}"
+    low, high, step = domain.low, domain.high, domain.step
+    got = f"low={show(low)} and high={show(high)}"
+    if low > high:
         return [Mistake(path, "low must not exceed high", got, "exchange them")]
-    if domain.log and domain.low <= 0:
-        got = f"low={domain.low:g}"
-        return [Mistake(f"{path}.low", "must be above 0 for a logarithmic domain", got, "raise low or remove log")]
-    return []
+    mistakes = []
+    if domain.log and low <= 0:
+        rule = "must be above 0 for a logarithmic domain"
+        mistakes.append(Mistake(f"{path}.low", rule, show(low), "raise low or remove log"))
+    if domain.log and step is not None:
+        rule = "log and step cannot be combined"
+        mistakes.append(Mistake(path, rule, f"step={show(step)}", "remove one of them"))
+    return mistakes or _check_step(path, domain, got)
+
+
+def _check_step(path: str, domain: Range, got: str) -> list[Mistake]:
+    """The grid must end at high, or high would silently mean something else."""
+    if domain.step is None:
+        return []
+    low, high, step = (Decimal(str(number)) for number in (domain.low, domain.high, domain.step))
+    got = f"{got} and step={show(domain.step)}"
+    if step > high - low:
+        return [Mistake(f"{path}.step", "must not exceed the distance from low to high", got, "lower it")]
+    if high - low > step * MAX_STEPS:
+        return [Mistake(f"{path}.step", f"must make at most {MAX_STEPS} steps", got, "raise it or remove it")]
+    if (high - low) % step == 0:
+        return []
+    top = low + (high - low) // step * step
+    remedy = f"write high: {int(top) if domain.is_integer else float(top)}"
+    return [Mistake(f"{path}.high", "must be low plus a whole number of steps", got, remedy)]

@@ -1,0 +1,5 @@
+"""`python -m dnnsweep` is `dnnsweep`."""
+
+from dnnsweep.cli import main
+
+main()

@@ -1,0 +1,280 @@
+"""The command line: parse, one call of the client, render."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dnnsweep.errors import DnnsweepError, SpecError
+
+if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
+    from dnnsweep.client import SweepHandle
+
+app = typer.Typer(
+    name="dnnsweep",
+    help="Hyperparameter sweeps for dense networks: Optuna samples, Keras trains, MLflow shows every trial.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+INTERRUPTED = 130
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", envvar="DNNSWEEP_HOME", help="Where everything is stored.", show_default="dnnsweep-home"),
+]
+File = Annotated[Path, typer.Argument(help="The sweep file.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="The sweep's name.", show_default=False)]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", help="Only trials that meet a condition: \"optimizer == 'adam' and dropout < 0.3\"."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsYaml = Annotated[bool, typer.Option("--yaml", help="Print YAML.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Replace a part of the sweep file; repeatable.")
+]
+Trainers = Annotated[
+    int | None, typer.Option("--trainers", min=1, max=1024, help="Training processes.", show_default="one per core")
+]
+Number = Annotated[int | None, typer.Option("--trial", min=0, help="The trial.", show_default="the best")]
+
+
+def main() -> None:
+    """Run the command line; errors become one message and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except SpecError as error:
+        _fail("\n".join(f"error: {mistake}" for mistake in error.mistakes), error.exit_code)
+    except DnnsweepError as error:
+        _fail(f"error: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output went away, `| head` for example
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(message, err=True)
+    sys.exit(code)
+
+
+def _version(is_asked: bool) -> None:  # noqa: FBT001  typer's way of options that end the program
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"dnnsweep {version('dnnsweep')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001  handled by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def validate(file: File, overrides: Overrides = None, *, as_json: AsJson = False) -> None:
+    """Check a sweep file, then its data; print what it will do."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    render.outline(client.validate(file, overrides=overrides or []), as_json=as_json)
+
+
+@app.command()
+def schema() -> None:
+    """Print the sweep file's JSON Schema."""
+    from dnnsweep.cli import render
+    from dnnsweep.spec import json_schema
+
+    render.print_json(json_schema())
+
+
+@app.command()
+def run(
+    file: File,
+    name: Annotated[str | None, typer.Option("--name", help="In place of the file's name.")] = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="In place of budget.trials.")] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", help="In place of budget.seconds.")] = None,
+    overrides: Overrides = None,
+    trainers: Trainers = None,
+    executor: Annotated[str, typer.Option("--executor", help="local, or inprocess for debugging.")] = "local",
+    home: Home = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Run a sweep here; running it again goes on where it stopped."""
+    from dnnsweep import client
+    from dnnsweep.cli.progress import display
+
+    with display(str(name or file)) as on_progress:
+        sweep = client.run(
+            file,
+            home=home,
+            name=name,
+            trials=trials,
+            seconds=seconds,
+            overrides=overrides or [],
+            trainers=trainers,
+            executor=executor,
+            on_progress=on_progress,
+        )
+    _conclude(sweep, as_json=as_json)
+
+
+@app.command()
+def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json: AsJson = False) -> None:
+    """Go on with a sweep that was interrupted or stopped."""
+    from dnnsweep import client
+    from dnnsweep.cli.progress import display
+
+    with display(name) as on_progress:
+        sweep = client.resume(name, home=home, trainers=trainers, on_progress=on_progress)
+    _conclude(sweep, as_json=as_json)
+
+
+def _conclude(handle: SweepHandle, *, as_json: bool) -> None:
+    """Say how a run ended; the last thing printed is the best configuration."""
+    from dnnsweep.cli import render
+
+    sweep, best = handle.show(), handle.best()
+    render.conclusion(sweep)
+    render.best(sweep, best, "json" if as_json else "text")
+    if sweep.state in ("INTERRUPTED", "STOPPED"):
+        raise typer.Exit(INTERRUPTED)
+    if not best:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(home: Home = None, *, as_json: AsJson = False) -> None:
+    """List the sweeps."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    render.sweeps(client.sweeps(home=home), as_json=as_json)
+
+
+@app.command()
+def show(name: Name, home: Home = None, *, as_json: AsJson = False) -> None:
+    """Show one sweep."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    render.sweep(client.show(name, home=home), as_json=as_json)
+
+
+@app.command()
+def trials(
+    name: Name,
+    where: Where = None,
+    home: Home = None,
+    *,
+    as_json: AsJson = False,
+    as_yaml: AsYaml = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List the trials of a sweep, in their order."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    form = _form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
+    render.trials(client.show(name, home=home), client.trials(name, where=where, home=home), form)
+
+
+@app.command()
+def best(
+    name: Name,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many.")] = 5,
+    where: Where = None,
+    home: Home = None,
+    *,
+    as_json: AsJson = False,
+    as_yaml: AsYaml = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Print the best configurations, best first."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    form = _form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
+    render.trials(client.show(name, home=home), client.best(name, top=top, where=where, home=home), form)
+
+
+def _form(**wanted: bool) -> str:
+    chosen = [name.removeprefix("as_") for name, is_wanted in wanted.items() if is_wanted]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"choose one of {', '.join(f'--{name}' for name in chosen)}")
+    return chosen[0] if chosen else "text"
+
+
+@app.command()
+def export(
+    name: Name,
+    form: Annotated[str, typer.Option("--as", help="python, yaml or keras.")] = "python",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write.", show_default="stdout")
+    ] = None,
+    trial: Number = None,
+    home: Home = None,
+) -> None:
+    """Export a configuration as Keras code, as a sweep file, or as a saved model."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    if form == "keras":
+        source = client.model_file(name, number=trial, home=home)
+        render.copied(source, output)
+        return
+    render.written(client.export(name, form=form, number=trial, home=home), output)
+
+
+@app.command()
+def ui(
+    name: Annotated[str | None, typer.Argument(help="Print the address of this sweep.", show_default=False)] = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where to listen, on 127.0.0.1.")] = 5000,
+    home: Home = None,
+) -> None:
+    """Start the MLflow UI on this home and print its address."""
+    from dnnsweep import client
+
+    client.serve_ui(name, port=port, home=home, on_address=typer.echo)
+
+
+@app.command()
+def stop(name: Name, home: Home = None) -> None:
+    """Stop a running sweep; `resume` goes on with it."""
+    from dnnsweep import client
+
+    is_running = client.stop(name, home=home)
+    typer.echo(f"sweep {name} is being stopped" if is_running else f"sweep {name} is not running", err=True)
+
+
+@app.command()
+def delete(
+    name: Name,
+    home: Home = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a sweep, its trials, its model and its MLflow runs."""
+    from dnnsweep import client
+
+    client.show(name, home=home)
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete sweep {name} and all its trials?", abort=True, err=True)
+    is_gone = client.delete(name, home=home)
+    rest = "" if is_gone else "; MLflow cannot be reached, its runs are removed by the next command that can"
+    typer.echo(f"sweep {name} is deleted{rest}", err=True)

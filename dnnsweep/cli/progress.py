@@ -1,0 +1,81 @@
+"""Progress on stderr: a live display on a terminal, elsewhere one plain line per finished trial."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dnnsweep.cli.render import number, value
+from dnnsweep.controller import Ended, Progress
+
+
+@contextmanager
+def display(title: str) -> Iterator[Callable[[Progress], None]]:
+    """Show progress while the block runs; yields what to call with each change.
+
+    Args:
+        title: What is being run.
+    """
+    if not sys.stderr.isatty():
+        yield plain
+        return
+    console = Console(stderr=True)
+    waiting = Text(f"{title}: loading the data", style="dim")
+    with Live(waiting, console=console, refresh_per_second=4, transient=True, redirect_stdout=False) as live:
+
+        def show(progress: Progress) -> None:
+            if progress.ended is not None and progress.ended.result.error:
+                live.console.print(Text(line(progress, progress.ended), style="red"))
+            live.update(_picture(title, progress))
+
+        yield show
+
+
+def plain(progress: Progress) -> None:
+    """Print one line when a trial has ended, nothing else."""
+    if progress.ended is not None:
+        sys.stderr.write(line(progress, progress.ended) + "\n")
+        sys.stderr.flush()
+
+
+def line(progress: Progress, ended: Ended) -> str:
+    """Return one line about a trial that has ended."""
+    result = ended.result
+    parts = [f"[{progress.n_finished}/{progress.n_trials}] trial {result.number}: {result.reason}"]
+    if ended.value is not None:
+        parts.append(number(ended.value, "{:.5g}"))
+    parts.append(f"{result.curve.n_epochs} epochs in {result.seconds:.1f} s")
+    if progress.best is not None:
+        parts.append(f"best {number(progress.best.value, '{:.5g}')} (trial {progress.best.number})")
+    if result.error:
+        parts.append(result.error)
+    return ", ".join(parts)
+
+
+def _picture(title: str, progress: Progress) -> Group:
+    head = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=progress.n_trials, completed=progress.n_finished, width=40)
+    left = "" if progress.seconds_left is None else f"about {_time(progress.seconds_left)} left"
+    failed = Text(f"{progress.n_failed} failed", style="red" if progress.n_failed else "dim")
+    head.add_row(Text(title, style="bold"), bar, f"{progress.n_finished}/{progress.n_trials}", failed, left)
+    running = ", ".join(f"{trial} (epoch {epochs})" for trial, epochs in sorted(progress.running.items()))
+    return Group(head, Text(f"running  {running or '-'}"), _best(progress))
+
+
+def _best(progress: Progress) -> Text:
+    if progress.best is None:
+        return Text("best     -")
+    settings = "  ".join(f"{name}={value(setting)}" for name, setting in progress.best.params.items())
+    return Text(f"best     {number(progress.best.value, '{:.5g}')}  (trial {progress.best.number})  {settings}")
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

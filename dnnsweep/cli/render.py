@@ -1,0 +1,228 @@
+"""Results on stdout: tables for people, JSON, YAML and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dnnsweep.errors import ExportError
+from dnnsweep.records import Sweep, SweepState, Trial
+
+
+def print_json(data: Any) -> None:
+    """Print JSON."""
+    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def _as_yaml(data: Any) -> None:
+    from dnnsweep.spec import documents  # noqa: PLC0415  YAML is loaded when it is asked for
+
+    sys.stdout.write(documents.write(data))
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    flat = [_flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    sys.stdout.write(text.getvalue())
+
+
+def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, list) else value
+    return flat
+
+
+def _print(table: Any) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=not sys.stdout.isatty())
+    console.print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in _NUMERIC else "left", overflow="fold")
+    return table
+
+
+_NUMERIC = ("number", "value", "epochs", "best epoch", "seconds", "trials", "failed", "best")
+
+
+def sweeps(found: Sequence[Sweep], *, as_json: bool) -> None:
+    """Print sweeps, a line each."""
+    if as_json:
+        print_json([sweep.to_json() for sweep in found])
+        return
+    table = _table("name", "state", "trials", "failed", "best", "objective", "created")
+    for item in found:
+        done = f"{item.n_finished}/{item.n_trials}"
+        created = datetime.fromtimestamp(item.created_at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+        objective = f"{item.direction} {item.metric}"
+        table.add_row(item.name, item.state, done, str(item.n_failed), number(item.best_value), objective, created)
+    _print(table)
+
+
+def sweep(item: Sweep, *, as_json: bool) -> None:
+    """Print all about one sweep."""
+    if as_json:
+        print_json(item.to_json())
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in _facts(item):
+        table.add_row(f"[bold]{name}", text)
+    _print(table)
+
+
+def _facts(item: Sweep) -> Iterable[tuple[str, str]]:
+    data = item.data
+    yield "sweep", item.name
+    yield "state", item.state + (f" ({item.error})" if item.error else "")
+    if item.description:
+        yield "about", item.description
+    yield "data", f"{item.source}: {data['task']}, {data['n_features']} features"
+    yield "rows", f"{data['n_train']} training, {data['n_validation']} validation, {data['n_test']} test"
+    yield "objective", f"{item.direction} {item.metric}"
+    yield "trials", f"{item.n_finished} of {item.n_trials} finished, {item.n_running} running, {item.n_failed} failed"
+    if item.best_number is not None:
+        yield "best", f"{number(item.best_value)} (trial {item.best_number})"
+    yield "searched", ", ".join(item.spec["space"]) or "nothing"
+    yield "seconds", f"{item.seconds:.0f}"
+    yield "MLflow", _delivery(item)
+
+
+def _delivery(item: Sweep) -> str:
+    run = item.run_id or "no run yet"
+    return run if item.n_undelivered == 0 else f"{run}, {item.n_undelivered} updates behind"
+
+
+def trials(of: Sweep, found: Sequence[Trial], form: str) -> None:
+    """Print trials, a line each.
+
+    Args:
+        of: Their sweep.
+        found: In the order to print.
+        form: `text`, `json`, `yaml` or `csv`.
+    """
+    plain = [trial.to_json() for trial in found]
+    if form == "json":
+        print_json(plain)
+    elif form == "yaml":
+        _as_yaml(plain)
+    elif form == "csv":
+        _as_csv(plain)
+    else:
+        _print(_trial_table(of, found))
+
+
+def _trial_table(of: Sweep, found: Sequence[Trial]) -> Table:
+    searched = list(of.spec["space"])
+    table = _table("number", "value", "reason", "best epoch", "epochs", "seconds", *searched)
+    for trial in found:
+        cells = (number(trial.best_epoch), str(trial.epochs), number(trial.seconds, "{:.1f}"))
+        reason = trial.reason or trial.state.lower()
+        knobs = (value(trial.params.get(name)) for name in searched)
+        table.add_row(str(trial.number), number(trial.value), reason, *cells, *knobs)
+    return table
+
+
+def number(item: float | None, form: str = "{:.4g}") -> str:
+    """Return a number for people; a dash if there is none."""
+    if item is None:
+        return "-"
+    return str(item) if isinstance(item, int) else form.format(item)
+
+
+def value(item: Any) -> str:
+    """Return a hyperparameter's value for people.
+
+    Example:
+        >>> value(0.000123456), value([64, 32]), value(True)
+        ('0.0001235', '64-32', 'yes')
+    """
+    if isinstance(item, bool):
+        return "yes" if item else "no"
+    if isinstance(item, list | tuple):
+        return "-".join(map(str, item)) or "none"
+    return f"{item:.4g}" if isinstance(item, float) else str(item)
+
+
+def conclusion(of: Sweep) -> None:
+    """Say on stderr how a run ended and what to do next."""
+    state = {
+        SweepState.COMPLETE: f"sweep {of.name} is complete: {of.n_finished} trials, {of.n_failed} failed",
+        SweepState.STOPPED: f"sweep {of.name} was stopped after {of.n_finished} of {of.n_trials} trials",
+        SweepState.INTERRUPTED: f"sweep {of.name} was interrupted after {of.n_finished} of {of.n_trials} trials",
+    }.get(of.state, f"sweep {of.name}: {of.state}")
+    hint = "" if of.state is SweepState.COMPLETE else f"; `dnnsweep resume {of.name}` goes on with it"
+    lines = [f"{state}{hint}"]
+    if of.n_undelivered:
+        again = f"`dnnsweep resume {of.name}` delivers them"
+        lines.append(f"MLflow has not seen {of.n_undelivered} updates yet; {again} when it can be reached")
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+def best(of: Sweep, found: Sequence[Trial], form: str) -> None:
+    """Print the best configuration on stdout."""
+    if form == "json":
+        print_json([trial.to_json() for trial in found])
+        return
+    if not found:
+        sys.stdout.write("no trial is complete\n")
+        return
+    trial = found[0]
+    lines = [
+        f"best {of.metric}: {number(trial.value, '{:.6g}')} (trial {trial.number}, epoch {trial.best_epoch} of {trial.epochs})",
+        *(f"  {name}: {value(setting)}" for name, setting in trial.params.items()),
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def outline(item: Any, *, as_json: bool) -> None:
+    """Print what a sweep file will do."""
+    if as_json:
+        print_json(item.to_json())
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in item.lines():
+        table.add_row(f"[bold]{name}", text)
+    _print(table)
+
+
+def written(text: str, output: Path | None) -> None:
+    """Write text to a file, or to stdout."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error.strerror}") from error
+    sys.stderr.write(f"written to {output}\n")
+
+
+def copied(source: Path, output: Path | None) -> None:
+    """Copy a file to where it was asked for."""
+    if output is None:
+        raise ExportError("a saved model needs a file to go to; add -o PATH.keras")
+    try:
+        shutil.copyfile(source, output)
+    except OSError as error:
+        raise ExportError(f"{output} cannot be written: {error.strerror}") from error
+    sys.stderr.write(f"written to {output}\n")

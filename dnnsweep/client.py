@@ -1,0 +1,350 @@
+"""The Python API: run sweeps, look at them, export what they found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dnnsweep import query
+from dnnsweep.errors import DnnsweepError, ExportError, SweepNotFoundError
+from dnnsweep.ledger import Ledger
+from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.settings import Settings, resolve
+
+if TYPE_CHECKING:
+    from dnnsweep.running import Outline
+
+Home = str | os.PathLike[str] | None
+#: How long deletions may keep the caller waiting for MLflow.
+DELETE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SweepHandle:
+    """A sweep by its name; every method reads the ledger anew.
+
+    Args:
+        name: The sweep's.
+        settings: Where its home is.
+    """
+
+    name: str
+    settings: Settings
+
+    @property
+    def state(self) -> SweepState:
+        """Return where the sweep stands."""
+        return self.show().state
+
+    def show(self) -> Sweep:
+        """Return the sweep."""
+        return show(self.name, home=self.settings.home)
+
+    def trials(self, where: str | None = None) -> list[Trial]:
+        """Return the trials that meet a condition, in their order."""
+        return trials(self.name, where=where, home=self.settings.home)
+
+    def best(self, top: int = 1, where: str | None = None) -> list[Trial]:
+        """Return the best trials that meet a condition, best first."""
+        return best(self.name, top=top, where=where, home=self.settings.home)
+
+    def export(self, form: str = "python", number: int | None = None) -> str:
+        """Return a trial's configuration as `python` code or as a `yaml` sweep file."""
+        return export(self.name, form=form, number=number, home=self.settings.home)
+
+
+def run(
+    spec: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    data: tuple[Any, Any] | None = None,
+    home: Home = None,
+    name: str | None = None,
+    trials: int | None = None,
+    seconds: float | None = None,
+    overrides: Sequence[str] = (),
+    trainers: int | None = None,
+    executor: str = "local",
+    on_progress: Callable[[Any], None] | None = None,
+) -> SweepHandle:
+    """Run a sweep here, or go on with it; returns when it has ended or was interrupted.
+
+    Args:
+        spec: A sweep file's path, or its content as a mapping.
+        data: `(x, y)`, handed over in place of the file's data source; x of shape (rows, ...), y of shape (rows,).
+        home: Where everything is stored; None reads `DNNSWEEP_HOME`, else `./dnnsweep-home`.
+        name: In place of the file's.
+        trials: Likewise, `budget.trials`.
+        seconds: Likewise, `budget.seconds`.
+        overrides: `path=value` strings, as `--set` takes them.
+        trainers: Training processes; None takes the file's, else one per core.
+        executor: `local` (processes) or `inprocess` (for debugging: trains in this process).
+        on_progress: Called with a `controller.Progress` after each change.
+
+    Returns:
+        The sweep; its `state` tells whether it is complete.
+
+    Raises:
+        SpecError: The sweep file or its data are wrong; nothing was stored.
+        SweepConflictError: The name is taken by another content, or the data have changed.
+        SweepHeldError: Another process is running the sweep.
+        SweepFailedError: Ten trials in a row failed.
+
+    Example:
+        >>> import dnnsweep
+        >>> sweep = dnnsweep.run("sweeps/digits.yaml", trials=10)  # doctest: +SKIP
+        >>> sweep.best(top=3)  # doctest: +SKIP
+    """
+    from dnnsweep import running  # noqa: PLC0415  queries need none of Optuna, YAML and MLflow
+
+    named = {"name": name, "budget.trials": trials, "budget.seconds": seconds}
+    wanted = [*overrides, *(f"{path}={value}" for path, value in named.items() if value is not None)]
+    settings = resolve(home)
+    checked = running.read_spec(spec, wanted, has_data=data is not None)
+    running.run(
+        checked, settings, data=data, trainers=trainers, executor=executor, on_progress=on_progress or (lambda _: None)
+    )
+    return SweepHandle(checked.name, settings)
+
+
+def validate(spec: str | os.PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Outline:
+    """Check a sweep file, then its data; store nothing.
+
+    Args:
+        spec: A sweep file's path, or its content as a mapping.
+        overrides: `path=value` strings, as `--set` takes them.
+
+    Returns:
+        What a run would do.
+
+    Raises:
+        SpecError: The sweep file or its data are wrong.
+    """
+    from dnnsweep import running  # noqa: PLC0415  queries need none of Optuna, YAML and MLflow
+
+    return running.outline(running.read_spec(spec, overrides, has_data=False))
+
+
+def resume(
+    name: str,
+    *,
+    data: tuple[Any, Any] | None = None,
+    home: Home = None,
+    trainers: int | None = None,
+    on_progress: Callable[[Any], None] | None = None,
+) -> SweepHandle:
+    """Go on with a sweep as it was started; see `run` for the arguments.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+    """
+    spec = show(name, home=home).spec
+    return run(spec, data=data, home=home, trainers=trainers, on_progress=on_progress)
+
+
+def sweeps(*, home: Home = None) -> list[Sweep]:
+    """Return all sweeps of a home, oldest first; none if there is no such home."""
+    try:
+        with _ledger(home) as ledger:
+            return ledger.sweeps()
+    except SweepNotFoundError:
+        return []
+
+
+def show(name: str, *, home: Home = None) -> Sweep:
+    """Return one sweep.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+    """
+    with _ledger(home) as ledger:
+        return ledger.sweep(name)
+
+
+def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Trial]:
+    """Return the trials of a sweep, in their order.
+
+    Args:
+        name: The sweep.
+        where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
+        home: Where the sweep is stored.
+
+    Raises:
+        QueryError: The condition is wrong.
+        SweepNotFoundError: There is no such sweep.
+    """
+    condition = None if where is None else query.parse(where)
+    with _ledger(home) as ledger:
+        return ledger.trials(name, condition)
+
+
+def best(name: str, *, top: int = 1, where: str | None = None, home: Home = None) -> list[Trial]:
+    """Return the best complete trials of a sweep, best first; equal values rank by lower `val_loss`, then by number.
+
+    Args:
+        name: The sweep.
+        top: At most so many.
+        where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
+        home: Where the sweep is stored.
+
+    Raises:
+        QueryError: The condition is wrong.
+        SweepNotFoundError: There is no such sweep.
+    """
+    condition = None if where is None else query.parse(where)
+    with _ledger(home) as ledger:
+        return ledger.best(name, top, condition)
+
+
+def curve(name: str, number: int, *, home: Home = None) -> Curve:
+    """Return what was measured while a trial trained.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep or trial.
+    """
+    with _ledger(home) as ledger:
+        ledger.trial(name, number)
+        return ledger.curve(ledger.sweep(name).id, number)
+
+
+def export(name: str, *, form: str = "python", number: int | None = None, home: Home = None) -> str:
+    """Return a trial's configuration in a form that can be used elsewhere.
+
+    Args:
+        name: The sweep.
+        form: `python`: ordinary Keras code in one file; `yaml`: a sweep file with everything fixed.
+        number: The trial; None for the best.
+        home: Where the sweep is stored.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep or trial, or none is complete yet.
+        ExportError: The form is unknown.
+    """
+    from dnnsweep import exports  # noqa: PLC0415  the sweep file's checker is not needed to query
+
+    forms = {"python": exports.python, "yaml": exports.sweep_file}
+    if form not in forms:
+        raise ExportError(f"a configuration can be exported as {' or '.join(forms)}, got {form!r}")
+    with _ledger(home) as ledger:
+        return forms[form](ledger.sweep(name), _chosen(ledger, name, number))
+
+
+def model_file(name: str, *, number: int | None = None, home: Home = None) -> Path:
+    """Return the saved Keras model of the best trial, with the weights of its best epoch.
+
+    Args:
+        name: The sweep.
+        number: The trial; None for the best.
+        home: Where the sweep is stored.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep or trial, or none is complete yet.
+        ExportError: The trial's weights were not kept, for it is not the best.
+    """
+    with _ledger(home) as ledger:
+        trial = _chosen(ledger, name, number)
+        path = ledger.model_path(ledger.sweep(name).id, trial.number)
+    if path is None or not Path(path).exists():
+        raise ExportError(f"only the best trial's weights are kept, got trial {trial.number}; export it as python")
+    return Path(path)
+
+
+def _chosen(ledger: Ledger, name: str, number: int | None) -> Trial:
+    if number is not None:
+        return ledger.trial(name, number)
+    found = ledger.best(name)
+    if not found:
+        raise SweepNotFoundError(f"no trial of sweep {name} is complete yet")
+    return found[0]
+
+
+def stop(name: str, *, home: Home = None) -> bool:
+    """Ask the process that runs a sweep to stop; return whether one is running it.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+    """
+    with _ledger(home) as ledger:
+        return ledger.request_stop(name)
+
+
+def delete(name: str, *, home: Home = None) -> bool:
+    """Remove a sweep, its trials, its model and its MLflow runs.
+
+    Returns:
+        Whether MLflow has removed the runs already; else they are removed when it can be reached again.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+        SweepHeldError: It is running.
+    """
+    from dnnsweep.delivery import deliver_all  # noqa: PLC0415  MLflow is not needed to query
+    from dnnsweep.tracking import Tracker  # noqa: PLC0415  likewise
+
+    settings = resolve(home)
+    with _ledger(home) as ledger:
+        ledger.delete(name)
+        shutil.rmtree(settings.models / name, ignore_errors=True)
+        if ledger.outbox.count() == 0:
+            return True
+        return deliver_all(ledger, Tracker(settings), DELETE_SECONDS)
+
+
+def serve_ui(
+    name: str | None = None, *, port: int = 5000, home: Home = None, on_address: Callable[[str], None] = print
+) -> None:
+    """Serve the MLflow UI on 127.0.0.1 until it is interrupted.
+
+    Args:
+        name: Print the address of this sweep; None for all.
+        port: Where to listen.
+        home: Whose runs to show.
+        on_address: Called with the address; once the UI answers there.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+        TrackingError: The UI cannot be started.
+    """
+    from dnnsweep import tracking  # noqa: PLC0415  MLflow is not needed to query
+    from dnnsweep.delivery import deliver_all  # noqa: PLC0415  likewise
+
+    settings = resolve(home)
+    tracker = tracking.Tracker(settings)
+    with _ledger(home) as ledger:
+        if name is not None:
+            ledger.sweep(name)
+        deliver_all(ledger, tracker, DELETE_SECONDS)
+    tracker.prepare()
+    tracking.serve_ui(settings, port, on_ready=on_address, experiment=name)
+
+
+@contextmanager
+def _ledger(home: Home) -> Iterator[Ledger]:
+    ledger = Ledger.open(resolve(home).database_url)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+__all__ = [
+    "DnnsweepError",
+    "SweepHandle",
+    "best",
+    "curve",
+    "delete",
+    "export",
+    "model_file",
+    "resume",
+    "run",
+    "show",
+    "stop",
+    "serve_ui",
+    "sweeps",
+    "trials",
+    "validate",
+]

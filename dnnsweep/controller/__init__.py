@@ -1,0 +1,282 @@
+"""The loop of a sweep: ask, dispatch, report, tell. It owns the sweep while it holds the lease."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from dnnsweep.controller.order import FixedOrder
+from dnnsweep.controller.standing import Best, Ended, Progress, Standing, judged
+from dnnsweep.errors import DnnsweepError, SweepFailedError
+from dnnsweep.executors import Event, Executor, TrainerLost
+from dnnsweep.ledger import Lease, StudyTrial, Told
+from dnnsweep.records import EpochReport, Reason, Suggestion, SweepState, TrialResult, curve_of
+
+__all__ = ["Best", "Controller", "Ended", "FixedOrder", "Plan", "Progress"]
+
+#: How often a trial may lose its trainer before it counts as killed.
+MAX_ATTEMPTS: Final = 3
+#: How many trials may fail one after the other, in the order of trials, before the sweep is given up.
+MAX_FAILURES: Final = 10
+#: How often trials that last long are brought up to date in the ledger and in MLflow.
+PROGRESS_SECONDS: Final = 10.0
+#: How often the lease is prolonged and a wish to stop is looked for.
+RENEW_SECONDS: Final = 2.0
+TICK_SECONDS: Final = 0.2
+_BROKEN: Final = (Reason.FAILED, Reason.KILLED, Reason.TIMEOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the controller needs to know beside the study.
+
+    Args:
+        metric: The objective's.
+        direction: `maximize` or `minimize`.
+        n_trials: Trials that shall end in the budget.
+        max_seconds: Wall time over all runs of the sweep; None without bound.
+        models: Folder of the trainers' models; the best trial's stays there.
+    """
+
+    metric: str
+    direction: str
+    n_trials: int
+    max_seconds: float | None
+    models: Path
+
+
+@dataclass(slots=True)
+class _Running:
+    """A trial that a trainer works on."""
+
+    suggestion: Suggestion
+    started_at: float
+    stored_at: float
+    reports: list[EpochReport] = field(default_factory=list)
+
+
+class Controller:
+    """Runs one sweep to its end.
+
+    Args:
+        plan: What to do.
+        lease: The right to write the sweep.
+        order: Around a fresh study, which is rebuilt from the ledger here.
+        executor: Opened.
+        on_progress: Called after each change, in this thread.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        lease: Lease,
+        order: FixedOrder,
+        executor: Executor,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self._plan = plan
+        self._lease = lease
+        self._order = order
+        self._executor = executor
+        self._on_progress = on_progress
+        self._standing = Standing(plan.direction)
+        self._queue: deque[Suggestion] = deque()
+        self._running: dict[int, _Running] = {}
+        self._outcomes: dict[int, tuple[Reason, float | None]] = {}
+        self._n_lost: dict[int, int] = {}
+        self._errors: dict[int, str] = {}
+        self._n_failures_in_a_row = 0
+        self._n_ended_here = 0
+        self._spent_before = 0.0
+        self._began = self._renewed = time.monotonic()
+        self._is_interrupted = False
+        self._is_stop_requested = False
+
+    def interrupt(self) -> None:
+        """Ask the loop to end at the next safe point; running trials go back to the queue."""
+        self._is_interrupted = True
+
+    def run(self) -> SweepState:
+        """Run the sweep until its budget is spent, it is stopped, or it is interrupted.
+
+        Returns:
+            `COMPLETE`, `STOPPED` or `INTERRUPTED`.
+
+        Raises:
+            SweepFailedError: `MAX_FAILURES` trials failed one after the other.
+            LeaseLostError: Another controller took the sweep over.
+            TrainerError: Trainers cannot be started any more.
+        """
+        self._spent_before = self._lease.spent_seconds()
+        self._restore(self._lease.trials())
+        self._say()
+        while self._standing.n_finished < self._plan.n_trials:
+            self._advance()
+            self._dispatch()
+            for event in self._executor.events(TICK_SECONDS):
+                self._handle(event)
+            state = self._verdict()
+            if state is not None:
+                return state
+        self._advance()
+        return self._end(SweepState.COMPLETE)
+
+    def abandon(self, error: BaseException) -> None:
+        """Put running trials back in the queue, note why the sweep could not go on, and give the lease back."""
+        self._lease.requeue(list(self._running))
+        is_failure = isinstance(error, DnnsweepError)
+        self._lease.end(SweepState.FAILED if is_failure else SweepState.INTERRUPTED, str(error) or None)
+
+    def _restore(self, trials: Sequence[StudyTrial]) -> None:
+        self._order.restore(trials, self._lease.study_attrs())
+        for trial in trials:
+            if trial.reason is None:
+                self._queue.append(Suggestion(trial.number, trial.params, trial.seed, trial.attempts + 1))
+                continue
+            self._outcomes[trial.number] = (trial.reason, trial.value)
+            self._standing.count(trial.reason)
+            self._standing.contend(trial.number, trial.value, trial.val_loss, trial.params)
+
+    def _advance(self) -> None:
+        """Tell and ask as far as results allow, and store both in one transaction."""
+        told, asked = self._order.advance(self._outcomes, self._may_ask)
+        if told or asked:
+            self._lease.advance(told, asked, self._order.study_attrs())
+        self._queue.extend(item.suggestion for item in asked)
+        self._check_failures(told)
+
+    def _may_ask(self, n_asked: int) -> bool:
+        n_open = n_asked - len(self._outcomes)
+        return self._standing.n_finished + n_open < self._plan.n_trials
+
+    def _check_failures(self, told: Sequence[Told]) -> None:
+        """Give up after too many failures in a row; counted in the order of trials, from this run's first."""
+        for item in told:
+            error = self._errors.get(item.number)
+            self._n_failures_in_a_row = 0 if error is None else self._n_failures_in_a_row + 1
+            if error is not None and self._n_failures_in_a_row >= MAX_FAILURES:
+                raise SweepFailedError(f"{MAX_FAILURES} trials in a row failed, the last one with: {error}")
+
+    def _dispatch(self) -> None:
+        while self._queue and self._executor.submit(self._queue[0]):
+            suggestion = self._queue.popleft()
+            self._lease.start(suggestion.number, suggestion.attempt)
+            now = time.monotonic()
+            self._running[suggestion.number] = _Running(suggestion, now, now)
+            self._say()
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case EpochReport():
+                self._report(event)
+            case TrialResult():
+                self._finish(event)
+            case TrainerLost(numbers=numbers, error=error):
+                for number in numbers:
+                    self._lose(number, error)
+
+    def _report(self, report: EpochReport) -> None:
+        trial = self._running[report.number]
+        trial.reports.append(report)
+        now = time.monotonic()
+        if now - trial.stored_at >= PROGRESS_SECONDS:
+            self._lease.progress(report.number, curve_of(trial.reports))
+            trial.stored_at = now
+        self._say()
+
+    def _finish(self, reported: TrialResult) -> None:
+        """Store how a trial ended; the best one's model is in its place before its result is stored."""
+        suggestion = self._running[reported.number].suggestion
+        result, value = judged(reported, self._plan.metric)
+        metrics = result.curve.at(result.best_epoch) if result.best_epoch else {}
+        is_best = self._standing.contend(result.number, value, metrics.get("val_loss"), suggestion.params)
+        result = self._keep_model(result, is_best=is_best)
+        self._lease.finish(result, value, metrics)
+        if result.model_path is not None:
+            self._forget_beaten_models(result.model_path)
+        del self._running[result.number]
+        self._outcomes[result.number] = (result.reason, value)
+        self._standing.count(result.reason)
+        self._n_ended_here += 1
+        if result.reason in _BROKEN:
+            self._errors[result.number] = result.error or result.reason
+        self._say(Ended(suggestion, result, value))
+
+    def _keep_model(self, result: TrialResult, *, is_best: bool) -> TrialResult:
+        if result.model_path is None:
+            return result
+        saved = Path(result.model_path)
+        if not is_best:
+            saved.unlink(missing_ok=True)
+            return replace(result, model_path=None)
+        folder = self._plan.models / "best"
+        folder.mkdir(exist_ok=True)
+        return replace(result, model_path=str(saved.replace(folder / saved.name)))
+
+    def _forget_beaten_models(self, kept: str) -> None:
+        for path in (self._plan.models / "best").iterdir():
+            if str(path) != kept:
+                path.unlink(missing_ok=True)
+
+    def _lose(self, number: int, error: str) -> None:
+        """Put a trial whose trainer died back in the queue, unless it has cost too many trainers."""
+        trial = self._running[number]
+        self._n_lost[number] = self._n_lost.get(number, 0) + 1
+        if self._n_lost[number] >= MAX_ATTEMPTS:
+            self._finish(self._cut_off(trial, Reason.KILLED, f"{error} ({MAX_ATTEMPTS} attempts)"))
+            return
+        del self._running[number]
+        self._queue.appendleft(replace(trial.suggestion, attempt=trial.suggestion.attempt + 1))
+        self._lease.requeue([number])
+
+    def _cut_off(self, trial: _Running, reason: Reason, error: str) -> TrialResult:
+        seconds = time.monotonic() - trial.started_at
+        number, attempt = trial.suggestion.number, trial.suggestion.attempt
+        return TrialResult(number, attempt, reason, curve_of(trial.reports), None, seconds, error)
+
+    def _verdict(self) -> SweepState | None:
+        """End the sweep if it must end now; return how it ended."""
+        now = time.monotonic()
+        if now - self._renewed >= RENEW_SECONDS:
+            self._is_stop_requested = self._lease.renew()
+            self._renewed = now
+        if self._is_interrupted:
+            self._lease.requeue(list(self._running))
+            return self._end(SweepState.INTERRUPTED)
+        if self._is_stop_requested:
+            return self._stop("the sweep was stopped", SweepState.STOPPED)
+        limit = self._plan.max_seconds
+        if limit is not None and self._spent_before + now - self._began >= limit:
+            return self._stop(f"the budget of {limit:g} seconds was spent", SweepState.COMPLETE)
+        return None
+
+    def _stop(self, why: str, state: SweepState) -> SweepState:
+        self._executor.close()
+        for trial in list(self._running.values()):
+            self._finish(self._cut_off(trial, Reason.STOPPED, why))
+        return self._end(state)
+
+    def _end(self, state: SweepState) -> SweepState:
+        self._lease.end(state)
+        self._say()
+        return state
+
+    def _say(self, ended: Ended | None = None) -> None:
+        seconds = time.monotonic() - self._began
+        n_left = self._plan.n_trials - self._standing.n_finished
+        self._on_progress(
+            Progress(
+                n_trials=self._plan.n_trials,
+                n_finished=self._standing.n_finished,
+                n_failed=self._standing.n_failed,
+                running={number: len(trial.reports) for number, trial in self._running.items()},
+                best=self._standing.best,
+                seconds=seconds,
+                seconds_left=seconds / self._n_ended_here * n_left if self._n_ended_here else None,
+                ended=ended,
+            )
+        )

@@ -1,0 +1,111 @@
+"""Data sets: read, split, scaled; test rows apart from every choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnnsweep.datasets import sources
+from dnnsweep.datasets.encoding import describe, encode
+from dnnsweep.datasets.fingerprints import fingerprint
+from dnnsweep.datasets.refusals import refusal
+from dnnsweep.datasets.splits import Rows, split
+from dnnsweep.datasets.tables import table_of
+from dnnsweep.datasets.targets import Target, target_of
+from dnnsweep.records import DataSummary, Task
+from dnnsweep.spec import DatasetSpec
+
+__all__ = ["Dataset", "load"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Rows ready to train on.
+
+    Args:
+        x_train: (n_train, n_features) float32.
+        y_train: (n_train,) int32 class indices; for regression float32, standardised by the training rows.
+        x_validation: (n_validation, n_features) float32.
+        y_validation: (n_validation,) as `y_train`.
+        x_test: (n_test, n_features) float32; n_test may be 0.
+        y_test: (n_test,) as `y_train`.
+        target_mean: Of the training rows' target before it was standardised; 0 for classes.
+        target_std: Its standard deviation, > 0; 1 for classes.
+        summary: What was found and done.
+    """
+
+    x_train: NDArray[np.float32]
+    y_train: NDArray[Any]
+    x_validation: NDArray[np.float32]
+    y_validation: NDArray[Any]
+    x_test: NDArray[np.float32]
+    y_test: NDArray[Any]
+    target_mean: float
+    target_std: float
+    summary: DataSummary
+
+    @property
+    def n_outputs(self) -> int:
+        """Return the units of the last layer: one for each of several classes, else a single one."""
+        return len(self.summary.classes) if self.summary.task is Task.MULTICLASS else 1
+
+
+def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = None) -> Dataset:
+    """Read the rows that a sweep file names, split them, and encode them by what the training rows hold.
+
+    Inputs are the columns of numbers in their order, then the one-hot columns of each text column in its order.
+
+    Args:
+        spec: Source, fractions, scaling and seed.
+        task: `auto` reads it from the target; else `binary`, `multiclass` or `regression`.
+        data: Rows (n, ...) and target (n,), which stand in for the source.
+
+    Raises:
+        DataError: The data cannot be read or used as the sweep file asks; carries the mistakes with their paths.
+
+    Example:
+        >>> iris = load(DatasetSpec(source="sklearn:iris"))
+        >>> iris.x_train.shape, iris.summary.task.value, iris.summary.classes
+        ((90, 4), 'multiclass', ('setosa', 'versicolor', 'virginica'))
+    """
+    source = sources.read(spec, data)
+    target, table = target_of(source, task), table_of(source)
+    source = replace(source, x=table.numbers, y=source.y[:0])  # a large file is not held in two forms
+    rows = split(target, spec, source.n_own_test)
+    mean, std = _moments(target, rows.train)
+    x_train, x_validation, x_test = encode(table, rows, spec.scale)
+    y_train, y_validation, y_test = (
+        _outputs(target, part, mean, std) for part in (rows.train, rows.validation, rows.test)
+    )
+    summary = DataSummary(
+        fingerprint=fingerprint(table, target, source.n_own_test),
+        task=target.task,
+        n_features=x_train.shape[1],
+        columns=source.columns,
+        classes=target.classes,
+        n_train=len(y_train),
+        n_validation=len(y_validation),
+        n_test=len(y_test),
+        notes=(*source.notes, *describe(table), *target.notes),
+    )
+    return Dataset(x_train, y_train, x_validation, y_validation, x_test, y_test, mean, std, summary)
+
+
+def _moments(target: Target, train: Rows) -> tuple[float, float]:
+    """Return mean and standard deviation of the training rows' target; 0 and 1 for classes."""
+    if target.classes:
+        return 0.0, 1.0
+    values = target.values[train]
+    std = float(values.std())
+    if values.min() == values.max() or std == 0:
+        rule, got = f"{target.name} must vary among the training rows", f"{values[0]:g} in each of {len(values)}"
+        raise refusal(target.path, rule, got, "give more rows")
+    return float(values.mean()), std
+
+
+def _outputs(target: Target, rows: Rows, mean: float, std: float) -> NDArray[Any]:
+    values = target.values[rows]
+    return values if target.classes else ((values - mean) / std).astype(np.float32)

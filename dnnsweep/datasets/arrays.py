@@ -1,0 +1,98 @@
+"""Arrays, lists and frames of any kind, brought to two forms: numbers in an array, or columns in a DataFrame."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dnnsweep.datasets.refusals import check_names, refusal
+
+Features: TypeAlias = NDArray[Any] | pd.DataFrame
+
+
+def as_features(raw: Any, name: str) -> tuple[Features, tuple[str, ...], tuple[str, ...]]:
+    """Bring rows to a table.
+
+    Args:
+        raw: Array or nested list (rows, ...), DataFrame or Series.
+        name: What errors call it.
+
+    Returns:
+        An array (rows, columns) of numbers or a DataFrame, the names of the columns, and notes.
+
+    Raises:
+        DataError: It is no table, has no rows or columns, or repeats a column name.
+    """
+    if isinstance(raw, pd.DataFrame | pd.Series):
+        return _framed(raw.to_frame() if isinstance(raw, pd.Series) else raw, name)
+    array = _array(raw, name)
+    if array.ndim < 2 or 0 in array.shape:
+        remedy = "one column is x.reshape(-1, 1)" if array.ndim == 1 and array.size else "hand over rows of columns"
+        raise refusal(
+            "dataset.source",
+            f"{name} must have rows and columns",
+            f"{type(raw).__name__} of shape {array.shape}",
+            remedy,
+        )
+    if array.dtype.kind in "biuf":
+        return _flattened(array)
+    if array.ndim > 2:
+        raise refusal("dataset.source", f"{name} must be numbers or have two dimensions", f"{array.ndim} dimensions")
+    # A nested list may mix numbers and text, which an array would all turn into text.
+    frame = pd.DataFrame(list(raw) if isinstance(raw, list | tuple) else array)
+    return _framed(frame.set_axis(_numbered(array.shape[1]), axis="columns"), name)
+
+
+def as_target(raw: Any, name: str) -> pd.Series:
+    """Bring a target to one column.
+
+    Args:
+        raw: Array or list (rows,) or (rows, 1), Series, or DataFrame of one column.
+        name: What errors call it.
+
+    Raises:
+        DataError: It is not one value for each row.
+    """
+    array = raw.to_numpy() if isinstance(raw, pd.Series | pd.DataFrame) else _array(raw, name)
+    if array.ndim == 0 or array.ndim > 2 or array.size != len(array):
+        remedy = "hand over class numbers or names, y.argmax(axis=1) of one-hot rows" if array.ndim == 2 else ""
+        rule = f"{name} must hold one value for each row"
+        raise refusal("dataset.source", rule, f"{type(raw).__name__} of shape {array.shape}", remedy)
+    if isinstance(raw, pd.Series):
+        return raw.reset_index(drop=True).infer_objects()
+    if isinstance(raw, pd.DataFrame):
+        return raw.iloc[:, 0].reset_index(drop=True).infer_objects()
+    is_flat_list = isinstance(raw, list | tuple) and array.ndim == 1
+    return pd.Series(list(raw) if is_flat_list else array.ravel()).infer_objects()
+
+
+def _array(raw: Any, name: str) -> NDArray[Any]:
+    try:
+        if isinstance(raw, np.ma.MaskedArray):
+            return np.ma.filled(raw.astype(np.float64), np.nan)
+        return np.asarray(raw)
+    except (ValueError, TypeError) as error:
+        rule = f"{name} must be an array, a list or a DataFrame with rows of equal length"
+        raise refusal("dataset.source", rule, str(error).splitlines()[0]) from error
+
+
+def _framed(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    if 0 in frame.shape:
+        raise refusal("dataset.source", f"{name} must have rows and columns", f"shape {frame.shape}")
+    columns = tuple(map(str, frame.columns))
+    check_names(columns)
+    return frame.set_axis(list(columns), axis="columns").infer_objects(), columns, ()
+
+
+def _flattened(array: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, ...]]:
+    flat = array.reshape(len(array), -1)
+    shape = " x ".join(map(str, array.shape[1:]))
+    notes = (f"Flattened each row of {shape} numbers to {flat.shape[1]}.",) if array.ndim > 2 else ()
+    return flat, tuple(_numbered(flat.shape[1])), notes
+
+
+def _numbered(n_columns: int) -> list[str]:
+    return [f"x{index}" for index in range(n_columns)]

@@ -1,0 +1,88 @@
+"""Encoding: tables to the network's inputs, fitted on training rows only, by scikit-learn's own transformers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+
+from dnnsweep.datasets.refusals import listed, refusal
+from dnnsweep.datasets.splits import Split
+from dnnsweep.datasets.tables import Table
+
+Inputs = NDArray[np.float32]
+
+#: The category of texts that are missing.
+MISSING: Final = "missing"
+_SCALERS: Final = {"standard": StandardScaler, "minmax": MinMaxScaler}
+
+
+def encode(table: Table, rows: Split, scale: str) -> tuple[Inputs, Inputs, Inputs]:
+    """Turn a table into the inputs of training, validation and test rows, by what the training rows hold.
+
+    Missing numbers become the median of the training rows, then numbers are scaled. Missing texts are a category
+    of their own; texts that no training row holds are zeros in all columns.
+
+    Args:
+        table: All rows.
+        rows: Which of them are in which part; only the training rows are fitted to.
+        scale: `standard`, `minmax` or `none`; of numbers, not of one-hot texts.
+
+    Returns:
+        Inputs (rows of the part, n_features) for each part.
+
+    Raises:
+        DataError: A number leaves the range of 32 bits.
+    """
+    blocks = []
+    if table.number_columns:
+        blocks.append(_encoded(_numbers_pipeline(table, scale), table.numbers, rows))
+        _check_finite(table, blocks[0])
+    if table.text_columns:
+        one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
+        blocks.append(_encoded(one_hot, np.where(pd.isna(table.text), MISSING, table.text), rows))
+    train, validation, test = (np.hstack(part) if len(part) > 1 else part[0] for part in zip(*blocks, strict=True))
+    return train, validation, test
+
+
+def _numbers_pipeline(table: Table, scale: str) -> Any:
+    # Each part is a copy of its own, so the steps may overwrite it.
+    is_missing = np.isnan(table.numbers).any()
+    fill = [SimpleImputer(strategy="median", keep_empty_features=True, copy=False)] if is_missing else []
+    scaler = [_SCALERS[scale](copy=False)] if scale in _SCALERS else []
+    return make_pipeline(*(fill + scaler or ["passthrough"]))
+
+
+def _encoded(transformer: Any, values: NDArray[Any], rows: Split) -> list[Inputs]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        train = transformer.fit_transform(values[rows.train])
+        others = [
+            transformer.transform(values[part]) if len(part) else train[:0] for part in (rows.validation, rows.test)
+        ]
+        return [part.astype(np.float32, copy=False) for part in (train, *others)]
+
+
+def _check_finite(table: Table, parts: list[Inputs]) -> None:
+    finite = np.all([np.isfinite(part).all(axis=0) for part in parts], axis=0)
+    names = [table.number_columns[index] for index in np.flatnonzero(~finite)]
+    if names:
+        rule, remedy = "numbers must fit into 32 bits after scaling", "leave out rows of extreme numbers"
+        raise refusal("dataset.source", rule, f"larger ones in {listed(names)}", remedy)
+
+
+def describe(table: Table) -> tuple[str, ...]:
+    """Say what encoding does to the columns of a table, one sentence each."""
+    n_numbers, n_texts = np.isnan(table.numbers).sum(axis=0), pd.isna(table.text).sum(axis=0)
+    filled = [name for name, count in zip(table.number_columns, n_numbers, strict=True) if count]
+    marked = [name for name, count in zip(table.text_columns, n_texts, strict=True) if count]
+    notes = {
+        f"Filled {n_numbers.sum()} missing numbers with the median of the training rows, in {listed(filled)}.": filled,
+        f"Made {n_texts.sum()} missing texts a category '{MISSING}', in {listed(marked)}.": marked,
+        f"One-hot encoded the text columns {listed(table.text_columns)}.": table.text_columns,
+    }
+    return tuple(note for note, names in notes.items() if names)

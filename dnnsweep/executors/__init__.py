@@ -1,0 +1,55 @@
+"""Executors: they run trainers somewhere and carry suggestions to them and events back."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dnnsweep.records import DataSummary, EpochReport, Suggestion, TrialResult
+from dnnsweep.trainers import Job, Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerLost:
+    """A trainer died; another one takes its place.
+
+    Args:
+        numbers: The trials it was training.
+        error: How it died, with the end of what it printed.
+    """
+
+    numbers: tuple[int, ...]
+    error: str
+
+
+Event = EpochReport | TrialResult | TrainerLost
+
+
+class Executor(Protocol):
+    """Runs trainers."""
+
+    def open(self) -> DataSummary:
+        """Start the trainers and return what the first one found in the data.
+
+        Raises:
+            DataError: The data cannot be used as the sweep file asks.
+            TrainerError: No trainer could be started.
+        """
+
+    def submit(self, suggestion: Suggestion) -> bool:
+        """Hand a suggestion to a free trainer; return whether there was one."""
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        """Return what happened since the last call; wait for it up to `timeout` seconds."""
+
+    def close(self) -> None:
+        """End all trainers at once; leaves no process behind."""
+
+
+def create_trainer(path: str, job: Job) -> Trainer:
+    """Create the trainer that `module:class` names."""
+    module, _, name = path.partition(":")
+    trainer: Trainer = getattr(importlib.import_module(module), name)(job)
+    return trainer

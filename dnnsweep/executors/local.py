@@ -1,0 +1,194 @@
+"""Trainers as processes of this machine, one per core by default."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import IO, Any, Final
+
+from dnnsweep.errors import DnnsweepError, TrainerError
+from dnnsweep.executors import Event, TrainerLost
+from dnnsweep.records import DataSummary, Suggestion, TrialResult
+from dnnsweep.settings import DEFAULT_TRAINER
+from dnnsweep.trainers import Job
+
+#: A trainer uses one core, and TensorFlow's log lines are nobody's business.
+TRAINER_ENVIRONMENT: Final = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "KERAS_BACKEND": "tensorflow",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+#: Not multiprocessing's spawn, which would run a caller's script again, or fail in a notebook.
+_COMMAND: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "from dnnsweep.executors.process import main; main(int(sys.argv[1]))"
+)
+#: Trainers that may die before they have loaded the data, one after the other, until it is given up.
+MAX_FAILED_STARTS: Final = 3
+
+
+class _Process:
+    """A trainer's process and the connection to it."""
+
+    def __init__(self, job: Job, trainer: str) -> None:
+        self.connection, far = Pipe()
+        self.output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
+        self.is_open = False
+        self.suggestion: Suggestion | None = None
+        with far:
+            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own code
+                [sys.executable, "-P", "-c", _COMMAND, str(far.fileno()), json.dumps(_import_path())],
+                stdin=subprocess.DEVNULL,
+                stdout=self.output,
+                stderr=self.output,
+                pass_fds=[far.fileno()],
+                env={**os.environ, **TRAINER_ENVIRONMENT},
+                start_new_session=True,  # a Ctrl-C in the terminal is the controller's to handle
+            )
+        with contextlib.suppress(OSError):  # a process that is gone already is found by `events`
+            self.connection.send((trainer, job))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def death(self) -> str:
+        """Say how the process died, with the last line it printed."""
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        self.output.seek(0)
+        lines = self.output.read()[-10_000:].decode(errors="replace").strip().splitlines()
+        return f"the trainer died {how}" + (f": {lines[-1].strip()[:500]}" if lines else "")
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self.connection.close()
+        self.output.close()
+
+
+class LocalExecutor:
+    """Runs trainers as processes; a suggestion goes to each that is free.
+
+    Args:
+        job: The sweep.
+        n_trainers: Processes; None for one per core that this process may use.
+        trainer: `module:class` of the trainer.
+    """
+
+    def __init__(self, job: Job, n_trainers: int | None = None, trainer: str = DEFAULT_TRAINER) -> None:
+        self._job = job
+        self._trainer = trainer
+        self._n_trainers = n_trainers or n_cores()
+        self._processes: list[_Process] = []
+        self._n_failed_starts = 0
+        self._fingerprint: str | None = None
+
+    def open(self) -> DataSummary:
+        """Start the trainers; return as soon as the first one has loaded the data."""
+        self._processes = [_Process(self._job, self._trainer) for _ in range(self._n_trainers)]
+        while True:
+            for process in self._ready(timeout=0.2):
+                message = self._receive(process)
+                if isinstance(message, DataSummary):
+                    return message
+
+    def submit(self, suggestion: Suggestion) -> bool:
+        """Hand a suggestion to a trainer that has loaded the data and is free."""
+        for process in self._processes:
+            if process.is_open and process.suggestion is None:
+                process.suggestion = suggestion
+                with contextlib.suppress(OSError):  # it died just now: `events` finds out
+                    process.connection.send(suggestion)
+                return True
+        return False
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        """Return reports, results and losses."""
+        until = time.monotonic() + timeout
+        while True:
+            messages = [self._receive(process) for process in self._ready(max(0.0, until - time.monotonic()))]
+            events = [message for message in messages if message is not None and not isinstance(message, DataSummary)]
+            if events or messages or time.monotonic() >= until:
+                return events
+
+    def close(self) -> None:
+        """Kill the trainers: what they hold is in the ledger or is trained again."""
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.close()
+        self._processes = []
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the trainers."""
+        return [process.pid for process in self._processes]
+
+    def _ready(self, timeout: float) -> list[_Process]:
+        by_connection = {process.connection: process for process in self._processes}
+        ready = wait(list(by_connection), timeout)
+        return [by_connection[connection] for connection in ready if isinstance(connection, Connection)]
+
+    def _receive(self, process: _Process) -> Event | DataSummary | None:
+        try:
+            message: Any = process.connection.recv()
+        except (EOFError, OSError):
+            return self._replace(process)
+        if isinstance(message, DnnsweepError):
+            raise message
+        if isinstance(message, DataSummary):
+            self._check_same_data(message)
+            process.is_open = True
+            self._n_failed_starts = 0
+        if isinstance(message, TrialResult):
+            process.suggestion = None
+        return message  # type: ignore[no-any-return]  our own far side sends nothing else
+
+    def _check_same_data(self, summary: DataSummary) -> None:
+        if self._fingerprint not in (None, summary.fingerprint):
+            raise TrainerError("the data changed while the sweep was running; restore them and run it again")
+        self._fingerprint = summary.fingerprint
+
+    def _replace(self, process: _Process) -> TrainerLost | None:
+        """Start another trainer in the place of one that died."""
+        error = process.death()
+        process.close()
+        self._processes.remove(process)
+        if not process.is_open:
+            self._n_failed_starts += 1
+        if self._n_failed_starts >= MAX_FAILED_STARTS:
+            raise TrainerError(f"no trainer could be started: {error}")
+        self._processes.append(_Process(self._job, self._trainer))
+        return TrainerLost((process.suggestion.number,), error) if process.suggestion else None
+
+
+def _import_path() -> list[str]:
+    """Return where this process imports from, so that trainers import the same code."""
+    return [entry or str(Path.cwd()) for entry in sys.path]
+
+
+def n_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

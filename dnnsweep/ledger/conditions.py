@@ -1,0 +1,61 @@
+"""`--where` conditions as SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, not_, or_
+
+from dnnsweep.ledger.tables import TrialRow
+from dnnsweep.query import AllOf, AnyOf, Comparison, Condition, Not
+from dnnsweep.space import KNOBS
+
+_COMPARE: Final[dict[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    "==": lambda column, literal: column == literal,
+    "!=": lambda column, literal: column != literal,
+    "<": lambda column, literal: column < literal,
+    "<=": lambda column, literal: column <= literal,
+    ">": lambda column, literal: column > literal,
+    ">=": lambda column, literal: column >= literal,
+}
+
+
+def compiled(condition: Condition) -> ColumnElement[bool]:
+    """Return the condition over the trials table; comparing a missing value holds for no operator.
+
+    Args:
+        condition: As `query.parse` returns it.
+    """
+    match condition:
+        case AllOf(parts=parts):
+            return and_(*map(compiled, parts))
+        case AnyOf(parts=parts):
+            return or_(*map(compiled, parts))
+        case Not(part=part):
+            return not_(compiled(part))
+        case Comparison(operator="in" | "not in" as operator, literal=items):
+            hits = [_compared(condition.field, "==", item) for item in items]
+            return or_(False, *hits) if operator == "in" else not_(or_(False, *hits))  # noqa: FBT003  SQL's false
+        case _:
+            return _compared(condition.field, condition.operator, condition.literal)
+
+
+def _compared(field: str, operator: str, literal: Any) -> ColumnElement[bool]:
+    column = _column(field)
+    if literal is None:
+        return column.is_(None) if operator == "==" else column.is_not(None)
+    if isinstance(literal, tuple):
+        literal = json.dumps(literal, separators=(",", ":"))
+    return _COMPARE[operator](column, literal)
+
+
+def _column(field: str) -> ColumnElement[Any]:
+    knob = KNOBS.get(field)
+    if knob is None:
+        return getattr(TrialRow, field).expression  # type: ignore[no-any-return]
+    member = TrialRow.params[field]
+    if knob.kind in ("real", "integer"):
+        return member.as_float()
+    return member.as_boolean() if knob.kind == "boolean" else member.as_string()

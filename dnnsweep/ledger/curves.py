@@ -1,0 +1,62 @@
+"""Curves as rows: JSON knows no NaN and no infinity, so they are spelled out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from dnnsweep.ledger.tables import CurveRow, TrialRow
+from dnnsweep.records import Curve, Series
+
+
+def spelled(values: Iterable[float]) -> list[float | str]:
+    """Return numbers as JSON can hold them.
+
+    Example:
+        >>> spelled([0.5, float("nan"), float("-inf")])
+        [0.5, 'NaN', '-Infinity']
+    """
+    return [value if math.isfinite(value) else _name(value) for value in values]
+
+
+def _name(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def store(connection: Connection, sweep_id: str, number: int, curve: Curve) -> None:
+    """Replace a trial's curve."""
+    connection.execute(delete(CurveRow).where(CurveRow.sweep_id == sweep_id, CurveRow.number == number))
+    key = {"sweep_id": sweep_id, "number": number}
+    rows = [{**key, "metric": s.metric, "layer": s.layer or "", "points": spelled(s.values)} for s in curve.series]
+    if rows:
+        connection.execute(insert(CurveRow), rows)
+
+
+def read(connection: Connection, sweep_id: str, number: int) -> Curve:
+    """Return a trial's curve; an empty one if nothing was measured."""
+    mine = (CurveRow.sweep_id == sweep_id, CurveRow.number == number)
+    rows = connection.execute(select(CurveRow.metric, CurveRow.layer, CurveRow.points).where(*mine)).all()
+    times = select(TrialRow.epoch_times).where(TrialRow.sweep_id == sweep_id, TrialRow.number == number)
+    series = tuple(Series(row.metric, _numbers(row.points), row.layer or None) for row in rows)
+    return Curve(series, tuple(connection.execute(times).scalar_one_or_none() or ()))
+
+
+def _numbers(points: Sequence[Any]) -> tuple[float, ...]:
+    return tuple(float(point) for point in points)
+
+
+def kept_times(old: Sequence[int], new: Sequence[int]) -> list[int]:
+    """Return when each epoch ended, as it was first known.
+
+    A trial that is trained again repeats its epochs; at their old times MLflow sees the same points, not new ones.
+
+    Example:
+        >>> kept_times([10, 20], [110, 120, 130])
+        [10, 20, 130]
+    """
+    return [*old[: len(new)], *new[len(old) :]]

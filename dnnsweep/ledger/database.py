@@ -1,0 +1,146 @@
+"""Opening the ledger's database: transactions, SQLite's manners, the schema's version."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError as UrlError
+
+from dnnsweep.errors import LedgerError, SweepNotFoundError
+from dnnsweep.ledger.tables import HEAD, LedgerRow
+
+#: How long a SQLite transaction waits for another one's lock.
+BUSY_SECONDS: Final = 30
+
+
+def now() -> int:
+    """Return the time in milliseconds since 1970 (UTC)."""
+    return time.time_ns() // 1_000_000
+
+
+class Database:
+    """A database at the newest version of the schema."""
+
+    def __init__(self, engine: Engine, ledger_id: str) -> None:
+        self.engine = engine
+        self.ledger_id = ledger_id
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that sees one state of the database and writes nothing."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that may read first: on SQLite it takes the write lock at once."""
+        with writing(self.engine) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that holds the write lock from its begin (SQLite: BEGIN IMMEDIATE)."""
+    with engine.connect() as plain:
+        connection = plain.execution_options(is_writing=True)
+        with connection.begin():
+            yield connection
+
+
+def open_database(url: str, *, create: bool) -> Database:
+    """Open the ledger's database and bring its schema up to date.
+
+    Args:
+        url: As SQLAlchemy writes it.
+        create: Whether to create what does not exist.
+
+    Raises:
+        SweepNotFoundError: There is no ledger and `create` is false.
+        LedgerError: The database cannot be opened, or is of a newer version.
+    """
+    try:
+        engine = _engine(url, create=create)
+        version = _version(engine)
+        if version is None and not create:
+            raise SweepNotFoundError(f"there is no sweep yet in {engine.url.render_as_string()}")
+        if version != HEAD:
+            _migrate(engine)
+        return Database(engine, _ledger_id(engine))
+    except (UrlError, NoSuchModuleError) as error:
+        raise LedgerError(f"the ledger's address must be a database URL, got {url!r}: {error}") from error
+    except (DatabaseError, ModuleNotFoundError) as error:
+        raise LedgerError(f"the ledger cannot be opened: {getattr(error, 'orig', error)}; check {url}") from error
+
+
+def _engine(url: str, *, create: bool) -> Engine:
+    address = make_url(url)
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    is_sqlite = address.get_backend_name() == "sqlite"
+    if is_sqlite and address.database:
+        _check_file(Path(address.database), create=create)
+    engine = create_engine(
+        address,
+        json_serializer=partial(json.dumps, separators=(",", ":"), allow_nan=False),
+        connect_args={"timeout": BUSY_SECONDS} if is_sqlite else {},
+    )
+    if is_sqlite:
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists():
+        raise SweepNotFoundError(f"there is no sweep yet in {path.parent}; start one with `dnnsweep run FILE`")
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver shall not begin transactions on its own
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    is_writing = connection.get_execution_options().get("is_writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+
+def _version(engine: Engine) -> str | None:
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except (OperationalError, ProgrammingError) as error:
+        if "alembic_version" in str(error.orig):
+            return None
+        raise
+
+
+def _migrate(engine: Engine) -> None:
+    from dnnsweep.ledger.migrations import upgrade  # noqa: PLC0415  Alembic costs 0.1 s, and queries need none of it
+
+    with writing(engine) as connection:
+        upgrade(connection)
+        if connection.execute(select(LedgerRow.id)).first() is None:
+            connection.execute(insert(LedgerRow).values(id=uuid.uuid4().hex, created_at=now()))
+
+
+def _ledger_id(engine: Engine) -> str:
+    with engine.connect() as connection:
+        return connection.execute(select(LedgerRow.id)).scalar_one()

@@ -1,0 +1,127 @@
+"""What MLflow has not seen yet. An entry says that something changed, not how: what to show is read when it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+
+from dnnsweep.ledger.database import Database, now
+from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
+
+SYNC: Final = "sync"
+DELETE: Final = "delete"
+#: How long a sender may take over what it claimed.
+CLAIM_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the outbox.
+
+    Args:
+        id: In the order of creation.
+        sweep_id: The sweep.
+        number: The trial; `PARENT` for the sweep itself.
+        kind: `SYNC`: show its present state; `DELETE`: remove its run.
+        run_id: The run to remove.
+        version: Grows when it changes again before it was sent.
+        attempts: How often sending failed.
+    """
+
+    id: int
+    sweep_id: str
+    number: int
+    kind: str
+    run_id: str | None
+    version: int
+    attempts: int
+
+
+def changed(connection: Connection, sweep_id: str, *numbers: int) -> None:
+    """Note, in the caller's transaction, that trials (or `PARENT`) have something new to show."""
+    time = now()
+    for number in numbers:
+        mine = (OutboxRow.sweep_id == sweep_id, OutboxRow.number == number, OutboxRow.kind == SYNC)
+        again = update(OutboxRow).where(*mine).values(version=OutboxRow.version + 1)
+        if connection.execute(again).rowcount == 0:
+            new = {"sweep_id": sweep_id, "number": number, "kind": SYNC, "created_at": time, "due_at": time}
+            connection.execute(insert(OutboxRow).values(new))
+
+
+def removed(connection: Connection, sweep_id: str) -> None:
+    """Note, in the caller's transaction, that all runs of a sweep are to be deleted."""
+    connection.execute(delete(OutboxRow).where(OutboxRow.sweep_id == sweep_id))
+    time = now()
+    parent = select(SweepRow.run_id).where(SweepRow.id == sweep_id)
+    runs = [(PARENT, connection.execute(parent).scalar())]
+    children = select(TrialRow.number, TrialRow.run_id).where(TrialRow.sweep_id == sweep_id)
+    runs += [(row.number, row.run_id) for row in connection.execute(children)]
+    rows = [
+        {"sweep_id": sweep_id, "number": number, "kind": DELETE, "run_id": run, "created_at": time, "due_at": time}
+        for number, run in runs
+        if run is not None
+    ]
+    if rows:
+        connection.execute(insert(OutboxRow), rows)
+
+
+def _as_taken(entry: Entry) -> tuple[ColumnElement[bool], ...]:
+    return OutboxRow.id == entry.id, OutboxRow.version == entry.version
+
+
+class Outbox:
+    """The sender's side of the outbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, limit: int, seconds: float = CLAIM_SECONDS) -> list[Entry]:
+        """Take entries that are due, oldest first, sweeps before their trials; nobody else gets them for a while.
+
+        Args:
+            limit: At most so many.
+            seconds: How long they are this sender's; a sender that dies loses them then.
+        """
+        order = (OutboxRow.number != PARENT, OutboxRow.id)
+        columns = (getattr(OutboxRow, name) for name in Entry.__slots__)
+        time = now()
+        statement = select(*columns).where(OutboxRow.due_at <= time).order_by(*order).limit(limit).with_for_update()
+        with self._database.write() as connection:
+            entries = [Entry(*row) for row in connection.execute(statement)]
+            taken = update(OutboxRow).where(OutboxRow.id.in_([entry.id for entry in entries]))
+            if entries:
+                connection.execute(taken.values(due_at=time + int(seconds * 1000)))
+            return entries
+
+    def sent(self, entry: Entry, run_id: str | None) -> None:
+        """Remove an entry, or make it due again if there was more to show meanwhile; remember the run."""
+        with self._database.write() as connection:
+            connection.execute(delete(OutboxRow).where(*_as_taken(entry)))
+            connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(due_at=now()))
+            if run_id is None:
+                return
+            if entry.number == PARENT:
+                connection.execute(update(SweepRow).where(SweepRow.id == entry.sweep_id).values(run_id=run_id))
+            else:
+                trial = (TrialRow.sweep_id == entry.sweep_id, TrialRow.number == entry.number)
+                connection.execute(update(TrialRow).where(*trial).values(run_id=run_id))
+
+    def postpone(self, entry: Entry, error: str, seconds: float) -> None:
+        """Note why an entry could not be sent, and make it due again later."""
+        values = {"attempts": OutboxRow.attempts + 1, "error": error, "due_at": now() + int(seconds * 1000)}
+        with self._database.write() as connection:
+            connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(values))
+
+    def hurry(self, sweep_id: str | None = None) -> None:
+        """Make entries due now: those of a sweep whose sender is gone, or all."""
+        mine = () if sweep_id is None else (OutboxRow.sweep_id == sweep_id,)
+        with self._database.write() as connection:
+            connection.execute(update(OutboxRow).where(OutboxRow.due_at > now(), *mine).values(due_at=now()))
+
+    def count(self, sweep_id: str | None = None) -> int:
+        """Return how many entries, of one sweep or of all, MLflow has not seen."""
+        mine = () if sweep_id is None else (OutboxRow.sweep_id == sweep_id,)
+        with self._database.read() as connection:
+            return connection.execute(select(func.count()).select_from(OutboxRow).where(*mine)).scalar_one()

@@ -1,0 +1,144 @@
+"""What the ledger answers: sweeps, trials and the best of them, by SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, or_, select
+
+from dnnsweep.errors import SweepNotFoundError
+from dnnsweep.ledger.conditions import compiled
+from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
+from dnnsweep.query import Condition
+from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
+
+_IN_BUDGET: Final = or_(
+    TrialRow.state.in_([State.COMPLETE, State.PRUNED]),
+    and_(TrialRow.state == State.FAILED, TrialRow.reason != Reason.STOPPED),
+)
+_TRIAL_COLUMNS: Final = (
+    TrialRow.number,
+    TrialRow.value,
+    TrialRow.params,
+    TrialRow.state,
+    TrialRow.reason,
+    TrialRow.best_epoch,
+    TrialRow.epochs,
+    TrialRow.seconds,
+    TrialRow.run_id,
+    TrialRow.seed,
+    TrialRow.attempts,
+    TrialRow.error,
+    TrialRow.metrics,
+    TrialRow.started_at,
+    TrialRow.ended_at,
+)
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+_COUNTS: Final = (
+    select(
+        TrialRow.sweep_id,
+        _count(_IN_BUDGET).label("n_finished"),
+        _count(TrialRow.state == State.RUNNING).label("n_running"),
+        _count(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
+    )
+    .group_by(TrialRow.sweep_id)
+    .subquery()
+)
+_UNDELIVERED: Final = (
+    select(OutboxRow.sweep_id, func.count().label("n_undelivered")).group_by(OutboxRow.sweep_id).subquery()
+)
+
+
+def ranking(direction: ColumnElement[str]) -> tuple[ColumnElement[Any], ...]:
+    """Return the order of complete trials, best first; equal values rank by lower `val_loss`, then by number."""
+    sign = case((direction == "maximize", -1.0), else_=1.0)
+    return (TrialRow.value * sign).asc(), func.coalesce(TrialRow.val_loss, 1e308).asc(), TrialRow.number.asc()
+
+
+def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> list[Sweep]:
+    """Return the sweeps that meet the conditions, oldest first."""
+    place = func.row_number().over(partition_by=TrialRow.sweep_id, order_by=ranking(SweepRow.direction))
+    ranked = (
+        select(TrialRow.sweep_id, TrialRow.number, TrialRow.value, place.label("place"))
+        .join(SweepRow, SweepRow.id == TrialRow.sweep_id)
+        .where(TrialRow.state == State.COMPLETE, *conditions)
+        .subquery()
+    )
+    statement = (
+        select(
+            SweepRow.__table__,
+            ranked.c.number.label("best_number"),
+            ranked.c.value.label("best_value"),
+            *(func.coalesce(column, 0).label(column.key) for column in list(_COUNTS.c)[1:]),
+            func.coalesce(_UNDELIVERED.c.n_undelivered, 0).label("n_undelivered"),
+        )
+        .outerjoin(_COUNTS, _COUNTS.c.sweep_id == SweepRow.id)
+        .outerjoin(ranked, and_(ranked.c.sweep_id == SweepRow.id, ranked.c.place == 1))
+        .outerjoin(_UNDELIVERED, _UNDELIVERED.c.sweep_id == SweepRow.id)
+        .where(*conditions)
+        .order_by(SweepRow.created_at, SweepRow.name)
+    )
+    return [_sweep(row) for row in connection.execute(statement)]
+
+
+def _sweep(row: Row[Any]) -> Sweep:
+    values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
+    own = {name: values[name] for name in Sweep.__slots__ if name in values}
+    return Sweep(**{**own, "state": SweepState(row.state), "window": row.window_size})
+
+
+def read_sweep(connection: Connection, name: str) -> Sweep:
+    """Return one sweep.
+
+    Raises:
+        SweepNotFoundError: There is none of this name.
+    """
+    found = read_sweeps(connection, SweepRow.name == name)
+    if not found:
+        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+    return found[0]
+
+
+def read_trials(connection: Connection, sweep: Sweep, condition: Condition | None = None) -> list[Trial]:
+    """Return the sweep's trials that meet a condition, in their order."""
+    return _trials(connection, sweep, _selected(sweep, condition).order_by(TrialRow.number))
+
+
+def read_best(connection: Connection, sweep: Sweep, top: int, condition: Condition | None = None) -> list[Trial]:
+    """Return the sweep's best trials that meet a condition, best first."""
+    order = ranking(select(SweepRow.direction).where(SweepRow.id == sweep.id).scalar_subquery())
+    complete = _selected(sweep, condition).where(TrialRow.state == State.COMPLETE)
+    return _trials(connection, sweep, complete.order_by(*order).limit(top))
+
+
+def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
+    """Return one trial.
+
+    Raises:
+        SweepNotFoundError: The sweep has no trial of this number.
+    """
+    found = _trials(connection, sweep, _selected(sweep, None).where(TrialRow.number == number))
+    if not found:
+        raise SweepNotFoundError(f"sweep {sweep.name} has no trial {number}")
+    return found[0]
+
+
+def _selected(sweep: Sweep, condition: Condition | None) -> Select[Any]:
+    statement = select(*_TRIAL_COLUMNS).where(TrialRow.sweep_id == sweep.id)
+    return statement if condition is None else statement.where(compiled(condition))
+
+
+def _trials(connection: Connection, sweep: Sweep, statement: Select[Any]) -> list[Trial]:
+    rows: Sequence[Row[Any]] = connection.execute(statement).all()
+    return [_trial(sweep.name, row) for row in rows]
+
+
+def _trial(sweep: str, row: Row[Any]) -> Trial:
+    values = {**row._mapping, "state": State(row.state), "reason": Reason(row.reason) if row.reason else None}  # noqa: SLF001
+    return Trial(sweep=sweep, **values)

@@ -1,0 +1,122 @@
+"""The ledger's tables. Times are milliseconds since 1970 (UTC); JSON holds only finite numbers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, ForeignKeyConstraint, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+#: The newest migration; a database at this version needs no Alembic.
+HEAD: Final = "0001"
+#: `OutboxRow.number` of what belongs to the sweep as a whole.
+PARENT: Final = -1
+
+
+class Base(DeclarativeBase):
+    """All tables of the ledger."""
+
+    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012  SQLAlchemy's own way
+
+
+class LedgerRow(Base):
+    """The ledger itself: one row, whose id tells its MLflow runs from those of other ledgers."""
+
+    __tablename__ = "ledger"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class SweepRow(Base):
+    """A sweep: what was asked for, who runs it, how far it is."""
+
+    __tablename__ = "sweeps"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    state: Mapped[str] = mapped_column(String(16))
+    description: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)
+    spec: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    data: Mapped[dict[str, Any]]
+    metric: Mapped[str] = mapped_column(String(64))
+    direction: Mapped[str] = mapped_column(String(16))
+    window: Mapped[int] = mapped_column("window_size")
+    n_trials: Mapped[int]
+    max_seconds: Mapped[float | None]
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    system_attrs: Mapped[dict[str, Any]]
+    error: Mapped[str | None] = mapped_column(Text)
+    owner: Mapped[str | None] = mapped_column(String(200))
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    token: Mapped[int] = mapped_column(default=0)
+    is_stop_requested: Mapped[bool] = mapped_column(default=False)
+    run_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    ended_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class TrialRow(Base):
+    """A trial, from its suggestion to its end."""
+
+    __tablename__ = "trials"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(16))
+    params: Mapped[dict[str, Any]]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    attempts: Mapped[int] = mapped_column(default=0)
+    token: Mapped[int] = mapped_column(default=0)
+    value: Mapped[float | None]
+    val_loss: Mapped[float | None]
+    penalty: Mapped[float | None]
+    best_epoch: Mapped[int | None]
+    epochs: Mapped[int] = mapped_column(default=0)
+    seconds: Mapped[float | None]
+    error: Mapped[str | None] = mapped_column(Text)
+    metrics: Mapped[dict[str, Any]]
+    epoch_times: Mapped[list[Any]]
+    system_attrs: Mapped[dict[str, Any]]
+    model_path: Mapped[str | None] = mapped_column(Text)
+    run_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[int | None] = mapped_column(BigInteger)
+    ended_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class CurveRow(Base):
+    """A series of a trial: one value per epoch; numbers that are not finite are the texts NaN, Infinity, -Infinity."""
+
+    __tablename__ = "curves"
+    __table_args__ = (
+        ForeignKeyConstraint(["sweep_id", "number"], ["trials.sweep_id", "trials.number"], ondelete="CASCADE"),
+    )
+
+    sweep_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    metric: Mapped[str] = mapped_column(String(100), primary_key=True)
+    layer: Mapped[str] = mapped_column(String(100), primary_key=True, default="")
+    points: Mapped[list[Any]]
+
+
+class OutboxRow(Base):
+    """Something that MLflow has not seen yet: that a sweep or trial changed, or that a run is to be deleted."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (UniqueConstraint("sweep_id", "number", "kind"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sweep_id: Mapped[str] = mapped_column(String(32))
+    number: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(16))
+    run_id: Mapped[str | None] = mapped_column(String(64))
+    version: Mapped[int] = mapped_column(default=1)
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    due_at: Mapped[int] = mapped_column(BigInteger, index=True)

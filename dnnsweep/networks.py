@@ -1,0 +1,259 @@
+"""Networks: a point of the search space as a Keras model, trained and saved. The door to Keras and TensorFlow.
+
+Importing this module loads TensorFlow, on one thread: a sweep keeps each core busy with a trainer of its own. Variables
+that are set in the environment win, and a TensorFlow that was imported before (in a notebook) is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+if "tensorflow" not in sys.modules:
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from dnnsweep import seeds
+from dnnsweep.errors import TrainerError
+from dnnsweep.records import Task
+from dnnsweep.space import Hyperparameters
+
+if keras.backend.backend() != "tensorflow":
+    raise TrainerError(
+        f"Keras must run on TensorFlow, got {keras.backend.backend()}; set KERAS_BACKEND=tensorflow before Keras loads"
+    )
+
+INITIALIZERS: Final[Mapping[str, Any]] = {
+    "glorot_uniform": keras.initializers.GlorotUniform,
+    "glorot_normal": keras.initializers.GlorotNormal,
+    "he_uniform": keras.initializers.HeUniform,
+    "he_normal": keras.initializers.HeNormal,
+    "lecun_uniform": keras.initializers.LecunUniform,
+    "lecun_normal": keras.initializers.LecunNormal,
+}
+OPTIMIZERS: Final[Mapping[str, Callable[[float], Any]]] = {
+    "sgd": keras.optimizers.SGD,
+    "momentum": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
+    "nesterov": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+    "rmsprop": keras.optimizers.RMSprop,
+    "adagrad": keras.optimizers.Adagrad,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "nadam": keras.optimizers.Nadam,
+}
+HEADS: Final[Mapping[Task, str]] = {
+    Task.BINARY: "sigmoid",
+    Task.MULTICLASS: "softmax",
+    Task.REGRESSION: "linear",
+}
+LOSSES: Final[Mapping[Task, str]] = {
+    Task.BINARY: "binary_crossentropy",
+    Task.MULTICLASS: "sparse_categorical_crossentropy",
+    Task.REGRESSION: "mse",
+}
+#: Name under which Keras computes the loss without the L2 term; Keras's own `loss` contains it.
+DATA_LOSS: Final = "data_loss"
+#: Rows of a step in which nothing is learned.
+EVALUATION_ROWS: Final = 4096
+
+
+def build(hp: Hyperparameters, n_features: int, task: Task, n_outputs: int, seed: int) -> keras.Sequential:
+    """Build a network with its starting weights, not compiled.
+
+    For each hidden width: linear layer, batch normalisation if asked for, activation, dropout if above 0; then the
+    output. Batch normalisation shifts by itself, so the linear layer before it has no bias. The L2 term is on every
+    kernel, the output's too, and on nothing else. Layers are named `hidden_1`, `batch_norm_1`, `activation_1`,
+    `dropout_1`, ..., `output`.
+
+    Args:
+        hp: The point.
+        n_features: Inputs, >= 1.
+        task: Decides the output's activation: sigmoid, softmax or none.
+        n_outputs: Units of the output: the number of classes, or 1 for two classes and for regression.
+        seed: Weights of linear layer i (from 1; the output is the last) start from `derive(seed, "weights", i)`, its
+            dropout from `derive(seed, "dropout", i)`.
+
+    Example:
+        >>> network = build(Hyperparameters(hidden=(4,), dropout=0.5), 3, Task.MULTICLASS, 2, seed=0)
+        >>> [layer.name for layer in network.layers]
+        ['hidden_1', 'activation_1', 'dropout_1', 'output']
+        >>> network.count_params()
+        26
+
+    References:
+        Glorot & Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.
+        He et al., Delving deep into rectifiers, 2015. Ioffe & Szegedy, Batch normalization, 2015.
+    """
+    layers = [keras.Input((n_features,), name="features")]
+    for index, width in enumerate(hp.hidden, start=1):
+        layers += _hidden(hp, index, width, seed)
+    layers.append(_dense(hp, "output", n_outputs, _seed(seed, "weights", len(hp.hidden) + 1), activation=HEADS[task]))
+    return keras.Sequential(layers, name="network")
+
+
+def _hidden(hp: Hyperparameters, index: int, width: int, seed: int) -> list[keras.Layer]:
+    layers = [
+        _dense(hp, f"hidden_{index}", width, _seed(seed, "weights", index), use_bias=not hp.batch_norm),
+        keras.layers.Activation(hp.activation, name=f"activation_{index}"),
+    ]
+    if hp.batch_norm:
+        layers.insert(1, keras.layers.BatchNormalization(name=f"batch_norm_{index}"))
+    if hp.dropout > 0:
+        layers.append(keras.layers.Dropout(hp.dropout, seed=_seed(seed, "dropout", index), name=f"dropout_{index}"))
+    return layers
+
+
+def _dense(hp: Hyperparameters, name: str, width: int, seed: int, **options: Any) -> keras.Layer:
+    initializer = INITIALIZERS[hp.initializer](seed=seed)
+    regularizer = keras.regularizers.L2(hp.l2) if hp.l2 > 0 else None
+    return keras.layers.Dense(
+        width, kernel_initializer=initializer, kernel_regularizer=regularizer, name=name, **options
+    )
+
+
+def _seed(seed: int, use: str, index: int) -> int:
+    return seeds.derive(seed, use, index)
+
+
+def optimizer_of(hp: Hyperparameters) -> keras.optimizers.Optimizer:
+    """Return the optimizer at its constant learning rate, with Keras's defaults for everything else.
+
+    `momentum` and `nesterov` are SGD with momentum 0.9; `adamw` decays weights by 0.004.
+    """
+    return OPTIMIZERS[hp.optimizer](hp.learning_rate)
+
+
+def compile_(network: keras.Sequential, hp: Hyperparameters, task: Task, n_steps: int = 1) -> None:
+    """Compile with a new optimizer, the task's loss, and `data_loss` (the loss without the L2 term) among the metrics.
+
+    Args:
+        network: From `build`.
+        hp: Its point.
+        task: Decides the loss and the second metric, `accuracy` or `mae`.
+        n_steps: Steps of an epoch; one call into TensorFlow takes them all, which is faster and gives the same bits.
+    """
+    network.compile(
+        optimizer=optimizer_of(hp),
+        loss=LOSSES[task],
+        metrics=_metrics(task),
+        steps_per_execution=n_steps,
+        jit_compile=False,
+    )
+
+
+def _metrics(task: Task) -> list[keras.metrics.Metric]:
+    if task is Task.REGRESSION:
+        return [keras.metrics.MeanSquaredError(name=DATA_LOSS), keras.metrics.MeanAbsoluteError(name="mae")]
+    if task is Task.BINARY:
+        return [keras.metrics.BinaryCrossentropy(name=DATA_LOSS), keras.metrics.BinaryAccuracy(name="accuracy")]
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    return [keras.metrics.SparseCategoricalCrossentropy(name=DATA_LOSS), accuracy]
+
+
+def fit(
+    network: keras.Sequential,
+    batches: tf.data.Dataset,
+    validation: tf.data.Dataset,
+    n_epochs: int,
+    after_epoch: Callable[[Mapping[str, float]], bool],
+) -> None:
+    """Train a compiled network with one `model.fit`.
+
+    Args:
+        network: From `build`, compiled with the steps of an epoch as `n_steps`.
+        batches: Of all epochs, from `batches_of`.
+        validation: From `evaluation_of`; each epoch's `val_` metrics are over all of its rows.
+        n_epochs: The most epochs to train.
+        after_epoch: Called with each epoch's `loss`, `accuracy` or `mae`, and the same with `val_`; answers whether to
+            stop. The losses are without the L2 term.
+    """
+
+    def end_epoch(_: int, logs: Mapping[str, float]) -> None:
+        network.stop_training = after_epoch(_without_penalty(logs))
+
+    network.fit(
+        batches,
+        steps_per_epoch=network.steps_per_execution,
+        epochs=n_epochs,
+        shuffle=False,
+        validation_data=validation,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
+        verbose=0,
+    )
+
+
+def _without_penalty(logs: Mapping[str, float]) -> dict[str, float]:
+    return {name.replace(DATA_LOSS, "loss"): logs[name] for name in logs if name.removeprefix("val_") != "loss"}
+
+
+def n_steps(n_rows: int, batch_size: int) -> int:
+    """Return the steps of an epoch, the shorter last one included.
+
+    Example:
+        >>> n_steps(100, 32)
+        4
+    """
+    return -(-n_rows // batch_size)
+
+
+def hold(*arrays: NDArray[Any]) -> tuple[tf.Tensor, ...]:
+    """Copy arrays to TensorFlow, in main memory: a whole table would not leave room on a small accelerator."""
+    with tf.device("CPU:0"):
+        return tuple(tf.constant(array) for array in arrays)
+
+
+def batches_of(x: tf.Tensor, y: tf.Tensor, orders: Iterable[NDArray[np.int32]], batch_size: int) -> tf.data.Dataset:
+    """Return the batches of all epochs, one after the other; can be gone through once.
+
+    Args:
+        x: Features (rows, features), from `hold`.
+        y: Targets (rows,), likewise.
+        orders: The order of the rows (rows,) in each epoch; taken one at a time, when the epoch begins.
+        batch_size: Rows of a step; the last step of each epoch takes what is left.
+    """
+    order = tf.TensorSpec((len(x),), tf.int32)
+    epochs = tf.data.Dataset.from_generator(lambda: iter(orders), output_signature=order)
+    indices = epochs.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size))
+    return indices.map(lambda index: (tf.gather(x, index), tf.gather(y, index)))  # (batch, features), (batch,)
+
+
+def evaluation_of(x: tf.Tensor, y: tf.Tensor) -> tf.data.Dataset:
+    """Return all rows in few, large steps, to measure on; can be gone through again and again."""
+    starts = tf.data.Dataset.range(0, len(x), EVALUATION_ROWS)
+    return starts.map(lambda start: (x[start : start + EVALUATION_ROWS], y[start : start + EVALUATION_ROWS]))
+
+
+def l2_penalty(network: keras.Sequential, hp: Hyperparameters) -> float:
+    """Return `l2 * sum(w**2)` over every kernel: what Keras adds to the data's loss."""
+    if hp.l2 == 0:
+        return 0.0
+    kernels = [layer.kernel.numpy() for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+    return hp.l2 * sum(float(np.sum(np.square(kernel, dtype=np.float64))) for kernel in kernels)
+
+
+def save(network: keras.Sequential, hp: Hyperparameters, task: Task, path: Path) -> None:
+    """Save a network as a `.keras` file that appears whole or not at all.
+
+    It is compiled anew before: the optimizer's state belongs to the last epoch and not to the weights kept.
+    """
+    compile_(network, hp, task)
+    network.optimizer.build(network.trainable_variables)  # one without its variables is loaded with a warning
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        network.save(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+"""What MLflow shows of a sweep and of a trial: records turned into run pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from dnnsweep.records import Curve, Point, Reason, RunPage, State, Sweep, SweepState, Trial
+
+_SWEEP_STATUS: Final = {
+    SweepState.RUNNING: "RUNNING",
+    SweepState.COMPLETE: "FINISHED",
+    SweepState.FAILED: "FAILED",
+    SweepState.STOPPED: "KILLED",
+    SweepState.INTERRUPTED: "KILLED",
+}
+_TRIAL_STATUS: Final = {
+    State.QUEUED: "SCHEDULED",
+    State.RUNNING: "RUNNING",
+    State.COMPLETE: "FINISHED",
+    State.PRUNED: "FINISHED",
+    State.FAILED: "FAILED",
+}
+
+
+def sweep_page(ledger_id: str, sweep: Sweep, trials: Sequence[Trial], spec: str, model_path: str | None) -> RunPage:
+    """Return the parent run of a sweep.
+
+    Args:
+        ledger_id: Of the ledger that holds it.
+        sweep: Its present state.
+        trials: All its trials, in their order.
+        spec: The sweep file, resolved, as YAML.
+        model_path: The best trial's Keras model; None if there is none.
+    """
+    tags = {
+        "dnnsweep.sweep": sweep.name,
+        "dnnsweep.state": sweep.state.value,
+        "dnnsweep.objective": f"{sweep.direction} {sweep.metric}",
+        "dnnsweep.best_trial": "" if sweep.best_number is None else str(sweep.best_number),
+        "mlflow.note.content": sweep.description or "",
+    }
+    return RunPage(
+        key=f"{ledger_id}/{sweep.id}",
+        experiment=sweep.name,
+        name=sweep.name,
+        status=_SWEEP_STATUS[sweep.state],
+        started_at=sweep.created_at,
+        ended_at=sweep.ended_at,
+        run_id=sweep.run_id,
+        params=_data_params(sweep),
+        tags={name: text for name, text in tags.items() if text},
+        points=tuple(best_so_far(trials, sweep.direction)),
+        texts={"sweep.yaml": spec},
+        files={} if model_path is None else {"best/model.keras": model_path},
+    )
+
+
+def _data_params(sweep: Sweep) -> dict[str, str]:
+    names = ("task", "n_features", "n_train", "n_validation", "n_test", "fingerprint")
+    return {"source": sweep.source, **{name: str(sweep.data[name]) for name in names}}
+
+
+def best_so_far(trials: Sequence[Trial], direction: str) -> Iterable[Point]:
+    """Yield the best value up to each trial, in the order of trials; stops at the first that has not ended.
+
+    Args:
+        trials: In their order.
+        direction: `maximize` or `minimize`.
+    """
+    better = max if direction == "maximize" else min
+    best, time = None, 0
+    for trial in trials:
+        if trial.ended_at is None or trial.reason is None:
+            return
+        time = max(time, trial.ended_at)  # a point's time must not change when a later trial ends earlier
+        if trial.value is not None:
+            best = trial.value if best is None else better(best, trial.value)
+        if best is not None:
+            yield Point("best_value", best, trial.number, time)
+
+
+def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve) -> RunPage:
+    """Return the run of a trial; it makes sense alone, for MLflow shows it alone when one sorts by a metric.
+
+    Args:
+        ledger_id: Of the ledger that holds it.
+        sweep: Its sweep, whose run exists already.
+        trial: Its present state.
+        curve: What was measured so far.
+    """
+    return RunPage(
+        key=f"{ledger_id}/{sweep.id}/{trial.number}",
+        experiment=sweep.name,
+        name=run_name(trial, sweep.spec.get("space", {})),
+        status="KILLED" if trial.reason is Reason.STOPPED else _TRIAL_STATUS[trial.state],
+        started_at=trial.started_at or sweep.created_at,
+        ended_at=trial.ended_at,
+        run_id=trial.run_id,
+        parent_run_id=sweep.run_id,
+        params={name: str(value) for name, value in trial.params.items()},
+        tags=_trial_tags(sweep, trial, curve),
+        points=(*_curve_points(curve), *_single_points(trial)),
+    )
+
+
+def run_name(trial: Trial, space: Mapping[str, Any]) -> str:
+    """Return a name that tells a trial from its neighbours: its number and what was searched.
+
+    Args:
+        trial: The trial.
+        space: The hyperparameters that were searched.
+    """
+    words = [
+        _word(name, trial.params[name]) for name in ("optimizer", *space) if name in space and name in trial.params
+    ]
+    return " ".join([f"{trial.number:04d}", *dict.fromkeys(filter(None, words))])
+
+
+def _word(name: str, value: Any) -> str:
+    if name in ("optimizer", "initializer", "activation"):
+        return str(value)
+    if name == "batch_norm":
+        return "bn" if value else ""
+    short = {"learning_rate": "lr", "batch_size": "batch"}.get(name, name)
+    text = "-".join(map(str, value)) if isinstance(value, list | tuple) else f"{value:.3g}"
+    return f"{short}={text}"
+
+
+def _trial_tags(sweep: Sweep, trial: Trial, curve: Curve) -> dict[str, str]:
+    tags = {
+        "dnnsweep.sweep": sweep.name,
+        "dnnsweep.trial": str(trial.number),
+        "dnnsweep.state": trial.state.value,
+        "dnnsweep.reason": trial.reason.value if trial.reason else "",
+        "dnnsweep.findings": ", ".join(findings(curve)),
+        "dnnsweep.attempts": str(trial.attempts),
+        "dnnsweep.seed": str(trial.seed),
+        "dnnsweep.error": trial.error or "",
+    }
+    return {name: text for name, text in tags.items() if text}
+
+
+def findings(curve: Curve) -> list[str]:
+    """Return what cannot be shown as a number: each metric that became NaN or infinite, with its first epoch.
+
+    Example:
+        >>> from dnnsweep.records import Series
+        >>> findings(Curve((Series("loss", (0.5, float("nan"))),), (10, 20)))
+        ['loss not finite from epoch 2']
+    """
+    found = []
+    for series in curve.series:
+        bad = next((epoch for epoch, value in enumerate(series.values, 1) if not math.isfinite(value)), None)
+        if bad is not None:
+            found.append(f"{_metric_name(series.metric, series.layer)} not finite from epoch {bad}")
+    return found
+
+
+def _metric_name(metric: str, layer: str | None) -> str:
+    return metric if layer is None else f"{metric}/{layer}"
+
+
+def _curve_points(curve: Curve) -> Iterable[Point]:
+    for series in curve.series:
+        name = _metric_name(series.metric, series.layer)
+        for epoch, (value, time) in enumerate(zip(series.values, curve.ended_at, strict=True), 1):
+            if math.isfinite(value):
+                yield Point(name, value, epoch, time)
+
+
+def _single_points(trial: Trial) -> Iterable[Point]:
+    """MLflow shows a metric's last step; what counts is the best epoch's, so it stands apart."""
+    if trial.value is None or trial.best_epoch is None or trial.ended_at is None:
+        return
+    yield Point("objective", trial.value, 0, trial.ended_at)
+    yield Point("best_epoch", float(trial.best_epoch), 0, trial.ended_at)

@@ -1,0 +1,130 @@
+"""The sweep file: read, checked as a whole, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dnnsweep.errors import Mistake, SpecError
+from dnnsweep.records import Task
+from dnnsweep.space import show
+from dnnsweep.spec import documents, mistakes, rules
+from dnnsweep.spec.rules import SKLEARN
+from dnnsweep.spec.sections import (
+    HANDED_OVER,
+    METRICS,
+    BudgetSpec,
+    DatasetSpec,
+    EarlyStoppingSpec,
+    NetworkSpec,
+    ObjectiveSpec,
+    PrunerSpec,
+    ResourcesSpec,
+    SamplerSpec,
+    SweepSpec,
+    TrainingSpec,
+)
+
+__all__ = [
+    "HANDED_OVER",
+    "METRICS",
+    "SKLEARN",
+    "BudgetSpec",
+    "DatasetSpec",
+    "EarlyStoppingSpec",
+    "NetworkSpec",
+    "ObjectiveSpec",
+    "PrunerSpec",
+    "ResourcesSpec",
+    "SamplerSpec",
+    "SweepSpec",
+    "TrainingSpec",
+    "check",
+    "check_task",
+    "difference",
+    "json_schema",
+    "load",
+]
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the sweep file's JSON Schema."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SweepSpec.model_json_schema()}
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Read and check a sweep file.
+
+    Args:
+        path: A YAML file.
+        overrides: `path=value` strings that replace parts of it, checked in the same way.
+
+    Raises:
+        SpecError: Anything is wrong; carries every mistake.
+    """
+    document, repeated = documents.scan(documents.text_of(Path(path)), str(path))
+    document, misplaced = documents.overridden(document, overrides)
+    return _checked(document, [*repeated, *misplaced])
+
+
+def check(document: Any) -> SweepSpec:
+    """Check a sweep file that was read already.
+
+    Args:
+        document: Mappings, lists or tuples, and scalars.
+
+    Raises:
+        SpecError: Anything is wrong; carries every mistake.
+    """
+    return _checked(document, [])
+
+
+def _checked(document: Any, known: Sequence[Mistake]) -> SweepSpec:
+    if not isinstance(document, Mapping):
+        rule = "must be a mapping of sections"
+        raise SpecError([*known, Mistake("sweep file", rule, show(document), "begin with `name:`")])
+    plain, odd = documents.plain(document)
+    spec, wrong, places = _model(plain)
+    found = [*known, *odd, *wrong, *rules.broken(plain, places)]
+    if found or spec is None:
+        raise SpecError(dict.fromkeys(found))
+    return spec
+
+
+def _model(plain: Any) -> tuple[SweepSpec | None, list[Mistake], list[mistakes.Location]]:
+    try:
+        return SweepSpec.model_validate(plain), [], []
+    except ValidationError as error:
+        return None, *mistakes.translate(error)
+
+
+def check_task(spec: SweepSpec, task: Task) -> None:
+    """Check the metrics that a sweep file names against the task of its data.
+
+    Raises:
+        SpecError: A metric is not computed for this task.
+    """
+    unmeasured = rules.unmeasured(spec, task)
+    if unmeasured:
+        raise SpecError(unmeasured)
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
+    """List what differs between two plain sweep files, a line for each path.
+
+    Example:
+        >>> difference({"seed": 0, "name": "a"}, {"seed": 1, "name": "a"})
+        ['seed: was 0, is 1']
+    """
+    lines: list[str] = []
+    for key in dict.fromkeys([*old, *new]):
+        where = f"{path}.{key}" if path else str(key)
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += difference(before, after, where)
+        elif before != after:
+            lines.append(f"{where}: was {show(before)}, is {show(after)}")
+    return lines

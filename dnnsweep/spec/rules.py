@@ -1,0 +1,192 @@
+"""What the sections of a sweep file ask of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from dnnsweep.errors import Mistake
+from dnnsweep.records import Task, direction_of, metrics_of
+from dnnsweep.space import KNOBS, closest, parse_space, parse_values, show, suggest
+from dnnsweep.spec.mistakes import Location
+from dnnsweep.spec.sections import HANDED_OVER, METRICS, SweepSpec
+
+SKLEARN: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes")
+KINDS: Final = ("sklearn", "csv", "npz", "arrays")
+
+_METRIC: Final = "objective.metric"
+_MONITOR: Final = "training.early_stopping.monitor"
+
+
+def broken(document: Mapping[str, Any], wrong: Sequence[Location]) -> list[Mistake]:
+    """Find what sections ask of each other in vain.
+
+    Args:
+        document: The sweep file as plain data.
+        wrong: Places that are wrong in themselves; a rule that reads one of them is left out, all others hold.
+    """
+    spec = _rest(document, wrong)
+    found = list(_broken_by(document))
+    if spec is not None:
+        for reads, rule in _RULES:
+            if not any(_overlap(place, read) for place in wrong for read in reads):
+                found += rule(spec)
+    return found
+
+
+def _rest(document: Mapping[str, Any], wrong: Sequence[Location]) -> SweepSpec | None:
+    """Read what is left of a sweep file without its wrong places."""
+    rest: Any = document
+    for place in wrong:
+        rest = _without(rest, place)
+    try:
+        return SweepSpec.model_validate({"name": "unnamed", "dataset": {}, **rest})
+    except ValidationError:
+        return None
+
+
+def _without(data: Any, place: Location) -> Any:
+    if not isinstance(data, Mapping) or place[0] not in data:
+        return data
+    rest = {key: value for key, value in data.items() if key != place[0]}
+    if len(place) > 1 and isinstance(data[place[0]], Mapping):
+        rest[str(place[0])] = _without(data[place[0]], place[1:])
+    return rest
+
+
+def _overlap(place: Location, path: str) -> bool:
+    """Return whether one is the other or contains it."""
+    return all(here == there for here, there in zip(place, path.split("."), strict=False))
+
+
+def _broken_by(document: Mapping[str, Any]) -> Iterator[Mistake]:
+    yield from _check_set_once(document)
+    yield from _check_enqueued(document)
+
+
+def _check_set_once(document: Mapping[str, Any]) -> Iterator[Mistake]:
+    """A knob may be set in one of `space`, `fixed` and `network` only."""
+    for knob in KNOBS:
+        found = [place for place in ("space", "fixed", "network") if knob in _mapping(document.get(place))]
+        if len(found) > 1:
+            remedy = f"remove all but one of {', '.join(f'{place}.{knob}' for place in found)}"
+            yield Mistake(f"{found[0]}.{knob}", f"{knob} may be set once", f"it in {' and '.join(found)}", remedy)
+
+
+def _mapping(raw: Any) -> Mapping[str, Any]:
+    return raw if isinstance(raw, Mapping) else {}
+
+
+def _check_enqueued(document: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What is tried first must lie in the search space."""
+    raw, entries = document.get("space", {}), document.get("enqueue")
+    if not isinstance(raw, Mapping) or not isinstance(entries, list):
+        return
+    domains = parse_space("space", raw)[0]
+    searched = {name if name in KNOBS else closest(name, tuple(KNOBS)) for name in raw}
+    for index, entry in enumerate(entries):
+        for name, value in _knobs(entry).items():
+            path = f"enqueue.{index}.{name}"
+            if name not in searched:
+                rule = "must be a hyperparameter that is searched"
+                yield Mistake(path, rule, show(name), "remove it here or add it to space")
+            elif name in domains and not domains[name].contains(value):
+                rule = f"must be in its domain {show(domains[name].to_json())}"
+                yield Mistake(path, rule, show(value), "widen the domain or change the value")
+
+
+def _knobs(entry: Any) -> dict[str, Any]:
+    return parse_values("", {name: raw for name, raw in _mapping(entry).items() if name in KNOBS})[0]
+
+
+def _check_source(spec: SweepSpec) -> Iterator[Mistake]:
+    source = spec.dataset.source
+    kind, colon, name = source.partition(":")
+    path, got = "dataset.source", show(source)
+    if kind not in KINDS or not colon:
+        remedy = suggest(kind, KINDS) or "write sklearn:NAME, csv:PATH or npz:PATH"
+        yield Mistake(path, "must name a known kind of source", got, remedy)
+    elif kind == "sklearn" and name not in SKLEARN:
+        rule = f"must be one of {', '.join(f'sklearn:{known}' for known in SKLEARN)}"
+        yield Mistake(path, rule, got, suggest(name, SKLEARN))
+    elif kind in ("csv", "npz") and not name.strip():
+        yield Mistake(path, "must name a file", got, f"write {kind}:PATH")
+    elif kind == "arrays" and name:
+        yield Mistake(path, f"must be {HANDED_OVER} alone for arrays handed over in Python", got, "name a file instead")
+
+
+def _check_columns(spec: SweepSpec) -> Iterator[Mistake]:
+    dataset = spec.dataset
+    kind = dataset.source.partition(":")[0]
+    if kind == "csv" and not dataset.target:
+        yield Mistake("dataset.target", "is missing", "", "name the column of the csv file to predict")
+    elif kind == "csv" and dataset.target in dataset.drop:
+        yield Mistake("dataset.drop", "must not contain the target", show(dataset.target), "remove it here")
+    elif kind in KINDS and kind != "csv":
+        given = {"target": dataset.target, "drop": list(dataset.drop)}
+        for key, value in given.items():
+            if value:
+                yield Mistake(f"dataset.{key}", "belongs to csv sources only", show(value), "remove it")
+
+
+def _check_fractions(spec: SweepSpec) -> Iterator[Mistake]:
+    validation, test = spec.dataset.validation, spec.dataset.test
+    if validation + test >= 1:
+        got = f"validation={show(validation)} and test={show(test)}"
+        yield Mistake(
+            "dataset.validation", "must leave rows to train on beside the test rows", got, "lower one of them"
+        )
+
+
+def _check_metric(spec: SweepSpec) -> list[Mistake]:
+    return _not_computed(spec, _task_of(spec), (_METRIC,))
+
+
+def _check_monitor(spec: SweepSpec) -> list[Mistake]:
+    return _not_computed(spec, _task_of(spec), (_MONITOR,))
+
+
+def _task_of(spec: SweepSpec) -> Task | None:
+    return None if spec.task == "auto" else Task(spec.task)
+
+
+def unmeasured(spec: SweepSpec, task: Task) -> list[Mistake]:
+    """Find the metrics that a sweep file names and that are not computed for a task."""
+    return _not_computed(spec, task, (_METRIC, _MONITOR))
+
+
+def _not_computed(spec: SweepSpec, task: Task | None, paths: Sequence[str]) -> list[Mistake]:
+    stopping = spec.training.early_stopping
+    named = {_METRIC: spec.objective.metric, _MONITOR: stopping and stopping.monitor}
+    known = METRICS if task is None else metrics_of(task)
+    rule = f"must be one of {', '.join(known)}{'' if task is None else f' (the task is {task})'}"
+    wrong = {path: named[path] for path in paths if named[path] not in (None, *known)}
+    return [Mistake(path, rule, show(got), suggest(got, known)) for path, got in wrong.items()]
+
+
+def _check_direction(spec: SweepSpec) -> Iterator[Mistake]:
+    metric, direction = spec.objective.metric, spec.objective.direction
+    better = direction_of(metric)
+    if metric in METRICS and direction not in (None, better):
+        remedy = f"write {better} or leave it out"
+        yield Mistake("objective.direction", f"must be {better}, the better end of {metric}", show(direction), remedy)
+
+
+def _check_enqueue_fits(spec: SweepSpec) -> Iterator[Mistake]:
+    if len(spec.enqueue) > spec.budget.trials:
+        got = f"{len(spec.enqueue)} with budget.trials={spec.budget.trials}"
+        yield Mistake("enqueue", "must not hold more configurations than trials", got, "raise budget.trials")
+
+
+#: The places that a rule reads, and the rule.
+_RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
+    (("dataset.source",), _check_source),
+    (("dataset.source", "dataset.target", "dataset.drop"), _check_columns),
+    (("dataset.validation", "dataset.test"), _check_fractions),
+    ((_METRIC,), _check_metric),
+    ((_MONITOR,), _check_monitor),
+    (("objective",), _check_direction),
+    (("enqueue", "budget.trials"), _check_enqueue_fits),
+)

@@ -1,0 +1,431 @@
+"""The only door to MLflow: pages of runs go in, and putting one twice changes nothing."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import os
+import posixpath
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from dnnsweep.errors import TrackingError
+from dnnsweep.records import Point, RunPage
+from dnnsweep.settings import Settings
+
+OWN: Final = "dnnsweep."
+KEY_TAG: Final = "dnnsweep.key"
+NAME_TAG: Final = "mlflow.runName"
+PARENT_TAG: Final = "mlflow.parentRunId"
+ENDED: Final = frozenset({"FINISHED", "FAILED", "KILLED"})
+MAX_PARAM_LENGTH: Final = 6000
+MAX_TAG_LENGTH: Final = 8000
+
+# With this tag the UI lists the experiment as machine learning and opens it on its runs.
+EXPERIMENT_TAGS: Final = {"mlflow.experimentKind": "custom_model_development"}
+
+# MLflow reads these from the environment only. No retries: MLflow would repeat the request that creates a run, and
+# leave two of them when only the answer was lost; whoever delivers pages tries again and finds the run by its key.
+ENVIRONMENT: Final = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+}
+MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
+TAKEN: Final = "RESOURCE_ALREADY_EXISTS"
+INVALID: Final = "INVALID_PARAMETER_VALUE"
+LEVEL_VARIABLE: Final = "MLFLOW_LOGGING_LEVEL"
+
+log: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Delivered:
+    """What this process has put into a run that is still open: saves work, correctness does not rest on it."""
+
+    points: set[Point] = field(default_factory=set)
+    artifacts: dict[str, object] = field(default_factory=dict)
+
+
+class Tracker:
+    """Puts pages into MLflow so that putting twice changes nothing.
+
+    A run is found by its id or by its key, so a crash between creating it and filling it leaves no second one. A run
+    that somebody deleted is restored by the next page that knows its id, because the ledger keeps that id; one that was
+    purged is created again.
+
+    Args:
+        settings: Where the tracking store and its artifacts are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Any = None
+        self._experiments: dict[str, str] = {}
+        self._delivered: dict[str, _Delivered] = {}
+
+    def prepare(self) -> None:
+        """Create the embedded store if it is missing (seconds, once) and import MLflow; `put` does it when nobody did.
+
+        Raises:
+            TrackingError: The store cannot be created or opened, or MLflow does not know its kind of address.
+        """
+        if self._client is not None:
+            return
+        with self._explained():
+            for name, value in ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
+            if self._settings.is_tracking_embedded:
+                _create_store(self._database)
+            mlflow = _import_mlflow()
+            with _quiet():
+                self._client = mlflow.MlflowClient(tracking_uri=self._settings.tracking_uri)
+
+    def put(self, page: RunPage) -> str:
+        """Bring a run up to a page, creating it first if need be, and return its id.
+
+        Parameters that the run has already stay as they are; longer values than MLflow takes end in an ellipsis; a file
+        that is gone is left out. The end time stays when an ended run goes on, as MLflow cannot clear it.
+
+        Raises:
+            ValueError: A point is not finite; MLflow would show NaN as 0.
+            TrackingError: The server cannot be reached or refuses; nothing is lost, put the page again.
+        """
+        _check_finite(page)
+        with self._open() as client:
+            run = self._find_or_create(client, page)
+            run_id = str(run.info.run_id)
+            delivered = self._delivered.setdefault(run_id, _Delivered())
+            _put_values(client, run, page, delivered)
+            _put_artifacts(client, run_id, page, delivered)
+            _put_status(client, run, page)
+        if page.status in ENDED:
+            self._delivered.pop(run_id, None)
+        return run_id
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run so that it can be restored; one that is gone already is fine.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        with self._open() as client:
+            _unless({MISSING}, client.delete_run, run_id)
+        self._delivered.pop(run_id, None)
+
+    def experiment_id(self, name: str) -> str | None:
+        """Return the id of an experiment; None if there is none or it was deleted.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        with self._open() as client:
+            found = client.get_experiment_by_name(name)
+        return None if found is None or found.lifecycle_stage == "deleted" else str(found.experiment_id)
+
+    def runs(self, experiment: str) -> list[tuple[str, str, str]]:
+        """Return key, run id and status of each run that we put into an experiment and nobody deleted.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        experiment_id = self.experiment_id(experiment)
+        if experiment_id is None:
+            return []
+        with self._open() as client:
+            found = list(_search(client, experiment_id, f"tags.`{KEY_TAG}` != ''"))
+        return [(run.data.tags[KEY_TAG], run.info.run_id, run.info.status) for run in found]
+
+    def optimise(self) -> None:
+        """Let SQLite count its tables, without which sorting many runs by a metric takes seconds; best effort."""
+        if not self._settings.is_tracking_embedded or not self._database.exists():
+            return
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self._database, timeout=5)) as connection:
+            connection.execute("PRAGMA analysis_limit = 1000")
+            connection.execute("ANALYZE")
+            connection.commit()
+
+    @property
+    def _database(self) -> Path:
+        return self._settings.home / "mlflow.db"
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        self.prepare()
+        with self._explained(), _quiet():
+            yield self._client
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except TrackingError:
+            raise
+        except Exception as error:  # MLflow lets through what requests, SQLAlchemy, Alembic and JSON parsers raise
+            raise TrackingError(_explain(self._settings.tracking_uri, error)) from error
+
+    def _find_or_create(self, client: Any, page: RunPage) -> Any:
+        run = _unless({MISSING}, client.get_run, page.run_id) if page.run_id else None
+        if run is None:
+            return self._find_or_create_by_key(client, page)
+        if run.info.lifecycle_stage == "deleted":
+            self._experiments.pop(page.experiment, None)
+            self._experiment(client, page.experiment)
+            client.restore_run(page.run_id)
+        return run
+
+    def _find_or_create_by_key(self, client: Any, page: RunPage) -> Any:
+        remembered = self._experiments.pop(page.experiment, None)
+        if remembered is not None:
+            # Refused if the experiment was deleted meanwhile.
+            run = _unless({MISSING, INVALID}, _find_or_create_in, client, remembered, page)
+            if run is not None:
+                self._experiments[page.experiment] = remembered
+                return run
+        return _find_or_create_in(client, self._experiment(client, page.experiment), page)
+
+    def _experiment(self, client: Any, name: str) -> str:
+        if name not in self._experiments:
+            self._experiments[name] = self._resolve_experiment(client, name)
+        return self._experiments[name]
+
+    def _resolve_experiment(self, client: Any, name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            # Somebody else may be faster.
+            _unless({TAKEN}, client.create_experiment, name, self._artifact_location(name), EXPERIMENT_TAGS)
+            found = client.get_experiment_by_name(name)
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _artifact_location(self, experiment: str) -> str | None:
+        if not self._settings.is_tracking_embedded:
+            return None
+        return (self._settings.artifacts / experiment).as_uri()
+
+
+def _find_or_create_in(client: Any, experiment_id: str, page: RunPage) -> Any:
+    for run in _search(client, experiment_id, f"tags.`{KEY_TAG}` = '{page.key}'", limit=1):
+        return run
+    return client.create_run(experiment_id, start_time=page.started_at, tags=_tags(page), run_name=page.name)
+
+
+def _search(client: Any, experiment_id: str, condition: str, limit: int = 1000) -> Iterator[Any]:
+    token = None
+    while True:
+        found = client.search_runs([experiment_id], condition, max_results=limit, page_token=token)
+        yield from found
+        token = found.token
+        if not token:
+            return
+
+
+def _tags(page: RunPage) -> dict[str, str]:
+    own = {KEY_TAG: page.key, NAME_TAG: page.name}
+    if page.parent_run_id:
+        own[PARENT_TAG] = page.parent_run_id
+    return {name: _fit(value, MAX_TAG_LENGTH) for name, value in {**page.tags, **own}.items()}
+
+
+def _put_values(client: Any, run: Any, page: RunPage, delivered: _Delivered) -> None:
+    entities = importlib.import_module("mlflow.entities")
+    tags = {name: value for name, value in _tags(page).items() if run.data.tags.get(name) != value}
+    stale = [name for name in run.data.tags if name.startswith(OWN) and name not in page.tags and name != KEY_TAG]
+    params = {name: value for name, value in page.params.items() if name not in run.data.params}
+    points = [point for point in page.points if point not in delivered.points]
+    client.log_batch(  # cut by the client into requests of at most 1000 values
+        run.info.run_id,
+        metrics=[entities.Metric(point.metric, point.value, point.time, point.step) for point in points],
+        params=[entities.Param(name, _fit(value, MAX_PARAM_LENGTH)) for name, value in params.items()],
+        tags=[entities.RunTag(name, value) for name, value in tags.items()],
+        synchronous=True,
+    )
+    delivered.points.update(points)
+    for name in stale:
+        _unless({MISSING}, client.delete_tag, run.info.run_id, name)
+
+
+def _put_artifacts(client: Any, run_id: str, page: RunPage, delivered: _Delivered) -> None:
+    for path, text in page.texts.items():
+        if delivered.artifacts.get(path) != hash(text):
+            client.log_text(run_id, text, path)
+            delivered.artifacts[path] = hash(text)
+    for path, source in page.files.items():
+        signature = _signature(Path(source))
+        if signature is None:
+            log.warning("%s of run %s was left out: %s is gone", path, run_id, source)
+        elif delivered.artifacts.get(path) != signature:
+            _log_file(client, run_id, path, Path(source))
+            delivered.artifacts[path] = signature
+
+
+def _signature(source: Path) -> tuple[int, int] | None:
+    try:
+        status = source.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _log_file(client: Any, run_id: str, path: str, source: Path) -> None:
+    folder, name = posixpath.split(path)
+    with tempfile.TemporaryDirectory() as scratch:
+        # MLflow names an artifact after its file.
+        named = source if source.name == name else Path(shutil.copyfile(source, Path(scratch) / name))
+        client.log_artifact(run_id, str(named), folder or None)
+
+
+def _put_status(client: Any, run: Any, page: RunPage) -> None:
+    if page.status not in ENDED:
+        if run.info.status != page.status:
+            client.update_run(run.info.run_id, status=page.status)
+        return
+    ended_at = page.ended_at or max((point.time for point in page.points), default=page.started_at)
+    if (run.info.status, run.info.end_time) != (page.status, ended_at):
+        client.set_terminated(run.info.run_id, status=page.status, end_time=ended_at)
+
+
+def _check_finite(page: RunPage) -> None:
+    for point in page.points:
+        if not math.isfinite(point.value):
+            got = f"{point.metric}={point.value} at step {point.step}"
+            raise ValueError(f"{page.name}: points must be finite, got {got}; leave it out")
+
+
+def _fit(value: str, length: int) -> str:
+    return value if len(value) <= length else value[: length - 1] + "…"
+
+
+def _create_store(database: Path) -> None:
+    """Create MLflow's SQLite file beside its place and move it in, so that a kill leaves no half-made one."""
+    if database.exists():
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=database.parent) as scratch:
+        made = Path(scratch) / database.name
+        _run_migrations(made)
+        with closing(sqlite3.connect(made)) as connection:
+            # Readers, the UI for one, then never make a delivery wait.
+            connection.execute("PRAGMA journal_mode = WAL")
+        with suppress(FileExistsError):  # another process was faster, and has perhaps put runs into it
+            os.link(made, database)
+
+
+def _run_migrations(database: Path) -> None:
+    # A process of its own: migrations write log lines, and would hold up the others' threads.
+    code = "import sys, mlflow; mlflow.MlflowClient(tracking_uri=sys.argv[1])"
+    command = [sys.executable, "-c", code, f"sqlite:///{database}"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise RuntimeError(f"creating the store failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+
+
+def _import_mlflow() -> Any:
+    """Import MLflow without a log line, and leave its loggers as it would have set them up itself."""
+    if "mlflow" in sys.modules:
+        return importlib.import_module("mlflow")
+    level = os.environ.get(LEVEL_VARIABLE)
+    os.environ[LEVEL_VARIABLE] = "WARNING"
+    try:
+        mlflow = importlib.import_module("mlflow")
+    finally:
+        os.environ.pop(LEVEL_VARIABLE)
+        if level is not None:
+            os.environ[LEVEL_VARIABLE] = level
+    logging.getLogger("mlflow").setLevel((level or "INFO").upper())
+    return mlflow
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop the log lines of this thread that MLflow and its HTTP client would print; other threads keep theirs."""
+    thread = threading.get_ident()
+
+    def is_of_another_thread(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    # MLflow's handler also serves Alembic and SQLAlchemy; urllib3 has none and would fall back to stderr.
+    doors: list[logging.Filterer] = [*logging.getLogger("mlflow").handlers, logging.getLogger("urllib3.connectionpool")]
+    for door in doors:
+        door.addFilter(is_of_another_thread)
+    try:
+        yield
+    finally:
+        for door in doors:
+            door.removeFilter(is_of_another_thread)
+
+
+def _unless(codes: AbstractSet[str], call: Callable[..., Any], *args: Any) -> Any:
+    """Return what a call to MLflow returns; None if it fails with one of these codes."""
+    try:
+        return call(*args)
+    except Exception as error:
+        if getattr(error, "error_code", None) not in codes:
+            raise
+    return None
+
+
+def _explain(uri: str, error: Exception) -> str:
+    shown = _without_password(uri)
+    text = " ".join(str(error).replace(uri.rstrip("/"), shown.rstrip("/")).split())[:500]
+    return (
+        f"the tracking store must take runs, got {type(error).__name__} from {shown}: {text}; "
+        "start the server or correct MLFLOW_TRACKING_URI, what was not delivered is kept"
+    )
+
+
+def _without_password(uri: str) -> str:
+    """Return an address without user and password.
+
+    Example:
+        >>> _without_password("https://me:secret@host:5000/path")
+        'https://host:5000/path'
+    """
+    parts = urlsplit(uri)
+    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else uri
+
+
+def ui_command(settings: Settings, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
+    """Return the command that serves MLflow's UI on the embedded store, to be run with `ui_environment`."""
+    options = (
+        ("--backend-store-uri", settings.tracking_uri),
+        ("--artifacts-destination", settings.artifacts.as_uri()),
+        ("--host", host),
+        ("--port", str(port)),
+        ("--workers", "1"),
+    )
+    return [sys.executable, "-m", "mlflow", "server", *(word for option in options for word in option)]
+
+
+def ui_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment for `ui_command`: one process, and nothing reported to anybody."""
+    return {**environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def ui_url(address: str, experiment_id: str | None = None) -> str:
+    """Return the page of one experiment's runs, or the list of experiments.
+
+    Args:
+        address: Where the UI is served; a tracking server's own address will do.
+        experiment_id: The sweep's experiment.
+
+    Example:
+        >>> ui_url("http://127.0.0.1:5000", "3")
+        'http://127.0.0.1:5000/#/experiments/3/runs?workflowType=machine_learning'
+    """
+    page = "" if experiment_id is None else f"/{experiment_id}/runs"
+    return f"{_without_password(address).rstrip('/')}/#/experiments{page}?workflowType=machine_learning"

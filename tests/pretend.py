@@ -1,0 +1,80 @@
+"""A trainer that only pretends to train: its curve is a formula of the seed and the hyperparameters."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from dnnsweep import seeds
+from dnnsweep.records import (
+    DataSummary,
+    EpochReport,
+    Reason,
+    Suggestion,
+    Task,
+    TrialResult,
+    curve_of,
+)
+from dnnsweep.trainers import Job
+
+SUMMARY = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a", "b", "c", "d"), ("0", "1", "2"), 60, 20, 20)
+
+
+class PretendTrainer:
+    """Trains at once; the sweep file's description says what goes wrong.
+
+    `sleep=SECONDS` slows each epoch; `kill=NUMBER` kills the process in a trial's first attempt, `kill_always=NUMBER`
+    in each; `fail_from=NUMBER` makes trials fail; `diverge=NUMBER` makes one diverge; `die_at_start` never opens.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._epochs = job.spec["training"]["epochs"]
+        words = (job.spec["description"] or "").split()
+        self._orders = dict(word.partition("=")[::2] for word in words)
+
+    def open(self) -> DataSummary:
+        if "die_at_start" in self._orders:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return SUMMARY
+
+    def train(self, suggestion: Suggestion, report: Callable[[EpochReport], None]) -> TrialResult:
+        start = time.monotonic()
+        number, attempt = suggestion.number, suggestion.attempt
+        reports = []
+        for epoch in range(1, self._epochs + 1):
+            time.sleep(float(self._orders.get("sleep", 0)))
+            self._maybe_die(number, attempt)
+            reports.append(
+                EpochReport(number, attempt, epoch, self._metrics(suggestion, epoch), time.time_ns() // 10**6)
+            )
+            report(reports[-1])
+        reason, error = self._ending(number)
+        best = self._epochs if reason is Reason.COMPLETED else None
+        return TrialResult(number, attempt, reason, curve_of(reports), best, time.monotonic() - start, error)
+
+    def _maybe_die(self, number: int, attempt: int) -> None:
+        always, once = self._orders.get("kill_always"), self._orders.get("kill")
+        if str(number) == always or (str(number) == once and attempt == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _metrics(self, suggestion: Suggestion, epoch: int) -> dict[str, float]:
+        noise = seeds.derive(suggestion.seed, epoch) / 2**31
+        loss = suggestion.params["dropout"] + 1 / epoch + noise / 10
+        if str(suggestion.number) == self._orders.get("diverge") and epoch == self._epochs:
+            loss = float("nan")
+        return {
+            "loss": loss,
+            "accuracy": 1 - loss / 3,
+            "val_loss": loss,
+            "val_accuracy": 1 - loss / 3,
+            "l2_penalty": 0.0,
+        }
+
+    def _ending(self, number: int) -> tuple[Reason, str | None]:
+        if number >= int(self._orders.get("fail_from", 10**9)):
+            return Reason.FAILED, f"RuntimeError: trial {number} was told to fail"
+        if str(number) == self._orders.get("diverge"):
+            return Reason.DIVERGED, None
+        return Reason.COMPLETED, None
