@@ -99,7 +99,7 @@ def run(
         >>> sweep = dnnsweep.run("sweeps/digits.yaml", trials=10)  # doctest: +SKIP
         >>> sweep.best(top=3)  # doctest: +SKIP
     """
-    from dnnsweep import running  # noqa: PLC0415  queries need none of Optuna, YAML and MLflow
+    from dnnsweep import running
 
     named = {"name": name, "budget.trials": trials, "budget.seconds": seconds}
     wanted = [*overrides, *(f"{path}={value}" for path, value in named.items() if value is not None)]
@@ -124,7 +124,7 @@ def validate(spec: str | os.PathLike[str] | Mapping[str, Any], *, overrides: Seq
     Raises:
         SpecError: The sweep file or its data are wrong.
     """
-    from dnnsweep import running  # noqa: PLC0415  queries need none of Optuna, YAML and MLflow
+    from dnnsweep import running
 
     return running.outline(running.read_spec(spec, overrides, has_data=False))
 
@@ -224,9 +224,9 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
         SweepNotFoundError: There is no such sweep or trial, or none is complete yet.
         ExportError: The form is unknown.
     """
-    from dnnsweep import exports  # noqa: PLC0415  the sweep file's checker is not needed to query
+    from dnnsweep import exports
 
-    forms = {"python": exports.python, "yaml": exports.sweep_file}
+    forms: dict[str, Callable[[Sweep, Trial], str]] = {"python": exports.python, "yaml": exports.sweep_file}
     if form not in forms:
         raise ExportError(f"a configuration can be exported as {' or '.join(forms)}, got {form!r}")
     with _ledger(home) as ledger:
@@ -282,8 +282,8 @@ def delete(name: str, *, home: Home = None) -> bool:
         SweepNotFoundError: There is no such sweep.
         SweepHeldError: It is running.
     """
-    from dnnsweep.delivery import deliver_all  # noqa: PLC0415  MLflow is not needed to query
-    from dnnsweep.tracking import Tracker  # noqa: PLC0415  likewise
+    from dnnsweep.delivery import deliver_all
+    from dnnsweep.tracking import Tracker
 
     settings = resolve(home)
     with _ledger(home) as ledger:
@@ -309,17 +309,14 @@ def serve_ui(
         SweepNotFoundError: There is no such sweep.
         TrackingError: The UI cannot be started.
     """
-    from dnnsweep import tracking  # noqa: PLC0415  MLflow is not needed to query
-    from dnnsweep.delivery import deliver_all  # noqa: PLC0415  likewise
+    from dnnsweep import tracking
+    from dnnsweep.delivery import deliver_all
 
     settings = resolve(home)
-    tracker = tracking.Tracker(settings)
     with _ledger(home) as ledger:
-        if name is not None:
-            ledger.sweep(name)
-        deliver_all(ledger, tracker, DELETE_SECONDS)
-    tracker.prepare()
-    tracking.serve_ui(settings, port, on_ready=on_address, experiment=name)
+        direction = None if name is None else ledger.sweep(name).direction
+        deliver_all(ledger, tracking.Tracker(settings), DELETE_SECONDS)
+    tracking.serve_ui(settings, port, on_ready=on_address, experiment=name, direction=direction)
 
 
 @contextmanager
@@ -341,9 +338,9 @@ __all__ = [
     "model_file",
     "resume",
     "run",
+    "serve_ui",
     "show",
     "stop",
-    "serve_ui",
     "sweeps",
     "trials",
     "validate",

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-import time
 from typing import Final, Protocol
 
-from dnnsweep.errors import DnnsweepError, TrackingError
+from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import PARENT, Entry, Ledger
 from dnnsweep.ledger.outbox import DELETE
 from dnnsweep.pages import sweep_page, trial_page
-from dnnsweep.records import RunPage, Sweep
+from dnnsweep.records import Sweep
+from dnnsweep.runs import RunPage
 
 log: Final = logging.getLogger(__name__)
 BATCH: Final = 20
 IDLE_SECONDS: Final = 0.5
 FIRST_BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 30.0
+#: How often a delivery may fail at the end before the rest is left for later.
+LAST_TRIES: Final = 3
 
 
 class RunStore(Protocol):
@@ -40,31 +41,36 @@ class Delivery:
     Args:
         ledger: Read for pages; its outbox is emptied.
         store: Where to.
+        sweep_id: The sweep that this process runs; None if it runs none.
     """
 
-    def __init__(self, ledger: Ledger, store: RunStore) -> None:
+    def __init__(self, ledger: Ledger, store: RunStore, sweep_id: str | None = None) -> None:
         self._ledger = ledger
         self._store = store
+        self._sweep_id = sweep_id
 
     def deliver(self, limit: int = BATCH) -> int:
         """Send what is due; return how many entries were sent.
 
         Raises:
-            TrackingError: MLflow cannot be reached; what was not sent is due again later.
+            TrackingError: MLflow cannot be reached or refuses an entry, which waits longer each time; the rest of the
+                batch is due again at once.
         """
-        entries = self._ledger.outbox.claim(limit)
+        entries = self._ledger.outbox.claim(limit, self._sweep_id)
         for index, entry in enumerate(entries):
             try:
                 run_id = self._send(entry)
-            except DnnsweepError as error:
-                self._hand_back(entries[index:], str(error))
+            except Exception as error:
+                self._postpone(entry, entries[index + 1 :], str(error))
                 raise
             self._ledger.outbox.sent(entry, run_id)
         return len(entries)
 
-    def _hand_back(self, entries: list[Entry], error: str) -> None:
-        for entry in entries:
-            self._ledger.outbox.postpone(entry, error, 0.0)
+    def _postpone(self, refused: Entry, rest: list[Entry], error: str) -> None:
+        wait = min(FIRST_BACKOFF_SECONDS * 2**refused.attempts, MAX_BACKOFF_SECONDS)
+        self._ledger.outbox.postpone(refused, error, wait)
+        for entry in rest:
+            self._ledger.outbox.release(entry)
 
     def _send(self, entry: Entry) -> str | None:
         if entry.kind == DELETE:
@@ -76,7 +82,7 @@ class Delivery:
         return self._put_sweep(sweep) if entry.number == PARENT else self._put_trial(sweep, entry.number)
 
     def _put_sweep(self, sweep: Sweep) -> str:
-        from dnnsweep.spec import documents  # noqa: PLC0415  YAML and pydantic are not needed to query
+        from dnnsweep.spec import documents
 
         path = None if sweep.best_number is None else self._ledger.model_path(sweep.id, sweep.best_number)
         trials = self._ledger.trials(sweep.name)
@@ -95,12 +101,12 @@ class Shipper:
     Args:
         ledger: Whose outbox is emptied.
         store: Where to.
+        sweep_id: The sweep that this process runs; None if it runs none.
     """
 
-    def __init__(self, ledger: Ledger, store: RunStore) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, store: RunStore, sweep_id: str | None = None) -> None:
         self._store = store
-        self._delivery = Delivery(ledger, store)
+        self._delivery = Delivery(ledger, store, sweep_id)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dnnsweep-shipper", daemon=True)
         self.error: str | None = None
@@ -109,54 +115,50 @@ class Shipper:
         """Begin to deliver."""
         self._thread.start()
 
-    def close(self, seconds: float) -> bool:
+    def close(self, seconds: float) -> None:
         """Deliver what is left and end.
 
         Args:
             seconds: How long it may take.
-
-        Returns:
-            Whether everything was delivered.
         """
         self._closing.set()
         self._thread.join(seconds)
-        return not self._thread.is_alive() and self._ledger.outbox.count() == 0
 
     def _run(self) -> None:
-        backoff = FIRST_BACKOFF_SECONDS
+        n_failures = 0
         while True:
-            is_last = self._closing.is_set()
-            try:
-                self._store.prepare()
-                n_sent = self._delivery.deliver()
-            except Exception as error:  # whatever MLflow raises: training goes on, the outbox keeps it
-                self.error = str(error)
-                log.debug("delivery to MLflow failed", exc_info=True)
-                if is_last:
-                    return
-                self._closing.wait(backoff)
-                backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
-                continue
-            self.error, backoff = None, FIRST_BACKOFF_SECONDS
-            if n_sent == 0 and is_last:
+            is_closing = self._closing.is_set()
+            n_sent = self._deliver()
+            n_failures = 0 if self.error is None else n_failures + 1
+            if is_closing and (n_failures >= LAST_TRIES or (n_sent == 0 and self.error is None)):
                 return
-            if n_sent == 0:
+            if n_failures and not is_closing:
+                self._closing.wait(min(FIRST_BACKOFF_SECONDS * 2 ** (n_failures - 1), MAX_BACKOFF_SECONDS))
+            elif n_sent == 0 and not is_closing:
                 self._closing.wait(IDLE_SECONDS)
+
+    def _deliver(self) -> int:
+        try:
+            self._store.prepare()
+            n_sent = self._delivery.deliver()
+        except Exception as error:  # whatever MLflow raises: training goes on, the outbox keeps it
+            self.error = str(error)
+            log.debug("delivery to MLflow failed", exc_info=True)
+            return 0
+        self.error = None
+        return n_sent
 
 
 def deliver_all(ledger: Ledger, store: RunStore, seconds: float) -> bool:
     """Deliver what is left now; return whether everything was delivered.
 
     Args:
-        ledger: Whose outbox is emptied.
+        ledger: Whose outbox is emptied, but for sweeps that other processes run.
         store: Where to.
         seconds: How long it may take.
     """
-    until = time.monotonic() + seconds
-    delivery = Delivery(ledger, store)
-    with contextlib.suppress(TrackingError):
-        store.prepare()
-        ledger.outbox.hurry()
-        while time.monotonic() < until and delivery.deliver() > 0:
-            pass
+    ledger.outbox.hurry()
+    shipper = Shipper(ledger, store)
+    shipper.start()
+    shipper.close(seconds)
     return ledger.outbox.count() == 0

@@ -6,6 +6,7 @@ that are set in the environment win, and a TensorFlow that was imported before (
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ if "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that each network is traced anew, as it must be
 
 import keras
 import numpy as np
@@ -58,10 +60,15 @@ HEADS: Final[Mapping[Task, str]] = {
     Task.MULTICLASS: "softmax",
     Task.REGRESSION: "linear",
 }
-LOSSES: Final[Mapping[Task, str]] = {
-    Task.BINARY: "binary_crossentropy",
-    Task.MULTICLASS: "sparse_categorical_crossentropy",
-    Task.REGRESSION: "mse",
+LOSSES: Final[Mapping[Task, Any]] = {
+    Task.BINARY: keras.losses.BinaryCrossentropy,
+    Task.MULTICLASS: keras.losses.SparseCategoricalCrossentropy,
+    Task.REGRESSION: keras.losses.MeanSquaredError,
+}
+METRICS: Final[Mapping[Task, str]] = {
+    Task.BINARY: "accuracy",
+    Task.MULTICLASS: "accuracy",
+    Task.REGRESSION: "mae",
 }
 #: Name under which Keras computes the loss without the L2 term; Keras's own `loss` contains it.
 DATA_LOSS: Final = "data_loss"
@@ -135,31 +142,22 @@ def optimizer_of(hp: Hyperparameters) -> keras.optimizers.Optimizer:
     return OPTIMIZERS[hp.optimizer](hp.learning_rate)
 
 
-def compile_(network: keras.Sequential, hp: Hyperparameters, task: Task, n_steps: int = 1) -> None:
-    """Compile with a new optimizer, the task's loss, and `data_loss` (the loss without the L2 term) among the metrics.
+def compile_(network: keras.Sequential, hp: Hyperparameters, task: Task, n_steps: int) -> None:
+    """Compile for `fit`: a new optimizer, the task's loss and metric, and the loss without the L2 term as `data_loss`.
 
     Args:
         network: From `build`.
         hp: Its point.
-        task: Decides the loss and the second metric, `accuracy` or `mae`.
+        task: Decides the loss, and whether `accuracy` or `mae` is measured beside it.
         n_steps: Steps of an epoch; one call into TensorFlow takes them all, which is faster and gives the same bits.
     """
     network.compile(
         optimizer=optimizer_of(hp),
-        loss=LOSSES[task],
-        metrics=_metrics(task),
+        loss=LOSSES[task](),
+        metrics=[METRICS[task], keras.metrics.MeanMetricWrapper(LOSSES[task](reduction="none"), DATA_LOSS)],
         steps_per_execution=n_steps,
         jit_compile=False,
     )
-
-
-def _metrics(task: Task) -> list[keras.metrics.Metric]:
-    if task is Task.REGRESSION:
-        return [keras.metrics.MeanSquaredError(name=DATA_LOSS), keras.metrics.MeanAbsoluteError(name="mae")]
-    if task is Task.BINARY:
-        return [keras.metrics.BinaryCrossentropy(name=DATA_LOSS), keras.metrics.BinaryAccuracy(name="accuracy")]
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    return [keras.metrics.SparseCategoricalCrossentropy(name=DATA_LOSS), accuracy]
 
 
 def fit(
@@ -208,10 +206,10 @@ def n_steps(n_rows: int, batch_size: int) -> int:
     return -(-n_rows // batch_size)
 
 
-def hold(*arrays: NDArray[Any]) -> tuple[tf.Tensor, ...]:
-    """Copy arrays to TensorFlow, in main memory: a whole table would not leave room on a small accelerator."""
+def hold(x: NDArray[Any], y: NDArray[Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Copy rows to TensorFlow, in main memory: a whole table might leave no room on an accelerator."""
     with tf.device("CPU:0"):
-        return tuple(tf.constant(array) for array in arrays)
+        return tf.constant(x), tf.constant(y)  # (rows, features), (rows,)
 
 
 def batches_of(x: tf.Tensor, y: tf.Tensor, orders: Iterable[NDArray[np.int32]], batch_size: int) -> tf.data.Dataset:
@@ -246,9 +244,10 @@ def l2_penalty(network: keras.Sequential, hp: Hyperparameters) -> float:
 def save(network: keras.Sequential, hp: Hyperparameters, task: Task, path: Path) -> None:
     """Save a network as a `.keras` file that appears whole or not at all.
 
-    It is compiled anew before: the optimizer's state belongs to the last epoch and not to the weights kept.
+    It is compiled anew before, with the task's loss and metric: the optimizer's state belongs to the last epoch and not
+    to the weights kept.
     """
-    compile_(network, hp, task)
+    network.compile(optimizer=optimizer_of(hp), loss=LOSSES[task](), metrics=[METRICS[task]])
     network.optimizer.build(network.trainable_variables)  # one without its variables is loaded with a warning
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")

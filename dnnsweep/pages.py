@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from dnnsweep.records import Curve, Point, Reason, RunPage, State, Sweep, SweepState, Trial
+from dnnsweep.records import Curve, Reason, State, Sweep, SweepState, Trial
+from dnnsweep.runs import Point, RunPage
 
 _SWEEP_STATUS: Final = {
     SweepState.RUNNING: "RUNNING",

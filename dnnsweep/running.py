@@ -8,12 +8,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from dnnsweep import study
 from dnnsweep.controller import Controller, FixedOrder, Plan, Progress
-from dnnsweep.delivery import Shipper
+from dnnsweep.delivery import Shipper, deliver_all
 from dnnsweep.errors import DnnsweepError, LeaseLostError, Mistake, SpecError, SweepNotFoundError
 from dnnsweep.executors import Executor
 from dnnsweep.executors.inprocess import InProcessExecutor
@@ -21,7 +20,7 @@ from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.ledger import Ledger, NewSweep, summary_json
 from dnnsweep.records import DataSummary, Sweep, SweepState
 from dnnsweep.settings import Settings
-from dnnsweep.spec import HANDED_OVER, SweepSpec, check, check_task, documents
+from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load
 from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import Job
 
@@ -43,15 +42,8 @@ def read_spec(
     Raises:
         SpecError: Anything is wrong; carries every mistake.
     """
-    document: Any = spec if isinstance(spec, Mapping) else documents.read(Path(spec))
-    document = documents.override(document, overrides)
-    if has_data and isinstance(document, Mapping):
-        dataset = document.get("dataset") or {}
-        document = {
-            **document,
-            "dataset": {**dataset, "source": HANDED_OVER} if isinstance(dataset, Mapping) else dataset,
-        }
-    checked = check(document)
+    wanted = [*overrides, f"dataset.source='{HANDED_OVER}'"] if has_data else overrides
+    checked = load(spec, wanted)
     if not has_data and checked.dataset.source == HANDED_OVER:
         remedy = "call dnnsweep.run(spec, data=(x, y)), or name a source"
         raise SpecError([Mistake("dataset.source", "arrays are handed over in Python", "", remedy)])
@@ -115,7 +107,7 @@ def outline(spec: SweepSpec) -> Outline:
         DataError: The data cannot be used as the sweep file asks.
         SpecError: A metric is not computed for the data's task.
     """
-    from dnnsweep import datasets  # noqa: PLC0415  a run leaves the rows to its trainers
+    from dnnsweep import datasets
 
     summary = datasets.load(spec.dataset, spec.task).summary
     check_task(spec, summary.task)
@@ -158,10 +150,7 @@ def _is_done(spec: SweepSpec, settings: Settings) -> bool:
 def _deliver(settings: Settings) -> None:
     with closing(Ledger.open(settings.database_url)) as ledger:
         if ledger.outbox.count() > 0:
-            ledger.outbox.hurry()
-            shipper = Shipper(ledger, Tracker(settings))
-            shipper.start()
-            shipper.close(DELIVERY_SECONDS)
+            deliver_all(ledger, Tracker(settings), DELIVERY_SECONDS)
 
 
 def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str) -> Executor:
@@ -195,7 +184,8 @@ def _control(
     sweep = ledger.sweep(spec.name)
     ledger.outbox.hurry(sweep.id)
     controller = Controller(_plan(sweep, settings), lease, _order(spec, sweep), hands, on_progress)
-    shipper = Shipper(ledger, Tracker(settings))
+    tracker = Tracker(settings)
+    shipper = Shipper(ledger, tracker, sweep.id)
     shipper.start()
     state = SweepState.INTERRUPTED
     try:
@@ -211,6 +201,8 @@ def _control(
         hands.close()
         is_complete = state is SweepState.COMPLETE
         shipper.close(DELIVERY_SECONDS if is_complete else INTERRUPTED_DELIVERY_SECONDS)
+        if is_complete and ledger.outbox.count(sweep.id) == 0:
+            tracker.optimise()
     return state
 
 

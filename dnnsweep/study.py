@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dnnsweep import seeds
 from dnnsweep.records import Reason, State
-from dnnsweep.space import Choice, Domain, Range, SearchSpace
+from dnnsweep.space import Choice, Domain, SearchSpace
 
 MIN_WINDOW: Final = 4
 MAX_WINDOW: Final = 64
 #: What a diverged trial counts as where no value was told before it, by direction.
 FIRST_PENALTY: Final = {"maximize": 0.0, "minimize": 1e9}
+
+_DIRECTIONS: Final = {"maximize": StudyDirection.MAXIMIZE, "minimize": StudyDirection.MINIMIZE}
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -66,7 +68,7 @@ class Study:
         self._direction = direction
         self._distributions = {name: distribution(domain) for name, domain in space.items()}
         self._worst: float | None = None
-        self._study = optuna.create_study(direction=direction, sampler=self._sampler(0))
+        self._study = optuna.create_study(direction=_DIRECTIONS[direction], sampler=self._sampler(0))
 
     def restore(
         self,
@@ -166,18 +168,12 @@ class Study:
 
 
 def distribution(domain: Domain) -> BaseDistribution:
-    """Return a domain as Optuna writes it; `high` is lowered to the last step."""
+    """Return a domain as Optuna writes it."""
     if isinstance(domain, Choice):
         return CategoricalDistribution([_encoded(value) for value in domain.values])
-    high = domain.high if domain.step is None else _last_step(domain, domain.step)
     if domain.is_integer:
-        return IntDistribution(int(domain.low), int(high), log=domain.log, step=int(domain.step or 1))
-    return FloatDistribution(domain.low, high, log=domain.log, step=domain.step)
-
-
-def _last_step(domain: Range, step: float) -> float:
-    low, high, exact = (Decimal(str(number)) for number in (domain.low, domain.high, step))
-    return float(low + (high - low) // exact * exact)
+        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
+    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
 
 
 def _encoded(value: Any) -> Any:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from dnnsweep import seeds
+from dnnsweep.errors import DataError, Mistake
 from dnnsweep.records import (
     DataSummary,
     EpochReport,
@@ -78,3 +79,17 @@ class PretendTrainer:
         if str(number) == self._orders.get("diverge"):
             return Reason.DIVERGED, None
         return Reason.COMPLETED, None
+
+
+class RefusingTrainer(PretendTrainer):
+    """Its data cannot be used."""
+
+    def open(self) -> DataSummary:
+        raise DataError([Mistake("dataset.source", "no such thing")])
+
+
+class CrashingTrainer(PretendTrainer):
+    """It breaks while it starts."""
+
+    def open(self) -> DataSummary:
+        raise ValueError("last words")

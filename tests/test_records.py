@@ -39,7 +39,7 @@ from dnnsweep.records import (
         ("stopped", State.FAILED, False),
     ],
 )
-def test_reason_decides_state_and_budget(reason: str, state: State, is_in_budget: bool) -> None:  # noqa: FBT001
+def test_reason_decides_state_and_budget(reason: str, state: State, is_in_budget: bool) -> None:
     assert Reason(reason).state is state
     assert Reason(reason).is_in_budget is is_in_budget
 
@@ -145,13 +145,24 @@ def test_trial_becomes_plain_json_without_numbers_that_are_not_finite() -> None:
     assert (plain["number"], plain["value"], plain["state"], plain["reason"]) == (4, None, "COMPLETE", "early_stopped")
     assert type(plain["state"]) is str
     # the contract of `best --json`
-    assert {"sweep", "number", "value", "params", "state", "reason", "best_epoch", "epochs", "seconds", "run_id"} <= set(
-        plain
-    )
+    assert {
+        "sweep",
+        "number",
+        "value",
+        "params",
+        "state",
+        "reason",
+        "best_epoch",
+        "epochs",
+        "seconds",
+        "run_id",
+    } <= set(plain)
 
 
 def test_sweep_becomes_plain_json() -> None:
-    sweep = _filled(Sweep, name="digits", seconds=1.5, spec={"network": {"hidden": (64,)}}, data={"classes": ("0", "1")})
+    sweep = _filled(
+        Sweep, name="digits", seconds=1.5, spec={"network": {"hidden": (64,)}}, data={"classes": ("0", "1")}
+    )
 
     plain = sweep.to_json()
 

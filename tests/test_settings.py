@@ -8,7 +8,9 @@ from sqlalchemy import make_url
 from dnnsweep.settings import resolve
 
 
-def test_home_comes_from_argument_then_environment_then_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_comes_from_argument_then_environment_then_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     environ = {"DNNSWEEP_HOME": "/from/environment"}
 
@@ -60,7 +62,9 @@ def test_servers_replace_what_is_embedded() -> None:
     assert not settings.is_tracking_embedded
 
 
-@pytest.mark.parametrize("home", ["/data/my home", "/data/50%25", "/data/a?b=c", "/data/a#b", "/data/a@b:c", "/data/übung"])
+@pytest.mark.parametrize(
+    "home", ["/data/my home", "/data/50%25", "/data/a?b=c", "/data/a#b", "/data/a@b:c", "/data/übung"]
+)
 def test_database_url_names_the_file_whatever_the_folder_is_called(home: str) -> None:
     settings = resolve(home, {})
 

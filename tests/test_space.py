@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnnsweep.space import (
@@ -259,7 +259,7 @@ def test_order_in_the_file_does_not_change_the_space() -> None:
 
 
 @pytest.mark.parametrize(("domain", "value", "answer"), CONTAINED)
-def test_domain_contains_its_values_only(domain: Choice | Range, value: Any, answer: bool) -> None:  # noqa: FBT001
+def test_domain_contains_its_values_only(domain: Choice | Range, value: Any, answer: bool) -> None:
     assert domain.contains(value) is answer
 
 
@@ -305,7 +305,8 @@ def test_value_is_shown_short_and_as_yaml_writes_it(raw: Any, text: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("key", "text"), [("a_b", "a_b"), ("", "''"), (None, "null"), (True, "true"), ("a\nb", r"'a\nb'"), ((1, 2), "[1, 2]")]
+    ("key", "text"),
+    [("a_b", "a_b"), ("", "''"), (None, "null"), (True, "true"), ("a\nb", r"'a\nb'"), ((1, 2), "[1, 2]")],
 )
 def test_odd_keys_are_shown_in_quotes(key: Any, text: str) -> None:
     assert key_text(key) == text
@@ -365,6 +366,7 @@ def _named_domains(draw: st.DrawFn) -> tuple[str, Any]:
     return name, draw(st.one_of(forms))
 
 
+@settings(deadline=None)
 @given(_named_domains(), st.data())
 def test_valid_domain_round_trips_and_contains_its_values(named: tuple[str, Any], data: st.DataObject) -> None:
     name, raw = named
@@ -377,12 +379,13 @@ def test_valid_domain_round_trips_and_contains_its_values(named: tuple[str, Any]
         assert all(domain.contains(value) for value in domain.values)
         assert all(KNOBS[name].parse(value) == value for value in domain.values)
     else:
-        numbers = st.integers if domain.is_integer else st.floats
-        value = data.draw(numbers(domain.low, domain.high))  # type: ignore[operator]
+        low, high = domain.low, domain.high
+        value = data.draw(st.integers(int(low), int(high)) if domain.is_integer else st.floats(low, high))
         assert domain.contains(value)
         assert not domain.contains(math.nextafter(domain.high, math.inf))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 50), st.integers(1, 40), st.sampled_from([0.01, 0.05, 0.1, 0.25, 1.0, 3.0]))
 def test_every_step_of_a_grid_is_contained_and_nothing_between(start: int, n_steps: int, step: float) -> None:
     low, high = round(start * step, 2), round((start + n_steps) * step, 2)
@@ -403,6 +406,7 @@ _JUNK = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(list(KNOBS)), _JUNK, max_size=4))
 def test_junk_is_refused_with_mistakes_not_with_exceptions(raw: dict[str, Any]) -> None:
     for parse in (parse_space, parse_values):

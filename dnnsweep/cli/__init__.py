@@ -77,7 +77,8 @@ def _version(is_asked: bool) -> None:  # noqa: FBT001  typer's way of options th
 
 @app.callback()
 def _options(
-    version: Annotated[  # noqa: ARG001  handled by its callback
+    *,
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

@@ -25,7 +25,7 @@ def print_json(data: Any) -> None:
 
 
 def _as_yaml(data: Any) -> None:
-    from dnnsweep.spec import documents  # noqa: PLC0415  YAML is loaded when it is asked for
+    from dnnsweep.spec import documents
 
     sys.stdout.write(documents.write(data))
 
@@ -188,10 +188,14 @@ def best(of: Sweep, found: Sequence[Trial], form: str) -> None:
         return
     trial = found[0]
     lines = [
-        f"best {of.metric}: {number(trial.value, '{:.6g}')} (trial {trial.number}, epoch {trial.best_epoch} of {trial.epochs})",
+        f"best {of.metric}: {number(trial.value, '{:.6g}')} (trial {trial.number}, {_epochs(trial)})",
         *(f"  {name}: {value(setting)}" for name, setting in trial.params.items()),
     ]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _epochs(trial: Trial) -> str:
+    return f"epoch {trial.best_epoch} of {trial.epochs}"
 
 
 def outline(item: Any, *, as_json: bool) -> None:

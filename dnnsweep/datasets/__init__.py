@@ -108,4 +108,11 @@ def _moments(target: Target, train: Rows) -> tuple[float, float]:
 
 def _outputs(target: Target, rows: Rows, mean: float, std: float) -> NDArray[Any]:
     values = target.values[rows]
-    return values if target.classes else ((values - mean) / std).astype(np.float32)
+    if target.classes:
+        return values
+    with np.errstate(over="ignore"):
+        scaled = ((values - mean) / std).astype(np.float32)
+    if not np.isfinite(scaled).all():
+        rule, remedy = f"{target.name} must fit into 32 bits after scaling", "leave out rows of extreme numbers"
+        raise refusal(target.path, rule, f"{values[np.argmax(np.abs(values))]:g}", remedy)
+    return scaled

@@ -27,7 +27,16 @@ _EXACT: Final[Mapping[str, Any]] = (
     {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
 )
 #: What readers of text, of npz and of compressed files raise for a file that is not what its name says.
-_UNREADABLE: Final = (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+_UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +158,17 @@ def _read_csv(spec: DatasetSpec, name: str) -> Source:
 def _csv_frame(name: str) -> pd.DataFrame:
     path = _file(name)
     try:
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
+        # Two lines without a header: where the second is longer, pandas would take its first value for an index.
+        header = pd.read_csv(path, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0].tolist()
         frame = pd.read_csv(path, low_memory=False, **_EXACT)
     except UnicodeDecodeError as error:
         raise _unreadable("a csv file in UTF-8", name, error, "save it as UTF-8") from error
     except _UNREADABLE as error:
         raise _unreadable("a csv file with a line of column names", name, error, "check the file") from error
-    _check_header(header, frame)
-    return frame
-
-
-def _check_header(header: Sequence[str], frame: pd.DataFrame) -> None:
     check_names(header)
-    if not isinstance(frame.index, pd.RangeIndex):
-        got = f"{len(header)} names and {len(header) + frame.index.nlevels} values"
-        raise refusal("dataset.source", "rows must not be longer than the line of column names", got)
     if not len(frame):
         raise refusal("dataset.source", "must hold rows", "column names only")
+    return frame
 
 
 def _check_csv_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:
@@ -231,15 +234,14 @@ def _type(y: pd.Series) -> str:
 def _npz_arrays(name: str) -> Mapping[str, Any]:
     path = _file(name)
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise refusal("dataset.source", "must be an npz file", f"{show(name)}, a single array", "use numpy.savez")
-        with archive:
-            keys = _npz_keys(archive.files)
-            return {key: archive[key] for key in keys}
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.lib.npyio.NpzFile):
+                return {key: archive[key] for key in _npz_keys(archive.files)}
     except _UNREADABLE as error:
         remedy = "write it again with numpy.savez, without arrays of Python objects"
         raise _unreadable("an npz file of plain arrays", name, error, remedy) from error
+    raise refusal("dataset.source", "must be an npz file", f"{show(name)}, a single array", "use numpy.savez")
 
 
 def _npz_keys(found: Sequence[str]) -> tuple[str, ...]:

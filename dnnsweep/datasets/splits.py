@@ -63,8 +63,8 @@ def _part(rows: Rows, n_taken: int, target: Target, seed: int) -> tuple[Rows, Ro
 
 
 def _least(target: Target) -> tuple[int, str]:
-    least = max(1, len(target.classes))
-    return least, f"must leave at least {least} rows" + (", one for each class," if target.classes else "")
+    n_classes = len(target.classes)
+    return max(1, n_classes), f"must leave a row{f' of each of {n_classes} classes' if n_classes else ''}"
 
 
 def _check_validation(target: Target, n_rows: int, n_validation: int, n_train: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 from dnnsweep.errors import DnnsweepError, TrainerError
 from dnnsweep.executors import Event, TrainerLost
@@ -164,7 +164,7 @@ class LocalExecutor:
             self._n_failed_starts = 0
         if isinstance(message, TrialResult):
             process.suggestion = None
-        return message  # type: ignore[no-any-return]  our own far side sends nothing else
+        return cast("Event | DataSummary", message)
 
     def _check_same_data(self, summary: DataSummary) -> None:
         if self._fingerprint not in (None, summary.fingerprint):

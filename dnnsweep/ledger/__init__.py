@@ -20,7 +20,7 @@ from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.query import Condition
 from dnnsweep.records import Curve, DataSummary, State, Sweep, SweepState, Trial
 
-__all__ = ["PARENT", "Asked", "Entry", "Ledger", "Lease", "NewSweep", "StudyTrial", "Told", "outbox"]
+__all__ = ["PARENT", "Asked", "Entry", "Lease", "Ledger", "NewSweep", "StudyTrial", "Told", "outbox"]
 
 #: How long a controller may be silent before another one may take its sweep over.
 LEASE_SECONDS: Final = 15.0
@@ -293,29 +293,13 @@ def _check_same(row: Row[Any], new: NewSweep) -> None:
 def _check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> None:
     if row.digest == digest:
         return
+    from dnnsweep.spec import difference
+
     lines = "\n".join(f"  {line}" for line in difference({key: row.spec.get(key) for key in identity}, identity))
     raise SweepConflictError(
         f"the name {row.name} is taken by a sweep with another content:\n{lines}\n"
         f"choose another name with --name, or remove the old one with `dnnsweep delete {row.name}`"
     )
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
-    """List what differs between two plain sweep files, a line for each path.
-
-    Example:
-        >>> difference({"seed": 0, "name": "a"}, {"seed": 1, "name": "a"})
-        ['seed: was 0, is 1']
-    """
-    lines: list[str] = []
-    for key in dict.fromkeys([*old, *new]):
-        where = f"{path}.{key}" if path else str(key)
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            lines += difference(before, after, where)
-        elif before != after:
-            lines.append(f"{where}: was {before!r}, is {after!r}")
-    return lines
 
 
 def _is_held(row: Row[Any]) -> bool:

@@ -20,6 +20,13 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
     ">": lambda column, literal: column > literal,
     ">=": lambda column, literal: column >= literal,
 }
+_AS_TYPE: Final = {
+    "real": "as_float",
+    "integer": "as_float",
+    "boolean": "as_boolean",
+    "choice": "as_string",
+    "widths": "as_string",
+}
 
 
 def compiled(condition: Condition) -> ColumnElement[bool]:
@@ -54,8 +61,8 @@ def _compared(field: str, operator: str, literal: Any) -> ColumnElement[bool]:
 def _column(field: str) -> ColumnElement[Any]:
     knob = KNOBS.get(field)
     if knob is None:
-        return getattr(TrialRow, field).expression  # type: ignore[no-any-return]
-    member = TrialRow.params[field]
-    if knob.kind in ("real", "integer"):
-        return member.as_float()
-    return member.as_boolean() if knob.kind == "boolean" else member.as_string()
+        column: ColumnElement[Any] = TrialRow.__table__.c[field]
+        return column
+    member: Any = TrialRow.params[field]
+    typed: ColumnElement[Any] = getattr(member, _AS_TYPE[knob.kind])()
+    return typed

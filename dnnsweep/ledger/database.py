@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, NoSuchModuleError, OperationalError, ProgrammingError
 from sqlalchemy.exc import ArgumentError as UrlError
+from sqlalchemy.exc import DatabaseError, NoSuchModuleError, OperationalError, ProgrammingError
 
 from dnnsweep.errors import LedgerError, SweepNotFoundError
 from dnnsweep.ledger.tables import HEAD, LedgerRow
@@ -133,7 +133,7 @@ def _version(engine: Engine) -> str | None:
 
 
 def _migrate(engine: Engine) -> None:
-    from dnnsweep.ledger.migrations import upgrade  # noqa: PLC0415  Alembic costs 0.1 s, and queries need none of it
+    from dnnsweep.ledger.migrations import upgrade
 
     with writing(engine) as connection:
         upgrade(connection)

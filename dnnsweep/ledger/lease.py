@@ -103,7 +103,7 @@ class Lease:
         """Return what the sampler remembers about the study."""
         with self._database.read() as connection:
             statement = select(SweepRow.system_attrs).where(SweepRow.id == self.sweep_id)
-            return connection.execute(statement).scalar_one()
+            return dict(connection.execute(statement).scalar_one())
 
     def advance(self, told: Sequence[Told], asked: Sequence[Asked], study_attrs: Mapping[str, Any]) -> None:
         """Store a step of the study: what it was told and what it suggested then, in one transaction."""

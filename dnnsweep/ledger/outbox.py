@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
@@ -71,23 +71,31 @@ def _as_taken(entry: Entry) -> tuple[ColumnElement[bool], ...]:
     return OutboxRow.id == entry.id, OutboxRow.version == entry.version
 
 
+def _is_free(time: int, sweep_id: str | None) -> ColumnElement[bool]:
+    """Return whether an entry is the caller's to send: its own sweep's, or one's that nobody runs."""
+    held = select(SweepRow.id).where(SweepRow.owner.is_not(None), SweepRow.expires_at > time)
+    return or_(OutboxRow.sweep_id == sweep_id, OutboxRow.sweep_id.not_in(held))
+
+
 class Outbox:
     """The sender's side of the outbox."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, limit: int, seconds: float = CLAIM_SECONDS) -> list[Entry]:
+    def claim(self, limit: int, sweep_id: str | None = None, seconds: float = CLAIM_SECONDS) -> list[Entry]:
         """Take entries that are due, oldest first, sweeps before their trials; nobody else gets them for a while.
 
         Args:
             limit: At most so many.
+            sweep_id: The sweep that this sender runs; those that others run are left to them.
             seconds: How long they are this sender's; a sender that dies loses them then.
         """
         order = (OutboxRow.number != PARENT, OutboxRow.id)
         columns = (getattr(OutboxRow, name) for name in Entry.__slots__)
         time = now()
-        statement = select(*columns).where(OutboxRow.due_at <= time).order_by(*order).limit(limit).with_for_update()
+        mine = (OutboxRow.due_at <= time, _is_free(time, sweep_id))
+        statement = select(*columns).where(*mine).order_by(*order).limit(limit).with_for_update()
         with self._database.write() as connection:
             entries = [Entry(*row) for row in connection.execute(statement)]
             taken = update(OutboxRow).where(OutboxRow.id.in_([entry.id for entry in entries]))
@@ -114,11 +122,21 @@ class Outbox:
         with self._database.write() as connection:
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(values))
 
-    def hurry(self, sweep_id: str | None = None) -> None:
-        """Make entries due now: those of a sweep whose sender is gone, or all."""
-        mine = () if sweep_id is None else (OutboxRow.sweep_id == sweep_id,)
+    def release(self, entry: Entry) -> None:
+        """Make an entry that was claimed but not tried due again."""
         with self._database.write() as connection:
-            connection.execute(update(OutboxRow).where(OutboxRow.due_at > now(), *mine).values(due_at=now()))
+            connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(due_at=now()))
+
+    def hurry(self, sweep_id: str | None = None) -> None:
+        """Make entries due now, but for those of sweeps that others run.
+
+        Args:
+            sweep_id: The sweep that the caller runs.
+        """
+        time = now()
+        mine = (OutboxRow.due_at > time, _is_free(time, sweep_id))
+        with self._database.write() as connection:
+            connection.execute(update(OutboxRow).where(*mine).values(due_at=time))
 
     def count(self, sweep_id: str | None = None) -> int:
         """Return how many entries, of one sweep or of all, MLflow has not seen."""

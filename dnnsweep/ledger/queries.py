@@ -55,7 +55,7 @@ _UNDELIVERED: Final = (
 )
 
 
-def ranking(direction: ColumnElement[str]) -> tuple[ColumnElement[Any], ...]:
+def ranking(direction: Any) -> tuple[ColumnElement[Any], ...]:
     """Return the order of complete trials, best first; equal values rank by lower `val_loss`, then by number."""
     sign = case((direction == "maximize", -1.0), else_=1.0)
     return (TrialRow.value * sign).asc(), func.coalesce(TrialRow.val_loss, 1e308).asc(), TrialRow.number.asc()

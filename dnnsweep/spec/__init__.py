@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,19 +56,22 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SweepSpec.model_json_schema()}
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+def load(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = ()) -> SweepSpec:
     """Read and check a sweep file.
 
     Args:
-        path: A YAML file.
+        source: A YAML file, or its content as mappings, lists and scalars.
         overrides: `path=value` strings that replace parts of it, checked in the same way.
 
     Raises:
         SpecError: Anything is wrong; carries every mistake.
     """
-    document, repeated = documents.scan(documents.text_of(Path(path)), str(path))
+    if isinstance(source, Mapping):
+        document, found = documents.plain(source)
+    else:
+        document, found = documents.scan(documents.text_of(Path(source)), str(source))
     document, misplaced = documents.overridden(document, overrides)
-    return _checked(document, [*repeated, *misplaced])
+    return _checked(document, [*found, *misplaced])
 
 
 def check(document: Any) -> SweepSpec:

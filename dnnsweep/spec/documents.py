@@ -15,7 +15,7 @@ from dnnsweep.space import key_text, show
 MAX_BYTES: Final = 200_000
 MAX_DEPTH: Final = 20
 MAX_DIGITS: Final = 1_000
-MAX_VALUES: Final = 20_000
+MAX_VALUES: Final = 10_000
 
 _PREFIX: Final = "tag:yaml.org,2002:"
 
@@ -255,7 +255,14 @@ def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
     return dumper.represent_sequence(f"{_PREFIX}seq", data, flow_style=is_leaf)
 
 
+def _represent_text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    """Line breaks that only YAML 1.1 knows survive in double quotes alone."""
+    is_odd = not data.replace("\n", "").isprintable()
+    return dumper.represent_scalar(f"{_PREFIX}str", data, style='"' if is_odd else None)
+
+
 _Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(str, _represent_text)
 
 
 def override(document: Any, overrides: Sequence[str]) -> Any:

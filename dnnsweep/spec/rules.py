@@ -38,22 +38,21 @@ def broken(document: Mapping[str, Any], wrong: Sequence[Location]) -> list[Mista
 
 def _rest(document: Mapping[str, Any], wrong: Sequence[Location]) -> SweepSpec | None:
     """Read what is left of a sweep file without its wrong places."""
-    rest: Any = document
-    for place in wrong:
-        rest = _without(rest, place)
     try:
-        return SweepSpec.model_validate({"name": "unnamed", "dataset": {}, **rest})
+        return SweepSpec.model_validate({"name": "unnamed", "dataset": {}, **_without(document, wrong)})
     except ValidationError:
         return None
 
 
-def _without(data: Any, place: Location) -> Any:
-    if not isinstance(data, Mapping) or place[0] not in data:
-        return data
-    rest = {key: value for key, value in data.items() if key != place[0]}
-    if len(place) > 1 and isinstance(data[place[0]], Mapping):
-        rest[str(place[0])] = _without(data[place[0]], place[1:])
-    return rest
+def _without(data: Mapping[str, Any], places: Sequence[Location]) -> dict[str, Any]:
+    inside: dict[Any, list[Location]] = {}
+    for key, *rest in places:
+        inside.setdefault(key, []).append(tuple(rest))
+    right = {key: value for key, value in data.items() if key not in inside}
+    for key, deeper in inside.items():
+        if isinstance(data.get(key), Mapping) and all(deeper):
+            right[key] = _without(data[key], deeper)
+    return right
 
 
 def _overlap(place: Location, path: str) -> bool:

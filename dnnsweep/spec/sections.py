@@ -29,6 +29,8 @@ def _whole(raw: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
+Few = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]
+Metric = Annotated[str, Field(json_schema_extra={"enum": list(METRICS)})]  # which of them, the task decides
 
 
 class _Section(BaseModel):
@@ -123,7 +125,7 @@ class NetworkSpec(_Section):
 class ObjectiveSpec(_Section):
     """What the sampler improves."""
 
-    metric: str = Field(default="val_loss", description=f"one of {', '.join(METRICS)}")
+    metric: Metric = "val_loss"
     direction: Literal["maximize", "minimize"] | None = Field(
         default=None, description="the metric's better end, unless given"
     )
@@ -137,7 +139,7 @@ class ObjectiveSpec(_Section):
 class EarlyStoppingSpec(_Section):
     """When a trial's own curve counts as flat; the semantics of Keras's EarlyStopping with restored best weights."""
 
-    monitor: str = Field(default="val_loss", description=f"one of {', '.join(METRICS)}")
+    monitor: Metric = "val_loss"
     patience: Whole = Field(default=5, ge=0, description="epochs without improvement before stopping")
     min_delta: float = Field(default=0.0, ge=0, description="smallest change that counts as an improvement")
 
@@ -162,8 +164,8 @@ class SamplerSpec(_Section):
     """Who chooses the next point."""
 
     kind: Literal["tpe", "random"] = "tpe"
-    window: Whole | None = Field(
-        default=None, ge=1, le=1024, description="suggestions ahead of the results told; from the budget if null"
+    window: Few | None = Field(
+        default=None, description="suggestions ahead of the results told; from the budget if null"
     )
 
 
@@ -176,7 +178,7 @@ class PrunerSpec(_Section):
 class ResourcesSpec(_Section):
     """What a sweep may use; does not change its results."""
 
-    trainers: Whole | None = Field(default=None, ge=1, le=1024, description="training processes; null: one per core")
+    trainers: Few | None = Field(default=None, description="training processes; null: one per core")
 
 
 class SweepSpec(_Section):

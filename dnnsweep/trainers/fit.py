@@ -65,11 +65,11 @@ class FitTrainer:
             return course.end(Reason.FAILED, error=one_line(error))
 
     def _train(self, course: _Course, sweep: spec.SweepSpec, data: datasets.Dataset) -> TrialResult:
-        from dnnsweep import networks  # noqa: PLC0415 - loads TensorFlow
+        from dnnsweep import networks
 
-        suggestion, task = course.suggestion, data.summary.task
-        hp, n_train = Hyperparameters.of(suggestion.params), data.summary.n_train
-        network = networks.build(hp, data.summary.n_features, task, data.n_outputs, suggestion.seed)
+        hp, seed = Hyperparameters.of(course.suggestion.params), course.suggestion.seed
+        task, n_train, n_epochs = data.summary.task, data.summary.n_train, sweep.training.epochs
+        network = networks.build(hp, data.summary.n_features, task, data.n_outputs, seed)
         networks.compile_(network, hp, task, networks.n_steps(n_train, hp.batch_size))
         if network.count_params() > LARGE_PARAMETERS:
             gc.collect()  # the networks before this one lie in reference cycles
@@ -81,24 +81,27 @@ class FitTrainer:
                 course.weights = network.get_weights()
             return course.is_over
 
-        if not self._held:
-            x, y, x_validation, y_validation = networks.hold(
-                data.x_train, data.y_train, data.x_validation, data.y_validation
-            )
-            self._held = (x, y, networks.evaluation_of(x_validation, y_validation))
-        x, y, validation = self._held
-        orders = (row_order(suggestion.seed, epoch, n_train) for epoch in count(1))
-        networks.fit(
-            network, networks.batches_of(x, y, orders, hp.batch_size), validation, sweep.training.epochs, after_epoch
-        )
+        x, y, validation = self._hold(data)
+        orders = (row_order(seed, epoch, n_train) for epoch in count(1))
+        batches = networks.batches_of(x, y, orders, hp.batch_size)
+        networks.fit(network, batches, validation, n_epochs, after_epoch)
         if course.is_diverged:
             return course.end(Reason.DIVERGED)
         network.set_weights(course.weights)
-        model = None if self._job.models is None else course.model_path(Path(self._job.models))
+        model = course.model_path(self._job.models)
         if model is not None:
             networks.save(network, hp, task, model)
-        is_whole = len(course.reports) == sweep.training.epochs
+        is_whole = len(course.reports) == n_epochs
         return course.end(Reason.COMPLETED if is_whole else Reason.EARLY_STOPPED, model=model)
+
+    def _hold(self, data: datasets.Dataset) -> tuple[Any, ...]:
+        """Return training rows and validation as TensorFlow has them: one copy for all trials."""
+        from dnnsweep import networks
+
+        if not self._held:
+            validation = networks.evaluation_of(*networks.hold(data.x_validation, data.y_validation))
+            self._held = (*networks.hold(data.x_train, data.y_train), validation)
+        return self._held
 
     def _load(self) -> tuple[spec.SweepSpec, datasets.Dataset]:
         sweep = spec.check(self._job.spec)
@@ -138,9 +141,11 @@ class _Course:
         self.is_diverged = is_diverged(metrics)
         self.stopping = self.stopping.after(metrics)
 
-    def model_path(self, folder: Path) -> Path:
-        """Return where the model of this attempt is saved."""
-        return folder / f"trial-{self.suggestion.number}-{self.suggestion.attempt}.keras"
+    def model_path(self, folder: str | None) -> Path | None:
+        """Return where the model of this attempt is saved, if it is."""
+        if folder is None:
+            return None
+        return Path(folder) / f"trial-{self.suggestion.number}-{self.suggestion.attempt}.keras"
 
     def end(self, reason: Reason, error: str | None = None, model: Path | None = None) -> TrialResult:
         """Return how the attempt ended."""

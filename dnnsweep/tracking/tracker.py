@@ -1,29 +1,24 @@
-"""The only door to MLflow: pages of runs go in, and putting one twice changes nothing."""
+"""Puts pages of runs into MLflow; putting one twice changes nothing."""
 
 from __future__ import annotations
 
 import importlib
 import logging
 import math
-import os
 import posixpath
 import shutil
-import sqlite3
-import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from dnnsweep.errors import TrackingError
-from dnnsweep.records import Point, RunPage
+from dnnsweep.runs import Point, RunPage
 from dnnsweep.settings import Settings
+from dnnsweep.tracking import access, store
+from dnnsweep.tracking.access import explained, quiet, unless
+from dnnsweep.tracking.views import experiment_tags
 
 OWN: Final = "dnnsweep."
 KEY_TAG: Final = "dnnsweep.key"
@@ -33,21 +28,9 @@ ENDED: Final = frozenset({"FINISHED", "FAILED", "KILLED"})
 MAX_PARAM_LENGTH: Final = 6000
 MAX_TAG_LENGTH: Final = 8000
 
-# With this tag the UI lists the experiment as machine learning and opens it on its runs.
-EXPERIMENT_TAGS: Final = {"mlflow.experimentKind": "custom_model_development"}
-
-# MLflow reads these from the environment only. No retries: MLflow would repeat the request that creates a run, and
-# leave two of them when only the answer was lost; whoever delivers pages tries again and finds the run by its key.
-ENVIRONMENT: Final = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-}
 MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
 TAKEN: Final = "RESOURCE_ALREADY_EXISTS"
 INVALID: Final = "INVALID_PARAMETER_VALUE"
-LEVEL_VARIABLE: Final = "MLFLOW_LOGGING_LEVEL"
 
 log: Final = logging.getLogger(__name__)
 
@@ -85,13 +68,11 @@ class Tracker:
         """
         if self._client is not None:
             return
-        with self._explained():
-            for name, value in ENVIRONMENT.items():
-                os.environ.setdefault(name, value)
+        with explained(self._settings.tracking_uri):
             if self._settings.is_tracking_embedded:
-                _create_store(self._database)
-            mlflow = _import_mlflow()
-            with _quiet():
+                store.create(self._database)
+            mlflow = access.load()
+            with quiet():
                 self._client = mlflow.MlflowClient(tracking_uri=self._settings.tracking_uri)
 
     def put(self, page: RunPage) -> str:
@@ -123,7 +104,7 @@ class Tracker:
             TrackingError: The server cannot be reached or refuses.
         """
         with self._open() as client:
-            _unless({MISSING}, client.delete_run, run_id)
+            unless({MISSING}, client.delete_run, run_id)
         self._delivered.pop(run_id, None)
 
     def experiment_id(self, name: str) -> str | None:
@@ -150,13 +131,9 @@ class Tracker:
         return [(run.data.tags[KEY_TAG], run.info.run_id, run.info.status) for run in found]
 
     def optimise(self) -> None:
-        """Let SQLite count its tables, without which sorting many runs by a metric takes seconds; best effort."""
-        if not self._settings.is_tracking_embedded or not self._database.exists():
-            return
-        with suppress(sqlite3.Error), closing(sqlite3.connect(self._database, timeout=5)) as connection:
-            connection.execute("PRAGMA analysis_limit = 1000")
-            connection.execute("ANALYZE")
-            connection.commit()
+        """Let the embedded store count its tables, without which sorting many runs by a metric takes seconds."""
+        if self._settings.is_tracking_embedded:
+            store.analyse(self._database)
 
     @property
     def _database(self) -> Path:
@@ -165,20 +142,11 @@ class Tracker:
     @contextmanager
     def _open(self) -> Iterator[Any]:
         self.prepare()
-        with self._explained(), _quiet():
+        with explained(self._settings.tracking_uri), quiet():
             yield self._client
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except TrackingError:
-            raise
-        except Exception as error:  # MLflow lets through what requests, SQLAlchemy, Alembic and JSON parsers raise
-            raise TrackingError(_explain(self._settings.tracking_uri, error)) from error
-
     def _find_or_create(self, client: Any, page: RunPage) -> Any:
-        run = _unless({MISSING}, client.get_run, page.run_id) if page.run_id else None
+        run = unless({MISSING}, client.get_run, page.run_id) if page.run_id else None
         if run is None:
             return self._find_or_create_by_key(client, page)
         if run.info.lifecycle_stage == "deleted":
@@ -191,7 +159,7 @@ class Tracker:
         remembered = self._experiments.pop(page.experiment, None)
         if remembered is not None:
             # Refused if the experiment was deleted meanwhile.
-            run = _unless({MISSING, INVALID}, _find_or_create_in, client, remembered, page)
+            run = unless({MISSING, INVALID}, _find_or_create_in, client, remembered, page)
             if run is not None:
                 self._experiments[page.experiment] = remembered
                 return run
@@ -206,10 +174,13 @@ class Tracker:
         found = client.get_experiment_by_name(name)
         if found is None:
             # Somebody else may be faster.
-            _unless({TAKEN}, client.create_experiment, name, self._artifact_location(name), EXPERIMENT_TAGS)
+            unless({TAKEN}, client.create_experiment, name, self._artifact_location(name), experiment_tags())
             found = client.get_experiment_by_name(name)
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
+        for tag, value in experiment_tags().items():
+            if tag not in found.tags:
+                client.set_experiment_tag(found.experiment_id, tag, value)
         return str(found.experiment_id)
 
     def _artifact_location(self, experiment: str) -> str | None:
@@ -256,7 +227,7 @@ def _put_values(client: Any, run: Any, page: RunPage, delivered: _Delivered) -> 
     )
     delivered.points.update(points)
     for name in stale:
-        _unless({MISSING}, client.delete_tag, run.info.run_id, name)
+        unless({MISSING}, client.delete_tag, run.info.run_id, name)
 
 
 def _put_artifacts(client: Any, run_id: str, page: RunPage, delivered: _Delivered) -> None:
@@ -308,124 +279,3 @@ def _check_finite(page: RunPage) -> None:
 
 def _fit(value: str, length: int) -> str:
     return value if len(value) <= length else value[: length - 1] + "…"
-
-
-def _create_store(database: Path) -> None:
-    """Create MLflow's SQLite file beside its place and move it in, so that a kill leaves no half-made one."""
-    if database.exists():
-        return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=database.parent) as scratch:
-        made = Path(scratch) / database.name
-        _run_migrations(made)
-        with closing(sqlite3.connect(made)) as connection:
-            # Readers, the UI for one, then never make a delivery wait.
-            connection.execute("PRAGMA journal_mode = WAL")
-        with suppress(FileExistsError):  # another process was faster, and has perhaps put runs into it
-            os.link(made, database)
-
-
-def _run_migrations(database: Path) -> None:
-    # A process of its own: migrations write log lines, and would hold up the others' threads.
-    code = "import sys, mlflow; mlflow.MlflowClient(tracking_uri=sys.argv[1])"
-    command = [sys.executable, "-c", code, f"sqlite:///{database}"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise RuntimeError(f"creating the store failed: {done.stderr.strip().rpartition(chr(10))[2]}")
-
-
-def _import_mlflow() -> Any:
-    """Import MLflow without a log line, and leave its loggers as it would have set them up itself."""
-    if "mlflow" in sys.modules:
-        return importlib.import_module("mlflow")
-    level = os.environ.get(LEVEL_VARIABLE)
-    os.environ[LEVEL_VARIABLE] = "WARNING"
-    try:
-        mlflow = importlib.import_module("mlflow")
-    finally:
-        os.environ.pop(LEVEL_VARIABLE)
-        if level is not None:
-            os.environ[LEVEL_VARIABLE] = level
-    logging.getLogger("mlflow").setLevel((level or "INFO").upper())
-    return mlflow
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop the log lines of this thread that MLflow and its HTTP client would print; other threads keep theirs."""
-    thread = threading.get_ident()
-
-    def is_of_another_thread(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    # MLflow's handler also serves Alembic and SQLAlchemy; urllib3 has none and would fall back to stderr.
-    doors: list[logging.Filterer] = [*logging.getLogger("mlflow").handlers, logging.getLogger("urllib3.connectionpool")]
-    for door in doors:
-        door.addFilter(is_of_another_thread)
-    try:
-        yield
-    finally:
-        for door in doors:
-            door.removeFilter(is_of_another_thread)
-
-
-def _unless(codes: AbstractSet[str], call: Callable[..., Any], *args: Any) -> Any:
-    """Return what a call to MLflow returns; None if it fails with one of these codes."""
-    try:
-        return call(*args)
-    except Exception as error:
-        if getattr(error, "error_code", None) not in codes:
-            raise
-    return None
-
-
-def _explain(uri: str, error: Exception) -> str:
-    shown = _without_password(uri)
-    text = " ".join(str(error).replace(uri.rstrip("/"), shown.rstrip("/")).split())[:500]
-    return (
-        f"the tracking store must take runs, got {type(error).__name__} from {shown}: {text}; "
-        "start the server or correct MLFLOW_TRACKING_URI, what was not delivered is kept"
-    )
-
-
-def _without_password(uri: str) -> str:
-    """Return an address without user and password.
-
-    Example:
-        >>> _without_password("https://me:secret@host:5000/path")
-        'https://host:5000/path'
-    """
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else uri
-
-
-def ui_command(settings: Settings, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
-    """Return the command that serves MLflow's UI on the embedded store, to be run with `ui_environment`."""
-    options = (
-        ("--backend-store-uri", settings.tracking_uri),
-        ("--artifacts-destination", settings.artifacts.as_uri()),
-        ("--host", host),
-        ("--port", str(port)),
-        ("--workers", "1"),
-    )
-    return [sys.executable, "-m", "mlflow", "server", *(word for option in options for word in option)]
-
-
-def ui_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment for `ui_command`: one process, and nothing reported to anybody."""
-    return {**environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-
-
-def ui_url(address: str, experiment_id: str | None = None) -> str:
-    """Return the page of one experiment's runs, or the list of experiments.
-
-    Args:
-        address: Where the UI is served; a tracking server's own address will do.
-        experiment_id: The sweep's experiment.
-
-    Example:
-        >>> ui_url("http://127.0.0.1:5000", "3")
-        'http://127.0.0.1:5000/#/experiments/3/runs?workflowType=machine_learning'
-    """
-    page = "" if experiment_id is None else f"/{experiment_id}/runs"
-    return f"{_without_password(address).rstrip('/')}/#/experiments{page}?workflowType=machine_learning"

@@ -1,0 +1,53 @@
+# `make sweep` and `make test` do all the set-up that they need; everything lives in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: help install sweep check test format lock clean
+
+help:
+	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
+	@echo "make test     set up, then run all tests"
+	@echo "make check    lint, types, import directions, house rules"
+	@echo "make install  the set-up alone"
+	@echo "make format   format the code"
+	@echo "make lock     pin the dependencies anew"
+	@echo "make clean    remove what the set-up made"
+
+install: $(STAMP)
+
+# uv comes from the lock like everything else: pip checks its hash, then uv installs the rest, byte-compiled.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q dnnsweep
+	touch $@
+
+sweep: install
+	$(BIN)/dnnsweep run sweeps/digits.yaml
+
+check: install
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/house.py
+
+test: install
+	$(BIN)/python -m pytest
+
+format: install
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock:
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV)

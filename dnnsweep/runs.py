@@ -1,0 +1,60 @@
+"""What travels to the tracking server: runs as pages of plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of one metric in a tracking run.
+
+    Args:
+        metric: Its name as the tracking server shows it.
+        value: Finite.
+        step: The epoch, from 1, or the trial's number.
+        time: When it was measured, in milliseconds since 1970 (UTC); the same at every delivery.
+    """
+
+    metric: str
+    value: float
+    step: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """All that the tracking server should show of a sweep or a trial at this moment.
+
+    Putting the same page twice changes nothing; putting a later page of the same key adds what is new.
+
+    Args:
+        key: Unique over all ledgers; a tag of the run, by which it is found again.
+        experiment: The experiment's name.
+        name: The run's name.
+        status: `SCHEDULED`, `RUNNING`, `FINISHED`, `FAILED` or `KILLED`.
+        started_at: In milliseconds since 1970 (UTC).
+        ended_at: Likewise; None while it runs.
+        run_id: The run, if it is known already.
+        parent_run_id: The run that this one is folded under.
+        params: Never change once put.
+        tags: May change.
+        points: At most one for each metric and step.
+        texts: Artifact path -> content.
+        files: Artifact path -> absolute path of a local file.
+    """
+
+    key: str
+    experiment: str
+    name: str
+    status: str
+    started_at: int
+    ended_at: int | None = None
+    run_id: str | None = None
+    parent_run_id: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    points: tuple[Point, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)

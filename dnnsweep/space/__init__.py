@@ -1,0 +1,42 @@
+"""The hyperparameters, every knob once, and the domains that a sweep searches."""
+
+from dnnsweep.space.domains import Choice, Domain, Range, SearchSpace
+from dnnsweep.space.knobs import (
+    ACTIVATIONS,
+    INITIALIZERS,
+    KNOBS,
+    MAX_LAYERS,
+    MAX_UNITS,
+    OPTIMIZERS,
+    Hyperparameters,
+    Knob,
+)
+from dnnsweep.space.parsing import MAX_STEPS, parse_domain, parse_space, parse_value, parse_values, unknown
+from dnnsweep.space.words import ALIASES, closest, key_text, show, suggest, unquoted
+
+__all__ = [
+    "ACTIVATIONS",
+    "ALIASES",
+    "INITIALIZERS",
+    "KNOBS",
+    "MAX_LAYERS",
+    "MAX_STEPS",
+    "MAX_UNITS",
+    "OPTIMIZERS",
+    "Choice",
+    "Domain",
+    "Hyperparameters",
+    "Knob",
+    "Range",
+    "SearchSpace",
+    "closest",
+    "key_text",
+    "parse_domain",
+    "parse_space",
+    "parse_value",
+    "parse_values",
+    "show",
+    "suggest",
+    "unknown",
+    "unquoted",
+]

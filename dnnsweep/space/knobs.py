@@ -1,0 +1,188 @@
+"""The hyperparameters, every knob once, and what each may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from dnnsweep.space.words import show, suggest, unquoted
+
+INITIALIZERS: Final = (
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
+)
+OPTIMIZERS: Final = ("sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "nadam")
+ACTIVATIONS: Final = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
+MAX_LAYERS: Final = 100
+MAX_UNITS: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """One point: everything about a network and its training that can be swept or fixed.
+
+    Args:
+        initializer: Of every kernel; one of `INITIALIZERS`.
+        dropout: Share of a hidden activation that is dropped while training, in [0, 1).
+        l2: Factor of the squared kernels that is added to the loss, >= 0.
+        batch_norm: Whether batch normalisation stands between each hidden linear layer and its activation.
+        optimizer: One of `OPTIMIZERS`.
+        learning_rate: > 0, constant.
+        batch_size: Rows a step, >= 1.
+        hidden: Units of each hidden layer, from the input on; empty for a linear model.
+        activation: Of every hidden layer; one of `ACTIVATIONS`.
+    """
+
+    initializer: str = "glorot_uniform"
+    dropout: float = 0.0
+    l2: float = 0.0
+    batch_norm: bool = False
+    optimizer: str = "adam"
+    learning_rate: float = 0.001
+    batch_size: int = 32
+    hidden: tuple[int, ...] = (64, 32)
+    activation: str = "relu"
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> Hyperparameters:
+        """Build from a mapping; knobs that it lacks keep their defaults."""
+        known = {name: params[name] for name in KNOBS if name in params}
+        if "hidden" in known:
+            known["hidden"] = tuple(known["hidden"])
+        return cls(**known)
+
+    def to_params(self) -> dict[str, Any]:
+        """Return every knob by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """What a hyperparameter may be.
+
+    Args:
+        name: As in `Hyperparameters`.
+        kind: `real`, `integer`, `boolean`, `choice` or `widths`.
+        choices: The allowed values of a choice.
+        low: Smallest allowed number.
+        high: Largest allowed number.
+        is_low_excluded: Whether `low` itself is refused.
+        is_high_excluded: Whether `high` itself is refused.
+    """
+
+    name: str
+    kind: str
+    choices: tuple[str, ...] = ()
+    low: float = -math.inf
+    high: float = math.inf
+    is_low_excluded: bool = False
+    is_high_excluded: bool = False
+
+    @property
+    def rule(self) -> str:
+        """Return in words what a value must be."""
+        if self.kind == "boolean":
+            return "must be true or false"
+        if self.kind == "choice":
+            return f"must be one of {', '.join(self.choices)}"
+        if self.kind == "widths":
+            return f"must be a list of at most {MAX_LAYERS} whole numbers from 1 to {MAX_UNITS}"
+        noun = "a whole number" if self.kind == "integer" else "a number"
+        return f"must be {noun}{self._bounds()}"
+
+    def _bounds(self) -> str:
+        low = "" if self.low == -math.inf else f" {'above' if self.is_low_excluded else 'from'} {self.low:.15g}"
+        high = "" if self.high == math.inf else f" {'to below' if self.is_high_excluded else 'to'} {self.high:.15g}"
+        return low + high
+
+    def parse(self, raw: Any) -> Any:
+        """Return a value as the knob holds it.
+
+        Raises:
+            ValueError: The value breaks the knob's rule; its text is the remedy, possibly empty.
+        """
+        return _PARSERS[self.kind](self, raw)
+
+
+def _parse_choice(knob: Knob, raw: Any) -> str:
+    if isinstance(raw, str) and raw in knob.choices:
+        return str(raw)
+    raise ValueError(suggest(raw, knob.choices))
+
+
+def _parse_boolean(_: Knob, raw: Any) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    raise ValueError("write true or false without quotes" if isinstance(raw, str) else "")
+
+
+def _parse_number(knob: Knob, raw: Any) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        raise ValueError(unquoted(raw))
+    value = _finite(raw)
+    too_low = value < knob.low or (knob.is_low_excluded and value == knob.low)
+    too_high = value > knob.high or (knob.is_high_excluded and value == knob.high)
+    if too_low or too_high:
+        raise ValueError("")
+    return value
+
+
+def _finite(raw: float) -> float:
+    try:
+        value = float(raw)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise ValueError("write a finite number")
+    return value + 0.0  # no -0.0: it equals 0.0 and would make another sweep
+
+
+def _parse_integer(knob: Knob, raw: Any) -> int:
+    value = _parse_number(knob, raw)
+    if isinstance(raw, float) and not value.is_integer():
+        raise ValueError("")
+    return int(raw)
+
+
+def _parse_widths(_: Knob, raw: Any) -> tuple[int, ...]:
+    if not isinstance(raw, list | tuple) or len(raw) > MAX_LAYERS:
+        raise ValueError("write a list, for example [64, 32]")
+    return tuple(_parse_width(index, width) for index, width in enumerate(raw))
+
+
+def _parse_width(index: int, raw: Any) -> int:
+    try:
+        return _parse_integer(_UNITS, raw)
+    except ValueError as error:
+        raise ValueError(f"entry {index} is {show(raw)}") from error
+
+
+_UNITS: Final = Knob("units", "integer", low=1, high=MAX_UNITS)
+_PARSERS: Final[Mapping[str, Callable[[Knob, Any], Any]]] = {
+    "choice": _parse_choice,
+    "boolean": _parse_boolean,
+    "real": _parse_number,
+    "integer": _parse_integer,
+    "widths": _parse_widths,
+}
+
+KNOBS: Final[Mapping[str, Knob]] = {
+    knob.name: knob
+    for knob in (
+        Knob("initializer", "choice", choices=INITIALIZERS),
+        Knob("dropout", "real", low=0.0, high=1.0, is_high_excluded=True),
+        Knob("l2", "real", low=0.0),
+        Knob("batch_norm", "boolean"),
+        Knob("optimizer", "choice", choices=OPTIMIZERS),
+        Knob("learning_rate", "real", low=0.0, is_low_excluded=True),
+        Knob("batch_size", "integer", low=1, high=1_000_000),
+        Knob("hidden", "widths"),
+        Knob("activation", "choice", choices=ACTIVATIONS),
+    )
+}

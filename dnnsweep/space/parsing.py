@@ -1,0 +1,163 @@
+"""Hyperparameters and domains as YAML writes them, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from dnnsweep.errors import Mistake
+from dnnsweep.space.domains import Choice, Domain, Range
+from dnnsweep.space.knobs import KNOBS, Knob
+from dnnsweep.space.words import key_text, show, suggest
+
+MAX_STEPS: Final = 1_000_000
+
+_RANGE_KEYS: Final = ("low", "high", "log", "step")
+
+
+def parse_values(path: str, raw: Any) -> tuple[dict[str, Any], list[Mistake]]:
+    """Check a mapping of knobs to single values (`fixed`, or an entry of `enqueue`).
+
+    Args:
+        path: Its YAML path.
+        raw: As read from YAML.
+
+    Returns:
+        The values that are right, and every mistake.
+    """
+    return _parse_each(path, raw, parse_value)
+
+
+def parse_space(path: str, raw: Any) -> tuple[dict[str, Domain], list[Mistake]]:
+    """Check a mapping of knobs to domains (`space`).
+
+    Args:
+        path: Its YAML path.
+        raw: As read from YAML.
+
+    Returns:
+        The domains that are right, and every mistake.
+    """
+    return _parse_each(path, raw, parse_domain)
+
+
+def _parse_each(
+    path: str, raw: Any, parse: Callable[[str, Knob, Any], tuple[Any, list[Mistake]]]
+) -> tuple[dict[str, Any], list[Mistake]]:
+    if not isinstance(raw, Mapping):
+        return {}, [Mistake(path, "must be a mapping of hyperparameters", show(raw), "write `name: value` lines")]
+    good: dict[str, Any] = {}
+    mistakes: list[Mistake] = []
+    for name, value in raw.items():
+        knob = KNOBS.get(name) if isinstance(name, str) else None
+        if knob is None:
+            mistakes.append(unknown(path, name, tuple(KNOBS)))
+            continue
+        parsed, wrong = parse(f"{path}.{name}", knob, value)
+        mistakes += wrong
+        if not wrong:
+            good[name] = parsed
+    return {name: good[name] for name in KNOBS if name in good}, mistakes
+
+
+def unknown(path: str, name: Any, known: Sequence[str]) -> Mistake:
+    """Return the mistake of a key that does not exist."""
+    where = f"{path}.{key_text(name)}" if path else key_text(name)
+    return Mistake(where, "unknown key", "", suggest(name, known) or f"known are {', '.join(known)}")
+
+
+def parse_value(path: str, knob: Knob, raw: Any) -> tuple[Any, list[Mistake]]:
+    """Check one value of a knob."""
+    try:
+        return knob.parse(raw), []
+    except ValueError as error:
+        return None, [Mistake(path, knob.rule, show(raw), str(error))]
+
+
+def parse_domain(path: str, knob: Knob, raw: Any) -> tuple[Domain | None, list[Mistake]]:
+    """Check the domain of a knob: a list, `{values: [...]}` or `{low, high, log, step}`."""
+    if isinstance(raw, Mapping) and "values" in raw:
+        extra = [unknown(path, key, ("values",)) for key in raw if key != "values"]
+        domain, mistakes = _parse_choice_domain(f"{path}.values", knob, raw["values"])
+        return domain, extra + mistakes
+    if isinstance(raw, Mapping):
+        return _parse_range(path, knob, raw)
+    return _parse_choice_domain(path, knob, raw)
+
+
+def _parse_choice_domain(path: str, knob: Knob, raw: Any) -> tuple[Choice | None, list[Mistake]]:
+    if not isinstance(raw, list) or not raw:
+        numbers = " or {low: ..., high: ...}" if knob.kind in ("real", "integer") else ""
+        remedy = f"a single value belongs under `fixed: {{{knob.name}: {show(raw)}}}`" if raw not in ([], None) else ""
+        return None, [Mistake(path, f"must be a list of values{numbers}", show(raw), remedy)]
+    if knob.kind == "widths" and not any(isinstance(item, list) for item in raw):
+        return None, [Mistake(path, "must be a list of lists of units", show(raw), f"write [{show(raw)}]")]
+    parsed = [parse_value(f"{path}.{index}", knob, item) for index, item in enumerate(raw)]
+    mistakes = [mistake for _, wrong in parsed for mistake in wrong]
+    values = tuple(value for value, _ in parsed)
+    if not mistakes and len(set(values)) < len(values):
+        mistakes = [Mistake(path, "values must differ from each other", show(raw), "remove the repeated ones")]
+    return (None if mistakes else Choice(values)), mistakes
+
+
+def _parse_range(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[Range | None, list[Mistake]]:
+    if knob.kind not in ("real", "integer"):
+        return None, [Mistake(path, "must be a list of values", show(raw), f"each {knob.rule}")]
+    mistakes = [unknown(path, key, (*_RANGE_KEYS, "values")) for key in raw if key not in _RANGE_KEYS]
+    mistakes += [Mistake(f"{path}.{key}", "is missing", "", "add it") for key in ("low", "high") if key not in raw]
+    numbers, wrong = _parse_numbers(path, knob, raw)
+    mistakes += wrong
+    log = raw.get("log", False)
+    if not isinstance(log, bool):
+        mistakes.append(Mistake(f"{path}.log", "must be true or false", show(log)))
+    if mistakes:
+        return None, mistakes
+    domain = Range(**numbers, log=log, is_integer=knob.kind == "integer")
+    mistakes = _check_range(path, domain)
+    return (None if mistakes else domain), mistakes
+
+
+def _parse_numbers(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
+    rules = {"low": knob, "high": knob}
+    if raw.get("step") is not None:
+        rules["step"] = Knob("step", knob.kind, low=0, is_low_excluded=True)
+    numbers: dict[str, Any] = {}
+    mistakes: list[Mistake] = []
+    for key, rule in rules.items():
+        if key in raw:
+            numbers[key], wrong = parse_value(f"{path}.{key}", rule, raw[key])
+            mistakes += wrong
+    return numbers, mistakes
+
+
+def _check_range(path: str, domain: Range) -> list[Mistake]:
+    low, high, step = domain.low, domain.high, domain.step
+    got = f"low={show(low)} and high={show(high)}"
+    if low > high:
+        return [Mistake(path, "low must not exceed high", got, "exchange them")]
+    mistakes = []
+    if domain.log and low <= 0:
+        rule = "must be above 0 for a logarithmic domain"
+        mistakes.append(Mistake(f"{path}.low", rule, show(low), "raise low or remove log"))
+    if domain.log and step is not None:
+        rule = "log and step cannot be combined"
+        mistakes.append(Mistake(path, rule, f"step={show(step)}", "remove one of them"))
+    return mistakes or _check_step(path, domain, got)
+
+
+def _check_step(path: str, domain: Range, got: str) -> list[Mistake]:
+    """The grid must end at high, or high would silently mean something else."""
+    if domain.step is None:
+        return []
+    low, high, step = (Decimal(str(number)) for number in (domain.low, domain.high, domain.step))
+    got = f"{got} and step={show(domain.step)}"
+    if step > high - low:
+        return [Mistake(f"{path}.step", "must not exceed the distance from low to high", got, "lower it")]
+    if high - low > step * MAX_STEPS:
+        return [Mistake(f"{path}.step", f"must make at most {MAX_STEPS} steps", got, "raise it or remove it")]
+    if (high - low) % step == 0:
+        return []
+    top = low + (high - low) // step * step
+    remedy = f"write high: {int(top) if domain.is_integer else float(top)}"
+    return [Mistake(f"{path}.high", "must be low plus a whole number of steps", got, remedy)]

@@ -1,0 +1,97 @@
+"""Words for errors: values as YAML writes them, and what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+ALIASES: Final = {
+    "xavier": "glorot_uniform",
+    "xavier_uniform": "glorot_uniform",
+    "xavier_normal": "glorot_normal",
+    "kaiming_uniform": "he_uniform",
+    "kaiming_normal": "he_normal",
+    "swish": "silu",
+}
+
+
+def closest(raw: Any, known: Sequence[str]) -> str | None:
+    """Return the known word that was probably meant.
+
+    Example:
+        >>> closest("adm", ("sgd", "adam")), closest("banana", ("sgd", "adam"))
+        ('adam', None)
+    """
+    return _closest(raw, tuple(known)) if isinstance(raw, str) and len(raw) <= 40 else None
+
+
+@functools.lru_cache(maxsize=256)
+def _closest(raw: str, known: tuple[str, ...]) -> str | None:
+    alias = ALIASES.get(raw.lower())
+    close = [alias] if alias in known else difflib.get_close_matches(raw, known, n=1)
+    return close[0] if close else None
+
+
+def suggest(raw: Any, known: Sequence[str]) -> str:
+    """Return a remedy that names the closest known word, or nothing.
+
+    Example:
+        >>> suggest("xavier", ("glorot_uniform", "he_uniform"))
+        'did you mean glorot_uniform?'
+    """
+    word = closest(raw, known)
+    return f"did you mean {word}?" if word else ""
+
+
+def unquoted(raw: Any) -> str:
+    """Return the remedy for a text where a number belongs."""
+    if not isinstance(raw, str):
+        return ""
+    try:
+        float(raw)
+    except ValueError:
+        return "write a number"
+    return "write the number without quotes or underscores"
+
+
+def show(raw: Any) -> str:
+    """Return a value as an error shows it: short, and as YAML would write it.
+
+    Example:
+        >>> show(True), show("adam"), show(None), show({"values": [1, 2]})
+        ('true', "'adam'", 'null', '{values: [1, 2]}')
+    """
+    text = _shown(raw)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _shown(raw: Any) -> str:
+    if raw is None or isinstance(raw, bool):
+        return {None: "null", True: "true", False: "false"}[raw]
+    if isinstance(raw, Mapping):
+        return f"{{{', '.join(f'{key_text(key)}: {show(raw[key])}' for key in list(raw)[:20])}}}"
+    if isinstance(raw, list | tuple):
+        return f"[{', '.join(map(show, raw[:40]))}]"
+    return repr(raw[:100]) if isinstance(raw, str) else _shown_scalar(raw)
+
+
+def _shown_scalar(raw: Any) -> str:
+    if isinstance(raw, int) and raw.bit_length() > 300:
+        return f"a whole number of {raw.bit_length()} bits"
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return ".nan" if math.isnan(raw) else ".inf" if raw > 0 else "-.inf"
+    return repr(raw)
+
+
+def key_text(key: Any) -> str:
+    """Return a key as it stands in a YAML path: in quotes if it is odd.
+
+    Example:
+        >>> key_text("dropout"), key_text("a b"), key_text(1)
+        ('dropout', "'a b'", '1')
+    """
+    is_word = isinstance(key, str) and len(key) <= 60 and key.isprintable() and " " not in key
+    return key if key and is_word else show(key)

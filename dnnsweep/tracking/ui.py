@@ -1,0 +1,126 @@
+"""MLflow's UI: the command that serves it, and where in it a sweep is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from http.client import HTTPConnection, HTTPException
+from typing import Final
+from urllib.parse import urlencode
+
+from dnnsweep.errors import TrackingError
+from dnnsweep.settings import Settings
+from dnnsweep.tracking.access import without_password
+from dnnsweep.tracking.tracker import Tracker
+from dnnsweep.tracking.views import view_key
+
+HOST: Final = "127.0.0.1"
+START_SECONDS: Final = 120.0
+
+
+def ui_command(settings: Settings, host: str = HOST, port: int = 5000) -> list[str]:
+    """Return the command that serves MLflow's UI on the embedded store, to be run with `ui_environment`."""
+    options = (
+        ("--backend-store-uri", settings.tracking_uri),
+        ("--artifacts-destination", settings.artifacts.as_uri()),
+        ("--host", host),
+        ("--port", str(port)),
+        ("--workers", "1"),
+    )
+    return [sys.executable, "-m", "mlflow", "server", *(word for option in options for word in option)]
+
+
+def ui_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment for `ui_command`: one process, and nothing reported to anybody."""
+    return {**environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def ui_url(address: str, experiment_id: str | None = None, direction: str | None = None) -> str:
+    """Return the page of one sweep's runs, or the list of experiments.
+
+    Args:
+        address: Where the UI is served; a tracking server's own address will do.
+        experiment_id: The sweep's experiment.
+        direction: `maximize` or `minimize` the objective: lists the trials flat, best first, with their
+            hyperparameters. None shows the sweep's own run with its trials folded under it.
+
+    Example:
+        >>> ui_url("http://127.0.0.1:5000", "3")
+        'http://127.0.0.1:5000/#/experiments/3/runs?workflowType=machine_learning'
+    """
+    page = "" if experiment_id is None else f"/{experiment_id}/runs"
+    query = {"workflowType": "machine_learning"}
+    if direction is not None:
+        query["viewStateShareKey"] = view_key(direction)
+    return f"{without_password(address).rstrip('/')}/#/experiments{page}?{urlencode(query)}"
+
+
+def serve_ui(
+    settings: Settings,
+    port: int = 5000,
+    *,
+    on_ready: Callable[[str], None] = print,
+    experiment: str | None = None,
+    direction: str | None = None,
+) -> None:
+    """Serve the UI on the embedded store until it is interrupted; a tracking server serves its own.
+
+    Args:
+        settings: Whose runs to show.
+        port: Where to listen on 127.0.0.1.
+        on_ready: Called with the address once the UI answers.
+        experiment: The sweep to open; None for all.
+        direction: As `ui_url` takes it.
+
+    Raises:
+        TrackingError: The store cannot be read, or the UI does not come up.
+    """
+    tracker = Tracker(settings)
+    tracker.prepare()
+    experiment_id = None if experiment is None else tracker.experiment_id(experiment)
+    if not settings.is_tracking_embedded:
+        on_ready(ui_url(settings.tracking_uri, experiment_id, direction))
+        return
+    if _answers(port):
+        raise TrackingError(f"the port of the UI must be free, got {port}, which is in use; choose another one")
+    process = _start(settings, port)
+    try:
+        _wait_until_up(process, port)
+        on_ready(ui_url(f"http://{HOST}:{port}", experiment_id, direction))
+        process.wait()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _start(settings: Settings, port: int) -> subprocess.Popen[bytes]:
+    with (settings.home / "mlflow-ui.log").open("wb") as output:
+        return subprocess.Popen(  # noqa: S603  our own interpreter
+            ui_command(settings, port=port),
+            env=ui_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
+    until = time.monotonic() + START_SECONDS
+    while not _answers(port):
+        if process.poll() is not None or time.monotonic() > until:
+            raise TrackingError(f"the UI must come up on port {port}, but did not; mlflow-ui.log in the home says why")
+        time.sleep(0.1)
+
+
+def _answers(port: int) -> bool:
+    connection = HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

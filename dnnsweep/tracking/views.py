@@ -1,0 +1,41 @@
+"""How MLflow's UI shows a sweep: which columns, in which order of rows."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from dnnsweep.space import KNOBS
+
+# The UI keeps a view that somebody shares as a tag of the experiment, and opens it by the end of the tag's name.
+VIEW_TAG: Final = "mlflow.sharedViewState."
+DIRECTIONS: Final = ("maximize", "minimize")
+COLUMNS: Final = {
+    "metrics": ("objective", "best_epoch"),
+    "params": tuple(KNOBS),
+    "tags": ("dnnsweep.reason", "dnnsweep.findings"),
+}
+
+
+def experiment_tags() -> dict[str, str]:
+    """Return the tags of a sweep's experiment: its kind, and a view of its trials for either direction, best first."""
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return kind | {VIEW_TAG + view_key(direction): json.dumps(_view(direction)) for direction in DIRECTIONS}
+
+
+def view_key(direction: str) -> str:
+    """Return the name of the view that sorts by an objective to `maximize` or to `minimize`."""
+    return f"dnnsweep-{direction}"
+
+
+def _view(direction: str) -> dict[str, object]:
+    return {
+        "selectedColumns": [f"{kind}.`{name}`" for kind, names in COLUMNS.items() for name in names],
+        "orderByKey": "metrics.`objective`",
+        "orderByAsc": direction == "minimize",
+        "searchFilter": "",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+    }

@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dnnsweep.controller import Controller, FixedOrder, Plan, Progress
+from dnnsweep.controller.standing import Standing, judged
+from dnnsweep.errors import SweepFailedError
+from dnnsweep.executors import Event, TrainerLost
+from dnnsweep.ledger import Ledger, NewSweep
+from dnnsweep.records import (
+    Curve,
+    DataSummary,
+    EpochReport,
+    Reason,
+    Series,
+    State,
+    Suggestion,
+    SweepState,
+    Task,
+    TrialResult,
+    curve_of,
+)
+from dnnsweep.space import Choice, Domain, Hyperparameters, Range
+from dnnsweep.study import Study
+
+SPACE: dict[str, Domain] = {"dropout": Range(0.0, 0.6), "optimizer": Choice(("sgd", "adam", "nadam"))}
+DATA = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a",), ("0", "1", "2"), 60, 20, 20)
+WINDOW = 4
+Summary = tuple[Any, ...]
+
+
+class Scripted:
+    """An executor whose trials end in a random order; some lose their trainer first, some end badly."""
+
+    def __init__(
+        self,
+        n_slots: int = 2,
+        chance: int = 0,
+        reasons: dict[int, Reason] | None = None,
+        lost: dict[int, int] | None = None,
+        n_events: int = 10**9,
+        on_event: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self._n_slots = n_slots
+        self._random = random.Random(chance)
+        self._reasons = reasons or {}
+        self._lost = dict(lost or {})
+        self._n_left = n_events
+        self._on_event = on_event
+        self.running: list[Suggestion] = []
+        self.submitted: list[Suggestion] = []
+        self.is_closed = False
+
+    def open(self) -> DataSummary:
+        return DATA
+
+    def submit(self, suggestion: Suggestion) -> bool:
+        if len(self.running) >= self._n_slots:
+            return False
+        self.running.append(suggestion)
+        self.submitted.append(suggestion)
+        return True
+
+    def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
+        if not self.running or self._n_left <= 0:
+            return []
+        self._n_left -= 1
+        chosen = self.running.pop(self._random.randrange(len(self.running)))
+        self._on_event(chosen.number)
+        if self._lost.get(chosen.number, 0) > 0:
+            self._lost[chosen.number] -= 1
+            return [self._report(chosen, 1), TrainerLost((chosen.number,), "the trainer died by SIGKILL")]
+        return [*(self._report(chosen, epoch) for epoch in (1, 2)), self._result(chosen)]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def interrupt_at_the_end(self, controller: Controller) -> None:
+        self._on_event = lambda _: controller.interrupt() if self._n_left == 0 else None
+
+    def _report(self, suggestion: Suggestion, epoch: int) -> EpochReport:
+        score = suggestion.params["dropout"] + (suggestion.params["optimizer"] == "adam") + suggestion.seed / 2**40
+        metrics = {"val_accuracy": score, "val_loss": 1 / (1 + score)}
+        return EpochReport(suggestion.number, suggestion.attempt, epoch, metrics, 1000 + epoch)
+
+    def _result(self, suggestion: Suggestion) -> TrialResult:
+        reason = self._reasons.get(suggestion.number, Reason.COMPLETED)
+        curve = curve_of(self._report(suggestion, epoch) for epoch in (1, 2))
+        best = 2 if reason.state is State.COMPLETE else None
+        error = f"RuntimeError: trial {suggestion.number}" if reason is Reason.FAILED else None
+        return TrialResult(suggestion.number, suggestion.attempt, reason, curve, best, 0.1, error)
+
+
+def stored(url: str, n_trials: int = 20, max_seconds: float | None = None) -> Ledger:
+    spec = {"name": "sweep", "dataset": {"source": "sklearn:iris"}}
+    ledger = Ledger.open(url, create=True)
+    ledger.store(
+        NewSweep("sweep", None, spec, spec, "d" * 64, DATA, WINDOW, "val_accuracy", "maximize", n_trials, max_seconds)
+    )
+    return ledger
+
+
+def control(ledger: Ledger, executor: Scripted, models: Path, **changes: Any) -> Controller:
+    sweep = ledger.sweep("sweep")
+    plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, models)
+    on_progress = changes.pop("on_progress", lambda _: None)
+    order = FixedOrder(Study(SPACE, "maximize", "tpe", 0), Hyperparameters(), 0, sweep.window)
+    return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor, on_progress)
+
+
+def summary(ledger: Ledger) -> list[Summary]:
+    return [(t.number, dict(t.params), t.seed, t.value, t.state, t.reason) for t in ledger.trials("sweep")]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'dnnsweep.db'}"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Summary]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    ledger = stored(f"sqlite:///{folder / 'dnnsweep.db'}")
+    control(ledger, Scripted(n_slots=1), folder).run()
+    return summary(ledger)
+
+
+@given(
+    n_slots=st.integers(1, 8),
+    chance=st.integers(0, 10**6),
+    lost=st.dictionaries(st.integers(0, 19), st.integers(1, 2), max_size=5),
+    stops=st.lists(st.integers(0, 12), max_size=4),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_trials_do_not_depend_on_slots_completion_order_lost_trainers_or_interruptions(
+    tmp_path_factory: pytest.TempPathFactory,
+    undisturbed: list[Summary],
+    n_slots: int,
+    chance: int,
+    lost: dict[int, int],
+    stops: list[int],
+) -> None:
+    folder = tmp_path_factory.mktemp("disturbed")
+    ledger = stored(f"sqlite:///{folder / 'dnnsweep.db'}")
+    for n_events in stops:
+        executor = Scripted(n_slots, chance, lost=lost, n_events=n_events)
+        controller = control(ledger, executor, folder)
+        executor.interrupt_at_the_end(controller)
+        if n_events == 0:
+            controller.interrupt()
+        assert controller.run() in (SweepState.INTERRUPTED, SweepState.COMPLETE)
+        if ledger.sweep("sweep").state is SweepState.COMPLETE:
+            break
+
+    control(ledger, Scripted(n_slots, chance + 1), folder).run()
+
+    assert summary(ledger) == undisturbed
+    ledger.close()
+
+
+def test_exactly_the_budget_finishes_and_numbers_are_dense(url: str, tmp_path: Path) -> None:
+    ledger = stored(url, n_trials=13)
+
+    assert control(ledger, Scripted(5), tmp_path).run() is SweepState.COMPLETE
+
+    assert [trial.number for trial in ledger.trials("sweep")] == list(range(13))
+    assert {trial.state for trial in ledger.trials("sweep")} == {State.COMPLETE}
+
+
+def test_a_raised_budget_goes_on_as_if_it_had_been_asked_for_at_once(
+    url: str, tmp_path: Path, undisturbed: list[Summary]
+) -> None:
+    ledger = stored(url, n_trials=9)
+    control(ledger, Scripted(3), tmp_path).run()
+    stored(url, n_trials=20).close()
+
+    control(ledger, Scripted(2), tmp_path).run()
+
+    assert summary(ledger) == undisturbed
+
+
+def test_a_finished_sweep_trains_nothing_more(url: str, tmp_path: Path) -> None:
+    ledger = stored(url, n_trials=3)
+    control(ledger, Scripted(), tmp_path).run()
+    again = Scripted()
+
+    assert control(ledger, again, tmp_path).run() is SweepState.COMPLETE
+
+    assert again.submitted == []
+
+
+def test_diverged_and_failed_trials_count_in_the_budget_but_have_no_value(url: str, tmp_path: Path) -> None:
+    ledger = stored(url, n_trials=6)
+    reasons = {1: Reason.DIVERGED, 2: Reason.FAILED}
+
+    control(ledger, Scripted(reasons=reasons), tmp_path).run()
+
+    trials = ledger.trials("sweep")
+    assert [trial.reason for trial in trials[:4]] == ["completed", "diverged", "failed", "completed"]
+    assert [trial.value is None for trial in trials] == [False, True, True, False, False, False]
+    assert ledger.sweep("sweep").n_finished == 6
+
+
+def test_ten_failures_in_a_row_stop_the_sweep_with_the_error(url: str, tmp_path: Path) -> None:
+    ledger = stored(url)
+    executor = Scripted(3, reasons=dict.fromkeys(range(4, 20), Reason.FAILED))
+    controller = control(ledger, executor, tmp_path)
+
+    with pytest.raises(
+        SweepFailedError, match=r"10 trials in a row failed, the last one with: RuntimeError: trial 13"
+    ) as caught:
+        controller.run()
+    controller.abandon(caught.value)
+
+    sweep = ledger.sweep("sweep")
+    assert sweep.state is SweepState.FAILED
+    assert "RuntimeError: trial 13" in str(sweep.error)
+    assert sweep.n_running == 0
+
+
+def test_nine_failures_in_a_row_do_not(url: str, tmp_path: Path) -> None:
+    ledger = stored(url)
+    failing = dict.fromkeys((*range(9), *range(10, 19)), Reason.FAILED)
+
+    assert control(ledger, Scripted(3, reasons=failing), tmp_path).run() is SweepState.COMPLETE
+
+
+def test_a_trial_that_loses_three_trainers_is_killed_and_the_sweep_goes_on(url: str, tmp_path: Path) -> None:
+    ledger = stored(url, n_trials=6)
+
+    control(ledger, Scripted(lost={2: 3}), tmp_path).run()
+
+    trial = ledger.trial("sweep", 2)
+    assert (trial.state, trial.reason, trial.attempts) == (State.FAILED, Reason.KILLED, 3)
+    assert "SIGKILL" in str(trial.error)
+    assert ledger.sweep("sweep").n_finished == 6
+
+
+def test_a_retried_trial_has_the_same_seed_and_one_more_attempt(url: str, tmp_path: Path) -> None:
+    ledger = stored(url, n_trials=4)
+    executor = Scripted(lost={1: 1})
+
+    control(ledger, executor, tmp_path).run()
+
+    tries = [suggestion for suggestion in executor.submitted if suggestion.number == 1]
+    assert [suggestion.attempt for suggestion in tries] == [1, 2]
+    assert tries[0].seed == tries[1].seed
+    assert ledger.trial("sweep", 1).attempts == 2
+
+
+def test_an_interruption_puts_running_trials_back_in_the_queue(url: str, tmp_path: Path) -> None:
+    ledger = stored(url)
+    executor = Scripted(3, n_events=5)
+    controller = control(ledger, executor, tmp_path)
+    executor.interrupt_at_the_end(controller)
+
+    assert controller.run() is SweepState.INTERRUPTED
+
+    states = {trial.state for trial in ledger.trials("sweep")}
+    assert states == {State.COMPLETE, State.QUEUED}
+    assert ledger.sweep("sweep").n_finished == 5
+
+
+def test_a_stopped_sweep_ends_its_running_trials_outside_the_budget_and_can_be_resumed(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnnsweep.controller.RENEW_SECONDS", 0.0)
+    ledger = stored(url, n_trials=8)
+    executor = Scripted(3, n_events=2, on_event=lambda _: ledger.request_stop("sweep"))
+
+    assert control(ledger, executor, tmp_path).run() is SweepState.STOPPED
+
+    reasons = [trial.reason for trial in ledger.trials("sweep")]
+    assert executor.is_closed
+    assert reasons.count(Reason.STOPPED) >= 1
+    n_stopped = reasons.count(Reason.STOPPED)
+    control(ledger, Scripted(3), tmp_path).run()
+    assert ledger.sweep("sweep").n_finished == 8
+    assert len(ledger.trials("sweep")) == 8 + n_stopped
+
+
+def test_a_spent_time_budget_stops_what_is_running(url: str, tmp_path: Path) -> None:
+    ledger = stored(url)
+    executor = Scripted(2, on_event=lambda _: time.sleep(0.02))
+
+    assert control(ledger, executor, tmp_path, max_seconds=0.05).run() is SweepState.COMPLETE
+
+    sweep = ledger.sweep("sweep")
+    assert 0 < sweep.n_finished < 20
+    assert Reason.STOPPED in {trial.reason for trial in ledger.trials("sweep")} or sweep.n_running == 0
+
+
+def test_the_best_model_is_kept_and_beaten_ones_are_removed(url: str, tmp_path: Path) -> None:
+    class Saving(Scripted):
+        def _result(self, suggestion: Suggestion) -> TrialResult:
+            path = tmp_path / f"trial-{suggestion.number}-{suggestion.attempt}.keras"
+            path.write_text(str(suggestion.number))
+            return replace(super()._result(suggestion), model_path=str(path))
+
+    ledger = stored(url, n_trials=10)
+
+    control(ledger, Saving(2, chance=3), tmp_path).run()
+
+    best = ledger.best("sweep")[0]
+    assert [path.read_text() for path in tmp_path.rglob("*.keras")] == [str(best.number)]
+    path = ledger.model_path(ledger.sweep("sweep").id, best.number)
+    assert path is not None
+    assert Path(path).read_text() == str(best.number)
+
+
+def test_progress_tells_what_ends_and_what_is_best(url: str, tmp_path: Path) -> None:
+    ledger, seen = stored(url, n_trials=5), list[Progress]()
+
+    control(ledger, Scripted(2), tmp_path, on_progress=seen.append).run()
+
+    ended = [progress.ended.suggestion.number for progress in seen if progress.ended]
+    assert sorted(ended) == [0, 1, 2, 3, 4]
+    assert seen[-1].n_finished == 5
+    assert seen[-1].best is not None
+    assert seen[-1].best.number == ledger.best("sweep")[0].number
+    assert any(progress.running for progress in seen)
+
+
+def test_long_trials_are_brought_up_to_date_while_they_run(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnnsweep.controller.PROGRESS_SECONDS", 0.0)
+    ledger, seen = stored(url, n_trials=1), []
+
+    def look(progress: Progress) -> None:
+        if progress.running.get(0) == 1:
+            seen.append(ledger.curve(ledger.sweep("sweep").id, 0).n_epochs)
+
+    control(ledger, Scripted(1), tmp_path, on_progress=look).run()
+
+    assert seen == [1]
+
+
+# -- judging --------------------------------------------------------------------------------------------------------
+
+
+def trained(values: tuple[float, ...], best_epoch: int | None, reason: Reason = Reason.COMPLETED) -> TrialResult:
+    curve = Curve((Series("val_accuracy", values),), tuple(range(len(values))))
+    return TrialResult(0, 1, reason, curve, best_epoch, 1.0)
+
+
+def test_the_value_is_the_objective_at_the_best_epoch() -> None:
+    assert judged(trained((0.1, 0.9, 0.5), 2), "val_accuracy")[1] == 0.9
+
+
+def test_an_objective_that_is_not_finite_makes_the_trial_diverged() -> None:
+    result, value = judged(trained((0.1, float("nan")), 2), "val_accuracy")
+
+    assert (result.reason, result.best_epoch, value) == (Reason.DIVERGED, None, None)
+
+
+def test_an_objective_that_was_not_measured_makes_the_trial_failed() -> None:
+    result, value = judged(trained((0.1,), 1), "val_loss")
+
+    assert (result.reason, value) == (Reason.FAILED, None)
+    assert result.error == "the trainer did not measure val_loss"
+
+
+@pytest.mark.parametrize(
+    ("direction", "first", "second", "is_beaten"),
+    [
+        ("maximize", (0.5, 1.0), (0.6, 9.0), True),
+        ("maximize", (0.5, 1.0), (0.5, 0.9), True),
+        ("maximize", (0.5, 1.0), (0.5, 1.0), False),
+        ("minimize", (0.5, 1.0), (0.6, 0.1), False),
+        ("minimize", (0.5, 1.0), (0.4, 9.0), True),
+    ],
+)
+def test_a_trial_beats_another_by_value_then_by_val_loss(
+    direction: str, first: tuple[float, float], second: tuple[float, float], is_beaten: bool
+) -> None:
+    standing = Standing(direction)
+    standing.contend(0, first[0], first[1], {})
+
+    assert standing.contend(1, second[0], second[1], {}) is is_beaten

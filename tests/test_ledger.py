@@ -1,0 +1,539 @@
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnnsweep import query
+from dnnsweep.errors import LeaseLostError, LedgerError, SweepConflictError, SweepHeldError, SweepNotFoundError
+from dnnsweep.ledger import PARENT, Asked, Entry, Lease, Ledger, NewSweep, Told
+from dnnsweep.ledger.outbox import DELETE, SYNC
+from dnnsweep.records import (
+    Curve,
+    DataSummary,
+    Reason,
+    Series,
+    State,
+    Suggestion,
+    SweepState,
+    Task,
+    Trial,
+    TrialResult,
+)
+
+DATA = DataSummary("f" * 64, Task.MULTICLASS, 64, ("a",), ("0", "1", "2"), 60, 20, 20)
+SPEC = {"name": "digits", "dataset": {"source": "sklearn:digits"}, "seed": 0}
+NEW = NewSweep(
+    name="digits",
+    description=None,
+    spec=SPEC,
+    identity=SPEC,
+    digest="d" * 64,
+    data=DATA,
+    window=4,
+    metric="val_accuracy",
+    direction="maximize",
+    n_trials=5,
+    max_seconds=None,
+)
+SOMEBODY_ELSE = "another-host:1"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'home' / 'dnnsweep.db'}"
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    opened = Ledger.open(url, create=True)
+    opened.store(NEW)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lease(ledger: Ledger) -> Lease:
+    return ledger.acquire("digits")
+
+
+def suggestion(number: int, **params: Any) -> Suggestion:
+    return Suggestion(
+        number, {"optimizer": "adam", "dropout": 0.1 * number, "hidden": [64, 32], **params}, 100 + number
+    )
+
+
+def ask(lease: Lease, n_trials: int, **params: Any) -> None:
+    lease.advance([], [Asked(suggestion(number, **params), {}) for number in range(n_trials)], {})
+
+
+def curve(*losses: float, first_time: int = 1000) -> Curve:
+    return Curve((Series("val_loss", losses),), tuple(first_time + epoch for epoch in range(len(losses))))
+
+
+def result(number: int, reason: Reason = Reason.COMPLETED, **changes: Any) -> TrialResult:
+    ended = TrialResult(number, 1, reason, curve(1.0, 0.5), 2 if reason.state is State.COMPLETE else None, 1.5)
+    return replace(ended, **changes)
+
+
+def finish(lease: Lease, number: int, value: float, val_loss: float = 0.5) -> None:
+    lease.start(number, 1)
+    lease.finish(result(number), value, {"val_accuracy": value, "val_loss": val_loss})
+
+
+def numbers(trials: Sequence[Trial]) -> list[int]:
+    return [trial.number for trial in trials]
+
+
+# -- opening --------------------------------------------------------------------------------------------------------
+
+
+def test_reading_a_home_that_does_not_exist_creates_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SweepNotFoundError, match="there is no sweep yet"):
+        Ledger.open(f"sqlite:///{tmp_path / 'home' / 'dnnsweep.db'}")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_keeps_its_identity_when_it_is_opened_again(url: str, ledger: Ledger) -> None:
+    again = Ledger.open(url)
+
+    assert again.id == ledger.id
+    again.close()
+
+
+def test_several_threads_may_create_the_same_ledger_at_once(url: str) -> None:
+    ids: list[str] = []
+
+    def create() -> None:
+        opened = Ledger.open(url, create=True)
+        ids.append(opened.id)
+        opened.close()
+
+    threads = [threading.Thread(target=create) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(ids) == 6
+    assert len(set(ids)) == 1
+
+
+def test_the_version_in_the_code_is_the_newest_migration() -> None:
+    from dnnsweep.ledger import migrations
+    from dnnsweep.ledger.tables import HEAD
+
+    assert migrations.head() == HEAD
+
+
+def test_the_migrations_build_what_the_tables_say(ledger: Ledger) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from dnnsweep.ledger.tables import Base
+
+    with ledger._database.read() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_ledger_of_a_newer_version_is_refused(url: str, ledger: Ledger) -> None:
+    with ledger._database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(LedgerError, match="upgrade dnnsweep"):
+        Ledger.open(url, create=True)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dnnsweep.db").write_text("not a database " * 100)
+
+    with pytest.raises(LedgerError, match="cannot be opened"):
+        Ledger.open(f"sqlite:///{tmp_path / 'dnnsweep.db'}")
+
+
+def test_an_address_that_is_no_database_is_refused() -> None:
+    with pytest.raises(LedgerError, match="database URL"):
+        Ledger.open("nonsense")
+
+
+@pytest.mark.usefixtures("ledger")
+def test_the_sqlite_file_is_in_wal_mode(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "home" / "dnnsweep.db") as plain:
+        assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    plain.close()
+
+
+# -- sweeps ---------------------------------------------------------------------------------------------------------
+
+
+def test_storing_the_same_sweep_again_takes_up_its_budget_only(ledger: Ledger) -> None:
+    before = ledger.sweep("digits")
+
+    ledger.store(replace(NEW, n_trials=9, window=99))
+
+    after = ledger.sweep("digits")
+    assert (after.id, after.window, after.n_trials) == (before.id, 4, 9)
+
+
+def test_the_same_name_with_another_content_is_refused_with_the_difference(ledger: Ledger) -> None:
+    other = {**SPEC, "seed": 1}
+
+    with pytest.raises(SweepConflictError, match="seed: was 0, is 1"):
+        ledger.store(replace(NEW, spec=other, identity=other, digest="e" * 64))
+
+
+def test_changed_data_are_refused(ledger: Ledger) -> None:
+    with pytest.raises(SweepConflictError, match="data at sklearn:digits have changed"):
+        ledger.store(replace(NEW, data=replace(DATA, fingerprint="0" * 64)))
+
+
+def test_unknown_sweeps_and_trials_are_named_in_the_error(ledger: Ledger) -> None:
+    with pytest.raises(SweepNotFoundError, match="no sweep named wine"):
+        ledger.sweep("wine")
+    with pytest.raises(SweepNotFoundError, match="digits has no trial 7"):
+        ledger.trial("digits", 7)
+
+
+# -- leases ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_that_is_held_cannot_be_acquired(ledger: Ledger) -> None:
+    ledger.acquire("digits", owner=SOMEBODY_ELSE)
+
+    with pytest.raises(SweepHeldError, match=SOMEBODY_ELSE):
+        ledger.acquire("digits")
+
+
+def test_an_expired_lease_can_be_taken_over_and_its_old_owner_writes_nothing_more(ledger: Ledger) -> None:
+    old = ledger.acquire("digits", owner=SOMEBODY_ELSE, seconds=0)
+    new = ledger.acquire("digits")
+    ask(new, 1)
+
+    for write in (
+        old.renew,
+        lambda: old.start(0, 1),
+        lambda: finish(old, 0, 0.9),
+        lambda: old.end(SweepState.COMPLETE),
+    ):
+        with pytest.raises(LeaseLostError):
+            write()
+
+    assert ledger.trial("digits", 0).state is State.QUEUED
+    assert ledger.sweep("digits").state is SweepState.RUNNING
+
+
+def test_the_lease_of_a_dead_process_of_this_machine_does_not_block(ledger: Ledger) -> None:
+    import socket
+    import subprocess
+    import sys
+
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    ledger.acquire("digits", owner=f"{socket.gethostname()}:{dead.pid}")
+
+    assert ledger.acquire("digits").token == 2
+
+
+def test_tokens_only_grow(ledger: Ledger) -> None:
+    tokens = []
+    for _ in range(3):
+        lease = ledger.acquire("digits")
+        lease.end(SweepState.INTERRUPTED)
+        tokens.append(lease.token)
+
+    assert tokens == [1, 2, 3]
+
+
+def test_taking_a_sweep_over_puts_its_running_trials_back_in_the_queue(ledger: Ledger) -> None:
+    old = ledger.acquire("digits", owner=SOMEBODY_ELSE, seconds=0)
+    ask(old, 2)
+    old._seconds = 0
+    old.start(1, 1)
+
+    ledger.acquire("digits")
+
+    assert [(trial.state, trial.attempts) for trial in ledger.trials("digits")] == [
+        (State.QUEUED, 0),
+        (State.QUEUED, 1),
+    ]
+
+
+def test_a_stop_reaches_the_controller_with_its_next_renewal(ledger: Ledger, lease: Lease) -> None:
+    assert lease.renew() is False
+
+    assert ledger.request_stop("digits") is True
+
+    assert lease.renew() is True
+
+
+def test_a_sweep_that_nobody_runs_cannot_be_stopped(ledger: Ledger) -> None:
+    assert ledger.request_stop("digits") is False
+
+
+# -- trials ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_trial_is_stored_whole(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    finish(lease, 0, 0.9, 0.25)
+
+    trial = ledger.best("digits")[0]
+
+    assert trial.value == 0.9
+    assert trial.params == {"optimizer": "adam", "dropout": 0.0, "hidden": [64, 32]}
+    assert (trial.state, trial.reason, trial.best_epoch, trial.epochs) == (State.COMPLETE, Reason.COMPLETED, 2, 2)
+    assert trial.metrics == {"val_accuracy": 0.9, "val_loss": 0.25}
+    assert trial.seconds == 1.5
+    assert json.dumps(trial.to_json(), allow_nan=False)
+
+
+def test_curves_keep_nan_infinity_and_layers(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    stored = Curve(
+        (
+            Series("loss", (1.0, math.nan, math.inf, -math.inf)),
+            Series("gradient_norm", (1.0, 2.0, 3.0, 4.0), "hidden_1"),
+        ),
+        (1, 2, 3, 4),
+    )
+    lease.start(0, 1)
+    lease.finish(result(0, Reason.DIVERGED, curve=stored), None, {})
+
+    read = ledger.curve(lease.sweep_id, 0)
+
+    assert repr(read.values("loss")) == "(1.0, nan, inf, -inf)"
+    assert read.values("gradient_norm") == ()
+    assert Series("gradient_norm", (1.0, 2.0, 3.0, 4.0), "hidden_1") in read.series
+    assert read.ended_at == (1, 2, 3, 4)
+
+
+def test_a_trial_that_is_trained_again_keeps_the_times_of_the_epochs_known_before(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    lease.start(0, 1)
+    lease.progress(0, curve(1.0, 0.9, first_time=10))
+    lease.requeue([0])
+    lease.start(0, 2)
+
+    lease.finish(result(0, attempt=2, curve=curve(1.0, 0.9, 0.8, first_time=500)), 0.9, {})
+
+    assert ledger.curve(lease.sweep_id, 0).ended_at == (10, 11, 502)
+
+
+def test_a_transaction_that_fails_leaves_nothing_behind(
+    ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(lease, 1)
+    lease.start(0, 1)
+    entries = ledger.outbox.count()
+
+    def explode(*_: object) -> None:
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr("dnnsweep.ledger.outbox.changed", explode)
+    with pytest.raises(RuntimeError, match="power cut"):
+        lease.finish(result(0), 0.9, {})
+
+    assert ledger.trial("digits", 0).state is State.RUNNING
+    assert ledger.curve(lease.sweep_id, 0).series == ()
+    assert ledger.outbox.count() == entries
+
+
+def test_budget_counts_leave_stopped_trials_out(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 5)
+    for number, reason in enumerate((Reason.COMPLETED, Reason.DIVERGED, Reason.STOPPED, Reason.KILLED)):
+        lease.start(number, 1)
+        value = 0.5 if reason is Reason.COMPLETED else None
+        lease.finish(result(number, reason), value, {})
+    lease.start(4, 1)
+
+    sweep = ledger.sweep("digits")
+
+    assert (sweep.n_finished, sweep.n_failed, sweep.n_running) == (3, 2, 1)
+
+
+def test_equal_values_rank_by_lower_val_loss_then_by_number(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 5)
+    for number, (value, val_loss) in enumerate([(0.8, 0.5), (0.9, 0.5), (0.9, 0.4), (0.9, 0.4), (0.7, 0.1)]):
+        finish(lease, number, value, val_loss)
+
+    assert numbers(ledger.best("digits", 9)) == [2, 3, 1, 0, 4]
+    assert ledger.sweep("digits").best_number == 2
+
+
+def test_a_minimised_objective_ranks_low_values_first(ledger: Ledger) -> None:
+    ledger.store(replace(NEW, name="low", direction="minimize", metric="val_loss"))
+    lease = ledger.acquire("low")
+    ask(lease, 3)
+    for number, value in enumerate((0.3, 0.1, 0.2)):
+        finish(lease, number, value)
+
+    assert numbers(ledger.best("low", 2)) == [1, 2]
+    assert ledger.sweep("low").best_value == 0.1
+
+
+def test_what_the_sampler_was_told_is_kept_apart_from_the_value(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    lease.start(0, 1)
+    lease.finish(result(0, Reason.DIVERGED), None, {})
+
+    lease.advance([Told(0, 0.125, {"key": 1})], [], {"study": 2})
+
+    stored = lease.trials()[0]
+    assert (stored.value, stored.penalty, stored.system_attrs) == (None, 0.125, {"key": 1})
+    assert lease.study_attrs() == {"study": 2}
+    assert ledger.trial("digits", 0).value is None
+
+
+def test_only_the_best_models_path_is_kept(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 2)
+    for number in range(2):
+        lease.start(number, 1)
+        lease.finish(result(number, model_path=f"/models/{number}.keras"), 0.5 + number, {})
+
+    assert ledger.model_path(lease.sweep_id, 0) is None
+    assert ledger.model_path(lease.sweep_id, 1) == "/models/1.keras"
+
+
+# -- conditions: SQL against plain Python -----------------------------------------------------------------------------
+
+CONDITIONS: dict[str, Callable[[Trial], bool]] = {
+    "optimizer == 'adam'": lambda t: t.params["optimizer"] == "adam",
+    "optimizer != 'adam'": lambda t: t.params["optimizer"] != "adam",
+    "optimizer in ['sgd', 'adam']": lambda t: t.params["optimizer"] in ("sgd", "adam"),
+    "optimizer not in ['sgd', 'adam']": lambda t: t.params["optimizer"] not in ("sgd", "adam"),
+    "dropout < 0.3": lambda t: t.params["dropout"] < 0.3,
+    "0.1 < dropout <= 0.4": lambda t: 0.1 < t.params["dropout"] <= 0.4,
+    "batch_norm": lambda t: t.params["batch_norm"],
+    "not batch_norm": lambda t: not t.params["batch_norm"],
+    "batch_norm == false and dropout > 0.2": lambda t: not t.params["batch_norm"] and t.params["dropout"] > 0.2,
+    "hidden == [64, 32]": lambda t: t.params["hidden"] == [64, 32],
+    "hidden in [[8], [64, 32]]": lambda t: t.params["hidden"] in ([8], [64, 32]),
+    "batch_size == 32": lambda t: t.params["batch_size"] == 32,
+    "state == 'COMPLETE'": lambda t: t.state == "COMPLETE",
+    "reason == 'diverged'": lambda t: t.reason == "diverged",
+    "reason is None": lambda t: t.reason is None,
+    "value != None": lambda t: t.value is not None,
+    "value > 0.5": lambda t: t.value is not None and t.value > 0.5,
+    "not (value > 0.5)": lambda t: t.value is not None and not t.value > 0.5,
+    "epochs == 2 or number == 5": lambda t: t.epochs == 2 or t.number == 5,
+    "number in []": lambda _: False,
+    "seconds >= 1.5": lambda t: t.seconds is not None and t.seconds >= 1.5,
+}
+
+
+@pytest.fixture
+def mixed(ledger: Ledger, lease: Lease) -> Ledger:
+    optimizers = ("adam", "sgd", "nadam", "adam", "sgd", "adam")
+    items = [
+        Asked(
+            suggestion(
+                n, optimizer=o, batch_norm=n % 2 == 0, batch_size=16 * (1 + n % 2), hidden=[8] if n % 3 else [64, 32]
+            ),
+            {},
+        )
+        for n, o in enumerate(optimizers)
+    ]
+    lease.advance([], items, {})
+    for number in range(3):
+        finish(lease, number, 0.3 + 0.2 * number)
+    lease.start(3, 1)
+    lease.finish(result(3, Reason.DIVERGED, curve=curve(1.0)), None, {})
+    return ledger
+
+
+@pytest.mark.parametrize("text", CONDITIONS)
+def test_a_condition_selects_what_plain_python_selects(mixed: Ledger, text: str) -> None:
+    expected = [trial.number for trial in mixed.trials("digits") if CONDITIONS[text](trial)]
+
+    assert numbers(mixed.trials("digits", query.parse(text))) == expected
+
+
+# -- outbox -----------------------------------------------------------------------------------------------------------
+
+
+def keys(entries: Sequence[Entry]) -> list[tuple[int, str]]:
+    return [(entry.number, entry.kind) for entry in entries]
+
+
+def test_a_sweep_is_sent_before_its_trials_and_each_change_only_once(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 2)
+    finish(lease, 1, 0.5)
+    finish(lease, 0, 0.5)
+
+    assert keys(ledger.outbox.claim(9)) == [(PARENT, SYNC), (1, SYNC), (0, SYNC)]
+
+
+def test_a_claimed_entry_is_nobody_elses_until_its_time_is_over(ledger: Ledger, lease: Lease) -> None:
+    assert keys(ledger.outbox.claim(9)) == [(PARENT, SYNC)]
+    assert ledger.outbox.claim(9) == []
+
+    ledger.outbox.hurry(lease.sweep_id)
+
+    assert keys(ledger.outbox.claim(9)) == [(PARENT, SYNC)]
+
+
+def test_a_sent_entry_is_gone_and_its_run_is_known(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    finish(lease, 0, 0.5)
+
+    for entry in ledger.outbox.claim(9):
+        ledger.outbox.sent(entry, f"run {entry.number}")
+
+    assert ledger.outbox.count() == 0
+    assert ledger.sweep("digits").run_id == "run -1"
+    assert ledger.trial("digits", 0).run_id == "run 0"
+
+
+def test_what_changes_while_it_is_sent_is_sent_again(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    lease.start(0, 1)
+    entries = ledger.outbox.claim(9)
+
+    lease.finish(result(0), 0.5, {})
+    for entry in entries:
+        ledger.outbox.sent(entry, "run")
+
+    assert keys(ledger.outbox.claim(9)) == [(0, SYNC)]
+
+
+def test_a_postponed_entry_remembers_why(ledger: Ledger, lease: Lease) -> None:
+    entry = ledger.outbox.claim(9)[0]
+
+    ledger.outbox.postpone(entry, "connection refused", 0)
+
+    again = ledger.outbox.claim(9)[0]
+    assert again.attempts == 1
+    assert ledger.outbox.count(lease.sweep_id) == 1
+
+
+def test_deleting_a_sweep_leaves_only_the_order_to_delete_its_runs(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 2)
+    finish(lease, 0, 0.5)
+    for entry in ledger.outbox.claim(9):
+        ledger.outbox.sent(entry, f"run {entry.number}")
+    lease.end(SweepState.COMPLETE)
+
+    ledger.delete("digits")
+
+    assert ledger.sweeps() == []
+    entries = ledger.outbox.claim(9)
+    assert [(entry.kind, entry.run_id) for entry in entries] == [(DELETE, "run -1"), (DELETE, "run 0")]
+    with ledger._database.read() as connection:
+        for table in ("trials", "curves"):
+            assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0  # noqa: S608
+
+
+def test_a_running_sweep_cannot_be_deleted(ledger: Ledger) -> None:
+    ledger.acquire("digits", owner=SOMEBODY_ELSE)
+
+    with pytest.raises(SweepHeldError):
+        ledger.delete("digits")

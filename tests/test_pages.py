@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from dnnsweep.pages import best_so_far, run_name, sweep_page, trial_page
+from dnnsweep.records import Curve, Reason, Series, State, Sweep, SweepState, Trial
+
+PARAMS = {"optimizer": "adam", "learning_rate": 0.00123456, "batch_norm": True, "hidden": [64, 32], "dropout": 0.25}
+SWEEP = Sweep(
+    id="s1",
+    name="digits",
+    state=SweepState.RUNNING,
+    description="which techniques?",
+    source="sklearn:digits",
+    metric="val_accuracy",
+    direction="maximize",
+    n_trials=3,
+    n_finished=1,
+    n_running=1,
+    n_failed=0,
+    best_number=0,
+    best_value=0.9,
+    window=4,
+    data={"task": "multiclass", "n_features": 64, "n_train": 3, "n_validation": 2, "n_test": 1, "fingerprint": "f"},
+    spec={"space": {"learning_rate": {}, "batch_norm": [], "hidden": []}},
+    run_id="parent",
+    n_undelivered=0,
+    error=None,
+    created_at=100,
+    ended_at=None,
+    seconds=1.0,
+)
+TRIAL = Trial(
+    sweep="digits",
+    number=7,
+    value=0.9,
+    params=PARAMS,
+    state=State.COMPLETE,
+    reason=Reason.EARLY_STOPPED,
+    best_epoch=2,
+    epochs=3,
+    seconds=1.0,
+    run_id=None,
+    seed=5,
+    attempts=1,
+    error=None,
+    metrics={},
+    started_at=200,
+    ended_at=300,
+)
+CURVE = Curve(
+    (Series("val_loss", (1.0, 0.5, math.nan)), Series("gradient_norm", (1.0, math.inf, 3.0), "hidden_1")),
+    (210, 220, 230),
+)
+
+
+def ended(number: int, value: float | None, at: int) -> Trial:
+    return replace(TRIAL, number=number, value=value, ended_at=at)
+
+
+def test_a_trials_points_are_its_finite_epochs_at_their_own_times() -> None:
+    page = trial_page("ledger", SWEEP, TRIAL, CURVE)
+
+    points = [(p.metric, p.value, p.step, p.time) for p in page.points]
+    assert points == [
+        ("val_loss", 1.0, 1, 210),
+        ("val_loss", 0.5, 2, 220),
+        ("gradient_norm/hidden_1", 1.0, 1, 210),
+        ("gradient_norm/hidden_1", 3.0, 3, 230),
+        ("objective", 0.9, 0, 300),
+        ("best_epoch", 2.0, 0, 300),
+    ]
+    assert (
+        page.tags["dnnsweep.findings"]
+        == "val_loss not finite from epoch 3, gradient_norm/hidden_1 not finite from epoch 2"
+    )
+
+
+def test_a_trials_page_carries_every_hyperparameter_and_says_where_it_belongs() -> None:
+    page = trial_page("ledger", SWEEP, TRIAL, CURVE)
+
+    assert page.params == {name: str(value) for name, value in PARAMS.items()}
+    assert (page.key, page.parent_run_id, page.experiment) == ("ledger/s1/7", "parent", "digits")
+    assert page.tags["dnnsweep.sweep"] == "digits"
+    assert page.tags["dnnsweep.trial"] == "7"
+    assert page.tags["dnnsweep.state"] == "COMPLETE"
+    assert page.tags["dnnsweep.reason"] == "early_stopped"
+
+
+def test_a_trials_status_is_the_one_of_the_design() -> None:
+    statuses = {}
+    for reason in Reason:
+        trial = replace(TRIAL, state=reason.state, reason=reason, value=None)
+        statuses[reason.value] = trial_page("ledger", SWEEP, trial, CURVE).status
+
+    assert statuses == {
+        "completed": "FINISHED",
+        "early_stopped": "FINISHED",
+        "pruned": "FINISHED",
+        "diverged": "FAILED",
+        "failed": "FAILED",
+        "timeout": "FAILED",
+        "killed": "FAILED",
+        "stopped": "KILLED",
+    }
+    assert trial_page("ledger", SWEEP, replace(TRIAL, state=State.QUEUED, reason=None), CURVE).status == "SCHEDULED"
+    assert trial_page("ledger", SWEEP, replace(TRIAL, state=State.RUNNING, reason=None), CURVE).status == "RUNNING"
+
+
+def test_a_trial_without_a_value_has_no_objective() -> None:
+    page = trial_page("ledger", SWEEP, replace(TRIAL, value=None, reason=Reason.DIVERGED, state=State.FAILED), CURVE)
+
+    assert {point.metric for point in page.points} == {"val_loss", "gradient_norm/hidden_1"}
+
+
+def test_a_runs_name_tells_its_number_and_what_was_searched() -> None:
+    assert run_name(TRIAL, {"optimizer": [], **SWEEP.spec["space"]}) == "0007 adam lr=0.00123 bn hidden=64-32"
+    assert run_name(TRIAL, {}) == "0007"
+
+
+def test_the_best_so_far_is_a_curve_over_trials_that_stops_at_the_first_open_one() -> None:
+    trials = [
+        ended(0, None, 10),
+        ended(1, 0.5, 40),
+        ended(2, 0.4, 20),
+        ended(3, 0.9, 50),
+        replace(TRIAL, number=4, reason=None, ended_at=None, value=None),
+        ended(5, 1.0, 60),
+    ]
+
+    points = [(point.value, point.step, point.time) for point in best_so_far(trials, "maximize")]
+
+    assert points == [(0.5, 1, 40), (0.5, 2, 40), (0.9, 3, 50)]
+
+
+def test_the_best_so_far_of_a_loss_goes_down() -> None:
+    trials = [ended(0, 0.5, 10), ended(1, 0.4, 20), ended(2, 0.6, 30)]
+
+    assert [point.value for point in best_so_far(trials, "minimize")] == [0.5, 0.4, 0.4]
+
+
+def test_the_parent_carries_the_sweep_file_and_the_best_model() -> None:
+    page = sweep_page("ledger", SWEEP, [], "name: digits\n", "/models/best.keras")
+
+    assert page.texts == {"sweep.yaml": "name: digits\n"}
+    assert page.files == {"best/model.keras": "/models/best.keras"}
+    assert (page.key, page.parent_run_id, page.status) == ("ledger/s1", None, "RUNNING")

@@ -1,0 +1,741 @@
+from __future__ import annotations
+
+import copy
+import json
+import math
+import pickle
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnnsweep.errors import SpecError
+from dnnsweep.records import Task, direction_of
+from dnnsweep.space import ACTIVATIONS, INITIALIZERS, KNOBS, OPTIMIZERS, Hyperparameters
+from dnnsweep.spec import (
+    HANDED_OVER,
+    METRICS,
+    DatasetSpec,
+    SweepSpec,
+    check,
+    check_task,
+    difference,
+    documents,
+    json_schema,
+    load,
+)
+
+EXAMPLE = """\
+name: digits                       # letters, digits, - and _; unique in a ledger
+dataset:
+  source: sklearn:digits
+  target: null                     # csv: the column to predict
+  validation: 0.2                  # fractions; stratified for classification
+  test: 0.2                        # held out from every choice
+  scale: standard                  # standard | minmax | none; fitted on the training rows only
+network:
+  hidden: [64, 32]
+  activation: relu
+space:                             # what Optuna samples
+  initializer: [glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_normal]
+  dropout: {low: 0.0, high: 0.6}
+  l2: {low: 1.0e-6, high: 1.0e-1, log: true}
+  batch_norm: [true, false]
+  optimizer: [sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw, nadam]
+  learning_rate: {low: 1.0e-4, high: 1.0e-1, log: true}
+fixed: {batch_size: 32}            # any knob that is not searched
+objective: {metric: val_accuracy, direction: maximize}
+training:
+  epochs: 50
+  early_stopping: {monitor: val_loss, patience: 5, min_delta: 0.0}
+budget: {trials: 100, seconds: null}
+sampler: {kind: tpe}
+pruner: {kind: none}
+enqueue:                           # configurations to try first: the baseline you have today
+  - {initializer: glorot_uniform, dropout: 0.0, l2: 1.0e-6, batch_norm: false, optimizer: adam, learning_rate: 0.001}
+seed: 0
+"""
+
+MINIMAL = "name: a\ndataset: {source: sklearn:digits}\n"
+
+RIGHT_FILES: list[str] = [
+    EXAMPLE,
+    MINIMAL,
+    "name: a\ndataset: {}",
+    "name: '1e5'\ndataset: {source: csv:a b.csv, target: y, drop: [id, ssn]}",
+    MINIMAL + "budget: {trials: 1e3}\ntraining: {epochs: 20.0}\nseed: 4294967295",
+    MINIMAL + "training: {early_stopping: null}",
+    MINIMAL + "task: regression\nobjective: {metric: val_mae}\ntraining: {early_stopping: {monitor: val_mse}}",
+    MINIMAL + "objective: {metric: accuracy}",
+    MINIMAL + "space: {hidden: [[64, 32], [64]], activation: [relu, tanh], batch_size: [16, 32]}",
+    MINIMAL + "space: {hidden: {values: [[64], []]}}\nfixed: {activation: tanh}",
+    MINIMAL + "space: {batch_size: {low: 16, high: 128, step: 16}}\nenqueue: [{batch_size: 48}, {}]",
+    MINIMAL + "space: {learning_rate: {low: 0.01, high: 0.01}}",
+    MINIMAL + "fixed: {dropout: 0, hidden: []}\nspace: {}",
+    MINIMAL + "dataset2: 1".replace("dataset2: 1", "description: >\n  two\n  lines"),
+    MINIMAL + "resources: {trainers: 2}\nsampler: {kind: random, window: 8}",
+]
+
+# what is added to (or replaces a line of) the smallest file -> the paths that must be named, no others
+WRONG_FILES: list[tuple[str, list[str]]] = [
+    # unknown keys, at each level
+    ("budgt: {trials: 5}", ["budgt"]),
+    ("1: 2", ["1"]),
+    ("true: 2\nnull: 3", ["true", "null"]),
+    ("[a]: 3", ["['a']"]),
+    ("'a b': 3", ["'a b'"]),
+    ("<<: {seed: 1}", ["<<"]),
+    ("priority: 3", ["priority"]),
+    ("dataset: {sorce: csv:a.csv, target: y}", ["dataset.sorce"]),
+    ("network: {dropout: 0.5}", ["network.dropout"]),
+    ("space: {droput: [0.1]}", ["space.droput"]),
+    ("fixed: {droput: 0.1}", ["fixed.droput"]),
+    ("space: {dropout: {low: 0, high: 0.5, steps: 5}}", ["space.dropout.steps"]),
+    ("objective: {metrc: val_accuracy, direction: maximize}", ["objective.metrc"]),
+    ("training: {epoch: 5}", ["training.epoch"]),
+    ("training: {early_stopping: {monitr: val_loss}}", ["training.early_stopping.monitr"]),
+    ("budget: {trial: 5}", ["budget.trial"]),
+    ("sampler: {kind: tpe, seed: 1}", ["sampler.seed"]),
+    ("pruner: {knid: none}", ["pruner.knid"]),
+    ("resources: {gpus: 1}", ["resources.gpus"]),
+    ("space: {l2: [0.1]}\nenqueue: [{l3: 0.1}]", ["enqueue.0.l3"]),
+    # keys given twice, at each level
+    ("name: b", ["name"]),
+    ("seed: 1\nseed: 1", ["seed"]),
+    ("training: {epochs: 1, epochs: 2}", ["training.epochs"]),
+    ("training: {early_stopping: {patience: 1, patience: 2}}", ["training.early_stopping.patience"]),
+    ("space: {l2: [0.1], l2: [0.2]}", ["space.l2"]),
+    ("space: {l2: {low: 0, high: 1, high: 2}}", ["space.l2.high"]),
+    ("fixed: {l2: 0, l2: 0}", ["fixed.l2"]),
+    ("space: {l2: [0, 1]}\nenqueue: [{l2: 0}, {l2: 0, l2: 1}]", ["enqueue.1.l2"]),
+    # missing
+    ("name:", ["name"]),
+    # wrong types
+    ("name: 5", ["name"]),
+    ("name: [a]", ["name"]),
+    ("description: 5", ["description"]),
+    ("seed: '5'", ["seed"]),
+    ("seed: 1.5", ["seed"]),
+    ("seed: true", ["seed"]),
+    ("seed: null", ["seed"]),
+    ("seed: 1_000", ["seed"]),
+    ("budget: {trials: true}", ["budget.trials"]),
+    ("budget: {seconds: '60'}", ["budget.seconds"]),
+    ("budget: {seconds: true}", ["budget.seconds"]),
+    ("training: {epochs: ten}", ["training.epochs"]),
+    ("training: {early_stopping: true}", ["training.early_stopping"]),
+    ("training: {early_stopping: {patience: 1.5, min_delta: '0'}}",
+     ["training.early_stopping.patience", "training.early_stopping.min_delta"]),
+    ("network: {hidden: 64}", ["network.hidden"]),
+    ("network: {hidden: [64, '32'], activation: null}", ["network.hidden", "network.activation"]),
+    ("dataset: {source: 5}", ["dataset.source"]),
+    ("dataset: {source: csv:a.csv, target: 3}", ["dataset.target"]),
+    ("dataset: {source: csv:a.csv, target: y, drop: id}", ["dataset.drop"]),
+    ("dataset: {source: csv:a.csv, target: y, drop: [id, 3]}", ["dataset.drop.1"]),
+    ("dataset: {validation: '0.2'}", ["dataset.validation"]),
+    ("fixed: {batch_norm: yes}", ["fixed.batch_norm"]),
+    ("fixed: {dropout: '0.1', batch_size: true, l2: [0]}", ["fixed.dropout", "fixed.batch_size", "fixed.l2"]),
+    # null sections, and sections of another kind
+    ("dataset:", ["dataset"]),
+    ("network:", ["network"]),
+    ("space:", ["space"]),
+    ("fixed:", ["fixed"]),
+    ("objective:\ntraining:\nbudget:", ["objective", "training", "budget"]),
+    ("sampler:\npruner:\nresources:", ["sampler", "pruner", "resources"]),
+    ("enqueue:", ["enqueue"]),
+    ("dataset: sklearn:digits", ["dataset"]),
+    ("space: [dropout]", ["space"]),
+    ("sampler: tpe", ["sampler"]),
+    ("enqueue: {l2: 0.1}", ["enqueue"]),
+    ("space: {l2: [0.1]}\nenqueue: [0.1, null, [l2]]", ["enqueue.0", "enqueue.1", "enqueue.2"]),
+    # not finite, huge
+    ("budget: {seconds: .inf}", ["budget.seconds"]),
+    ("budget: {seconds: .nan, trials: .inf}", ["budget.seconds", "budget.trials"]),
+    ("dataset: {test: .nan}", ["dataset.test"]),
+    ("fixed: {l2: .nan}", ["fixed.l2"]),
+    ("space: {l2: [0.1, .inf]}", ["space.l2.1"]),
+    ("space: {l2: {low: 0, high: 1e999}}", ["space.l2.high"]),
+    ("seed: 4294967296", ["seed"]),
+    ("seed: -1", ["seed"]),
+    (f"seed: {'9' * 900}", ["seed"]),
+    (f"seed: {'9' * 5000}", ["seed"]),
+    (f"fixed: {{l2: {'9' * 900}}}", ["fixed.l2"]),
+    ("training: {epochs: 1e300}", ["training.epochs"]),
+    # out of range
+    ("name: ''", ["name"]),
+    ("name: 'a b'", ["name"]),
+    ("name: \u00fcbung", ["name"]),
+    ('name: "a\\n"', ["name"]),
+    (f"name: {'a' * 101}", ["name"]),
+    ("budget: {trials: 0, seconds: 0}", ["budget.trials", "budget.seconds"]),
+    ("training: {epochs: 0, early_stopping: {patience: -1, min_delta: -0.1}}",
+     ["training.epochs", "training.early_stopping.patience", "training.early_stopping.min_delta"]),
+    ("sampler: {window: 0}\nresources: {trainers: 0}", ["sampler.window", "resources.trainers"]),
+    ("network: {hidden: [64, 0]}", ["network.hidden"]),
+    ("fixed: {dropout: 1.0, learning_rate: 0}", ["fixed.dropout", "fixed.learning_rate"]),
+    # fractions
+    ("dataset: {validation: 0}", ["dataset.validation"]),
+    ("dataset: {validation: 1.0}", ["dataset.validation"]),
+    ("dataset: {test: -0.1}", ["dataset.test"]),
+    ("dataset: {test: 20}", ["dataset.test"]),
+    ("dataset: {validation: 0.5, test: 0.5}", ["dataset.validation"]),
+    # domains
+    ("space: {dropout: {low: 0.9, high: 0.1}}", ["space.dropout"]),
+    ("space: {dropout: {low: 0, high: 0.5, log: true}}", ["space.dropout.low"]),
+    ("space: {learning_rate: {low: 0, high: 0.1, log: true}}", ["space.learning_rate.low"]),
+    ("space: {dropout: {low: 0.1}}", ["space.dropout.high"]),
+    ("space: {dropout: {low: 0.1, high: 0.5, step: 1}}", ["space.dropout.step"]),
+    ("space: {dropout: {low: 0.0, high: 0.6, step: 0.25}}", ["space.dropout.high"]),
+    ("space: {dropout: 0.5}", ["space.dropout"]),
+    ("space: {optimizer: [adam, adam]}", ["space.optimizer"]),
+    ("space: {optimizer: [adam, sdg]}", ["space.optimizer.1"]),
+    ("space: {hidden: [64, 32]}", ["space.hidden"]),
+    ("space: {hidden: {values: [[64], [a]]}}", ["space.hidden.values.1"]),
+    # kinds that do not exist
+    ("sampler: {kind: grid}", ["sampler.kind"]),
+    ("pruner: {kind: median}", ["pruner.kind"]),
+    ("task: classification", ["task"]),
+    ("dataset: {scale: robust}", ["dataset.scale"]),
+    ("dataset: {source: sklearn:mnist}", ["dataset.source"]),
+    ("dataset: {source: keras:mnist}", ["dataset.source"]),
+    ("dataset: {source: digits}", ["dataset.source"]),
+    ("dataset: {source: ''}", ["dataset.source"]),
+    ("dataset: {source: 'npz:'}", ["dataset.source"]),
+    ("dataset: {source: 'arrays:x'}", ["dataset.source"]),
+    # what sections ask of each other
+    ("dataset: {source: csv:a.csv}", ["dataset.target"]),
+    ("dataset: {source: csv:a.csv, target: ''}", ["dataset.target"]),
+    ("dataset: {source: csv:a.csv, target: y, drop: [y]}", ["dataset.drop"]),
+    ("dataset: {source: sklearn:digits, target: y, drop: [x]}", ["dataset.target", "dataset.drop"]),
+    ("objective: {metric: val_acuracy}", ["objective.metric"]),
+    ("objective: {metric: val_accuracy, direction: minimize}", ["objective.direction"]),
+    ("objective: {direction: maximize}", ["objective.direction"]),
+    ("objective: {direction: up}", ["objective.direction"]),
+    ("objective: {metric: 5, direction: maximize}", ["objective.metric"]),
+    ("task: regression\nobjective: {metric: val_accuracy}", ["objective.metric"]),
+    ("task: binary\nobjective: {metric: val_mse}", ["objective.metric"]),
+    ("task: regression\ntraining: {early_stopping: {monitor: val_accuracy}}", ["training.early_stopping.monitor"]),
+    ("training: {early_stopping: {monitor: val_los, patience: -1}}",
+     ["training.early_stopping.monitor", "training.early_stopping.patience"]),
+    ("training: {early_stopping: {monitor: val_los, extra: 1}, epochs: 0}",
+     ["training.early_stopping.monitor", "training.early_stopping.extra", "training.epochs"]),
+    ("space: {l2: [0.1]}\nfixed: {l2: 0.1}", ["space.l2"]),
+    ("network: {hidden: [64]}\nspace: {hidden: [[64]]}", ["space.hidden"]),
+    ("network: {activation: relu}\nfixed: {activation: relu}", ["fixed.activation"]),
+    ("space: {l2: [0.1]}\nenqueue: [{l2: 0.2}]", ["enqueue.0.l2"]),
+    ("space: {l2: {low: 0, high: 1}}\nenqueue: [{l2: 1}, {l2: 1.1}]", ["enqueue.1.l2"]),
+    ("space: {batch_size: {low: 16, high: 64, step: 16}}\nenqueue: [{batch_size: 17}]", ["enqueue.0.batch_size"]),
+    ("enqueue: [{l2: 0.1}]", ["enqueue.0.l2"]),
+    ("fixed: {l2: 0.1}\nenqueue: [{l2: 0.1}]", ["enqueue.0.l2"]),
+    ("space: {batch_norm: [true]}\nenqueue: [{batch_norm: false}]", ["enqueue.0.batch_norm"]),
+    ("space: {l2: [0.1]}\nenqueue: [{l2: 0.1}, {l2: 0.1}]\nbudget: {trials: 1}", ["enqueue"]),
+    # one mistake does not cause another
+    ("space: {droput: [0.1]}\nenqueue: [{dropout: 0.1}]", ["space.droput"]),
+    ("space: {l2: 5}\nenqueue: [{l2: 5}]", ["space.l2"]),
+    ("space: 5\nenqueue: [{l2: 5}]", ["space"]),
+    ("dataset: {source: [], target: y}", ["dataset.source"]),
+    ("dataset: {validation: 2, test: 0.5}", ["dataset.validation"]),
+    ("budget: {trials: x}\nspace: {l2: [0.1]}\nenqueue: [{l2: 0.1}]", ["budget.trials"]),
+    ("'a.b': 1\nobjective: {metric: los}", ["a.b", "objective.metric"]),
+]  # fmt: skip
+
+# content of the file, what must be said of it
+WRONG_TEXTS: list[tuple[bytes, str]] = [
+    (b"", "sweep file: must be a mapping of sections, got null"),
+    (b"# nothing\n---\n", "sweep file: must be a mapping of sections, got null"),
+    (b"- name: a\n", "sweep file: must be a mapping of sections, got [{name: 'a'}]"),
+    (b"digits", "sweep file: must be a mapping of sections, got 'digits'"),
+    (b"5", "sweep file: must be a mapping of sections, got 5"),
+    (b"name: a\n\tdataset: {}", "sweep.yaml line 2"),
+    (b"name: a\n---\nname: b", "sweep.yaml line 2: must be plain YAML: a second document"),
+    (b"name: &n a\ndescription: *n", "sweep.yaml line 2: must be plain YAML: an alias"),
+    (b"name: !!python/object/apply:os.system [id]", "sweep.yaml line 1: must be plain YAML: a tag"),
+    (b"name: [a\ndataset: {}", "sweep.yaml line"),
+    (b"\x00\x01\x02", "control characters are not allowed"),
+    (b"\x89PNG\r\n", "sweep.yaml: must be UTF-8 text"),
+    ("name: \u00e9".encode("latin-1"), "sweep.yaml: must be UTF-8 text"),
+    ("name: a".encode("utf-16"), "sweep.yaml: must be UTF-8 text"),
+    (b"name: " + b"[" * 300, "nested deeper than 20 levels"),
+    (b"name: a\n" + b"#" * 1_000_001, "sweep.yaml: must have at most 200000 bytes"),
+]
+
+SCHEMA = jsonschema.Draft202012Validator(json_schema())
+
+#: Wrong in content, not in shape: what a JSON Schema cannot know.
+_BEYOND_SHAPE = (
+    "(the task is",
+    "must be maximize",
+    "must be minimize",
+    "may be set once",
+    "low must not exceed",
+    "logarithmic",
+    "a whole number of steps",
+    "distance",
+    "must be one of sklearn",
+    "known kind of source",
+    "must name a file",
+    "must be arrays:",
+    "is missing; name the column",
+    "csv sources only",
+    "must not contain the target",
+    "rows to train on",
+    "must be in its domain",
+    "hyperparameter that is searched",
+    "more configurations than trials",
+    "must be given once",
+    "finite number",
+    r"got 'a\n'",
+)
+
+
+def _document(changes: str) -> str:
+    """Put changes after the smallest file, in place of its lines of the same name."""
+    sections = [line for line in MINIMAL.splitlines() if not changes.startswith(f"{line.partition(':')[0]}:")]
+    if changes == "name: b":
+        sections = MINIMAL.splitlines()
+    return "\n".join([*sections, changes])
+
+
+def _mistakes(call: Callable[[], Any]) -> list[Any]:
+    with pytest.raises(SpecError) as error:
+        call()
+    str(error.value).encode()  # can be printed
+    return list(error.value.mistakes)
+
+
+def _paths(call: Callable[[], Any]) -> list[str]:
+    return [mistake.path for mistake in _mistakes(call)]
+
+
+def _read(text: str) -> SweepSpec:
+    return check(documents.parse(text, "text"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "sweep.yaml"
+
+
+def test_example_is_right_and_means_what_it_says() -> None:
+    spec = _read(EXAMPLE)
+
+    assert (spec.name, spec.task, spec.seed) == ("digits", "auto", 0)
+    assert spec.dataset == DatasetSpec(source="sklearn:digits")
+    assert list(spec.space) == ["initializer", "dropout", "l2", "batch_norm", "optimizer", "learning_rate"]
+    assert spec.defaults == Hyperparameters(batch_size=32, hidden=(64, 32), activation="relu")
+    assert spec.objective.resolved_direction == "maximize"
+    assert spec.training.early_stopping is not None
+    assert spec.training.early_stopping.monitor == "val_loss"
+    assert (spec.budget.trials, spec.budget.seconds) == (100, None)
+    assert (spec.sampler.kind, spec.pruner.kind) == ("tpe", "none")
+    assert spec.enqueue[0]["learning_rate"] == 0.001
+
+
+def test_smallest_file_has_every_default() -> None:
+    spec = _read("name: a\ndataset: {}")
+
+    assert spec.dataset.source == HANDED_OVER
+    assert spec.defaults == Hyperparameters()
+    assert spec.objective.resolved_direction == direction_of(spec.objective.metric) == "minimize"
+    assert (dict(spec.space), dict(spec.fixed), spec.enqueue) == ({}, {}, ())
+
+
+@pytest.mark.parametrize("text", RIGHT_FILES)
+def test_right_file_round_trips(text: str) -> None:
+    spec = _read(text)
+
+    assert _read(spec.to_yaml()) == spec
+    assert check(json.loads(json.dumps(spec.to_json(), allow_nan=False))) == spec
+    assert _read(spec.to_yaml()).digest == spec.digest
+    assert _read(spec.to_yaml()).defaults == spec.defaults
+
+
+@pytest.mark.parametrize("text", RIGHT_FILES)
+def test_schema_accepts_right_files(text: str) -> None:
+    SCHEMA.validate(documents.parse(text, "text"))
+    SCHEMA.validate(_read(text).to_json())
+
+
+@pytest.mark.parametrize("text", RIGHT_FILES)
+def test_spec_can_be_sent_and_copied_but_not_changed(text: str) -> None:
+    spec = _read(text)
+
+    assert pickle.loads(pickle.dumps(spec)) == spec  # noqa: S301  our own bytes
+    assert copy.deepcopy(spec) == spec
+    with pytest.raises(ValueError, match="frozen"):
+        spec.seed = 1
+    with pytest.raises(TypeError):
+        spec.fixed["l2"] = 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("changes", "paths"), WRONG_FILES, ids=lambda value: ascii(value)[:50])
+def test_wrong_file_is_refused_at_the_places_that_are_wrong(file: Path, changes: str, paths: list[str]) -> None:
+    file.write_text(_document(changes), encoding="utf-8")
+
+    mistakes = _mistakes(lambda: load(file))
+
+    assert sorted({mistake.path for mistake in mistakes}) == sorted(paths)
+    assert all(len(str(mistake)) < 400 for mistake in mistakes)
+
+
+@pytest.mark.parametrize(("changes", "paths"), WRONG_FILES, ids=lambda value: ascii(value)[:50])
+def test_schema_refuses_files_of_a_wrong_shape(changes: str, paths: list[str]) -> None:
+    document, repeated = documents.scan(_document(changes), "text")
+    if not repeated:
+        mistakes = _mistakes(lambda: check(document))
+
+        is_shape = any(all(word not in str(mistake) for word in _BEYOND_SHAPE) for mistake in mistakes)
+
+        assert paths
+        assert SCHEMA.is_valid(document) is not is_shape, mistakes
+
+
+def test_every_mistake_of_a_file_is_reported_together(file: Path) -> None:
+    singles = [item for item in reversed(WRONG_FILES) if "\n" not in item[0] and item[0] != "name: b"]
+    chosen = {changes.partition(":")[0]: (changes, paths) for changes, paths in singles}
+    file.write_text("\n".join(changes for changes, _ in chosen.values()), encoding="utf-8")
+
+    found = set(_paths(lambda: load(file)))
+
+    assert len(chosen) >= 20
+    assert found == {path for _, paths in chosen.values() for path in paths}
+
+
+def test_mistakes_of_every_kind_come_with_rule_value_and_remedy(file: Path) -> None:
+    file.write_text(
+        textwrap.dedent("""\
+        name: my sweep
+        seed: 1
+        seed: 2
+        dataset: {source: csv:a.csv}
+        space: {dropout: {low: 0.9, high: 0.1}}
+        objective: {metric: val_acuracy, direction: up}
+        training: {epochs: '50', early_stopping: {monitr: val_loss}}
+        pruner: {kind: median}
+        sampler: {kind: grid}
+        """)
+    )
+
+    assert [str(mistake) for mistake in _mistakes(lambda: load(file, ["budget.trials=0"]))] == [
+        "seed: must be given once, got it again on line 3; keep one of them",
+        "name: must consist of letters, digits, - and _, got 'my sweep'",
+        "space.dropout: low must not exceed high, got low=0.9 and high=0.1; exchange them",
+        "objective.direction: must be one of 'maximize' or 'minimize', got 'up'",
+        "training.epochs: must be a whole number, got '50'; write the number without quotes or underscores",
+        "training.early_stopping.monitr: unknown key; did you mean monitor?",
+        "budget.trials: must be at least 1, got 0",
+        "sampler.kind: must be one of 'tpe' or 'random', got 'grid'",
+        "pruner.kind: must be 'none', got 'median'",
+        "dataset.target: is missing; name the column of the csv file to predict",
+        f"objective.metric: must be one of {', '.join(METRICS)}, got 'val_acuracy'; did you mean val_accuracy?",
+    ]
+
+
+@pytest.mark.parametrize(("content", "said"), WRONG_TEXTS, ids=lambda value: ascii(value[:30]))
+def test_text_that_is_no_sweep_file_is_refused(file: Path, content: bytes, said: str) -> None:
+    file.write_bytes(content)
+
+    assert said in "\n".join(map(str, _mistakes(lambda: load(file))))
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "."])
+def test_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    assert _paths(lambda: load(tmp_path / name)) == [str(tmp_path / name)]
+
+
+@pytest.mark.parametrize("name", ["name", "dataset"])
+def test_required_section_is_missed(name: str) -> None:
+    document = {"name": "a", "dataset": {}}
+    del document[name]
+
+    assert [str(mistake) for mistake in _mistakes(lambda: check(document))] == [f"{name}: is missing; add it"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "enqueue:\n" + "- {dropou: 1}\n" * 4_990,
+        "enqueue:\n" + "".join(f"- {{dropou{i}: 1}}\n" for i in range(4_990)),
+        "enqueue: [" + "0," * 9_990 + "]",
+        "space: {l2: [" + "0," * 9_990 + "]}",
+        "dataset: {drop: [" + "0," * 9_990 + "]}",
+        "".join(f"k{i}: 1\n" for i in range(9_990)),
+        "space:\n" + "".join(f"  dropou{i}: 1\n" for i in range(9_990)),
+        "a" * 190_000 + ": 1",
+        "name: " + "a" * 190_000,
+        "seed: " + "9" * 190_000,
+        "fixed: {optimizer: " + "adam" * 40_000 + "}",
+        "objective: {metric: " + "loss" * 40_000 + "}",
+        "dataset: {source: " + "csv" * 40_000 + "}",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_largest_wrong_file_is_refused_within_two_seconds(file: Path, changes: str) -> None:
+    file.write_text(_document(changes))
+    start = time.process_time()
+
+    _mistakes(lambda: load(file))
+
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, 10**5000, -(10**5000), "\0", "\ud800", b"a", object(), {1, 2}, {(1, 2): 3}, [[[]]], 1j, SweepSpec, ...],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_python_value_is_more_than_a_mistake(value: Any) -> None:
+    fields = {
+        "": ["name", "description", "task", "seed", "space", "fixed", "enqueue", "dataset", "network", "training"],
+        "dataset": ["source", "target", "drop", "validation"],
+        "objective": ["metric", "direction"],
+        "budget": ["trials", "seconds"],
+        "space": ["optimizer", "dropout", "hidden"],
+        "fixed": ["optimizer", "dropout", "hidden"],
+    }
+    base = {"name": "a", "dataset": {}}
+    for section, keys in fields.items():
+        for key in keys:
+            document = {**base, section: {key: value}} if section else {**base, key: value}
+            mistakes = _mistakes(partial(check, document))
+            assert all(mistake.path.startswith(section or key) for mistake in mistakes)
+
+
+def test_mapping_written_in_python_is_checked_like_a_file() -> None:
+    spec = check({"name": "a", "dataset": {"drop": ()}, "network": {"hidden": (64, 32)}, "enqueue": ()})
+
+    assert spec == _read("name: a\ndataset: {}")
+
+
+def test_mapping_is_loaded_with_overrides_like_a_file() -> None:
+    document = {"name": "a", "space": {"l2": (0, 1)}, "enqueue": ({"l2": 0},), "seed": "x\0"}
+
+    spec = load({**document, "seed": 5}, ["enqueue.0.l2=1", "dataset.source='arrays:'"])
+
+    assert (spec.enqueue[0]["l2"], spec.dataset.source, spec.seed) == (1.0, HANDED_OVER, 5)
+    assert _paths(lambda: load(document, ["name.x=1"])) == ["seed", "--set name.x", "dataset", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["name=b"], {"name": "b"}),
+        (["budget.trials=3", "budget.seconds=1.5"], {"budget": {"trials": 3, "seconds": 1.5}}),
+        (["resources.trainers=2"], {"resources": {"trainers": 2}}),
+        (["training.early_stopping=null"], {"training": {"epochs": 50, "early_stopping": None}}),
+        (["enqueue.0.dropout=0.5", "enqueue.0.l2=1e-3"], None),
+        (["space.dropout={low: 0, high: 0.5, step: 0.1}"], None),
+        (["space.hidden=[[64, 32], [64]]", "network={activation: tanh}"], None),
+    ],
+)
+def test_overrides_are_checked_with_the_file(file: Path, overrides: list[str], expected: dict[str, Any] | None) -> None:
+    file.write_text(EXAMPLE)
+
+    spec = load(file, overrides)
+
+    assert spec == check(documents.override(documents.read(file), overrides))
+    assert spec != load(file)
+    assert {key: spec.to_json()[key] for key in expected or {}} == (expected or {})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "paths"),
+    [
+        (["budget.trials=none"], ["budget.trials"]),
+        (["space.dropout=0.5"], ["space.dropout"]),
+        (["space.dropout={low: 1, low: 2, high: 3}"],
+         ["space.dropout.low", "space.dropout.low", "space.dropout.high"]),
+        (["enqueue.0.dropout=0.9"], ["enqueue.0.dropout"]),
+        (["enqueue.1.dropout=0.9"], ["--set enqueue.1.dropout"]),
+        (["trials=3", "name.x=1", "seed"], ["--set name.x", "--set", "trials"]),
+    ],
+)  # fmt: skip
+def test_wrong_overrides_are_reported_with_the_file(file: Path, overrides: list[str], paths: list[str]) -> None:
+    file.write_text(EXAMPLE)
+
+    assert _paths(lambda: load(file, overrides)) == paths
+
+
+@pytest.mark.parametrize(
+    ("override", "is_same"),
+    [
+        ("budget.trials=7", True),
+        ("budget.seconds=7", True),
+        ("resources.trainers=7", True),
+        ("description=seven", True),
+        ("training.epochs=50.0", True),
+        ("fixed.batch_size=32.0", True),
+        ("space.dropout={high: 0.6, low: 0}", True),
+        ("training.early_stopping.min_delta=0", True),
+        ("name=other", False),
+        ("task=multiclass", False),
+        ("dataset.source=sklearn:wine", False),
+        ("dataset.test=0.1", False),
+        ("dataset.seed=1", False),
+        ("network.activation=tanh", False),
+        ("space.dropout.high=0.5", False),
+        ("space.batch_norm=[false, true]", False),
+        ("fixed.batch_size=64", False),
+        ("objective.metric=accuracy", False),
+        ("training.epochs=51", False),
+        ("training.early_stopping.patience=4", False),
+        ("sampler.kind=random", False),
+        ("sampler.window=4", False),
+        ("enqueue=[]", False),
+        ("seed=1", False),
+    ],
+)
+def test_identity_ignores_budget_resources_and_description_only(
+    file: Path,
+    override: str,
+    is_same: bool,
+) -> None:
+    file.write_text(EXAMPLE)
+    one, other = load(file), load(file, [override])
+
+    assert (one.digest == other.digest) is is_same
+    assert (one.identity() == other.identity()) is is_same
+
+
+def test_identity_holds_everything_else() -> None:
+    spec = _read(EXAMPLE)
+
+    assert set(spec.to_json()) - set(spec.identity()) == {"budget", "resources", "description"}
+    assert set(spec.to_json()) == set(SweepSpec.model_fields)
+
+
+def test_order_of_keys_does_not_change_the_identity() -> None:
+    one = check({"name": "a", "dataset": {}, "space": {"l2": [0.1], "dropout": [0.5]}})
+    other = check({"space": {"dropout": [0.5], "l2": [0.1]}, "dataset": {}, "name": "a"})
+
+    assert one.digest == other.digest
+    assert list(one.space) == list(other.space)
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "paths"),
+    [
+        (MINIMAL, Task.REGRESSION, []),
+        ("objective: {metric: val_accuracy}", Task.BINARY, []),
+        ("objective: {metric: val_accuracy}", Task.REGRESSION, ["objective.metric"]),
+        ("objective: {metric: mae}", Task.MULTICLASS, ["objective.metric"]),
+        ("training: {early_stopping: {monitor: val_accuracy}}", Task.REGRESSION, ["training.early_stopping.monitor"]),
+        ("training: {early_stopping: null}", Task.REGRESSION, []),
+    ],
+)
+def test_metrics_are_checked_against_the_task_of_the_data(text: str, task: Task, paths: list[str]) -> None:
+    spec = _read(text if text == MINIMAL else MINIMAL + text)
+
+    if paths:
+        mistakes = _mistakes(lambda: check_task(spec, task))
+        assert [mistake.path for mistake in mistakes] == paths
+        assert f"(the task is {task.value})" in str(mistakes[0])
+    else:
+        check_task(spec, task)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ({}, {}, []),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, ["a.c: was 2, is 3"]),
+        ({"a": 1}, {}, ["a: was 1, is null"]),
+        ({}, {"a": [1]}, ["a: was null, is [1]"]),
+        ({"a": {"b": 1}}, {"a": None}, ["a: was {b: 1}, is null"]),
+        ({"a": 1, "b": True}, {"a": 2, "b": False}, ["a: was 1, is 2", "b: was true, is false"]),
+    ],
+)
+def test_difference_has_a_line_for_each_path(old: Any, new: Any, lines: list[str]) -> None:
+    assert difference(old, new) == lines
+
+
+def test_spec_loads_no_heavy_library() -> None:
+    heavy = ("sqlalchemy", "optuna", "numpy", "pandas", "sklearn", "mlflow", "tensorflow", "keras")
+    code = f"import sys, dnnsweep.spec; print([name for name in {heavy} if name in sys.modules])"
+
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert answer.stdout.strip() == "[]"
+
+
+_NUMBERS = {
+    "dropout": st.floats(0, 0.99),
+    "l2": st.floats(0, 1e6),
+    "learning_rate": st.floats(1e-9, 10),
+    "batch_size": st.integers(1, 1000),
+}
+_VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "initializer": st.sampled_from(INITIALIZERS),
+    "dropout": _NUMBERS["dropout"],
+    "l2": _NUMBERS["l2"],
+    "batch_norm": st.booleans(),
+    "optimizer": st.sampled_from(OPTIMIZERS),
+    "learning_rate": _NUMBERS["learning_rate"],
+    "batch_size": _NUMBERS["batch_size"],
+    "hidden": st.lists(st.integers(1, 100), max_size=3),
+    "activation": st.sampled_from(ACTIVATIONS),
+}
+
+
+@st.composite
+def _domain_and_value(draw: st.DrawFn, name: str) -> tuple[Any, Any]:
+    """A domain, and a value in it."""
+    if name in _NUMBERS and draw(st.booleans()):
+        low, value, high = sorted(draw(st.tuples(*[_NUMBERS[name]] * 3)))
+        return {"low": low, "high": high, "log": low > 0 and draw(st.booleans())}, value
+    values = draw(st.lists(_VALUES[name], min_size=1, max_size=4, unique_by=lambda value: str(value).lstrip("-")))
+    return draw(st.sampled_from([values, {"values": values}])), draw(st.sampled_from(values))
+
+
+@st.composite
+def _documents(draw: st.DrawFn) -> dict[str, Any]:
+    places = {name: draw(st.sampled_from(["space", "fixed", "absent"])) for name in KNOBS}
+    drawn = {name: draw(_domain_and_value(name)) for name, place in places.items() if place == "space"}
+    document = {
+        "name": draw(st.from_regex(r"\A[A-Za-z0-9_-]{1,20}\Z") | st.sampled_from(["1e5", "null", "007", "-", "no"])),
+        "description": draw(st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))),
+        "dataset": {"validation": draw(st.floats(0.1, 0.4)), "test": draw(st.floats(0, 0.5))},
+        "space": {name: domain for name, (domain, _) in drawn.items()},
+        "fixed": {name: draw(_VALUES[name]) for name, place in places.items() if place == "fixed"},
+        "objective": {"metric": draw(st.sampled_from(METRICS))},
+        "training": {"early_stopping": draw(st.none() | st.fixed_dictionaries({"patience": st.integers(0, 9)}))},
+        "enqueue": [{name: value for name, (_, value) in drawn.items()}],
+        "seed": draw(st.integers(0, 2**32 - 1)),
+    }
+    return {key: document[key] for key in draw(st.permutations(list(document)))}
+
+
+@settings(deadline=None)
+@given(_documents())
+def test_valid_file_validates_round_trips_and_fits_the_schema(document: dict[str, Any]) -> None:
+    spec = check(document)
+
+    assert _read(spec.to_yaml()) == spec
+    assert _read(spec.to_yaml()).digest == spec.digest
+    assert pickle.loads(pickle.dumps(spec)) == spec  # noqa: S301  our own bytes
+    assert set(spec.enqueue[0]) == set(spec.space)
+    assert all(domain.contains(spec.enqueue[0][name]) for name, domain in spec.space.items())
+    SCHEMA.validate(document)
+    SCHEMA.validate(spec.to_json())
+
+
+@settings(deadline=None)
+@given(_documents(), st.data())
+def test_broken_file_names_the_place_that_was_broken(document: dict[str, Any], data: st.DataObject) -> None:
+    section = data.draw(st.sampled_from(sorted(document)))
+    junk = data.draw(st.sampled_from([5.5, ["x"], {"x": 1}, True]))
+    if section == "enqueue" and junk == ["x"]:
+        section_path = "enqueue.0"
+    else:
+        section_path = f"{section}.x" if isinstance(junk, dict) and isinstance(document[section], dict) else section
+
+    assert section_path in _paths(lambda: check({**document, section: junk}))

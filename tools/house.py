@@ -1,0 +1,122 @@
+"""House rules that no other linter holds; prints each breach and exits 1 if there is one."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 50
+BANNED_NAMES = {"utils", "helpers", "common", "misc"}
+
+#: Library -> the modules that may import it.
+DOORS = {
+    "tensorflow": ("dnnsweep.networks", "dnnsweep.trainers"),
+    "keras": ("dnnsweep.networks", "dnnsweep.trainers"),
+    "optuna": ("dnnsweep.study",),
+    "mlflow": ("dnnsweep.tracking",),
+    "sqlalchemy": ("dnnsweep.ledger",),
+    "alembic": ("dnnsweep.ledger",),
+    "typer": ("dnnsweep.cli",),
+    "rich": ("dnnsweep.cli",),
+    "yaml": ("dnnsweep.spec",),
+    "pydantic": ("dnnsweep.spec",),
+    "pandas": ("dnnsweep.datasets",),
+    "sklearn": ("dnnsweep.datasets",),
+}
+UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
+HOSTS = re.compile(r"(pypi|pythonhosted|npmjs)\.(org|com)|index-url *=? *http")
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Return the tracked and the new files that match."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return [ROOT / name for name in names.splitlines() if (ROOT / name).is_file()]
+
+
+def module_of(path: Path) -> str:
+    """Return the dotted name of a module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield line and top-level package of every import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.partition(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.lineno, node.module.partition(".")[0]
+
+
+def breaches_of_module(path: Path) -> Iterator[str]:
+    """Yield what is wrong with one module of the package."""
+    text = path.read_text(encoding="utf-8")
+    tree, where, module = ast.parse(text), path.relative_to(ROOT), module_of(path)
+    if (n_lines := len(text.splitlines())) > MAX_MODULE_LINES:
+        yield f"{where}: has {n_lines} lines, more than {MAX_MODULE_LINES}; is it still one noun?"
+    if path.stem in BANNED_NAMES:
+        yield f"{where}: {path.stem} is no noun of this field"
+    for line, library in imported(tree):
+        doors = DOORS.get(library)
+        if doors is not None and not module.startswith(doors):
+            yield f"{where}:{line}: {library} is imported by {' and '.join(doors)} only"
+    if "migrations" not in module:
+        yield from long_functions(tree, where)
+
+
+def long_functions(tree: ast.AST, where: Path) -> Iterator[str]:
+    """Yield the functions that are too long, docstrings not counted."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            n_lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+            if n_lines > MAX_FUNCTION_LINES:
+                yield f"{where}:{node.lineno}: {node.name} has {n_lines} lines, more than {MAX_FUNCTION_LINES}"
+
+
+def breaches_of_text(path: Path) -> Iterator[str]:
+    """Yield what no file of the repository may hold."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return
+    where = path.relative_to(ROOT)
+    for number, line in enumerate(text.splitlines(), 1):
+        if UNFINISHED.search(line):
+            yield f"{where}:{number}: unfinished work is an issue, not a comment"
+        if HOSTS.search(line):
+            yield f"{where}:{number}: names a package registry"
+        if str(ROOT.parent) + "/" in line and str(ROOT.parent) != "/":
+            yield f"{where}:{number}: carries a path of this machine"
+
+
+def dead_links(path: Path) -> Iterator[str]:
+    """Yield relative links of a document that lead nowhere."""
+    for target in LINK.findall(path.read_text(encoding="utf-8")):
+        if "://" not in target and not (path.parent / target).exists():
+            yield f"{path.relative_to(ROOT)}: links to {target}, which does not exist"
+
+
+def breaches() -> Iterable[str]:
+    """Yield everything that is wrong."""
+    for path in tracked("dnnsweep/*.py"):
+        yield from breaches_of_module(path)
+    for path in tracked():
+        if path != Path(__file__).resolve():
+            yield from breaches_of_text(path)
+    for path in tracked("*.md"):
+        yield from dead_links(path)
+
+
+if __name__ == "__main__":
+    found = list(breaches())
+    print("\n".join(found) if found else "house rules: kept")
+    sys.exit(1 if found else 0)
