@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import Final, Protocol
 
-from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import PARENT, Entry, Ledger
 from dnnsweep.ledger.outbox import DELETE
 from dnnsweep.pages import sweep_page, trial_page
@@ -89,8 +89,10 @@ class Delivery:
         return self._store.put(sweep_page(self._ledger.id, sweep, trials, documents.write(sweep.spec), path))
 
     def _put_trial(self, sweep: Sweep, number: int) -> str:
-        if sweep.run_id is None:
-            raise TrackingError(f"the run of sweep {sweep.name} does not exist yet")
+        if sweep.run_id is None:  # its own entry waits after a failure
+            run_id = self._put_sweep(sweep)
+            self._ledger.outbox.note_run(sweep.id, PARENT, run_id)
+            sweep = replace(sweep, run_id=run_id)
         trial = self._ledger.trial(sweep.name, number)
         return self._store.put(trial_page(self._ledger.id, sweep, trial, self._ledger.curve(sweep.id, number)))
 

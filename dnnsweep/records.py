@@ -220,6 +220,12 @@ class DataSummary:
         n_validation: Validation rows.
         n_test: Test rows.
         notes: What was done to the data that a person should know, one sentence each.
+        traits: What rows and target were like before, for code that encodes them alike. Words: `frame` (columns of a
+            table, not an array), `reshaped` (rows of several dimensions, or single numbers), `cast` (numbers of a type
+            that is converted before scaling: to float32 in an array, to float64 in a frame), `text` (columns of it),
+            `only_text`, `mixed_text` (booleans, whole numbers or categories in text columns), `missing_numbers`,
+            `missing_text`, `column_target` (of shape (rows, 1)), `text_target`, `own_test` (the file holds test rows
+            apart).
     """
 
     fingerprint: str
@@ -231,6 +237,7 @@ class DataSummary:
     n_validation: int
     n_test: int
     notes: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

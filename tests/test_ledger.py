@@ -469,23 +469,23 @@ def test_a_sweep_is_sent_before_its_trials_and_each_change_only_once(ledger: Led
     finish(lease, 1, 0.5)
     finish(lease, 0, 0.5)
 
-    assert keys(ledger.outbox.claim(9)) == [(PARENT, SYNC), (1, SYNC), (0, SYNC)]
+    assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(PARENT, SYNC), (1, SYNC), (0, SYNC)]
 
 
 def test_a_claimed_entry_is_nobody_elses_until_its_time_is_over(ledger: Ledger, lease: Lease) -> None:
-    assert keys(ledger.outbox.claim(9)) == [(PARENT, SYNC)]
-    assert ledger.outbox.claim(9) == []
+    assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(PARENT, SYNC)]
+    assert ledger.outbox.claim(9, lease.sweep_id) == []
 
     ledger.outbox.hurry(lease.sweep_id)
 
-    assert keys(ledger.outbox.claim(9)) == [(PARENT, SYNC)]
+    assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(PARENT, SYNC)]
 
 
 def test_a_sent_entry_is_gone_and_its_run_is_known(ledger: Ledger, lease: Lease) -> None:
     ask(lease, 1)
     finish(lease, 0, 0.5)
 
-    for entry in ledger.outbox.claim(9):
+    for entry in ledger.outbox.claim(9, lease.sweep_id):
         ledger.outbox.sent(entry, f"run {entry.number}")
 
     assert ledger.outbox.count() == 0
@@ -496,21 +496,21 @@ def test_a_sent_entry_is_gone_and_its_run_is_known(ledger: Ledger, lease: Lease)
 def test_what_changes_while_it_is_sent_is_sent_again(ledger: Ledger, lease: Lease) -> None:
     ask(lease, 1)
     lease.start(0, 1)
-    entries = ledger.outbox.claim(9)
+    entries = ledger.outbox.claim(9, lease.sweep_id)
 
     lease.finish(result(0), 0.5, {})
     for entry in entries:
         ledger.outbox.sent(entry, "run")
 
-    assert keys(ledger.outbox.claim(9)) == [(0, SYNC)]
+    assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(0, SYNC)]
 
 
 def test_a_postponed_entry_remembers_why(ledger: Ledger, lease: Lease) -> None:
-    entry = ledger.outbox.claim(9)[0]
+    entry = ledger.outbox.claim(9, lease.sweep_id)[0]
 
     ledger.outbox.postpone(entry, "connection refused", 0)
 
-    again = ledger.outbox.claim(9)[0]
+    again = ledger.outbox.claim(9, lease.sweep_id)[0]
     assert again.attempts == 1
     assert ledger.outbox.count(lease.sweep_id) == 1
 
@@ -518,14 +518,14 @@ def test_a_postponed_entry_remembers_why(ledger: Ledger, lease: Lease) -> None:
 def test_deleting_a_sweep_leaves_only_the_order_to_delete_its_runs(ledger: Ledger, lease: Lease) -> None:
     ask(lease, 2)
     finish(lease, 0, 0.5)
-    for entry in ledger.outbox.claim(9):
+    for entry in ledger.outbox.claim(9, lease.sweep_id):
         ledger.outbox.sent(entry, f"run {entry.number}")
     lease.end(SweepState.COMPLETE)
 
     ledger.delete("digits")
 
     assert ledger.sweeps() == []
-    entries = ledger.outbox.claim(9)
+    entries = ledger.outbox.claim(9, lease.sweep_id)
     assert [(entry.kind, entry.run_id) for entry in entries] == [(DELETE, "run -1"), (DELETE, "run 0")]
     with ledger._database.read() as connection:
         for table in ("trials", "curves"):
@@ -537,3 +537,14 @@ def test_a_running_sweep_cannot_be_deleted(ledger: Ledger) -> None:
 
     with pytest.raises(SweepHeldError):
         ledger.delete("digits")
+
+
+def test_what_another_process_runs_is_left_to_its_own_sender(ledger: Ledger) -> None:
+    held = ledger.acquire("digits", owner=SOMEBODY_ELSE)
+    ledger.store(replace(NEW, name="mine"))
+    mine = ledger.acquire("mine")
+
+    assert [entry.sweep_id for entry in ledger.outbox.claim(9, mine.sweep_id)] == [mine.sweep_id]
+
+    held.end(SweepState.COMPLETE)
+    assert [entry.sweep_id for entry in ledger.outbox.claim(9, mine.sweep_id)] == [held.sweep_id]

@@ -15,6 +15,7 @@ from dnnsweep.datasets.refusals import refusal
 from dnnsweep.datasets.splits import Rows, split
 from dnnsweep.datasets.tables import table_of
 from dnnsweep.datasets.targets import Target, target_of
+from dnnsweep.datasets.traits import traits_of
 from dnnsweep.records import DataSummary, Task
 from dnnsweep.spec import DatasetSpec
 
@@ -73,6 +74,7 @@ def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = N
     """
     source = sources.read(spec, data)
     target, table = target_of(source, task), table_of(source)
+    traits = traits_of(source, table, target)
     source = replace(source, x=table.numbers, y=source.y[:0])  # a large file is not held in two forms
     rows = split(target, spec, source.n_own_test)
     mean, std = _moments(target, rows.train)
@@ -90,6 +92,7 @@ def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = N
         n_validation=len(y_validation),
         n_test=len(y_test),
         notes=(*source.notes, *describe(table), *target.notes),
+        traits=traits,
     )
     return Dataset(x_train, y_train, x_validation, y_validation, x_test, y_test, mean, std, summary)
 

@@ -53,6 +53,8 @@ class Source:
         target_path: YAML path for mistakes in the target.
         drop_remedy: How a person leaves out a column.
         notes: What was done so far.
+        is_reshaped: Whether rows of `x` were found with another number of dimensions than one.
+        is_column_target: Whether `y` was found as a column, (rows, 1).
     """
 
     x: Features
@@ -64,6 +66,8 @@ class Source:
     target_path: str = "dataset.source"
     drop_remedy: str = "remove it from x"
     notes: tuple[str, ...] = ()
+    is_reshaped: bool = False
+    is_column_target: bool = False
 
 
 def read(spec: DatasetSpec, data: tuple[Any, Any] | None) -> Source:
@@ -204,7 +208,8 @@ def _paired(x_raw: Any, y_raw: Any, x_name: str, y_name: str) -> Source:
     if len(x) != len(y):
         got = f"{len(x)} rows in {x_name} and {len(y)} in {y_name}"
         raise refusal("dataset.source", f"{x_name} and {y_name} must have equally many rows", got)
-    return Source(x, y, columns, target=y_name, notes=notes)
+    is_reshaped, is_column = np.ndim(x_raw) != 2, np.ndim(y_raw) == 2
+    return Source(x, y, columns, target=y_name, notes=notes, is_reshaped=is_reshaped, is_column_target=is_column)
 
 
 def _joined(train: Source, test: Source) -> Source:

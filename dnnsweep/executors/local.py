@@ -38,6 +38,8 @@ _COMMAND: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
     "from dnnsweep.executors.process import main; main(int(sys.argv[1]))"
 )
+#: Each trial leaves some 8 MB behind in TensorFlow: after so many a process is replaced.
+TRIALS_PER_PROCESS: Final = 100
 #: Trainers that may die before they have loaded the data, one after the other, until it is given up.
 MAX_FAILED_STARTS: Final = 3
 
@@ -49,6 +51,7 @@ class _Process:
         self.connection, far = Pipe()
         self.output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
         self.is_open = False
+        self.n_trained = 0
         self.suggestion: Suggestion | None = None
         with far:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own code
@@ -163,8 +166,20 @@ class LocalExecutor:
             process.is_open = True
             self._n_failed_starts = 0
         if isinstance(message, TrialResult):
-            process.suggestion = None
+            self._free(process)
         return cast("Event | DataSummary", message)
+
+    def _free(self, process: _Process) -> None:
+        """Make a trainer ready for its next trial; an old process ends here."""
+        process.suggestion = None
+        process.n_trained += 1
+        if process.n_trained >= TRIALS_PER_PROCESS:
+            self._exchange(process)
+
+    def _exchange(self, process: _Process) -> None:
+        process.close()
+        self._processes.remove(process)
+        self._processes.append(_Process(self._job, self._trainer))
 
     def _check_same_data(self, summary: DataSummary) -> None:
         if self._fingerprint not in (None, summary.fingerprint):
@@ -174,13 +189,10 @@ class LocalExecutor:
     def _replace(self, process: _Process) -> TrainerLost | None:
         """Start another trainer in the place of one that died."""
         error = process.death()
-        process.close()
-        self._processes.remove(process)
-        if not process.is_open:
-            self._n_failed_starts += 1
+        self._n_failed_starts += not process.is_open
         if self._n_failed_starts >= MAX_FAILED_STARTS:
             raise TrainerError(f"no trainer could be started: {error}")
-        self._processes.append(_Process(self._job, self._trainer))
+        self._exchange(process)
         return TrainerLost((process.suggestion.number,), error) if process.suggestion else None
 
 

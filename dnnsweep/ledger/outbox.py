@@ -71,6 +71,14 @@ def _as_taken(entry: Entry) -> tuple[ColumnElement[bool], ...]:
     return OutboxRow.id == entry.id, OutboxRow.version == entry.version
 
 
+def _note_run(connection: Connection, sweep_id: str, number: int, run_id: str) -> None:
+    if number == PARENT:
+        connection.execute(update(SweepRow).where(SweepRow.id == sweep_id).values(run_id=run_id))
+    else:
+        mine = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
+        connection.execute(update(TrialRow).where(*mine).values(run_id=run_id))
+
+
 def _is_free(time: int, sweep_id: str | None) -> ColumnElement[bool]:
     """Return whether an entry is the caller's to send: its own sweep's, or one's that nobody runs."""
     held = select(SweepRow.id).where(SweepRow.owner.is_not(None), SweepRow.expires_at > time)
@@ -108,13 +116,13 @@ class Outbox:
         with self._database.write() as connection:
             connection.execute(delete(OutboxRow).where(*_as_taken(entry)))
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(due_at=now()))
-            if run_id is None:
-                return
-            if entry.number == PARENT:
-                connection.execute(update(SweepRow).where(SweepRow.id == entry.sweep_id).values(run_id=run_id))
-            else:
-                trial = (TrialRow.sweep_id == entry.sweep_id, TrialRow.number == entry.number)
-                connection.execute(update(TrialRow).where(*trial).values(run_id=run_id))
+            if run_id is not None:
+                _note_run(connection, entry.sweep_id, entry.number, run_id)
+
+    def note_run(self, sweep_id: str, number: int, run_id: str) -> None:
+        """Remember the run of a trial, or of the sweep itself."""
+        with self._database.write() as connection:
+            _note_run(connection, sweep_id, number, run_id)
 
     def postpone(self, entry: Entry, error: str, seconds: float) -> None:
         """Note why an entry could not be sent, and make it due again later."""

@@ -186,6 +186,21 @@ def test_closing_leaves_no_process_behind(local: Callable[..., LocalExecutor]) -
     assert not any(is_alive(pid) for pid in pids)
 
 
+def test_a_process_is_replaced_after_many_trials(
+    local: Callable[..., LocalExecutor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnnsweep.executors.local.TRIALS_PER_PROCESS", 2)
+    executor, pids = local(), []
+    executor.open()
+    for number in range(4):
+        submit(executor, number)
+        pids.append(executor.pids()[0])
+        until_result(executor)
+
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+    assert not is_alive(pids[0])
+
+
 def test_trainers_ignore_ctrl_c(local: Callable[..., LocalExecutor]) -> None:
     executor = local("sleep=0.1")
     executor.open()

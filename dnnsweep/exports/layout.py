@@ -1,0 +1,105 @@
+"""Layout: Python source in the form that ruff and Black give it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Final
+
+WIDTH: Final = 88
+#: Name -> the statement that imports it; in the order of a file.
+IMPORTS: Final = {
+    "partial": "from functools import partial",
+    "Path": "from pathlib import Path",
+    "keras": "import keras",
+    "np": "import numpy as np",
+    "pd": "import pandas as pd",
+    "layers": "from keras import layers",
+    "make_column_transformer": "from sklearn.compose import make_column_transformer",
+    "load_breast_cancer": "from sklearn.datasets import load_breast_cancer",
+    "load_diabetes": "from sklearn.datasets import load_diabetes",
+    "load_digits": "from sklearn.datasets import load_digits",
+    "load_iris": "from sklearn.datasets import load_iris",
+    "load_wine": "from sklearn.datasets import load_wine",
+    "SimpleImputer": "from sklearn.impute import SimpleImputer",
+    "train_test_split": "from sklearn.model_selection import train_test_split",
+    "make_pipeline": "from sklearn.pipeline import make_pipeline",
+    "MinMaxScaler": "from sklearn.preprocessing import MinMaxScaler",
+    "OneHotEncoder": "from sklearn.preprocessing import OneHotEncoder",
+    "StandardScaler": "from sklearn.preprocessing import StandardScaler",
+}
+_STANDARD: Final = ("partial", "Path")
+
+
+def imports(body: str) -> str:
+    r"""Return the import statements that a body needs, those of the standard library first.
+
+    Example:
+        >>> imports("x = np.load(Path('x.npy').expanduser())")
+        'from pathlib import Path\n\nimport numpy as np'
+    """
+    used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+    groups = [
+        _joined([statement for name, statement in IMPORTS.items() if name in used and (name in _STANDARD) == is_first])
+        for is_first in (True, False)
+    ]
+    return "\n\n".join(group for group in groups if group)
+
+
+def _joined(statements: Sequence[str]) -> str:
+    """Write what comes from the same module in one statement."""
+    names: dict[str, list[str]] = {}
+    for statement in statements:
+        module, _, name = statement.partition(" import ")
+        names.setdefault(module, []).append(name)
+    return "\n".join(f"{module} import {', '.join(found)}" if found[0] else module for module, found in names.items())
+
+
+def text(value: str) -> str:
+    r"""Return a text as a literal, in double quotes unless single ones need fewer escapes.
+
+    Example:
+        >>> text("it's"), text('5" disk')
+        ('"it\'s"', '\'5" disk\'')
+    """
+    quote = "'" if value.count('"') > value.count("'") else '"'
+    return quote + "".join(_escaped(letter, quote) for letter in value) + quote
+
+
+def _escaped(letter: str, quote: str) -> str:
+    if letter in (quote, "\\"):
+        return f"\\{letter}"
+    return letter if letter.isprintable() else repr(letter)[1:-1]
+
+
+def call(head: str, *arguments: str, is_tall: bool = False) -> str:
+    r"""Return a call in one line if it fits, else with the arguments in one line of their own, else in one line each.
+
+    Args:
+        head: What stands before the parenthesis.
+        arguments: As they are written, each without a line break.
+        is_tall: Whether each argument has a line of its own in any case.
+
+    Example:
+        >>> call("x = f", "a", "b=1")
+        'x = f(a, b=1)'
+        >>> call("f", "a", "b=1", is_tall=True)
+        'f(\n    a,\n    b=1,\n)'
+    """
+    line = ", ".join(arguments)
+    if not is_tall and len(head) + len(line) + 2 <= WIDTH:
+        return f"{head}({line})"
+    if not is_tall and len(line) + 4 <= WIDTH:
+        return f"{head}(\n    {line}\n)"
+    return f"{head}(\n{indented(arguments)}\n)"
+
+
+def listing(name: str, items: Sequence[str]) -> str:
+    """Return a list under a name, in one line if it fits, else with a line for each item."""
+    line = f"{name} = [{', '.join(items)}]"
+    return line if len(line) <= WIDTH else f"{name} = [\n{indented(items)}\n]"
+
+
+def indented(items: Sequence[str], n_spaces: int = 4) -> str:
+    """Return a line for each item, a comma after each."""
+    return "\n".join(f"{' ' * n_spaces}{item}," for item in items)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_ledger import NEW, SOMEBODY_ELSE, ask, finish
+
+from dnnsweep.delivery import Delivery, Shipper, deliver_all
+from dnnsweep.errors import TrackingError
+from dnnsweep.ledger import Lease, Ledger
+from dnnsweep.records import SweepState
+from dnnsweep.runs import RunPage
+
+
+class Recording:
+    """Where pages go in these tests; the fails first, if it is told to."""
+
+    def __init__(self, n_failures: int = 0, refused: str | None = None) -> None:
+        self.pages: dict[str, RunPage] = {}
+        self.keys: list[str] = []
+        self.deleted: list[str] = []
+        self._n_failures = n_failures
+        self._refused = refused
+
+    def prepare(self) -> None:
+        pass
+
+    def put(self, page: RunPage) -> str:
+        if self._n_failures > 0:
+            self._n_failures -= 1
+            raise TrackingError("connection refused")
+        if self._refused is not None and page.key.endswith(self._refused):
+            raise TrackingError("refused for ever")
+        self.pages[page.key] = page
+        self.keys.append(page.key.partition("/")[2].partition("/")[2] or "parent")
+        return f"run of {self.keys[-1]}"
+
+    def delete(self, run_id: str) -> None:
+        self.deleted.append(run_id)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(f"sqlite:///{tmp_path / 'dnnsweep.db'}", create=True)
+    opened.store(NEW)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lease(ledger: Ledger) -> Lease:
+    lease = ledger.acquire("digits")
+    ask(lease, 3)
+    for number in (2, 0, 1):
+        finish(lease, number, 0.5 + number / 10)
+    return lease
+
+
+def test_the_sweep_comes_first_so_that_its_trials_know_their_parent(ledger: Ledger, lease: Lease) -> None:
+    store = Recording()
+
+    assert Delivery(ledger, store, lease.sweep_id).deliver() == 4
+
+    assert store.keys == ["parent", "2", "0", "1"]
+    trials = [page for page in store.pages.values() if page.parent_run_id is not None]
+    assert {page.parent_run_id for page in trials} == {"run of parent"}
+    assert ledger.trial("digits", 2).run_id == "run of 2"
+
+
+def test_what_was_sent_is_not_sent_again(ledger: Ledger, lease: Lease) -> None:
+    store = Recording()
+    delivery = Delivery(ledger, store, lease.sweep_id)
+    delivery.deliver()
+
+    assert delivery.deliver() == 0
+    assert len(store.keys) == 4
+
+
+def test_an_outage_keeps_everything_for_later(ledger: Ledger, lease: Lease) -> None:
+    store = Recording(n_failures=1)
+    delivery = Delivery(ledger, store, lease.sweep_id)
+
+    with pytest.raises(TrackingError):
+        delivery.deliver()
+
+    assert ledger.outbox.count() == 4
+    ledger.outbox.hurry(lease.sweep_id)
+    assert delivery.deliver() == 4
+
+
+def test_an_entry_that_is_always_refused_does_not_hold_the_others_up(ledger: Ledger, lease: Lease) -> None:
+    store = Recording(refused="/2")
+    shipper = Shipper(ledger, store, lease.sweep_id)
+
+    shipper.start()
+    shipper.close(30)
+
+    assert sorted(store.keys) == ["0", "1", "parent"]
+    assert ledger.outbox.count() == 1
+
+
+def test_a_shipper_that_is_closed_delivers_what_is_left(ledger: Ledger, lease: Lease) -> None:
+    store = Recording()
+    shipper = Shipper(ledger, store, lease.sweep_id)
+    shipper.start()
+    lease.end(SweepState.COMPLETE)
+
+    shipper.close(30)
+
+    assert ledger.outbox.count() == 0
+    assert next(page for page in store.pages.values() if page.parent_run_id is None).status == "FINISHED"
+
+
+def test_a_shipper_survives_an_outage(ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.delivery.FIRST_BACKOFF_SECONDS", 0.01)
+    store = Recording(n_failures=5)
+    shipper = Shipper(ledger, store, lease.sweep_id)
+
+    shipper.start()
+    until = time.monotonic() + 30
+    while ledger.outbox.count() and time.monotonic() < until:
+        time.sleep(0.02)
+    shipper.close(30)
+
+    assert ledger.outbox.count() == 0
+    assert shipper.error is None
+
+
+def test_a_tracker_that_is_gone_does_not_keep_the_end_waiting_for_ever(ledger: Ledger, lease: Lease) -> None:
+    shipper = Shipper(ledger, Recording(n_failures=10**6), lease.sweep_id)
+    shipper.start()
+
+    shipper.close(30)
+
+    assert shipper.error == "connection refused"
+    assert ledger.outbox.count() == 4
+
+
+def test_delivering_all_leaves_out_what_others_run(ledger: Ledger, lease: Lease) -> None:
+    lease.end(SweepState.COMPLETE)
+    ledger.store(replace(NEW, name="theirs"))
+    ledger.acquire("theirs", owner=SOMEBODY_ELSE)
+    store = Recording()
+
+    assert deliver_all(ledger, store, 30) is False
+
+    assert sorted(store.keys) == ["0", "1", "2", "parent"]
+    assert ledger.outbox.count() == 1
+
+
+def test_the_runs_of_a_deleted_sweep_are_deleted(ledger: Ledger, lease: Lease) -> None:
+    store = Recording()
+    Delivery(ledger, store, lease.sweep_id).deliver()
+    lease.end(SweepState.COMPLETE)
+    ledger.delete("digits")
+
+    assert deliver_all(ledger, store, 30)
+
+    assert sorted(store.deleted) == ["run of 0", "run of 1", "run of 2", "run of parent"]
