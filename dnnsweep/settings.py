@@ -64,6 +64,7 @@ def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, st
         home=folder,
         database_url=environ.get("DNNSWEEP_DATABASE_URL") or _sqlite(folder / "dnnsweep.db"),
         tracking_uri=environ.get("MLFLOW_TRACKING_URI") or _sqlite(folder / "mlflow.db"),
+        trainer=environ.get("DNNSWEEP_TRAINER") or DEFAULT_TRAINER,
     )
 
 

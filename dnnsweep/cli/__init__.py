@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,6 +51,8 @@ Number = Annotated[int | None, typer.Option("--trial", min=0, help="The trial.",
 
 def main() -> None:
     """Run the command line; errors become one message and an exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # both end a command cleanly, also in the background of a shell
+        signal.signal(number, signal.default_int_handler)
     try:
         app(standalone_mode=True)
     except SpecError as error:
@@ -251,7 +255,8 @@ def ui(
     """Start the MLflow UI on this home and print its address."""
     from dnnsweep import client
 
-    client.serve_ui(name, port=port, home=home, on_address=typer.echo)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        client.serve_ui(name, port=port, home=home, on_address=typer.echo)
 
 
 @app.command()

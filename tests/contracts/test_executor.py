@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -170,8 +171,10 @@ def test_trainers_that_cannot_start_are_given_up(local: Callable[..., LocalExecu
 
 
 def test_a_trainers_last_words_are_in_the_error() -> None:
-    with pytest.raises(TrainerError, match="ValueError: last words"):
-        LocalExecutor(job(), 1, "pretend:CrashingTrainer").open()
+    executor = LocalExecutor(job(), 1, "pretend:CrashingTrainer")
+
+    with closing(executor), pytest.raises(TrainerError, match="ValueError: last words"):
+        executor.open()
 
 
 def test_closing_leaves_no_process_behind(local: Callable[..., LocalExecutor]) -> None:

@@ -1,0 +1,73 @@
+"""Exports: a trial's configuration as plain Keras code, or as a sweep file with everything fixed."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Final
+
+from dnnsweep import spec
+from dnnsweep.exports import model, rows
+from dnnsweep.exports.layout import imports
+from dnnsweep.records import Sweep, Trial
+from dnnsweep.space import Hyperparameters
+
+__all__ = ["python", "sweep_file"]
+
+#: The longest name of a sweep.
+MAX_NAME: Final = 100
+#: Sections about the data and the training; all others are about the search.
+KEPT: Final = ("task", "dataset", "objective", "training", "seed", "resources")
+
+
+def python(sweep: Sweep, trial: Trial) -> str:
+    """Return a trial's configuration as ordinary Keras code in one file, in the form that ruff gives it.
+
+    The code reads, splits and encodes the same rows, trains by the same rules and prints the objective on the
+    validation rows and on the test rows. Its random numbers are others, so the score may differ a little.
+
+    Args:
+        sweep: As the ledger has it.
+        trial: One of its trials, in any state.
+    """
+    plan = model.Plan.of(sweep, trial)
+    body = "\n\n".join([*rows.blocks(plan.facts), *model.blocks(plan)])
+    return f"{_docstring(sweep, trial, plan.facts)}\n\n{imports(body)}\n\n{body}\n"
+
+
+def _docstring(sweep: Sweep, trial: Trial, facts: rows.Facts) -> str:
+    packages = ["tensorflow", "scikit-learn", *(["pandas"] if facts.kind == "csv" or facts.is_pickled else [])]
+    lines = [
+        f'"""{_result(sweep, trial)}.',
+        "",
+        f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
+        f"It needs: pip install {' '.join(packages)}",
+    ]
+    if facts.kind == "arrays":
+        lines += [f"It reads {facts.file}, which is saved by:", "", f"    {rows.saving(facts)}"]
+    return "\n".join([*lines, '"""'])
+
+
+def _result(sweep: Sweep, trial: Trial) -> str:
+    """Say in a few words which trial it is and how it ended."""
+    is_best = trial.number == sweep.best_number
+    name = f"{'Best trial' if is_best else 'Trial'} {trial.number} of the sweep {sweep.name}"
+    ending = f", which ended as {trial.reason or trial.state}" if trial.value is None else ""
+    return name + (ending or f": {sweep.metric} {trial.value:.6g}")
+
+
+def sweep_file(sweep: Sweep, trial: Trial) -> str:
+    """Return a sweep file that trains a trial's configuration once: every hyperparameter is fixed.
+
+    Args:
+        sweep: As the ledger has it.
+        trial: One of its trials, in any state.
+    """
+    ending = "-best" if trial.number == sweep.best_number else f"-trial-{trial.number}"
+    document: dict[str, Any] = {
+        "name": f"{sweep.name[: MAX_NAME - len(ending)]}{ending}",
+        "description": f"{_result(sweep, trial)}.",
+        **{section: sweep.spec[section] for section in KEPT if section in sweep.spec},
+        "fixed": Hyperparameters.of(trial.params).to_params(),
+        "budget": {"trials": 1},
+    }
+    return spec.check(document).to_yaml()

@@ -1,0 +1,245 @@
+"""The part of a listing that builds, compiles, fits and scores the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dnnsweep.exports.layout import call, indented, listing
+from dnnsweep.exports.rows import Facts
+from dnnsweep.records import Sweep, Task, Trial
+from dnnsweep.space import Hyperparameters
+
+#: More hidden layers than these are added in a loop.
+MAX_LISTED: Final = 3
+INITIALIZERS: Final = {
+    "glorot": "Glorot (Xavier) initialization keeps the signals' and the gradients' variance.",
+    "he": "He initialization makes up for the half of the signal that ReLU cuts off.",
+    "lecun": "LeCun initialization keeps the signals' variance from layer to layer.",
+}
+#: Class of the optimizer, its arguments beside the learning rate, and what it does.
+OPTIMIZERS: Final = {
+    "sgd": ("SGD", (), "Plain stochastic gradient descent."),
+    "momentum": ("SGD", ("momentum=0.9",), "Momentum goes on in the direction of earlier steps."),
+    "nesterov": (
+        "SGD",
+        ("momentum=0.9", "nesterov=True"),
+        "Nesterov momentum measures the gradient a step ahead.",
+    ),
+    "rmsprop": ("RMSprop", (), "RMSprop divides steps by the size of recent gradients."),
+    "adagrad": ("Adagrad", (), "Adagrad divides steps by the size of all gradients so far."),
+    "adam": ("Adam", (), "Adam: momentum, and steps divided by the size of recent gradients."),
+    "adamw": ("AdamW", (), "AdamW is Adam with weight decay (0.004) apart from the gradients."),
+    "nadam": ("Nadam", (), "Nadam is Adam with Nesterov momentum."),
+}
+LOSSES: Final = {
+    Task.BINARY: "binary_crossentropy",
+    Task.MULTICLASS: "sparse_categorical_crossentropy",
+    Task.REGRESSION: "mse",
+}
+CROSS_ENTROPIES: Final = {Task.BINARY: "BinaryCrossentropy", Task.MULTICLASS: "SparseCategoricalCrossentropy"}
+HEADS: Final = {Task.BINARY: "sigmoid", Task.MULTICLASS: "softmax"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration and what it is measured by.
+
+    Args:
+        hp: The configuration.
+        facts: Of the data.
+        seed: Of weights, row order and dropout.
+        objective: The sweep's metric.
+        training: The section of the sweep file.
+    """
+
+    hp: Hyperparameters
+    facts: Facts
+    seed: int
+    objective: str
+    training: dict[str, Any]
+
+    @classmethod
+    def of(cls, sweep: Sweep, trial: Trial) -> Plan:
+        """Gather it from a sweep and a trial as the ledger has them."""
+        facts, hp = Facts.of(sweep), Hyperparameters.of(trial.params)
+        return cls(hp, facts, trial.seed, sweep.metric, sweep.spec["training"])
+
+    @property
+    def monitor(self) -> str | None:
+        """Return the metric of early stopping, if there is any."""
+        stopping = self.training["early_stopping"]
+        return None if stopping is None else str(stopping["monitor"])
+
+    def measured(self, metric: str) -> str:
+        """Return the name under which Keras measures a metric; its own `loss` contains the L2 term."""
+        prefix, name = ("val_", metric[4:]) if metric.startswith("val_") else ("", metric)
+        if name != "loss" or self.hp.l2 == 0:
+            return metric
+        return prefix + ("mse" if self.facts.task is Task.REGRESSION else "cross_entropy")
+
+    @property
+    def metrics(self) -> list[str]:
+        """Return what is measured beside the loss."""
+        wanted = [self.measured(metric).removeprefix("val_") for metric in (self.monitor, self.objective) if metric]
+        wanted = [name for name in wanted if name != "loss"]
+        if self.facts.task is not Task.REGRESSION:
+            wanted.insert(0, "accuracy")
+        return list(dict.fromkeys(wanted)) or ["mae"]
+
+
+def blocks(plan: Plan) -> list[str]:
+    """Return the code of the network, block by block."""
+    seed = f"keras.utils.set_random_seed({plan.seed})  # weights, row order and dropout"
+    return [seed, *_kernels(plan), _network(plan), _compile(plan), _fit(plan), *_scores(plan)]
+
+
+def _kernels(plan: Plan) -> list[str]:
+    """Say once what all linear layers have in common."""
+    hp = plan.hp
+    if not hp.hidden:
+        return []
+    why = [f"# {INITIALIZERS[hp.initializer.partition('_')[0]]}"]
+    why += ["# The L2 penalty keeps weights small."] if hp.l2 > 0 else []
+    return ["\n".join([*why, call("Dense = partial", "layers.Dense", *_kernel(hp))])]
+
+
+def _kernel(hp: Hyperparameters) -> list[str]:
+    penalty = [f"kernel_regularizer=keras.regularizers.L2({hp.l2})"] if hp.l2 > 0 else []
+    return [f'kernel_initializer="{hp.initializer}"', *penalty]
+
+
+def _network(plan: Plan) -> str:
+    hp, why = plan.hp, _why(plan.hp)
+    start = f"keras.Input(({plan.facts.n_features},))"
+    if len(hp.hidden) > MAX_LISTED:
+        return "\n".join([*why, *_loop(plan, start)])
+    layers = [layer for units in hp.hidden for layer in _hidden(hp, str(units))]
+    listed = indented([start, *layers, _output(plan)], 8)
+    return "\n".join([*why, f"model = keras.Sequential(\n    [\n{listed}\n    ]\n)"])
+
+
+def _why(hp: Hyperparameters) -> list[str]:
+    if not hp.hidden:
+        return ["# No hidden layer: a linear model."]
+    why = []
+    if hp.batch_norm:
+        why.append("# Batch normalization shifts by itself, so that linear layers before it need no bias.")
+    if hp.dropout > 0:
+        why.append("# Dropout silences this share of the units, others in each step of the training.")
+    return why
+
+
+def _loop(plan: Plan, start: str) -> list[str]:
+    widths, items = plan.hp.hidden, [str(units) for units in plan.hp.hidden]
+    is_even = len(set(widths)) == 1
+    return [
+        f"hidden = [{widths[0]}] * {len(widths)}" if is_even else listing("hidden", items),
+        f"model = keras.Sequential([{start}])",
+        "for units in hidden:",
+        *(f"    model.add({layer})" for layer in _hidden(plan.hp, "units")),
+        f"model.add({_output(plan)})",
+    ]
+
+
+def _hidden(hp: Hyperparameters, units: str) -> list[str]:
+    dropout = [f"layers.Dropout({hp.dropout})"] if hp.dropout > 0 else []
+    if not hp.batch_norm:
+        return [f'Dense({units}, activation="{hp.activation}")', *dropout]
+    normalized = ["layers.BatchNormalization()", f'layers.Activation("{hp.activation}")']
+    return [f"Dense({units}, use_bias=False)", *normalized, *dropout]
+
+
+def _output(plan: Plan) -> str:
+    """A linear model has no other layer; what is said once for all layers is said here."""
+    task = plan.facts.task
+    activation = [f'activation="{HEADS[task]}"'] if task in HEADS else []
+    arguments = [str(plan.facts.n_outputs), *activation]
+    if plan.hp.hidden:
+        return f"Dense({', '.join(arguments)})"
+    lines = indented([*arguments, *_kernel(plan.hp)], 12)
+    return f"layers.Dense(\n{lines}\n        )"
+
+
+def _compile(plan: Plan) -> str:
+    kind, options, why = OPTIMIZERS[plan.hp.optimizer]
+    lines = [
+        f"# {why}",
+        call(f"optimizer = keras.optimizers.{kind}", f"learning_rate={plan.hp.learning_rate}", *options),
+        *_data_loss(plan),
+    ]
+    names = ", ".join(name if name == "cross_entropy" else f'"{name}"' for name in plan.metrics)
+    compiled = ("optimizer=optimizer", f'loss="{LOSSES[plan.facts.task]}"', f"metrics=[{names}]")
+    return "\n".join([*lines, call("model.compile", *compiled)])
+
+
+def _data_loss(plan: Plan) -> list[str]:
+    """Keras's `loss` contains the L2 term, which early stopping and the score leave out."""
+    name = plan.measured("loss")
+    if name == "loss" or name not in plan.metrics:
+        return []
+    why = f"# `loss` contains the L2 penalty; `{name}` tells how well the model predicts."
+    if name == "mse":
+        return [why]
+    metric = f"keras.metrics.{CROSS_ENTROPIES[plan.facts.task]}"
+    return [why, call("cross_entropy = " + metric, 'name="cross_entropy"')]
+
+
+def _fit(plan: Plan) -> str:
+    stopping = plan.training["early_stopping"]
+    arguments = [
+        "x_train",
+        "y_train",
+        f"batch_size={plan.hp.batch_size}",
+        f"epochs={plan.training['epochs']}",
+        "validation_data=(x_val, y_val)",
+    ]
+    if stopping is not None:
+        arguments.append("callbacks=[early_stopping]")
+    lines = [] if stopping is None else _early_stopping(plan, stopping)
+    return "\n".join([*lines, call("model.fit", *arguments, "verbose=2", is_tall=True)])
+
+
+def _early_stopping(plan: Plan, stopping: dict[str, Any]) -> list[str]:
+    patience = stopping["patience"]
+    epochs = "the first epoch" if patience <= 1 else f"{patience} epochs in a row"
+    arguments = (
+        f'monitor="{plan.measured(stopping["monitor"])}"',
+        f"patience={patience}",
+        f"min_delta={_min_delta(plan, stopping)}",
+        "restore_best_weights=True",
+    )
+    why = f"# Stop after {epochs} without improvement and go back to the best weights."
+    return [why, call("early_stopping = keras.callbacks.EarlyStopping", *arguments)]
+
+
+def _min_delta(plan: Plan, stopping: dict[str, Any]) -> str:
+    """The sweep's is in units of the target, but Keras monitors the standardised one."""
+    value = str(stopping["min_delta"])
+    return f"{value}{_unit(stopping['monitor'], '/')}" if stopping["min_delta"] else value
+
+
+def _unit(metric: str, sign: str) -> str:
+    """Return what a metric of the standardised target is multiplied by to be in units of the target itself."""
+    powers = {"mae": "std", "mse": "std**2"}
+    name = metric.removeprefix("val_")
+    return f" {sign} {powers[name]}" if name in powers else ""
+
+
+def _scores(plan: Plan) -> list[str]:
+    rows = [("val", "")]
+    if not plan.objective.startswith("val_"):
+        rows.insert(0, ("train", ""))
+    if plan.facts.n_test:
+        rows.append(("test", "# No choice depended on the test rows: expect their score of new data."))
+    return ["\n".join([*([why] if why else []), *_score(plan, part)]) for part, why in rows]
+
+
+def _score(plan: Plan, part: str) -> list[str]:
+    metric = plan.objective.removeprefix("val_")
+    value = f"score['{plan.measured(metric)}']{_unit(metric, '*')}"
+    form = ".4f" if metric == "accuracy" else ".6g"
+    return [
+        f"score = model.evaluate(x_{part}, y_{part}, verbose=0, return_dict=True)",
+        f'print(f"{part}_{metric}: {{{value}:{form}}}")',
+    ]

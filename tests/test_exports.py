@@ -1,0 +1,607 @@
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from dnnsweep import datasets, exports, spec
+from dnnsweep.exports.layout import WIDTH, text
+from dnnsweep.ledger import summary_json
+from dnnsweep.records import (
+    DataSummary,
+    Reason,
+    State,
+    Suggestion,
+    Sweep,
+    SweepState,
+    Task,
+    Trial,
+    direction_of,
+    metrics_of,
+)
+from dnnsweep.space import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, Hyperparameters
+from dnnsweep.spec import documents
+from dnnsweep.trainers import Job
+from dnnsweep.trainers.fit import FitTrainer
+
+PENGUINS = Path(__file__).parent.parent / "sweeps" / "data" / "penguins.csv"
+#: Where the data part of a listing ends.
+NETWORK = "keras.utils.set_random_seed"
+
+
+def sweep_of(document: dict[str, Any], data: DataSummary, best: int | None = 4) -> Sweep:
+    """A sweep as the ledger returns it: its summary and its file have been JSON."""
+    checked = spec.check({"name": "pets", **document})
+    plain = json.loads(json.dumps({"data": summary_json(data), "spec": checked.to_json()}))
+    return Sweep(
+        id="0",
+        name=checked.name,
+        state=SweepState.COMPLETE,
+        description=None,
+        source=checked.dataset.source,
+        metric=checked.objective.metric,
+        direction=direction_of(checked.objective.metric),
+        n_trials=10,
+        n_finished=10,
+        n_running=0,
+        n_failed=0,
+        best_number=best,
+        best_value=None,
+        window=4,
+        run_id=None,
+        n_undelivered=0,
+        error=None,
+        created_at=0,
+        ended_at=1,
+        seconds=1.0,
+        **plain,
+    )
+
+
+def trial_of(value: float | None = 0.5, number: int = 4, seed: int = 77, **knobs: Any) -> Trial:
+    return Trial(
+        sweep="pets",
+        number=number,
+        value=value,
+        params=Hyperparameters(**knobs).to_params(),
+        state=State.FAILED if value is None else State.COMPLETE,
+        reason=Reason.DIVERGED if value is None else Reason.EARLY_STOPPED,
+        best_epoch=3,
+        epochs=8,
+        seconds=1.0,
+        run_id=None,
+        seed=seed,
+        attempts=1,
+        error=None,
+        metrics={},
+        started_at=0,
+        ended_at=1,
+    )
+
+
+def summary(task: Task = Task.MULTICLASS, **changes: Any) -> DataSummary:
+    classes = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}[task]
+    values = {"n_features": 4, "columns": ("p", "q", "r", "s"), "n_train": 60, "n_validation": 20, "n_test": 20}
+    return DataSummary(**{"fingerprint": "f", "task": task, "classes": classes, **values, **changes})
+
+
+def iris(task: Task = Task.MULTICLASS, **document: Any) -> Sweep:
+    return sweep_of({"dataset": {"source": "sklearn:iris"}, **document}, summary(task))
+
+
+def ruff(*arguments: str, code: str) -> str:
+    """What ruff says of code, by its own rules and not by those of this project."""
+    command = [sys.executable, "-m", "ruff", *arguments, "--isolated", "-"]
+    done = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+# --- listings run as they stand
+
+
+@dataclass(frozen=True)
+class Case:
+    """A configuration whose listing is run."""
+
+    document: dict[str, Any]
+    knobs: dict[str, Any]
+
+
+CASES = {
+    "digits": Case(
+        {
+            "dataset": {"source": "sklearn:digits"},
+            "objective": {"metric": "val_accuracy"},
+            "training": {"epochs": 25},
+        },
+        {"batch_norm": True, "dropout": 0.2, "l2": 0.001, "initializer": "he_normal", "optimizer": "nesterov"},
+    ),
+    "breast_cancer": Case(
+        {
+            "dataset": {"source": "sklearn:breast_cancer", "scale": "minmax"},
+            "objective": {"metric": "val_loss"},
+            "training": {"epochs": 30, "early_stopping": {"monitor": "val_accuracy", "patience": 15}},
+        },
+        {"hidden": (16,), "activation": "tanh", "l2": 1e-4, "optimizer": "adamw", "learning_rate": 0.01},
+    ),
+    "diabetes": Case(
+        {
+            "dataset": {"source": "sklearn:diabetes"},
+            "objective": {"metric": "val_mae"},
+            "training": {"epochs": 40, "early_stopping": {"monitor": "val_mse", "patience": 8, "min_delta": 1.0}},
+        },
+        {"hidden": (32, 16), "l2": 0.01, "dropout": 0.1, "optimizer": "rmsprop"},
+    ),
+    "penguins": Case(
+        {
+            "dataset": {"source": f"csv:{PENGUINS}", "target": "species", "test": 0.1},
+            "objective": {"metric": "val_accuracy"},
+            "training": {"epochs": 20, "early_stopping": None},
+        },
+        {"learning_rate": 0.01, "batch_norm": True},
+    ),
+}
+
+
+def printed(output: str) -> dict[str, float]:
+    """The scores that a listing prints, by their names."""
+    return {name: float(value) for name, value in re.findall(r"^(\w+): (\S+)$", output, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    document = spec.check({"name": name, **case.document}).to_json()
+    trainer = FitTrainer(Job(document))
+    data, params = trainer.open(), Hyperparameters(**case.knobs).to_params()
+    result = trainer.train(Suggestion(4, params, seed=5), lambda _: None)
+    metric = document["objective"]["metric"]
+    stated = result.curve.at(result.best_epoch or 0)[metric]
+    code = exports.python(sweep_of(document, data), trial_of(stated, seed=5, **case.knobs))
+    (tmp_path / "listing.py").write_text(code, encoding="utf-8")
+
+    command = [sys.executable, "-W", "error::UserWarning", "listing.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    scores = printed(done.stdout)
+    assert list(scores)[-2:] == [metric, metric.replace("val_", "test_")]
+    assert f"{metric} {stated:.6g}" in (ast.get_docstring(ast.parse(code)) or "")
+    if metric == "val_accuracy":
+        assert scores[metric] >= stated - 0.02
+    elif metric == "val_loss":
+        assert scores[metric] == pytest.approx(stated, abs=0.02)
+    else:
+        assert scores[metric] == pytest.approx(stated, rel=0.05)  # in the target's own units: around 45
+
+
+# --- the data part
+
+
+def pets(n: int = 40) -> pd.DataFrame:
+    """Numbers, booleans and texts, some of them missing; two targets that follow from the row's number."""
+    rows = range(n)
+    return pd.DataFrame(
+        {
+            "id": [f"pet-{i}" for i in rows],
+            "weight": [None if i % 10 == 3 else 1.5 * i for i in rows],
+            "legs": [i % 5 for i in rows],
+            "is_tame": [i % 3 == 0 for i in rows],
+            "kind": [None if i % 8 == 1 else ("cat", "dog", "fish")[i % 3] for i in rows],
+            "is_sold": [None if i % 7 == 2 else i % 2 == 0 for i in rows],
+            "colour": [("red", "blue")[i % 2] for i in rows],
+            "label": ["yes" if i % 4 else "no" for i in rows],
+            "code": [i % 3 for i in rows],
+            "size": [3 + i % 3 for i in rows],
+            "price": [float(i) / 7 for i in rows],
+            "sold_at": [i * 11 for i in rows],
+        }
+    )
+
+
+TARGETS = ["label", "code", "size", "price", "sold_at"]
+CSV = {
+    "everything": [],
+    "numbers": ["kind", "is_sold", "colour", "weight"],
+    "numbers with gaps": ["kind", "is_sold", "colour"],
+    "text with gaps": ["weight", "legs", "is_tame", "is_sold"],
+    "mixed text": ["weight", "legs", "is_tame"],
+    "whole text": ["weight", "legs", "is_tame", "is_sold", "kind"],
+    "numbers and whole text": ["weight", "is_sold", "kind"],
+}
+
+
+def check_rows(document: dict[str, Any], data: tuple[Any, Any] | None = None) -> str:
+    """Hold the rows of a listing, made in the working directory, to those that the trainers get; return its code."""
+    checked = spec.check({"name": "pets", **document})
+    expected = datasets.load(checked.dataset, checked.task, data)
+    code = exports.python(sweep_of(document, expected.summary), trial_of())
+    if data is not None:
+        saving = re.search(r"^    ((?:np|pd)\..*)$", code, re.MULTILINE)
+        assert saving is not None
+        exec(saving[1], {"np": np, "pd": pd, "x": data[0], "y": data[1]})  # noqa: S102
+    head = code.partition(NETWORK)[0]
+    found: dict[str, Any] = {}
+    exec(re.sub("^(import keras|from keras import layers)$", "", head, flags=re.MULTILINE), found)  # noqa: S102
+    for ours, theirs in {"train": "train", "val": "validation", "test": "test"}.items():
+        x, y = getattr(expected, f"x_{theirs}"), getattr(expected, f"y_{theirs}")
+        if theirs == "test" and not len(y):
+            assert "x_test" not in code
+            continue
+        assert_array_equal(np.asarray(found[f"x_{ours}"]).astype(np.float32), x)
+        assert_array_equal(np.asarray(found[f"y_{ours}"]).astype(y.dtype), y)
+        assert np.asarray(found[f"x_{ours}"]).dtype.kind == "f"
+        assert found[f"y_{ours}"].shape == y.shape
+    assert ruff("format", "--check", code=code) == ""
+    assert ruff("check", code=code) == ""
+    return code
+
+
+@pytest.mark.parametrize("scale", ["standard", "minmax", "none"])
+@pytest.mark.parametrize("name", spec.SKLEARN)
+def test_rows_of_scikit_learn_are_the_trainers_rows(name: str, scale: str) -> None:
+    check_rows({"dataset": {"source": f"sklearn:{name}", "scale": scale, "seed": 3, "validation": 0.15}})
+
+
+@pytest.mark.parametrize("name", ["iris", "breast_cancer", "diabetes"])
+def test_rows_without_test_rows_are_the_trainers_rows(name: str) -> None:
+    code = check_rows({"dataset": {"source": f"sklearn:{name}", "test": 0}})
+
+    assert "test rows" not in code
+
+
+def test_whole_numbers_that_a_sweep_file_takes_for_numbers_are_standardised() -> None:
+    code = check_rows({"dataset": {"source": "sklearn:iris"}, "task": "regression"})
+
+    assert "stratify" not in code
+
+
+@pytest.mark.parametrize("scale", ["standard", "none"])
+@pytest.mark.parametrize("columns", CSV)
+@pytest.mark.parametrize("target", ["label", "price"])
+def test_rows_of_csv_files_are_the_trainers_rows(
+    target: str, columns: str, scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pets().to_csv("pets.csv", index=False)
+    drop = ["id", *(set(TARGETS) - {target}), *CSV[columns]]
+
+    code = check_rows({"dataset": {"source": "csv:pets.csv", "target": target, "drop": sorted(drop), "scale": scale}})
+
+    assert ("SimpleImputer" in code) == (columns in ("everything", "numbers with gaps"))
+    assert ("missing" in code) == (columns in ("everything", "text with gaps", "mixed text"))
+    assert ("OneHotEncoder" in code) == ("numbers" not in columns or "text" in columns)
+
+
+@pytest.mark.parametrize(
+    ("target", "task"),
+    [("code", "auto"), ("size", "auto"), ("size", "regression"), ("sold_at", "auto"), ("is_tame", "auto")],
+)
+def test_targets_of_csv_files_are_the_trainers_targets(
+    target: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pets().to_csv("pets.csv", index=False)
+    dataset = {"source": "csv:pets.csv", "target": target, "drop": sorted({"id", *TARGETS} - {target})}
+
+    code = check_rows({"dataset": dataset, "task": task})
+
+    assert ("np.unique" in code) == (target in ("size", "is_tame") and task == "auto")
+
+
+def test_odd_names_of_files_and_columns_are_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"label": 'the "label"', "kind": "it's a\\kind", "colour": "a\tb\n"}
+    pets().rename(columns=names).to_csv("o'pets #1.csv", index=False)
+    dataset = {"source": "csv:o'pets #1.csv", "target": 'the "label"', "drop": ["it's a\\kind", "a\tb\n"]}
+
+    check_rows({"dataset": dataset})
+
+
+@given(st.text())
+def test_a_literal_is_the_text_that_it_stands_for(value: str) -> None:
+    assert ast.literal_eval(text(value)) == value
+
+
+def images(kind: str = "uint8", n: int = 40) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, 100, size=(n, 3, 2)).astype(kind)
+
+
+def numbers(n: int = 40, width: int = 3) -> np.ndarray:
+    return np.random.default_rng(7).normal(5.0, 3.0, size=(n, width))
+
+
+def with_gaps(n: int = 40) -> np.ndarray:
+    x = numbers(n)
+    x[::7, 1] = np.nan
+    return x
+
+
+def classes(n: int = 40, n_classes: int = 3) -> np.ndarray:
+    return np.arange(n) % n_classes
+
+
+LETTERS = np.array(["b", "a", "c"])[classes()]
+ARRAYS: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "numbers": lambda: (numbers(), classes()),
+    "single": lambda: (numbers().astype("float32"), classes(n_classes=2)),
+    "half": lambda: (numbers().astype("float16"), classes()),
+    "images": lambda: (images(), classes().reshape(-1, 1)),
+    "long": lambda: (images("int64")[:, 0], classes() + 1),
+    "booleans": lambda: (numbers() > 5, classes() > 0),
+    "gaps": lambda: (with_gaps(), LETTERS),
+    "regression": lambda: (numbers(), numbers()[:, :1].astype("float32")),
+    "text": lambda: (np.array([["x", "y"], ["u", "v"], ["x", "v"], ["u", "y"]])[np.arange(40) % 4], LETTERS),
+}
+
+
+@pytest.mark.parametrize("scale", ["standard", "minmax", "none"])
+@pytest.mark.parametrize("name", ARRAYS)
+def test_rows_of_npz_files_are_the_trainers_rows(
+    name: str, scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x, y = ARRAYS[name]()
+    np.savez("rows.npz", x=x, y=y)
+
+    check_rows({"dataset": {"source": "npz:rows.npz", "scale": scale}})
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_test_rows_of_npz_files_stay_test_rows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    x, y = ARRAYS[name]()
+    np.savez(tmp_path / "rows.npz", x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
+
+    code = check_rows({"dataset": {"source": "npz:~/rows.npz"}})
+
+    assert code.count("train_test_split(") == 1
+
+
+def frame() -> pd.DataFrame:
+    """A table as a person has it in Python: categories, whole numbers that may be missing, short floats."""
+    table = pets()[["weight", "is_tame", "kind", "is_sold"]]
+    whole = pd.array([None if i % 9 == 4 else i for i in range(40)], dtype="Int64")
+    return table.assign(
+        weight=table["weight"].astype("float32"), kind=table["kind"].astype("category"), legs=whole, level=classes()
+    )
+
+
+TABLES: dict[str, Callable[[], tuple[Any, Any]]] = {
+    **ARRAYS,
+    "series": lambda: (pd.Series(numbers()[:, 0]), pd.Series(classes())),
+    "frame of numbers": lambda: (frame()[["weight", "is_tame", "legs"]], pd.Series(LETTERS)),
+    "short frame": lambda: (pd.DataFrame(numbers().astype("float32")), classes()),
+    "frame": lambda: (frame(), pd.Series(LETTERS, dtype="category")),
+    "frame with other names": lambda: (frame().set_axis([5, 4, "a", 2, 1, 0], axis="columns"), pd.DataFrame(LETTERS)),
+    "frame of text": lambda: (frame()[["kind", "is_sold"]], numbers()[:, 0]),
+    "lists": lambda: ([[i, "ab"[i % 2], None if i % 9 == 2 else i / 7] for i in range(40)], list(LETTERS)),
+    "objects": lambda: (np.array([[i, "ab"[i % 2], i / 7] for i in range(40)], dtype=object), list(LETTERS)),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_that_were_handed_over_are_read_from_the_file_that_the_docstring_saves(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    check_rows({"dataset": {"source": "arrays:"}}, TABLES[name]())
+
+
+def test_arrays_are_read_from_an_npz_file_of_the_sweeps_name() -> None:
+    code = exports.python(sweep_of({"dataset": {"source": "arrays:"}}, summary()), trial_of())
+
+    assert 'np.savez("pets.npz", x=x, y=y)' in code
+    assert 'np.load("pets.npz")' in code
+
+
+# --- the network part
+
+
+@st.composite
+def trials(draw: st.DrawFn) -> Trial:
+    knobs = {
+        "initializer": st.sampled_from(INITIALIZERS),
+        "dropout": st.sampled_from([0.0, 0.1, 1 / 3]),
+        "l2": st.sampled_from([0.0, 1e-6, 0.0123456789]),
+        "batch_norm": st.booleans(),
+        "optimizer": st.sampled_from(OPTIMIZERS),
+        "learning_rate": st.sampled_from([1e-5, 0.1, 0.0031622776601683794]),
+        "batch_size": st.sampled_from([1, 32, 4096]),
+        "hidden": st.lists(st.sampled_from([3, 64]), max_size=5).map(tuple),
+        "activation": st.sampled_from(ACTIVATIONS),
+    }
+    return trial_of(**{name: draw(values) for name, values in knobs.items()})
+
+
+@st.composite
+def sweeps(draw: st.DrawFn) -> Sweep:
+    task = draw(st.sampled_from(list(Task)))
+    metrics = st.sampled_from(metrics_of(task))
+    rules = st.fixed_dictionaries(
+        {"monitor": metrics, "patience": st.integers(0, 20), "min_delta": st.sampled_from([0.0, 0.001])}
+    )
+    training = {"epochs": draw(st.integers(1, 200)), "early_stopping": draw(st.none() | rules)}
+    return iris(task, objective={"metric": draw(metrics)}, training=training)
+
+
+def network_of(sweep: Sweep, trial: Trial) -> dict[str, Any]:
+    """What a listing has made before it trains."""
+    import keras
+
+    head, seed, body = exports.python(sweep, trial).partition(NETWORK)
+    imports = "\n".join(line for line in head.splitlines() if line.startswith(("import ", "from ")))
+    made: dict[str, Any] = {"std": 2.0}
+    keras.utils.clear_session()
+    exec(imports + "\n" + seed + body.partition("model.fit(")[0], made)  # noqa: S102
+    return made
+
+
+@settings(deadline=None, max_examples=40)
+@given(sweeps(), trials())
+def test_the_network_is_the_trainers_network(sweep: Sweep, trial: Trial) -> None:
+    import keras
+
+    from dnnsweep import networks
+
+    hp, task = Hyperparameters.of(trial.params), Task(sweep.data["task"])
+    n_outputs = 3 if task is Task.MULTICLASS else 1
+    expected = networks.build(hp, 4, task, n_outputs, seed=1)
+    x = np.random.default_rng(1).normal(size=(8, 4)).astype("float32")
+
+    made = network_of(sweep, trial)
+
+    model = made["model"]
+    model.set_weights([weight + 0.01 for weight in expected.get_weights()])
+    expected.set_weights(model.get_weights())
+    assert_array_equal(np.asarray(model(x)), np.asarray(expected(x)))
+    assert [float(loss) for loss in model.losses] == [float(loss) for loss in expected.losses]
+    assert dropouts(model) == dropouts(expected)
+    assert initializers(model) == initializers(expected)
+    optimizer = networks.optimizer_of(hp)
+    assert type(model.optimizer) is type(optimizer)
+    assert model.optimizer.get_config() == optimizer.get_config()
+    assert isinstance(keras.losses.get(model.loss), type(keras.losses.get(LOSSES[task])))
+
+
+LOSSES = {
+    Task.BINARY: "binary_crossentropy",
+    Task.MULTICLASS: "sparse_categorical_crossentropy",
+    Task.REGRESSION: "mean_squared_error",
+}
+
+
+def dropouts(model: Any) -> list[float]:
+    return [layer.rate for layer in model.layers if "Dropout" in type(layer).__name__]
+
+
+def initializers(model: Any) -> list[type]:
+    return [type(layer.kernel_initializer) for layer in model.layers if hasattr(layer, "kernel_initializer")]
+
+
+@settings(deadline=None, max_examples=40)
+@given(sweeps(), trials())
+def test_a_listing_is_formatted_and_free_of_what_it_does_not_need(sweep: Sweep, trial: Trial) -> None:
+    code = exports.python(sweep, trial)
+
+    compile(code, "listing.py", "exec")
+    assert ruff("format", "--check", code=code) == ""
+    assert ruff("check", "--extend-select=E501,F,I,W", code=code) == ""
+    assert 40 <= code.count("\n") <= 110
+    assert max(map(len, code.splitlines())) <= WIDTH
+    assert not {"if", "dnnsweep."} & set(re.sub('""".*?"""', "", code, flags=re.DOTALL).split())
+    assert "import dnnsweep" not in code
+    assert "from dnnsweep" not in code
+    params = trial.params
+    assert ("BatchNormalization" in code) == ("use_bias" in code) == (params["batch_norm"] and params["hidden"] != ())
+    assert ("Dropout(" in code) == (params["dropout"] > 0 and params["hidden"] != ())
+    assert ("L2(" in code) == (params["l2"] > 0)
+    assert ("EarlyStopping" in code) == (sweep.spec["training"]["early_stopping"] is not None)
+
+
+@pytest.mark.parametrize(
+    ("l2", "task", "metric", "monitored"),
+    [
+        (0.0, Task.BINARY, "val_loss", "val_loss"),
+        (0.1, Task.BINARY, "val_loss", "val_cross_entropy"),
+        (0.1, Task.MULTICLASS, "loss", "cross_entropy"),
+        (0.1, Task.MULTICLASS, "val_accuracy", "val_accuracy"),
+        (0.1, Task.REGRESSION, "val_loss", "val_mse"),
+        (0.0, Task.REGRESSION, "val_mae", "val_mae"),
+    ],
+)
+def test_early_stopping_watches_the_loss_without_the_l2_penalty(
+    l2: float, task: Task, metric: str, monitored: str
+) -> None:
+    rule = {"monitor": metric, "patience": 3}
+
+    made = network_of(iris(task, training={"early_stopping": rule}), trial_of(l2=l2, hidden=(4,)))
+
+    stopping, model = made["early_stopping"], made["model"]
+    x, y = numbers(12, 4), classes(12, 2)
+    model.fit(x, y, validation_data=(x, y), epochs=1, callbacks=[stopping], verbose=0)  # fails where it is not measured
+    assert (stopping.monitor, stopping.patience, stopping.restore_best_weights) == (monitored, 3, True)
+    assert stopping.monitor_op.__name__ == ("greater" if "accuracy" in metric else "less")
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("val_loss", 6.0), ("val_mae", 3.0), ("val_mse", 1.5)])
+def test_min_delta_of_regression_is_in_units_of_the_target(metric: str, expected: float) -> None:
+    rule = {"monitor": metric, "min_delta": 6.0}
+
+    made = network_of(iris(Task.REGRESSION, training={"early_stopping": rule}), trial_of())
+
+    assert made["early_stopping"].min_delta == expected  # std is 2: 6 / 2 and 6 / 2**2
+
+
+def test_a_training_metric_as_objective_is_printed_beside_the_validation_rows_score() -> None:
+    code = exports.python(iris(objective={"metric": "accuracy"}), trial_of())
+
+    assert re.findall(r'print\(f"(\w+)', code) == ["train_accuracy", "val_accuracy", "test_accuracy"]
+
+
+def test_the_docstring_says_where_the_code_comes_from() -> None:
+    best, other, lost = (
+        ast.get_docstring(ast.parse(exports.python(iris(), trial)))
+        for trial in (trial_of(0.123456789), trial_of(number=5), trial_of(None, number=6))
+    )
+
+    assert str(best).startswith("Best trial 4 of the sweep pets: val_loss 0.123457.")
+    assert str(other).startswith("Trial 5 of the sweep pets: val_loss 0.5.")
+    assert str(lost).startswith("Trial 6 of the sweep pets, which ended as diverged.")
+
+
+# --- the sweep file
+
+
+@given(sweeps(), trials())
+def test_a_sweep_file_fixes_every_hyperparameter(sweep: Sweep, trial: Trial) -> None:
+    checked = spec.check(documents.parse(exports.sweep_file(sweep, trial), "export"))
+
+    assert checked.name == "pets-best"
+    assert checked.defaults == Hyperparameters.of(trial.params)
+    assert checked.fixed.keys() == trial.params.keys()
+    assert (checked.space, checked.enqueue, checked.budget.trials) == ({}, (), 1)
+    plain = checked.to_json()
+    assert all(
+        plain[section] == sweep.spec[section] for section in ("dataset", "objective", "training", "task", "seed")
+    )
+
+
+def test_a_sweep_file_of_a_searched_sweep_leaves_the_search_behind() -> None:
+    document = {
+        "name": "n" * 100,
+        "network": {"activation": "tanh"},
+        "space": {"hidden": [[8], [8, 4]], "l2": {"low": 0.001, "high": 0.1, "log": True}},
+        "fixed": {"dropout": 0.5},
+        "enqueue": [{"hidden": [8], "l2": 0.01}],
+        "budget": {"trials": 50, "seconds": 10},
+    }
+    trial = trial_of(hidden=(8, 4), l2=0.02, dropout=0.5, activation="tanh", number=12)
+
+    checked = spec.check(documents.parse(exports.sweep_file(iris(**document), trial), "export"))
+
+    assert checked.name == "n" * 91 + "-trial-12"
+    assert checked.defaults == Hyperparameters.of(trial.params)
+    assert checked.budget.seconds is None
+
+
+def test_exporting_loads_neither_data_libraries_nor_keras() -> None:
+    code = "import sys, dnnsweep.exports; print({'pandas', 'sklearn', 'keras', 'tensorflow'} & set(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
