@@ -414,7 +414,7 @@ def test_arrays_are_read_from_an_npz_file_of_the_sweeps_name() -> None:
 
 @st.composite
 def trials(draw: st.DrawFn) -> Trial:
-    knobs = {
+    knobs: dict[str, st.SearchStrategy[Any]] = {
         "initializer": st.sampled_from(INITIALIZERS),
         "dropout": st.sampled_from([0.0, 0.1, 1 / 3]),
         "l2": st.sampled_from([0.0, 1e-6, 0.0123456789]),
@@ -425,7 +425,8 @@ def trials(draw: st.DrawFn) -> Trial:
         "hidden": st.lists(st.sampled_from([3, 64]), max_size=5).map(tuple),
         "activation": st.sampled_from(ACTIVATIONS),
     }
-    return trial_of(**{name: draw(values) for name, values in knobs.items()})
+    drawn: dict[str, Any] = {name: draw(values) for name, values in knobs.items()}
+    return trial_of(**drawn)
 
 
 @st.composite
@@ -582,7 +583,7 @@ def test_a_sweep_file_fixes_every_hyperparameter(sweep: Sweep, trial: Trial) -> 
 
 
 def test_a_sweep_file_of_a_searched_sweep_leaves_the_search_behind() -> None:
-    document = {
+    document: dict[str, Any] = {
         "name": "n" * 100,
         "network": {"activation": "tanh"},
         "space": {"hidden": [[8], [8, 4]], "l2": {"low": 0.001, "high": 0.1, "log": True}},

@@ -37,7 +37,11 @@ LOSSES: Final = {
     Task.MULTICLASS: "sparse_categorical_crossentropy",
     Task.REGRESSION: "mse",
 }
-CROSS_ENTROPIES: Final = {Task.BINARY: "BinaryCrossentropy", Task.MULTICLASS: "SparseCategoricalCrossentropy"}
+#: How the cross-entropy is measured; Keras's metric of two classes refuses targets of shape (rows,), its loss does not.
+CROSS_ENTROPIES: Final = {
+    Task.BINARY: ("MeanMetricWrapper", ('keras.losses.BinaryCrossentropy(reduction="none")',)),
+    Task.MULTICLASS: ("SparseCategoricalCrossentropy", ()),
+}
 HEADS: Final = {Task.BINARY: "sigmoid", Task.MULTICLASS: "softmax"}
 
 
@@ -181,8 +185,8 @@ def _data_loss(plan: Plan) -> list[str]:
     why = f"# `loss` contains the L2 penalty; `{name}` tells how well the model predicts."
     if name == "mse":
         return [why]
-    metric = f"keras.metrics.{CROSS_ENTROPIES[plan.facts.task]}"
-    return [why, call("cross_entropy = " + metric, 'name="cross_entropy"')]
+    metric, arguments = CROSS_ENTROPIES[plan.facts.task]
+    return [why, call(f"cross_entropy = keras.metrics.{metric}", *arguments, 'name="cross_entropy"')]
 
 
 def _fit(plan: Plan) -> str:
@@ -201,22 +205,24 @@ def _fit(plan: Plan) -> str:
 
 
 def _early_stopping(plan: Plan, stopping: dict[str, Any]) -> list[str]:
-    patience = stopping["patience"]
+    monitor, patience = plan.measured(stopping["monitor"]), stopping["patience"]
     epochs = "the first epoch" if patience <= 1 else f"{patience} epochs in a row"
-    arguments = (
-        f'monitor="{plan.measured(stopping["monitor"])}"',
+    # Keras knows by itself which way its own metrics improve, but not a wrapped one.
+    is_wrapped = plan.facts.task is Task.BINARY and monitor.endswith("cross_entropy")
+    arguments = [
+        f'monitor="{monitor}"',
+        *(['mode="min"'] if is_wrapped else []),
         f"patience={patience}",
-        f"min_delta={_min_delta(plan, stopping)}",
+        f"min_delta={_min_delta(stopping)}",
         "restore_best_weights=True",
-    )
+    ]
     why = f"# Stop after {epochs} without improvement and go back to the best weights."
     return [why, call("early_stopping = keras.callbacks.EarlyStopping", *arguments)]
 
 
-def _min_delta(plan: Plan, stopping: dict[str, Any]) -> str:
+def _min_delta(stopping: dict[str, Any]) -> str:
     """The sweep's is in units of the target, but Keras monitors the standardised one."""
-    value = str(stopping["min_delta"])
-    return f"{value}{_unit(stopping['monitor'], '/')}" if stopping["min_delta"] else value
+    return f"{stopping['min_delta']}{_unit(stopping['monitor'], '/') if stopping['min_delta'] else ''}"
 
 
 def _unit(metric: str, sign: str) -> str:
