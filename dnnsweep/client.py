@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,7 +102,8 @@ def run(
     """
     from dnnsweep import running
 
-    named = {"name": name, "budget.trials": trials, "budget.seconds": seconds}
+    quoted = None if name is None else json.dumps(name)  # a sweep may be called 2024 or null
+    named = {"name": quoted, "budget.trials": trials, "budget.seconds": seconds}
     wanted = [*overrides, *(f"{path}={value}" for path, value in named.items() if value is not None)]
     settings = resolve(home)
     checked = running.read_spec(spec, wanted, has_data=data is not None)

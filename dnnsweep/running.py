@@ -143,7 +143,8 @@ def _is_done(spec: SweepSpec, settings: Settings) -> bool:
     """Return whether nothing is left to do; refuse what could not be run, before trainers are started."""
     with suppress(SweepNotFoundError), closing(Ledger.open(settings.database_url)) as ledger:
         ledger.check(spec.name, spec.digest, spec.identity())
-        return ledger.sweep(spec.name).n_finished >= spec.budget.trials
+        sweep = ledger.sweep(spec.name)
+        return sweep.state is SweepState.COMPLETE and sweep.n_finished >= spec.budget.trials
     return False
 
 
@@ -180,10 +181,11 @@ def _new_sweep(spec: SweepSpec, summary: DataSummary) -> NewSweep:
 def _control(
     spec: SweepSpec, settings: Settings, ledger: Ledger, hands: Executor, on_progress: Callable[[Progress], None]
 ) -> SweepState:
+    order = _order(spec, ledger.sweep(spec.name))
     lease = ledger.acquire(spec.name)
     sweep = ledger.sweep(spec.name)
     ledger.outbox.hurry(sweep.id)
-    controller = Controller(_plan(sweep, settings), lease, _order(spec, sweep), hands, on_progress)
+    controller = Controller(_plan(sweep, settings), lease, order, hands, on_progress)
     tracker = Tracker(settings)
     shipper = Shipper(ledger, tracker, sweep.id)
     shipper.start()
@@ -193,7 +195,7 @@ def _control(
             state = controller.run()
     except LeaseLostError:
         raise
-    except (DnnsweepError, KeyboardInterrupt) as error:
+    except BaseException as error:
         hands.close()
         controller.abandon(error)
         raise

@@ -103,11 +103,16 @@ class Bench:
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
-    n_commands: int = 0
+    commands: list[Command] = field(default_factory=list)
 
     @property
     def home(self) -> Path:
         return self.folder / "home"
+
+    @property
+    def gate(self) -> Path:
+        """Trials from number 8 on wait until it exists, if the sweep's description says so."""
+        return self.folder / "gate"
 
     def file(self, **changes: Any) -> str:
         """Write a sweep file; changes replace its sections."""
@@ -117,8 +122,7 @@ class Bench:
 
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> Command:
         """Start a command in a session of its own."""
-        self.n_commands += 1
-        folder = self.folder / f"command-{self.n_commands}"
+        folder = self.folder / f"command-{len(self.commands)}"
         folder.mkdir()
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             process = subprocess.Popen(
@@ -130,7 +134,8 @@ class Bench:
                 env=self.environment(environ),
                 start_new_session=True,
             )
-        return Command(process, folder)
+        self.commands.append(Command(process, folder))
+        return self.commands[-1]
 
     def run(self, *words: str, environ: Mapping[str, str] | None = None) -> Command:
         """Run a command to its end."""
@@ -171,6 +176,8 @@ class Bench:
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for command in self.commands:
+            command.process.wait(PATIENCE)
         return left
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,4 +26,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = tmp_path_factory.mktemp("template") / "mlflow.db"
     code = "import sys, mlflow; mlflow.MlflowClient(tracking_uri=sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, f"sqlite:///{database}"], check=True, capture_output=True)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
     return database

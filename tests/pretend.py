@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from dnnsweep import seeds
 from dnnsweep.errors import DataError, Mistake
@@ -26,7 +27,7 @@ SUMMARY = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a", "b", "c", "d"), ("0", 
 class PretendTrainer:
     """Trains at once; the sweep file's description says what goes wrong.
 
-    `sleep=SECONDS` slows each epoch; `kill=NUMBER` kills the process in a trial's first attempt, `kill_always=NUMBER`
+    `sleep=SECONDS` slows each epoch; `gate=PATH` holds trials from number 8 on, after an epoch, until the path exists; `kill=NUMBER` kills the process in a trial's first attempt, `kill_always=NUMBER`
     in each; `fail_from=NUMBER` makes trials fail; `diverge=NUMBER` makes one diverge; `die_at_start` never opens.
     """
 
@@ -51,6 +52,7 @@ class PretendTrainer:
                 EpochReport(number, attempt, epoch, self._metrics(suggestion, epoch), time.time_ns() // 10**6)
             )
             report(reports[-1])
+            self._wait_at_gate(number)
         reason, error = self._ending(number)
         best = self._epochs if reason is Reason.COMPLETED else None
         return TrialResult(number, attempt, reason, curve_of(reports), best, time.monotonic() - start, error)
@@ -59,6 +61,11 @@ class PretendTrainer:
         always, once = self._orders.get("kill_always"), self._orders.get("kill")
         if str(number) == always or (str(number) == once and attempt == 1):
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def _wait_at_gate(self, number: int) -> None:
+        gate = self._orders.get("gate")
+        while gate is not None and number >= 8 and not Path(gate).exists():
+            time.sleep(0.01)
 
     def _metrics(self, suggestion: Suggestion, epoch: int) -> dict[str, float]:
         noise = seeds.derive(suggestion.seed, epoch) / 2**31
@@ -86,6 +93,14 @@ class RefusingTrainer(PretendTrainer):
 
     def open(self) -> DataSummary:
         raise DataError([Mistake("dataset.source", "no such thing")])
+
+
+class SlowTrainer(PretendTrainer):
+    """It takes a minute to load its data."""
+
+    def open(self) -> DataSummary:
+        time.sleep(60)
+        return SUMMARY
 
 
 class CrashingTrainer(PretendTrainer):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,20 @@ class Scripted:
         return TrialResult(suggestion.number, suggestion.attempt, reason, curve, best, 0.1, error)
 
 
+_OPENED: list[Ledger] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_ledgers() -> Iterator[None]:
+    yield
+    while _OPENED:
+        _OPENED.pop().close()
+
+
 def stored(url: str, n_trials: int = 20, max_seconds: float | None = None) -> Ledger:
     spec = {"name": "sweep", "dataset": {"source": "sklearn:iris"}}
     ledger = Ledger.open(url, create=True)
+    _OPENED.append(ledger)
     ledger.store(
         NewSweep("sweep", None, spec, spec, "d" * 64, DATA, WINDOW, "val_accuracy", "maximize", n_trials, max_seconds)
     )

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from dnnsweep import datasets, exports, spec
 from dnnsweep.exports.layout import WIDTH, text
@@ -241,9 +241,10 @@ def check_rows(document: dict[str, Any], data: tuple[Any, Any] | None = None) ->
         if theirs == "test" and not len(y):
             assert "x_test" not in code
             continue
-        assert_array_equal(np.asarray(found[f"x_{ours}"]).astype(np.float32), x)
+        inputs = np.asarray(found[f"x_{ours}"])
+        assert inputs.dtype.kind == "f"
+        assert_allclose(inputs.astype(np.float32), x, rtol=0, atol=1e-12)  # a mean depends on the order of its sum
         assert_array_equal(np.asarray(found[f"y_{ours}"]).astype(y.dtype), y)
-        assert np.asarray(found[f"x_{ours}"]).dtype.kind == "f"
         assert found[f"y_{ours}"].shape == y.shape
     assert ruff("format", "--check", code=code) == ""
     assert ruff("check", code=code) == ""
@@ -294,7 +295,7 @@ def test_targets_of_csv_files_are_the_trainers_targets(
     target: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    pets().to_csv("pets.csv", index=False)
+    pets(60).to_csv("pets.csv", index=False)  # 60 distinct whole numbers are no classes
     dataset = {"source": "csv:pets.csv", "target": target, "drop": sorted({"id", *TARGETS} - {target})}
 
     code = check_rows({"dataset": dataset, "task": task})
@@ -452,7 +453,7 @@ def network_of(sweep: Sweep, trial: Trial) -> dict[str, Any]:
     return made
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=40, phases=[Phase.reuse, Phase.generate])  # to shrink would take minutes
 @given(sweeps(), trials())
 def test_the_network_is_the_trainers_network(sweep: Sweep, trial: Trial) -> None:
     import keras
@@ -475,7 +476,7 @@ def test_the_network_is_the_trainers_network(sweep: Sweep, trial: Trial) -> None
     assert initializers(model) == initializers(expected)
     optimizer = networks.optimizer_of(hp)
     assert type(model.optimizer) is type(optimizer)
-    assert model.optimizer.get_config() == optimizer.get_config()
+    assert {**model.optimizer.get_config(), "name": ""} == {**optimizer.get_config(), "name": ""}
     assert isinstance(keras.losses.get(model.loss), type(keras.losses.get(LOSSES[task])))
 
 

@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from dnnsweep.errors import DnnsweepError, SpecError
 
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
     from dnnsweep.client import SweepHandle
 
+INTERRUPTED = 130
+
+
+class _Commands(TyperGroup):
+    """Ends quietly and with the right code where Typer would end silently or with another one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            goes_on = ctx.invoked_subcommand in ("run", "resume")
+            _fail("interrupted" + ("; the same command goes on with it" if goes_on else ""), INTERRUPTED)
+        except BrokenPipeError:  # the reader of our output went away, `| head` for example
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        return result
+
+
 app = typer.Typer(
     name="dnnsweep",
+    cls=_Commands,
     help="Hyperparameter sweeps for dense networks: Optuna samples, Keras trains, MLflow shows every trial.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-INTERRUPTED = 130
 
 Home = Annotated[
     Path | None,
@@ -59,11 +79,6 @@ def main() -> None:
         _fail("\n".join(f"error: {mistake}" for mistake in error.mistakes), error.exit_code)
     except DnnsweepError as error:
         _fail(f"error: {error}", error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output went away, `| head` for example
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _fail(message: str, code: int) -> None:
@@ -136,7 +151,7 @@ def run(
             executor=executor,
             on_progress=on_progress,
         )
-    _conclude(sweep, as_json=as_json)
+    _conclude(sweep, home, as_json=as_json)
 
 
 @app.command()
@@ -147,15 +162,16 @@ def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json:
 
     with display(name) as on_progress:
         sweep = client.resume(name, home=home, trainers=trainers, on_progress=on_progress)
-    _conclude(sweep, as_json=as_json)
+    _conclude(sweep, home, as_json=as_json)
 
 
-def _conclude(handle: SweepHandle, *, as_json: bool) -> None:
+def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool) -> None:
     """Say how a run ended; the last thing printed is the best configuration."""
     from dnnsweep.cli import render
 
     sweep, best = handle.show(), handle.best()
-    render.conclusion(sweep)
+    elsewhere = [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
+    render.conclusion(sweep, shlex.join(["dnnsweep", "resume", sweep.name, *elsewhere]))
     render.best(sweep, best, "json" if as_json else "text")
     if sweep.state in ("INTERRUPTED", "STOPPED"):
         raise typer.Exit(INTERRUPTED)

@@ -163,18 +163,23 @@ def value(item: Any) -> str:
     return f"{item:.4g}" if isinstance(item, float) else str(item)
 
 
-def conclusion(of: Sweep) -> None:
-    """Say on stderr how a run ended and what to do next."""
+def conclusion(of: Sweep, resume: str) -> None:
+    """Say on stderr how a run ended and what to do next.
+
+    Args:
+        of: The sweep.
+        resume: The command that goes on with it.
+    """
     state = {
         SweepState.COMPLETE: f"sweep {of.name} is complete: {of.n_finished} trials, {of.n_failed} failed",
         SweepState.STOPPED: f"sweep {of.name} was stopped after {of.n_finished} of {of.n_trials} trials",
         SweepState.INTERRUPTED: f"sweep {of.name} was interrupted after {of.n_finished} of {of.n_trials} trials",
     }.get(of.state, f"sweep {of.name}: {of.state}")
-    hint = "" if of.state is SweepState.COMPLETE else f"; `dnnsweep resume {of.name}` goes on with it"
+    hint = "" if of.state is SweepState.COMPLETE else f"; `{resume}` goes on with it"
     lines = [f"{state}{hint}"]
     if of.n_undelivered:
-        again = f"`dnnsweep resume {of.name}` delivers them"
-        lines.append(f"MLflow has not seen {of.n_undelivered} updates yet; {again} when it can be reached")
+        later = f"`{resume}` delivers them when it can be reached"
+        lines.append(f"MLflow has not seen {of.n_undelivered} updates yet; {later}")
     sys.stderr.write("\n".join(lines) + "\n")
 
 

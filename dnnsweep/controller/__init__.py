@@ -115,13 +115,13 @@ class Controller:
         self._restore(self._lease.trials())
         self._say()
         while self._standing.n_finished < self._plan.n_trials:
+            state = self._verdict()
+            if state is not None:
+                return state
             self._advance()
             self._dispatch()
             for event in self._executor.events(TICK_SECONDS):
                 self._handle(event)
-            state = self._verdict()
-            if state is not None:
-                return state
         self._advance()
         return self._end(SweepState.COMPLETE)
 

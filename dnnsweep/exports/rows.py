@@ -145,7 +145,9 @@ def _read_csv(facts: Facts) -> list[str]:
         target = f"{target}.to_numpy()"
     return [
         call("data = pd.read_csv", text(facts.file), "low_memory=False"),
-        *_without([text(facts.target or ""), *map(text, facts.left_out)], '.to_numpy("float32")' * facts.is_raw),
+        *_without(
+            [text(facts.target or ""), *map(text, facts.left_out)], '.to_numpy("float32")' if facts.is_raw else ""
+        ),
         *_target(facts, target),
     ]
 
@@ -199,7 +201,7 @@ def _own_test_target(facts: Facts) -> list[str]:
 
 
 def _read_pickle(facts: Facts) -> list[str]:
-    kind = ', dtype="float64"' if facts.task is Task.REGRESSION else ", dtype=str" * facts.has("text_target")
+    kind = ', dtype="float64"' if facts.task is Task.REGRESSION else ", dtype=str" if facts.has("text_target") else ""
     return [
         f'x, y = pd.read_pickle("{facts.file}")',
         *_target(facts, f"np.asarray(y{kind}){'.ravel()' if facts.has('column_target') else ''}"),
@@ -211,20 +213,25 @@ def _columns(facts: Facts) -> str:
     is_table = facts.kind == "csv" or facts.is_pickled
     if not (is_table and facts.has("text")):
         return ""
-    gaps = '.fillna("missing")' * facts.has("missing_text")
-    mixed = facts.has("mixed_text")
-    words = f"{'.astype(object)' * (mixed and bool(gaps))}{gaps}{'.astype(str)' * mixed}"
-    why = "\n# A gap in a text counts as a text of its own." if gaps else ""
+    words = _words(facts)
     if facts.has("only_text"):
-        return f"{why.lstrip()}\nx = x{words}" if words else ""
+        return f"# Gaps count as a text of their own.\nx = x{words}" if facts.has("missing_text") else f"x = x{words}"
     lines = [
-        f"# Numbers are scaled, texts become a column for each of their values.{why}",
+        "# Numbers stay what they are; each text becomes a column of zeros and ones.",
+        *(["# Gaps count as a text of their own."] if facts.has("missing_text") else []),
         'numbers = list(x.select_dtypes(["number", "bool"]))',
         "text = [name for name in x if name not in numbers]",
     ]
     lines += ['x[numbers] = x[numbers].astype("float64")'] if facts.has("cast") else []
     lines += [f"x[text] = x[text]{words}"] if words else []
     return "\n".join(lines)
+
+
+def _words(facts: Facts) -> str:
+    """Return what makes columns of text hold nothing else."""
+    if facts.has("mixed_text"):
+        return '.astype(object).fillna("missing").astype(str)' if facts.has("missing_text") else ".astype(str)"
+    return '.fillna("missing")' if facts.has("missing_text") else ""
 
 
 def _split(facts: Facts) -> str:
@@ -260,7 +267,8 @@ def _encode(facts: Facts) -> str:
 
 def _encoder(facts: Facts) -> tuple[str, list[str]]:
     """Return the name of the transformer of all columns, and the statements that make it."""
-    steps = [IMPUTER] * facts.has("missing_numbers") + [SCALERS[facts.scale]] * (facts.scale in SCALERS)
+    steps = [IMPUTER] if facts.has("missing_numbers") else []
+    steps += [SCALERS[facts.scale]] if facts.scale in SCALERS else []
     one_hot = 'OneHotEncoder(handle_unknown="ignore", sparse_output=False)'
     if facts.has("only_text"):
         return "one_hot", [f"one_hot = {one_hot}"]

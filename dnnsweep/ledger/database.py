@@ -74,16 +74,25 @@ def open_database(url: str, *, create: bool) -> Database:
     """
     try:
         engine = _engine(url, create=create)
-        version = _version(engine)
-        if version is None and not create:
-            raise SweepNotFoundError(f"there is no sweep yet in {engine.url.render_as_string()}")
-        if version != HEAD:
-            _migrate(engine)
-        return Database(engine, _ledger_id(engine))
-    except (UrlError, NoSuchModuleError) as error:
+    except (UrlError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise LedgerError(f"the ledger's address must be a database URL, got {url!r}: {error}") from error
-    except (DatabaseError, ModuleNotFoundError) as error:
-        raise LedgerError(f"the ledger cannot be opened: {getattr(error, 'orig', error)}; check {url}") from error
+    try:
+        return _opened(engine, create=create)
+    except DatabaseError as error:
+        engine.dispose()
+        raise LedgerError(f"the ledger cannot be opened: {error.orig}; check {url}") from error
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _opened(engine: Engine, *, create: bool) -> Database:
+    version = _version(engine)
+    if version is None and not create:
+        raise SweepNotFoundError(f"there is no sweep yet in {engine.url.render_as_string()}")
+    if version != HEAD:
+        _migrate(engine)
+    return Database(engine, _ledger_id(engine))
 
 
 def _engine(url: str, *, create: bool) -> Engine:

@@ -1,0 +1,734 @@
+"""Sweeps run by real processes: interrupted, killed, stopped, cut off from MLflow; and what they leave behind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import pty
+import signal
+import sqlite3
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import Bench, Command, identity, prepared, wait_until
+
+import dnnsweep
+from dnnsweep.records import Reason, State, SweepState, Trial
+
+PRETEND = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer"}
+UNREACHABLE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
+Summary = list[tuple[Any, ...]]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, template: Path) -> Iterator[Bench]:
+    """Trainers pretend, MLflow is real."""
+    made = prepared(tmp_path, template, PRETEND)
+    yield made
+    assert made.end() == []
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Bench]:
+    """Trainers pretend, and there is no MLflow."""
+    made = prepared(tmp_path, None, PRETEND)
+    yield made
+    assert made.end() == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """What the tests' sweep gives with one trainer that nobody disturbs."""
+    made = prepared(tmp_path_factory.mktemp("undisturbed"), None, PRETEND)
+    done = made.run("run", made.file(), "--trainers", "1")
+    assert (done.code, made.end()) == (0, []), done.err
+    return identity(made.trials())
+
+
+def assert_no_traceback(*commands: Command) -> None:
+    for command in commands:
+        assert "Traceback" not in command.err + command.out
+
+
+def gated(bench: Bench, **changes: Any) -> str:
+    """Write a sweep file whose trials from number 8 on are held until the bench's gate exists."""
+    return bench.file(description=f"gate={bench.gate}", **changes)
+
+
+def bounded(command: Command, seconds: float) -> bool:
+    return wait_until(lambda: command.process.poll() is not None, seconds)
+
+
+# -- the same trials, whatever happens ------------------------------------------------------------------------------
+
+
+def test_the_undisturbed_sweep_holds_what_was_asked_for(undisturbed: Summary) -> None:
+    assert [trial[0] for trial in undisturbed] == list(range(16))
+    assert len({trial[2] for trial in undisturbed}) == 16
+    assert all(trial[4] is State.COMPLETE and trial[6] == 3 for trial in undisturbed)
+
+
+@pytest.mark.parametrize("n_trainers", [2, 4])
+def test_the_number_of_trainers_does_not_change_the_trials(quick: Bench, undisturbed: Summary, n_trainers: int) -> None:
+    done = quick.run("run", quick.file(description="sleep=0.01"), "--trainers", str(n_trainers))
+
+    assert done.code == 0, done.err
+    assert identity(quick.trials()) == undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_goes_on_to_the_same_trials(
+    bench: Bench, undisturbed: Summary, number: signal.Signals
+) -> None:
+    file = gated(bench)
+    first = bench.start("run", file, "--trainers", "2")
+    first.until_ended(8)
+
+    seconds = first.interrupt(number)
+
+    assert (first.code, bench.processes()) == (130, [])
+    assert seconds < 5
+    assert "interrupted after 8 of 16 trials; `dnnsweep resume pretend` goes on with it" in first.err
+    assert first.out.startswith("best val_accuracy")
+    assert_no_traceback(first)
+    sweep = dnnsweep.show("pretend", home=bench.home)
+    assert (sweep.state, sweep.n_running, sweep.n_finished) == (SweepState.INTERRUPTED, 0, 8)
+    bench.gate.touch()
+    again = bench.run("run", file, "--trainers", "2")
+    assert (again.code, again.n_ended) == (0, 8), again.err
+    assert identity(bench.trials()) == undisturbed
+    assert_shown(bench)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_interrupted_while_it_loads_ends_at_once_and_leaves_nothing(quick: Bench, number: signal.Signals) -> None:
+    command = quick.start("run", quick.file(), environ={"DNNSWEEP_TRAINER": "pretend:SlowTrainer"})
+    assert wait_until(lambda: len(quick.trainers()) > 0)
+
+    seconds = command.interrupt(number)
+
+    assert (command.code, quick.processes()) == (130, [])
+    assert seconds < 5
+    assert "interrupted" in command.err
+    assert_no_traceback(command)
+    assert dnnsweep.sweeps(home=quick.home) == []
+
+
+def test_a_second_ctrl_c_does_not_lose_what_was_finished(quick: Bench, undisturbed: Summary) -> None:
+    first = quick.start("run", gated(quick))
+    first.until_ended(8)
+
+    os.killpg(first.process.pid, signal.SIGINT)
+    with suppress(ProcessLookupError):
+        os.killpg(first.process.pid, signal.SIGINT)
+
+    assert bounded(first, 5)
+    assert (first.code, quick.processes()) == (130, [])
+    assert_no_traceback(first)
+    quick.gate.touch()
+    assert quick.run("resume", "pretend").code == 0
+    assert identity(quick.trials()) == undisturbed
+
+
+def test_a_killed_controller_takes_its_trainers_along_and_the_next_run_repeats_nothing(
+    quick: Bench, undisturbed: Summary
+) -> None:
+    file = gated(quick)
+    first = quick.start("run", file, "--trainers", "2")
+    first.until_ended(8)
+    assert len(quick.trainers()) == 2
+
+    first.process.kill()
+    first.process.wait()
+
+    assert wait_until(lambda: not quick.processes(), 2)
+    before = {trial.number: trial for trial in quick.trials() if trial.reason}
+    assert len(before) == 8
+    quick.gate.touch()
+    again = quick.run("run", file)  # refused if it took the dead process's lease for a living one's
+    assert again.code == 0, again.err
+    after = quick.trials()
+    assert identity(after) == undisturbed
+    assert all(after[number] == trial for number, trial in before.items())
+    assert again.n_ended == 16 - len(before)
+
+
+def test_a_killed_trainer_costs_its_trial_one_attempt_and_changes_no_value(quick: Bench, undisturbed: Summary) -> None:
+    done = quick.run("run", quick.file(description="kill=3"), "--trainers", "2")
+
+    assert done.code == 0, done.err
+    assert identity(quick.trials()) == undisturbed
+    assert [trial.attempts for trial in quick.trials()] == [2 if number == 3 else 1 for number in range(16)]
+    assert_no_traceback(done)
+
+
+def test_a_trainer_killed_from_outside_is_replaced(quick: Bench, undisturbed: Summary) -> None:
+    running = quick.start("run", gated(quick), "--trainers", "2")
+    running.until_ended(8)
+    assert wait_until(lambda: dnnsweep.show("pretend", home=quick.home).n_running == 2)
+
+    for pid in quick.trainers():
+        os.kill(pid, signal.SIGKILL)
+
+    quick.gate.touch()
+    assert running.code == 0, running.err
+    assert identity(quick.trials()) == undisturbed
+    assert [trial.attempts for trial in quick.trials()] == [1] * 8 + [2, 2] + [1] * 6
+
+
+def test_a_trial_that_kills_every_trainer_ends_as_killed_and_the_others_go_on(quick: Bench) -> None:
+    done = quick.run("run", quick.file(description="kill_always=2"), "--trainers", "2")
+
+    assert done.code == 0, done.err
+    trials = quick.trials()
+    assert (trials[2].reason, trials[2].attempts, trials[2].value) == (Reason.KILLED, 3, None)
+    assert "SIGKILL" in str(trials[2].error)
+    assert [trial.reason for trial in trials if trial.number != 2] == [Reason.COMPLETED] * 15
+
+
+def test_trainers_that_cannot_start_end_the_run_with_the_reason(quick: Bench) -> None:
+    done = quick.run("run", quick.file(description="die_at_start"))
+
+    assert done.code == 1
+    assert "SIGKILL" in done.err
+    assert_no_traceback(done)
+    assert list(quick.home.iterdir()) == []
+
+
+# -- two processes and one sweep ------------------------------------------------------------------------------------
+
+
+def test_a_running_sweep_is_held_can_be_stopped_from_outside_and_resumed(quick: Bench) -> None:
+    file = gated(quick)
+    first = quick.start("run", file, "--trainers", "2")
+    first.until_ended(8)
+
+    second, deletion = quick.run("run", file), quick.run("delete", "pretend", "--yes")
+    assert (second.code, deletion.code) == (1, 1)
+    assert f":{first.process.pid}" in second.err
+    assert "dnnsweep stop pretend" in second.err
+    assert_no_traceback(second, deletion)
+    assert first.process.poll() is None
+
+    assert quick.run("stop", "pretend").code == 0
+    assert bounded(first, 10)
+    assert first.code == 130
+    assert "stopped" in first.err
+    assert "`dnnsweep resume pretend" in first.err
+    n_stopped = sum(trial.reason is Reason.STOPPED for trial in quick.trials())
+    assert n_stopped == 2
+    assert dnnsweep.show("pretend", home=quick.home).state is SweepState.STOPPED
+    assert "not running" in quick.run("stop", "pretend").err
+
+    quick.gate.touch()
+    resumed = quick.run("resume", "pretend")
+    assert resumed.code == 0, resumed.err
+    sweep = dnnsweep.show("pretend", home=quick.home)
+    assert (sweep.state, sweep.n_finished) == (SweepState.COMPLETE, 16)
+    assert len(quick.trials()) == 16 + n_stopped
+
+
+def test_two_runs_started_together_do_not_both_train(quick: Bench, undisturbed: Summary) -> None:
+    file = gated(quick)
+
+    both = [quick.start("run", file, "--trainers", "1") for _ in range(2)]
+    assert wait_until(lambda: any(command.process.poll() is not None for command in both))
+    quick.gate.touch()
+
+    assert sorted(command.code for command in both) == [0, 1]
+    assert identity(quick.trials()) == undisturbed
+    assert [trial.attempts for trial in quick.trials()] == [1] * 16
+    assert_no_traceback(*both)
+
+
+# -- endings --------------------------------------------------------------------------------------------------------
+
+
+def test_ten_failures_in_a_row_end_the_sweep_with_the_error_shown(quick: Bench) -> None:
+    done = quick.run("run", quick.file(description="fail_from=2", budget={"trials": 40}))
+
+    assert done.code == 1
+    assert "10 trials in a row failed" in done.err
+    assert "RuntimeError: trial 11 was told to fail" in done.err
+    assert_no_traceback(done)
+    sweep = dnnsweep.show("pretend", home=quick.home)
+    assert sweep.state is SweepState.FAILED
+    assert "trial 11" in str(sweep.error)
+    assert sweep.n_finished < 20
+
+
+def test_a_time_budget_ends_the_sweep_and_what_ran_does_not_count(quick: Bench) -> None:
+    file = gated(quick, budget={"trials": 100}, sampler={"window": 4})
+
+    done = quick.run("run", file, "--seconds", "3", "--trainers", "2")
+
+    assert done.code == 0, done.err
+    trials, sweep = quick.trials(), dnnsweep.show("pretend", home=quick.home)
+    assert (sweep.state, sweep.n_finished) == (SweepState.COMPLETE, 8)
+    assert [trial.reason for trial in trials] == [Reason.COMPLETED] * 8 + [Reason.STOPPED] * 2 + [None] * 2
+    assert 3 <= sweep.seconds < 13
+    again = quick.run("run", file, "--seconds", "3", "--trainers", "2")
+    assert again.code == 0, again.err
+    assert quick.trials() == trials
+    quick.gate.touch()
+    more = quick.run("run", file, "--trials", "10", "--set", "budget.seconds=null")
+    assert more.code == 0, more.err
+    assert dnnsweep.show("pretend", home=quick.home).n_finished == 10
+
+
+# -- terminals and pipes --------------------------------------------------------------------------------------------
+
+
+def test_progress_is_a_line_for_each_trial_on_stderr_and_the_best_comes_last_on_stdout(quick: Bench) -> None:
+    done = quick.run("run", quick.file(description="diverge=1", budget={"trials": 5}))
+
+    *progress, state, behind = done.err.splitlines()
+    assert done.code == 0, done.err
+    assert [line.partition("]")[0] for line in progress] == [f"[{n}/5" for n in range(1, 6)]
+    assert sum("trial 1: diverged" in line for line in progress) == 1
+    assert state == "sweep pretend is complete: 5 trials, 1 failed"
+    assert behind.startswith("MLflow has not seen 6 updates yet")
+    best = max(
+        (trial for trial in quick.trials() if trial.value is not None), key=lambda trial: float(trial.value or 0)
+    )
+    assert done.out.splitlines()[0] == f"best val_accuracy: {best.value:.6g} (trial {best.number}, epoch 3 of 3)"
+
+
+def test_a_run_that_prints_json_prints_nothing_else_on_stdout(quick: Bench) -> None:
+    done = quick.run("run", quick.file(budget={"trials": 4}), "--json")
+
+    assert done.code == 0, done.err
+    assert [entry["number"] for entry in done.json] == [dnnsweep.best("pretend", home=quick.home)[0].number]
+    assert done.json == quick.run("best", "pretend", "--top", "1", "--json").json
+
+
+def test_a_reader_that_goes_away_is_no_error(quick: Bench) -> None:
+    assert quick.run("run", quick.file(budget={"trials": 60})).code == 0
+    for words in (["trials", "pretend"], ["trials", "pretend", "--json"], ["list"]):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dnnsweep", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=quick.environment(),
+        )
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        with process.stderr as stderr:
+            said = stderr.read()
+        assert (process.wait(60), said) == (0, b""), words
+
+
+class Terminal:
+    """A command on a terminal of its own, as a person sees it."""
+
+    def __init__(self, bench: Bench, *words: str) -> None:
+        self._far, near = pty.openpty()
+        termios.tcsetwinsize(near, (40, 160))
+        code = (
+            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+            "os.execv(sys.executable, [sys.executable, '-m', 'dnnsweep', *sys.argv[1:]])"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *words],
+            stdin=near,
+            stdout=near,
+            stderr=near,
+            env=bench.environment({"TERM": "xterm"}),
+            start_new_session=True,
+        )
+        os.close(near)
+        self._seen = bytearray()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # the far side is closed
+            while part := os.read(self._far, 65536):
+                self._seen += part
+
+    @property
+    def seen(self) -> str:
+        return self._seen.decode(errors="replace")
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._far, keys)
+
+    def end(self) -> int:
+        code = self.process.wait(90)
+        self._reader.join(10)
+        os.close(self._far)
+        return code
+
+
+def test_on_a_terminal_the_display_is_alive_and_the_best_comes_last(quick: Bench) -> None:
+    file = quick.file(name="shown", description="sleep=0.05 diverge=1", budget={"trials": 6})
+
+    terminal = Terminal(quick, "run", file)
+
+    assert terminal.end() == 0, terminal.seen
+    assert "\x1b[" in terminal.seen
+    for text in ("shown", "/6", "running", "epoch", "1 failed", "best", "dropout=", "left"):
+        assert text in terminal.seen, text
+    last = terminal.seen.rpartition("best val_accuracy")[2]
+    assert "learning_rate: 0.001" in last
+    assert "Traceback" not in terminal.seen
+
+
+def test_ctrl_c_on_a_terminal_interrupts_and_leaves_a_usable_screen(quick: Bench) -> None:
+    terminal = Terminal(quick, "run", gated(quick))
+    assert wait_until(lambda: "8/16" in terminal.seen)
+
+    terminal.type(b"\x03")
+
+    assert wait_until(lambda: terminal.process.poll() is not None, 5)
+    assert terminal.end() == 130
+    assert "was interrupted after" in terminal.seen
+    assert "Traceback" not in terminal.seen
+    assert terminal.seen.rindex("\x1b[?25h") > terminal.seen.rindex("\x1b[?25l")  # the cursor is shown again
+    assert quick.processes() == []
+
+
+# -- what was stored, and what MLflow shows -------------------------------------------------------------------------
+
+
+def mlflow_client(bench: Bench) -> Any:
+    import mlflow
+
+    return mlflow.MlflowClient(tracking_uri=f"sqlite:///{bench.home / 'mlflow.db'}")
+
+
+def assert_shown(bench: Bench, name: str = "pretend") -> None:
+    """Compare MLflow, through its own client, with the ledger."""
+    client, sweep, trials = mlflow_client(bench), dnnsweep.show(name, home=bench.home), bench.trials(name)
+    experiment = client.get_experiment_by_name(name)
+    runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id], max_results=1000)}
+    assert len(runs) == len(trials) + 1
+    assert sweep.n_undelivered == 0
+    parent = runs[str(sweep.run_id)]
+    assert parent.info.status == "FINISHED"
+    assert "mlflow.parentRunId" not in parent.data.tags
+    points = client.get_metric_history(parent.info.run_id, "best_value")
+    assert sorted((point.step, point.value) for point in points) == best_so_far(trials, sweep.direction)
+    text = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml")).read_text()
+    assert yaml.safe_load(text) == sweep.spec
+    for trial in trials:
+        assert_trial_shown(client, runs[str(trial.run_id)], trial, parent.info.run_id)
+
+
+def best_so_far(trials: list[Trial], direction: str) -> list[tuple[int, float]]:
+    found: list[tuple[int, float]] = []
+    better = max if direction == "maximize" else min
+    for trial in trials:
+        values = ([found[-1][1]] if found else []) + ([] if trial.value is None else [trial.value])
+        if values:
+            found.append((trial.number, better(values)))
+    return found
+
+
+def assert_trial_shown(client: Any, run: Any, trial: Trial, parent: str) -> None:
+    assert run.data.params == {name: str(value) for name, value in trial.params.items()}
+    assert run.info.status == ("FINISHED" if trial.state is State.COMPLETE else "FAILED")
+    assert run.info.end_time == trial.ended_at
+    assert run.info.start_time <= (trial.started_at or 0)  # MLflow keeps the first attempt's
+    assert trial.attempts > 1 or run.info.start_time == trial.started_at
+    tags = {name.removeprefix("dnnsweep."): text for name, text in run.data.tags.items()}
+    assert tags["mlflow.parentRunId"] == parent
+    expected = (trial.sweep, str(trial.number), trial.state, trial.reason)
+    assert tuple(tags[name] for name in ("sweep", "trial", "state", "reason")) == expected
+    names = set(run.data.metrics)
+    assert not any(math.isnan(value) for value in run.data.metrics.values())
+    assert {"loss", "accuracy", "val_accuracy", "l2_penalty"} <= names
+    if trial.value is None:
+        assert not {"objective", "best_epoch"} & names
+        return
+    assert run.data.metrics["objective"] == trial.value
+    assert run.data.metrics["best_epoch"] == trial.best_epoch
+    for metric in names - {"objective", "best_epoch"}:
+        history = client.get_metric_history(run.info.run_id, metric)
+        assert sorted(point.step for point in history) == list(range(1, trial.epochs + 1)), metric
+        at_best = next(point.value for point in history if point.step == trial.best_epoch)
+        assert at_best == trial.metrics[metric]
+
+
+def by_hand(bench: Bench, name: str) -> list[tuple[Any, ...]]:
+    statement = """
+        SELECT t.number, t.value, json_extract(t.params, '$.dropout'), json_extract(t.params, '$.optimizer'),
+               json_extract(t.params, '$.learning_rate'), json_extract(t.params, '$.hidden'),
+               t.reason, t.best_epoch, t.epochs, t.seconds, t.run_id
+        FROM trials t JOIN sweeps s ON s.id = t.sweep_id
+        WHERE s.name = ? AND t.state = 'COMPLETE'
+        ORDER BY CASE s.direction WHEN 'maximize' THEN -t.value ELSE t.value END, t.val_loss, t.number
+    """
+    with closing(sqlite3.connect(bench.home / "dnnsweep.db")) as connection:
+        return connection.execute(statement, [name]).fetchall()
+
+
+def as_queried(best: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    knobs: Callable[[Any], tuple[Any, ...]] = lambda params: (  # noqa: E731  a view, not a function of its own
+        params["dropout"],
+        params["optimizer"],
+        params["learning_rate"],
+        json.dumps(params["hidden"], separators=(",", ":")),
+    )
+    names = ("reason", "best_epoch", "epochs", "seconds", "run_id")
+    return [(t["number"], t["value"], *knobs(t["params"]), *(t[name] for name in names)) for t in best]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Bench]:
+    """A finished sweep in which one trial diverged and one was killed."""
+    made = prepared(tmp_path_factory.mktemp("finished"), template, PRETEND)
+    done = made.run("run", made.file(description="diverge=4 kill_always=2"), "--trainers", "2")
+    assert done.code == 0, done.err
+    assert "MLflow" not in done.err
+    yield made
+    assert made.end() == []
+
+
+def test_best_is_what_a_query_written_by_hand_finds(finished: Bench) -> None:
+    best = finished.run("best", "pretend", "--top", "100", "--json").json
+
+    assert len(best) == 14
+    assert as_queried(best) == by_hand(finished, "pretend")
+    assert as_queried(finished.run("best", "pretend", "--top", "3", "--json").json) == by_hand(finished, "pretend")[:3]
+
+
+def test_mlflow_shows_every_trial_as_the_ledger_has_it(finished: Bench) -> None:
+    assert {trial.reason for trial in finished.trials()} == {Reason.COMPLETED, Reason.DIVERGED, Reason.KILLED}
+    assert_shown_but(finished, {2})
+
+
+def assert_shown_but(bench: Bench, unmeasured: set[int]) -> None:
+    """Like `assert_shown`; some trials have measured nothing."""
+    client, trials = mlflow_client(bench), bench.trials()
+    for trial in trials:
+        run = client.get_run(trial.run_id)
+        if trial.number in unmeasured:
+            assert (run.data.metrics, run.info.status) == ({}, "FAILED")
+            assert "SIGKILL" in run.data.tags["dnnsweep.error"]
+        else:
+            assert_trial_shown(client, run, trial, str(dnnsweep.show("pretend", home=bench.home).run_id))
+
+
+def test_a_value_that_is_not_finite_is_a_finding_in_mlflow_and_no_number(finished: Bench) -> None:
+    client, trial = mlflow_client(finished), finished.trials()[4]
+
+    run = client.get_run(trial.run_id)
+
+    assert trial.reason is Reason.DIVERGED
+    assert [point.step for point in client.get_metric_history(trial.run_id, "val_loss")] == [1, 2]
+    assert "val_loss not finite from epoch 3" in run.data.tags["dnnsweep.findings"]
+    with closing(sqlite3.connect(finished.home / "mlflow.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM metrics WHERE is_nan").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM metrics WHERE abs(value) > 1e300").fetchone() == (0,)
+
+
+def test_json_yaml_and_csv_say_the_same(finished: Bench) -> None:
+    for words in (["best", "pretend"], ["trials", "pretend"], ["best", "pretend", "--where", "value > 99"]):
+        as_json, as_yaml, as_csv = (finished.run(*words, form) for form in ("--json", "--yaml", "--csv"))
+        entries = as_json.json
+        assert yaml.safe_load(as_yaml.out) == entries
+        rows = list(csv.DictReader(io.StringIO(as_csv.out)))
+        assert [int(row["number"]) for row in rows] == [entry["number"] for entry in entries]
+        for row, entry in zip(rows, entries, strict=True):
+            assert row["value"] == ("" if entry["value"] is None else repr(entry["value"]))
+            assert float(row["params.dropout"]) == entry["params"]["dropout"]
+            assert json.loads(row["params.hidden"]) == entry["params"]["hidden"]
+            assert (row["reason"], row["run_id"]) == (entry["reason"], entry["run_id"])
+        assert (as_json.err, as_yaml.err, as_csv.err) == ("", "", "")
+
+
+def test_a_sweep_survives_an_unreachable_mlflow_and_delivers_later_without_doubles(
+    bench: Bench, undisturbed: Summary
+) -> None:
+    done = bench.run("run", bench.file(), environ=UNREACHABLE)
+
+    assert done.code == 0, done.err
+    assert identity(bench.trials()) == undisturbed
+    assert "MLflow has not seen 17 updates yet" in done.err
+    assert len(done.err.splitlines()) == 18
+    assert done.out.startswith("best val_accuracy")
+    assert "17 updates behind" in bench.run("show", "pretend").out
+    for _ in range(2):
+        resumed = bench.run("resume", "pretend")
+        assert (resumed.code, resumed.n_ended) == (0, 0), resumed.err
+        assert "has not seen" not in resumed.err
+        assert_shown(bench)
+
+
+def test_a_deleted_sweep_is_gone_from_the_ledger_the_models_and_mlflow(bench: Bench) -> None:
+    assert bench.run("run", bench.file(budget={"trials": 3})).code == 0
+    (bench.home / "models" / "pretend").mkdir(parents=True)
+
+    done = bench.run("delete", "pretend", "--yes")
+
+    assert (done.code, done.out) == (0, ""), done.err
+    assert dnnsweep.sweeps(home=bench.home) == []
+    assert not (bench.home / "models" / "pretend").exists()
+    client = mlflow_client(bench)
+    assert client.search_runs([client.get_experiment_by_name("pretend").experiment_id]) == []
+    assert bench.run("run", bench.file(budget={"trials": 2})).code == 0
+    assert len(bench.trials()) == 2
+    assert_shown(bench)
+
+
+def test_runs_of_a_sweep_deleted_while_mlflow_was_away_are_removed_later(bench: Bench) -> None:
+    assert bench.run("run", bench.file(budget={"trials": 2})).code == 0
+
+    deleted = bench.run("delete", "pretend", "--yes", environ=UNREACHABLE)
+
+    assert deleted.code == 0, deleted.err
+    assert "MLflow cannot be reached" in deleted.err
+    client = mlflow_client(bench)
+    experiment = client.get_experiment_by_name("pretend").experiment_id
+    assert len(client.search_runs([experiment])) == 3
+    assert bench.run("run", bench.file(name="other", budget={"trials": 1})).code == 0
+    assert client.search_runs([experiment]) == []
+
+
+# -- the real trainer -----------------------------------------------------------------------------------------------
+
+
+def table(path: Path, shift: float = 0.0) -> None:
+    rows = [("width", "place", "kind")]
+    rows += [(str(n % 3 + n / 100 + shift), "ab"[n % 2], ("x", "y", "z")[n % 3]) for n in range(90)]
+    path.write_text("\n".join(map(",".join, rows)) + "\n")
+
+
+KERAS = {
+    "name": "table",
+    "dataset": {"source": "csv:table.csv", "target": "kind"},
+    "space": {"learning_rate": {"values": [0.01, 1000000.0]}, "optimizer": ["sgd", "adam"], "dropout": [0.0, 0.1]},
+    "objective": {"metric": "val_loss"},
+    "training": {"epochs": 3},
+    "budget": {"trials": 3},
+    "enqueue": [
+        {"learning_rate": 1000000.0, "optimizer": "sgd", "dropout": 0.0},
+        {"learning_rate": 0.01, "optimizer": "adam", "dropout": 0.1},
+        {"learning_rate": 0.01, "optimizer": "sgd", "dropout": 0.0},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Bench]:
+    """A small table, three real networks, one of which blows up."""
+    made = prepared(tmp_path_factory.mktemp("trained"), template, {})
+    table(made.folder / "table.csv")
+    done = made.run("run", made.file(**KERAS), "--trainers", "1", "--json")
+    assert done.code == 0, done.err
+    (made.folder / "run.err").write_text(done.err)
+    (made.folder / "run.out").write_text(done.out)
+    yield made
+    assert made.end() == []
+
+
+def test_a_learning_rate_of_a_million_diverges_and_the_sweep_goes_on(trained: Bench) -> None:
+    trials = trained.trials("table")
+
+    assert trials[0].params["learning_rate"] == 1e6
+    assert (trials[0].reason, trials[0].state, trials[0].value) == (Reason.DIVERGED, State.FAILED, None)
+    assert [trial.reason for trial in trials[1:]] == [Reason.COMPLETED] * 2
+    assert all(trial.value is not None and math.isfinite(trial.value) for trial in trials[1:])
+
+
+def test_nothing_of_tensorflow_reaches_the_screen(trained: Bench) -> None:
+    *progress, state = (trained.folder / "run.err").read_text().splitlines()
+
+    assert [line[:3] for line in progress] == ["[1/", "[2/", "[3/"]
+    assert state == "sweep table is complete: 3 trials, 1 failed"
+    (best,) = json.loads((trained.folder / "run.out").read_text())
+    assert best["number"] == dnnsweep.best("table", home=trained.home)[0].number
+
+
+def test_mlflow_shows_real_training_as_the_ledger_has_it(trained: Bench) -> None:
+    trials, client = trained.trials("table"), mlflow_client(trained)
+    parent = str(dnnsweep.show("table", home=trained.home).run_id)
+
+    for trial in trials:
+        assert_trial_shown(client, client.get_run(trial.run_id), trial, parent)
+    with closing(sqlite3.connect(trained.home / "mlflow.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM metrics WHERE is_nan").fetchone() == (0,)
+    assert as_queried(trained.run("best", "table", "--json").json) == by_hand(trained, "table")
+
+
+def test_only_the_best_model_is_kept_and_mlflow_has_it_too(trained: Bench) -> None:
+    best, client = dnnsweep.best("table", home=trained.home)[0], mlflow_client(trained)
+
+    kept = [path.name for path in (trained.home / "models").rglob("*.keras")]
+
+    assert kept == [f"trial-{best.number}-1.keras"]
+    path = dnnsweep.model_file("table", home=trained.home)
+    shown = client.download_artifacts(dnnsweep.show("table", home=trained.home).run_id, "best/model.keras")
+    assert Path(shown).read_bytes() == path.read_bytes()
+
+
+def test_a_sweep_is_refused_when_its_data_have_changed(trained: Bench) -> None:
+    file, before = trained.file(**{**KERAS, "budget": {"trials": 4}}), trained.trials("table")
+    table(trained.folder / "table.csv", shift=0.5)
+
+    done = trained.run("run", file, "--trainers", "1")
+
+    table(trained.folder / "table.csv")
+    assert done.code == 1
+    assert "the data at csv:table.csv have changed" in done.err
+    assert_no_traceback(done)
+    assert trained.trials("table") == before
+    assert dnnsweep.show("table", home=trained.home).n_trials == 3
+
+
+def test_wrong_files_and_wrong_data_end_with_2_and_store_nothing(tmp_path: Path) -> None:
+    made = prepared(tmp_path, None, {})
+    home = made.folder / "never"
+    table(made.folder / "table.csv")
+    wrong = {
+        "training.epochs": made.file(**{**KERAS, "training": {"epochs": 0}}),
+        "dataset.target": made.file(**{**KERAS, "dataset": {"source": "csv:table.csv", "target": "colour"}}),
+        "dataset.source": made.file(**{**KERAS, "dataset": {"source": "csv:nowhere.csv", "target": "kind"}}),
+    }
+
+    for path, file in wrong.items():
+        done = made.run("run", file, "--trainers", "1", environ={"DNNSWEEP_HOME": str(home)})
+        assert (done.code, done.out) == (2, ""), done.err
+        assert done.err.startswith(f"error: {path}: ")
+        assert_no_traceback(done)
+        assert not home.exists()
+    assert made.end() == []
+
+
+def test_arrays_are_swept_from_a_script_without_a_main_guard(tmp_path: Path) -> None:
+    made = prepared(tmp_path, None, {})
+    script = made.folder / "script.py"
+    script.write_text(
+        "import json\n"
+        "import numpy as np\n"
+        "import dnnsweep\n"
+        "x = np.random.default_rng(0).normal(size=(80, 3))\n"
+        "y = 10 * x[:, 0] + 100\n"
+        "spec = {'name': 'arrays', 'space': {'dropout': [0.0, 0.2]}, 'training': {'epochs': 2}, 'dataset': {}}\n"
+        "sweep = dnnsweep.run(spec, data=(x, y), trials=2, trainers=2)\n"
+        "print(json.dumps([sweep.state, sweep.show().data['task'], sweep.best()[0].value, len(sweep.trials())]))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, script], env=made.environment(), capture_output=True, text=True, timeout=90, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    state, task, value, n_trials = json.loads(done.stdout)
+    assert (state, task, n_trials) == ("COMPLETE", "regression", 2)
+    assert 0 < value < 10
+    assert done.stderr == ""
+    assert made.end() == []
