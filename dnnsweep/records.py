@@ -237,7 +237,7 @@ class DataSummary:
     n_validation: int
     n_test: int
     notes: tuple[str, ...] = ()
-    traits: tuple[str, ...] = ()
+    traits: tuple[str, ...] = field(default=(), compare=False)  # equal rows may come as an array or as a frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dnnsweep import seeds
+from dnnsweep import datasets, seeds, spec
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.records import (
     DataSummary,
@@ -101,6 +101,18 @@ class SlowTrainer(PretendTrainer):
     def open(self) -> DataSummary:
         time.sleep(60)
         return SUMMARY
+
+
+class LoadingTrainer(PretendTrainer):
+    """It loads its data in earnest."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._job = job
+
+    def open(self) -> DataSummary:
+        sweep = spec.check(self._job.spec)
+        return datasets.load(sweep.dataset, sweep.task, self._job.data).summary
 
 
 class CrashingTrainer(PretendTrainer):

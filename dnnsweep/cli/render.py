@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dnnsweep.errors import ExportError
 from dnnsweep.records import Sweep, SweepState, Trial
@@ -51,8 +52,11 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _print(table: Any) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=not sys.stdout.isatty())
-    console.print(table)
+    is_screen = sys.stdout.isatty()
+    console = Console(width=None if is_screen else 200, soft_wrap=not is_screen, markup=False, emoji=False)
+    with console.capture() as text:  # Rich would end the program by itself when nobody reads on
+        console.print(table)
+    sys.stdout.write(text.get())
 
 
 def _table(*columns: str) -> Table:
@@ -86,7 +90,7 @@ def sweep(item: Sweep, *, as_json: bool) -> None:
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in _facts(item):
-        table.add_row(f"[bold]{name}", text)
+        table.add_row(Text(name, style="bold"), text)
     _print(table)
 
 
@@ -210,7 +214,7 @@ def outline(item: Any, *, as_json: bool) -> None:
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in item.lines():
-        table.add_row(f"[bold]{name}", text)
+        table.add_row(Text(name, style="bold"), text)
     _print(table)
 
 

@@ -133,7 +133,7 @@ def _read(facts: Facts) -> str:
 def _read_sklearn(facts: Facts) -> list[str]:
     if facts.name != "diabetes":
         return [f"x, y = load_{facts.name}(return_X_y=True)"]
-    why = "# (scikit-learn would scale them by all rows, those held out included.)"
+    why = "# Unscaled, for scikit-learn would scale by all rows, those held out included."
     return [why, "x, y = load_diabetes(return_X_y=True, scaled=False)"]
 
 
@@ -213,18 +213,24 @@ def _columns(facts: Facts) -> str:
     is_table = facts.kind == "csv" or facts.is_pickled
     if not (is_table and facts.has("text")):
         return ""
-    words = _words(facts)
+    words, why = _words(facts), "# Gaps count as a text of their own." if facts.has("missing_text") else ""
     if facts.has("only_text"):
-        return f"# Gaps count as a text of their own.\nx = x{words}" if facts.has("missing_text") else f"x = x{words}"
-    lines = [
-        "# Numbers stay what they are; each text becomes a column of zeros and ones.",
-        *(["# Gaps count as a text of their own."] if facts.has("missing_text") else []),
-        'numbers = list(x.select_dtypes(["number", "bool"]))',
-        "text = [name for name in x if name not in numbers]",
-    ]
-    lines += ['x[numbers] = x[numbers].astype("float64")'] if facts.has("cast") else []
-    lines += [f"x[text] = x[text]{words}"] if words else []
-    return "\n".join(lines)
+        lines = [why, f"x = x{words}" if words else ""]
+    else:
+        lines = [
+            "# Numbers apart from texts, of which each becomes a column of zeros and ones.",
+            why,
+            'numbers = list(x.select_dtypes(["number", "bool"]))',
+            "text = [name for name in x if name not in numbers]",
+            'x[numbers] = x[numbers].astype("float64")' if _is_cast(facts) else "",
+            f"x[text] = x[text]{words}" if words else "",
+        ]
+    return "\n".join(line for line in lines if line)
+
+
+def _is_cast(facts: Facts) -> bool:
+    """Return whether scikit-learn would not compute with the numbers of a table in 64 bits by itself."""
+    return facts.has("cast") or (facts.scale == "none" and not facts.has("missing_numbers"))
 
 
 def _words(facts: Facts) -> str:
