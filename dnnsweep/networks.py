@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -27,7 +28,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dnnsweep import seeds
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Task
 from dnnsweep.space import Hyperparameters
@@ -89,8 +89,8 @@ def build(hp: Hyperparameters, n_features: int, task: Task, n_outputs: int, seed
         n_features: Inputs, >= 1.
         task: Decides the output's activation: sigmoid, softmax or none.
         n_outputs: Units of the output: the number of classes, or 1 for two classes and for regression.
-        seed: Weights of linear layer i (from 1; the output is the last) start from `derive(seed, "weights", i)`, its
-            dropout from `derive(seed, "dropout", i)`.
+        seed: Of starting weights and dropout: each layer's own seed is drawn from it as Keras draws it for layers that
+            are built, in the same order, after `keras.utils.set_random_seed(seed)`. So plain code can repeat a trial.
 
     Example:
         >>> network = build(Hyperparameters(hidden=(4,), dropout=0.5), 3, Task.MULTICLASS, 2, seed=0)
@@ -103,22 +103,23 @@ def build(hp: Hyperparameters, n_features: int, task: Task, n_outputs: int, seed
         Glorot & Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.
         He et al., Delving deep into rectifiers, 2015. Ioffe & Szegedy, Batch normalization, 2015.
     """
+    draw = random.Random(seed)  # noqa: S311  Keras draws its seeds from Python's generator too
     layers = [keras.Input((n_features,), name="features")]
     for index, width in enumerate(hp.hidden, start=1):
-        layers += _hidden(hp, index, width, seed)
-    layers.append(_dense(hp, "output", n_outputs, _seed(seed, "weights", len(hp.hidden) + 1), activation=HEADS[task]))
+        layers += _hidden(hp, index, width, draw)
+    layers.append(_dense(hp, "output", n_outputs, _seed(draw), activation=HEADS[task]))
     return keras.Sequential(layers, name="network")
 
 
-def _hidden(hp: Hyperparameters, index: int, width: int, seed: int) -> list[keras.Layer]:
+def _hidden(hp: Hyperparameters, index: int, width: int, draw: random.Random) -> list[keras.Layer]:
     layers = [
-        _dense(hp, f"hidden_{index}", width, _seed(seed, "weights", index), use_bias=not hp.batch_norm),
+        _dense(hp, f"hidden_{index}", width, _seed(draw), use_bias=not hp.batch_norm),
         keras.layers.Activation(hp.activation, name=f"activation_{index}"),
     ]
     if hp.batch_norm:
         layers.insert(1, keras.layers.BatchNormalization(name=f"batch_norm_{index}"))
     if hp.dropout > 0:
-        layers.append(keras.layers.Dropout(hp.dropout, seed=_seed(seed, "dropout", index), name=f"dropout_{index}"))
+        layers.append(keras.layers.Dropout(hp.dropout, seed=_seed(draw), name=f"dropout_{index}"))
     return layers
 
 
@@ -130,8 +131,9 @@ def _dense(hp: Hyperparameters, name: str, width: int, seed: int, **options: Any
     )
 
 
-def _seed(seed: int, use: str, index: int) -> int:
-    return seeds.derive(seed, use, index)
+def _seed(draw: random.Random) -> int:
+    """Draw a seed as `keras.random.make_default_seed` does after `keras.utils.set_random_seed`."""
+    return draw.randint(1, int(1e9))
 
 
 def optimizer_of(hp: Hyperparameters) -> keras.optimizers.Optimizer:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from dnnsweep import study
 from dnnsweep.controller import Controller, FixedOrder, Plan, Progress
 from dnnsweep.delivery import Shipper, deliver_all
-from dnnsweep.errors import DnnsweepError, LeaseLostError, Mistake, SpecError, SweepNotFoundError
+from dnnsweep.errors import LeaseLostError, Mistake, SpecError, SweepNotFoundError
 from dnnsweep.executors import Executor
 from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.executors.local import LocalExecutor

@@ -27,8 +27,9 @@ SUMMARY = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a", "b", "c", "d"), ("0", 
 class PretendTrainer:
     """Trains at once; the sweep file's description says what goes wrong.
 
-    `sleep=SECONDS` slows each epoch; `gate=PATH` holds trials from number 8 on, after an epoch, until the path exists; `kill=NUMBER` kills the process in a trial's first attempt, `kill_always=NUMBER`
-    in each; `fail_from=NUMBER` makes trials fail; `diverge=NUMBER` makes one diverge; `die_at_start` never opens.
+    `sleep=SECONDS` slows each epoch; `gate=PATH` holds trials from number 8 on, after an epoch, until the path
+    exists; `kill=NUMBER` kills the process in a trial's first attempt, `kill_always=NUMBER` in each;
+    `fail_from=NUMBER` makes trials fail; `diverge=NUMBER` makes one diverge; `die_at_start` never opens.
     """
 
     def __init__(self, job: Job) -> None:
@@ -100,6 +101,14 @@ class SlowTrainer(PretendTrainer):
 
     def open(self) -> DataSummary:
         time.sleep(60)
+        return SUMMARY
+
+
+class InterruptedTrainer(PretendTrainer):
+    """Somebody presses Ctrl-C while it loads its data, in the controller's process."""
+
+    def open(self) -> DataSummary:
+        signal.raise_signal(signal.SIGINT)
         return SUMMARY
 
 

@@ -28,7 +28,7 @@ from dnnsweep.errors import (
     SweepNotFoundError,
 )
 from dnnsweep.ledger import Ledger
-from dnnsweep.records import Reason, State, SweepState
+from dnnsweep.records import State, SweepState
 
 Run = Callable[..., dnnsweep.SweepHandle]
 
@@ -132,12 +132,15 @@ def test_an_empty_space_trains_the_same_configuration_with_other_seeds(run: Run)
     assert len({trial.seed for trial in trials}) == len({trial.value for trial in trials}) == 3
 
 
-def test_a_budget_smaller_than_the_queue_trains_the_first_of_it(run: Run) -> None:
+def test_a_budget_smaller_than_the_queue_is_refused_and_one_as_large_trains_just_that(run: Run, home: Path) -> None:
     queue = [{"dropout": dropout, "optimizer": "adam"} for dropout in (0.5, 0.4, 0.3)]
 
-    trials = run({"enqueue": queue}, trials=2).trials()
+    with pytest.raises(SpecError, match=r"enqueue: .* got 3 with budget\.trials=2; raise budget\.trials"):
+        run({"enqueue": queue}, trials=2)
 
-    assert [trial.params["dropout"] for trial in trials] == [0.5, 0.4]
+    assert not home.exists()
+    trials = run({"enqueue": queue}, trials=3).trials()
+    assert [trial.params["dropout"] for trial in trials] == [0.5, 0.4, 0.3]
 
 
 def test_what_is_queued_comes_first_and_the_rest_is_sampled(run: Run) -> None:
@@ -198,7 +201,9 @@ def test_an_interrupted_sweep_with_a_lowered_budget_is_complete(run: Run) -> Non
 def test_a_process_that_died_before_it_could_say_complete_is_mended_by_the_next_run(run: Run, home: Path) -> None:
     trials = run(trials=4).trials()
     with closing(sqlite3.connect(home / "dnnsweep.db")) as connection:
-        connection.execute("UPDATE sweeps SET state = 'RUNNING', ended_at = NULL, owner = 'elsewhere:1', expires_at = 1")
+        connection.execute(
+            "UPDATE sweeps SET state = 'RUNNING', ended_at = NULL, owner = 'elsewhere:1', expires_at = 1"
+        )
         connection.commit()
 
     sweep = run(trials=4)
@@ -210,12 +215,12 @@ def test_a_process_that_died_before_it_could_say_complete_is_mended_by_the_next_
 def test_a_spent_time_budget_is_not_spent_again(run: Run) -> None:
     spec = {"description": "sleep=0.05", "budget": {"trials": 100}}
     sweep = run(spec, seconds=0.5)
-    trials = sweep.trials()
+    trials, n_finished = sweep.trials(), sweep.show().n_finished
 
     assert sweep.state is SweepState.COMPLETE
-    assert 0 < sweep.show().n_finished < 100
+    assert 0 < n_finished < 100
     assert run(spec, seconds=0.5).trials() == trials
-    assert run(spec, seconds=1).show().n_finished > len(trials)
+    assert run(spec, seconds=2).show().n_finished > n_finished
 
 
 def test_an_error_of_the_callers_own_leaves_a_sweep_that_can_be_resumed_at_once(run: Run) -> None:
@@ -374,8 +379,9 @@ def arrays(n_rows: int = 90, shift: float = 0.0) -> tuple[Any, Any]:
 
 
 @pytest.fixture
-def loading(monkeypatch: pytest.MonkeyPatch) -> None:
+def loading(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pretend trainer loads its data in earnest."""
+    assert not home.exists()
     monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:LoadingTrainer")
 
 
@@ -391,15 +397,13 @@ def test_arrays_take_the_place_of_the_files_source(run: Run) -> None:
 def test_other_arrays_are_refused_and_the_same_ones_go_on(run: Run) -> None:
     run(data=arrays(), on_progress=interrupted_after(2))
 
-    with pytest.raises(SweepConflictError, match="data .* have changed"):
+    with pytest.raises(SweepConflictError, match=r"data .* have changed"):
         run(data=arrays(shift=1.0))
     assert run(data=arrays()).state is SweepState.COMPLETE
 
 
 @pytest.mark.usefixtures("loading")
-def test_a_sweep_over_arrays_is_resumed_with_the_arrays(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sweep_over_arrays_is_resumed_with_the_arrays(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = run(data=arrays(), on_progress=interrupted_after(2))
     monkeypatch.setattr("dnnsweep.running.LocalExecutor", inprocess)
 
@@ -429,7 +433,9 @@ def test_every_trial_and_the_sweep_are_delivered(run: Run) -> None:
     assert shown.n_undelivered == 0
     assert Shelf.pages.keys() == {shown.run_id, *(trial.run_id for trial in sweep.trials())}
     assert Shelf.pages[str(shown.run_id)].status == "FINISHED"
-    assert all(Shelf.pages[str(trial.run_id)].params["dropout"] == str(trial.params["dropout"]) for trial in sweep.trials())
+    assert all(
+        Shelf.pages[str(trial.run_id)].params["dropout"] == str(trial.params["dropout"]) for trial in sweep.trials()
+    )
 
 
 def test_a_sweep_does_without_its_store_and_delivers_when_it_is_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,15 +469,22 @@ def test_deleting_removes_runs_and_models_or_says_that_runs_are_left(
     assert Shelf.pages == {}
 
 
-def test_stopped_trials_are_killed_in_mlflow_and_out_of_the_budget(run: Run) -> None:
+def test_a_stopped_sweep_ends_after_its_present_trial_and_goes_on_when_it_is_resumed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnnsweep.controller.RENEW_SECONDS", 0.0)
+    whole = identity(run(name="whole").trials())
+
     def stop(progress: Progress) -> None:
         if progress.ended is not None and progress.n_finished == 2:
-            dnnsweep.stop("pretend")
+            assert dnnsweep.stop("pretend") is True
 
-    sweep = run({"description": "sleep=0.4"}, on_progress=stop)
+    sweep = run(on_progress=stop)
 
-    assert sweep.state is SweepState.STOPPED
-    assert sweep.show().n_finished == sum(trial.reason is Reason.COMPLETED for trial in sweep.trials())
+    assert (sweep.state, sweep.show().n_finished) == (SweepState.STOPPED, 2)
+    assert Shelf.pages[str(sweep.show().run_id)].status == "KILLED"
+    assert run().state is SweepState.COMPLETE
+    assert identity(sweep.trials()) == whole
 
 
 def test_validating_says_what_would_be_done_and_stores_nothing(home: Path) -> None:

@@ -151,19 +151,20 @@ def plain_keras(hp: Hyperparameters, data: datasets.Dataset, seed: int, n_epochs
     import keras
     from keras import layers
 
-    def dense(units: int, index: int, activation: str | None = None, *, use_bias: bool = True) -> Any:
-        start = keras.initializers.HeUniform(seed=seeds.derive(seed, "weights", index))
+    keras.utils.set_random_seed(seed)
+
+    def dense(units: int, activation: str | None = None, *, use_bias: bool = True) -> Any:
         l2 = keras.regularizers.L2(hp.l2) if hp.l2 else None
-        return layers.Dense(units, activation, use_bias, kernel_initializer=start, kernel_regularizer=l2)
+        return layers.Dense(units, activation, use_bias, kernel_initializer="he_uniform", kernel_regularizer=l2)
 
     is_regression = data.summary.task is Task.REGRESSION
-    first, second = (keras.layers.Dropout(hp.dropout, seed=seeds.derive(seed, "dropout", index)) for index in (1, 2))
     network = keras.Sequential(
         [
-            *(keras.Input((data.summary.n_features,)), dense(hp.hidden[0], 1, use_bias=False)),
-            *(layers.BatchNormalization(), layers.Activation("relu"), first, dense(hp.hidden[1], 2, use_bias=False)),
-            *(layers.BatchNormalization(), layers.Activation("relu"), second),
-            dense(data.n_outputs, 3, None if is_regression else "softmax"),
+            *(keras.Input((data.summary.n_features,)), dense(hp.hidden[0], use_bias=False)),
+            *(layers.BatchNormalization(), layers.Activation("relu"), layers.Dropout(hp.dropout)),
+            dense(hp.hidden[1], use_bias=False),
+            *(layers.BatchNormalization(), layers.Activation("relu"), layers.Dropout(hp.dropout)),
+            dense(data.n_outputs, None if is_regression else "softmax"),
         ]
     )
     optimizer = keras.optimizers.SGD(hp.learning_rate, momentum=0.9, nesterov=True)

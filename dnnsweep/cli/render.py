@@ -33,7 +33,7 @@ def _as_yaml(data: Any) -> None:
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> None:
     flat = [_flat(row) for row in rows]
-    columns = list(dict.fromkeys(name for row in flat for name in row))
+    columns = list(dict.fromkeys(name for row in flat for name in row)) or list(Trial.__slots__)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

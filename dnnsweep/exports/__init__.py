@@ -23,7 +23,8 @@ def python(sweep: Sweep, trial: Trial) -> str:
     """Return a trial's configuration as ordinary Keras code in one file, in the form that ruff gives it.
 
     The code reads, splits and encodes the same rows, trains by the same rules and prints the objective on the
-    validation rows and on the test rows. Its random numbers are others, so the score may differ a little.
+    validation rows and on the test rows. It starts from the same weights, drops the same units and takes the rows in
+    the same order, so it repeats the trial; another machine may round otherwise.
 
     Args:
         sweep: As the ledger has it.

@@ -9,6 +9,8 @@ from typing import Final
 WIDTH: Final = 88
 #: Name -> the statement that imports it; in the order of a file.
 IMPORTS: Final = {
+    "itertools": "import itertools",
+    "math": "import math",
     "partial": "from functools import partial",
     "Path": "from pathlib import Path",
     "keras": "import keras",
@@ -28,7 +30,7 @@ IMPORTS: Final = {
     "OneHotEncoder": "from sklearn.preprocessing import OneHotEncoder",
     "StandardScaler": "from sklearn.preprocessing import StandardScaler",
 }
-_STANDARD: Final = ("partial", "Path")
+_STANDARD: Final = ("itertools", "math", "partial", "Path")
 
 
 def imports(body: str) -> str:

@@ -94,8 +94,13 @@ class Plan:
 
 def blocks(plan: Plan) -> list[str]:
     """Return the code of the network, block by block."""
-    seed = f"keras.utils.set_random_seed({plan.seed})  # weights, row order and dropout"
-    return [seed, *_kernels(plan), _network(plan), _compile(plan), _fit(plan), *_scores(plan)]
+    seed = [
+        "# The trial's own random numbers: starting weights, dropout and the order of rows.",
+        f"SEED = {plan.seed}",
+        "keras.utils.set_random_seed(SEED)",
+    ]
+    network = ["\n".join(seed), *_kernels(plan), _network(plan), _compile(plan)]
+    return [*network, f"\n{_batches(plan)}", _fit(plan), *_scores(plan)]
 
 
 def _kernels(plan: Plan) -> list[str]:
@@ -189,13 +194,27 @@ def _data_loss(plan: Plan) -> list[str]:
     return [why, call(f"cross_entropy = keras.metrics.{metric}", *arguments, 'name="cross_entropy"')]
 
 
+def _batches(plan: Plan) -> str:
+    """The rows in the order of `trainers.rows`, so that the listing repeats the trial."""
+    size = plan.hp.batch_size
+    return f'''def batches():
+    """Yield the training rows in the order of the sweep, another one in each epoch."""
+    for epoch in itertools.count(1):
+        shuffle = np.random.Generator(np.random.Philox(key=[SEED, epoch]))
+        order = shuffle.permutation(len(x_train))
+        for start in range(0, len(order), {size}):
+            rows = order[start : start + {size}]
+            yield x_train[rows], y_train[rows]
+'''
+
+
 def _fit(plan: Plan) -> str:
     stopping = plan.training["early_stopping"]
     arguments = [
-        "x_train",
-        "y_train",
-        f"batch_size={plan.hp.batch_size}",
+        "batches()",
+        f"steps_per_epoch=math.ceil(len(x_train) / {plan.hp.batch_size})",
         f"epochs={plan.training['epochs']}",
+        "shuffle=False",
         "validation_data=(x_val, y_val)",
     ]
     if stopping is not None:

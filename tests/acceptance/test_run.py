@@ -373,7 +373,7 @@ class Terminal:
 
 
 def test_on_a_terminal_the_display_is_alive_and_the_best_comes_last(quick: Bench) -> None:
-    file = quick.file(name="shown", description="sleep=0.05 diverge=1", budget={"trials": 6})
+    file = quick.file(name="shown", description="sleep=0.2 diverge=1", budget={"trials": 6})
 
     terminal = Terminal(quick, "run", file)
 

@@ -1,0 +1,689 @@
+"""The command line as a script sees it: exit codes, stdout, stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from commands import SWEEP
+from shelf import Shelf
+
+import dnnsweep
+from dnnsweep.cli import main
+from dnnsweep.cli.progress import line, plain
+from dnnsweep.cli.render import number, value
+from dnnsweep.controller import Best, Ended, Progress
+from dnnsweep.ledger import Ledger
+from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
+
+COMMANDS = ("validate", "schema", "run", "list", "show", "trials", "best", "export", "ui", "stop", "resume", "delete")
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Call = Callable[..., Said]
+
+
+def prepare(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in ("DNNSWEEP_DATABASE_URL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DNNSWEEP_HOME", str(home))
+    monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:PretendTrainer")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("dnnsweep.running.Tracker", Shelf)
+    monkeypatch.setattr("dnnsweep.tracking.Tracker", Shelf)
+    monkeypatch.setattr(Shelf, "pages", {})
+    monkeypatch.setattr(Shelf, "is_away", False)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    prepare(monkeypatch, tmp_path / "home")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def call(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Call]:
+    """Calls what the `dnnsweep` script calls."""
+    assert not home.exists()
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*words: str) -> Said:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["dnnsweep", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return Said(int(end.value.code or 0), out, err)
+
+    yield run
+    for kind, handler in before.items():
+        signal.signal(kind, handler)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[..., str]:
+    def write(**changes: Any) -> str:
+        path = tmp_path / f"sweep-{len(list(tmp_path.iterdir()))}.yaml"
+        path.write_text(json.dumps({**SWEEP, **changes}))
+        return str(path)
+
+    return write
+
+
+Write = Callable[..., str]
+
+
+# -- help and usage -------------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command(call: Call) -> None:
+    said = call("--help")
+
+    assert said.code == 0
+    assert said.err == ""
+    assert [name for name in COMMANDS if f" {name} " not in said.out] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(call: Call, command: str) -> None:
+    said = call(command, "--help")
+
+    assert (said.code, said.err) == (0, "")
+    assert "Usage: " in said.out
+    assert call(command, "-h") == said
+
+
+def test_version_is_the_packages(call: Call) -> None:
+    from importlib.metadata import version
+
+    assert call("--version") == Said(0, f"dnnsweep {version('dnnsweep')}\n", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["--nonsense"],
+        ["run"],
+        ["run", "a.yaml", "--trials", "0"],
+        ["run", "a.yaml", "--trials", "few"],
+        ["run", "a.yaml", "--trainers", "0"],
+        ["run", "a.yaml", "b.yaml"],
+        ["best"],
+        ["best", "x", "--top", "0"],
+        ["best", "x", "--json", "--csv"],
+        ["trials", "x", "--yaml", "--json"],
+        ["export", "x", "--trial", "-1"],
+        ["ui", "--port", "0"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_ends_with_2_and_says_why_on_stderr(call: Call, home: Path, words: list[str]) -> None:
+    said = call(*words)
+
+    assert (said.code, said.out) == (2, "")
+    assert said.err
+    assert not home.exists()
+
+
+def test_the_schema_accepts_the_sweeps_of_these_tests_and_refuses_others(call: Call) -> None:
+    said = call("schema")
+
+    assert (said.code, said.err) == (0, "")
+    jsonschema.validate(SWEEP, said.json)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**SWEEP, "nonsense": 1}, said.json)
+
+
+# -- validate and wrong files ---------------------------------------------------------------------------------------
+
+
+def test_validate_says_what_a_run_would_do_and_stores_nothing(call: Call, home: Path, file: Write) -> None:
+    said = call("validate", file(), "--set", "budget.trials=7")
+
+    assert (said.code, said.err) == (0, "")
+    for text in ("pretend", "sklearn:iris", "multiclass, 3 classes", "maximize val_accuracy", "7 trials", "dropout"):
+        assert text in said.out
+    plain = call("validate", file(), "--set", "budget.trials=7", "--json").json
+    assert (plain["spec"]["budget"]["trials"], plain["data"]["task"], plain["window"]) == (7, "multiclass", 4)
+    assert not home.exists()
+
+
+WRONG: list[tuple[Mapping[str, Any], str]] = [
+    ({"name": "a b"}, "name: "),
+    ({"nonsense": 1}, "nonsense: "),
+    ({"training": {"epoch": 3}}, "training.epoch: "),
+    ({"training": {"epochs": 0}}, "training.epochs: "),
+    ({"space": {"dropout": {"low": 0.9, "high": 0.1}}}, "space.dropout: low must not exceed high, got low=0.9"),
+    ({"space": {"optimizer": ["sgd", "adma"]}}, "space.optimizer"),
+    ({"space": {"dropuot": [0.1]}}, "space.dropuot: "),
+    ({"objective": {"metric": "accuracy_val"}}, "objective.metric: "),
+    ({"training": {"early_stopping": {"monitor": "val_mse"}}}, "training.early_stopping.monitor: "),
+    ({"fixed": {"dropout": 0.1}}, "space.dropout: dropout may be set once"),
+    ({"enqueue": [{"optimizer": "none"}]}, "enqueue.0.optimizer"),
+    ({"dataset": {"source": "ftp:x"}}, "dataset.source: "),
+    ({"dataset": {"source": "sklearn:digit"}}, "dataset.source: "),
+    ({"sampler": {"kind": "magic"}}, "sampler.kind: "),
+    ({"budget": {"trials": 1.5}}, "budget.trials: "),
+]
+
+
+@pytest.mark.parametrize("command", ["validate", "run"])
+@pytest.mark.parametrize(("changes", "says"), WRONG, ids=str)
+def test_a_wrong_file_ends_with_2_names_the_path_and_stores_nothing(
+    call: Call, home: Path, file: Write, command: str, changes: Mapping[str, Any], says: str
+) -> None:
+    said = call(command, file(**changes))
+
+    assert (said.code, said.out) == (2, "")
+    assert f"error: {says}" in said.err
+    assert "Traceback" not in said.err
+    assert not home.exists()
+
+
+def test_every_mistake_of_a_file_is_told_at_once(call: Call, file: Write) -> None:
+    said = call(
+        "run", file(nonsense=1, training={"epochs": 0}, space={"dropout": 3}, seed=-1), "--set", "budget.trials=0"
+    )
+
+    lines = said.err.splitlines()
+    assert said.code == 2
+    assert all(line.startswith("error: ") for line in lines)
+    paths = {line.split(": ")[1] for line in lines}
+    assert paths >= {"nonsense", "training.epochs", "space.dropout", "seed", "budget.trials"}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "nowhere"),
+        (b"name: [1,\n", "error: "),
+        (b"name: x\nname: y\n", "name"),
+        (b"- 1\n", "must be a mapping"),
+        (b"", "must be a mapping"),
+        (b"\xff\xfe\x00", "error: "),
+        (b"a: &a [*a]\n", "error: "),
+        (b"!!python/object/apply:os.system ['true']\n", "error: "),
+    ],
+    ids=str,
+)
+def test_a_file_that_cannot_be_read_ends_with_2(
+    call: Call, home: Path, tmp_path: Path, content: bytes | None, says: str
+) -> None:
+    path = tmp_path / "nowhere.yaml"
+    if content is not None:
+        path.write_bytes(content)
+
+    said = call("run", str(path))
+
+    assert (said.code, said.out) == (2, "")
+    assert says in said.err
+    assert "Traceback" not in said.err
+    assert not home.exists()
+
+
+def test_a_folder_is_no_sweep_file(call: Call, tmp_path: Path) -> None:
+    said = call("run", str(tmp_path))
+
+    assert (said.code, said.out) == (2, "")
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    "override", ["training.epochs", "=5", "training..epochs=5", "name.first=x", "training.epochs=0"]
+)
+def test_a_wrong_override_ends_with_2(call: Call, home: Path, file: Write, override: str) -> None:
+    said = call("run", file(), "--set", override)
+
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("error: ")
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "says"),
+    [
+        (None, "kind", "dataset.source: "),
+        ("", "kind", "dataset.source: "),
+        ("width,kind\n", "kind", "dataset"),
+        ("width,kind\n1,x\n2,y\n", "colour", "dataset.target: "),
+        ("width,kind\n1,x\n2,x\n3,x\n", "kind", "dataset.target: "),
+    ],
+    ids=str,
+)
+def test_wrong_data_end_with_2_and_store_nothing(
+    call: Call,
+    home: Path,
+    file: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    table: str | None,
+    target: str,
+    says: str,
+) -> None:
+    monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:LoadingTrainer")
+    if table is not None:
+        (tmp_path / "table.csv").write_text(table)
+
+    said = call("run", file(dataset={"source": "csv:table.csv", "target": target}), "--executor", "inprocess")
+
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"error: {says}")
+    assert "Traceback" not in said.err
+    assert not home.exists()
+
+
+# -- run ------------------------------------------------------------------------------------------------------------
+
+
+def run(call: Call, file: str, *words: str) -> Said:
+    return call("run", file, "--executor", "inprocess", *words)
+
+
+def test_run_takes_a_name_a_budget_and_overrides(call: Call, home: Path, file: Write) -> None:
+    words = ("--name", "2024", "--trials", "3", "--seconds", "60", "--set", "training.epochs=2", "--set", "seed=9")
+
+    said = run(call, file(), *words, "--home", str(home / "sub"))
+
+    assert said.code == 0, said.err
+    shown = dnnsweep.show("2024", home=home / "sub")
+    assert (shown.n_finished, shown.spec["budget"]["seconds"], shown.spec["seed"]) == (3, 60, 9)
+    assert {trial.epochs for trial in dnnsweep.trials("2024", home=home / "sub")} == {2}
+    assert not (home / "dnnsweep.db").exists()
+
+
+def test_run_prints_progress_on_stderr_and_the_best_on_stdout(call: Call, file: Write, home: Path) -> None:
+    said = run(call, file(), "--trials", "3")
+
+    *lines, conclusion = said.err.splitlines()
+    best = dnnsweep.best("pretend", home=home)[0]
+    assert [text.partition(",")[0] for text in lines] == [f"[{n + 1}/3] trial {n}: completed" for n in range(3)]
+    assert conclusion == "sweep pretend is complete: 3 trials, 0 failed"
+    assert said.out.splitlines()[0] == f"best val_accuracy: {best.value:.6g} (trial {best.number}, epoch 3 of 3)"
+    assert f"  optimizer: {best.params['optimizer']}" in said.out.splitlines()
+    again = run(call, file(), "--trials", "3")
+    assert (again.code, again.out, again.err.splitlines()) == (0, said.out, [conclusion])
+
+
+def test_a_name_that_is_taken_ends_with_1_and_the_difference(call: Call, file: Write) -> None:
+    assert run(call, file(), "--trials", "1").code == 0
+
+    said = run(call, file(seed=1, network={"hidden": [8]}), "--trials", "1")
+
+    assert (said.code, said.out) == (1, "")
+    assert "the name pretend is taken by a sweep with another content" in said.err
+    assert "seed: was 0, is 1" in said.err
+    assert "network.hidden: was [64, 32], is [8]" in said.err
+    assert "dnnsweep delete pretend" in said.err
+    assert run(call, file(seed=1, name="other"), "--trials", "1").code == 0
+
+
+def test_an_interruption_ends_with_130_and_says_how_to_go_on(
+    call: Call, file: Write, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(progress: Progress) -> None:
+        plain(progress)
+        if progress.ended is not None and progress.n_finished == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("dnnsweep.cli.progress.plain", press)
+
+    said = run(call, file(), "--json")
+
+    assert said.code == 130
+    assert "interrupted after 2 of 16 trials; `dnnsweep resume pretend` goes on with it" in said.err
+    assert len(said.json) == 1
+    elsewhere = run(call, file(), "--home", str(home / "my sub"))
+    assert f"`dnnsweep resume pretend --home '{home}/my sub'`" in elsewhere.err
+
+
+def test_ctrl_c_before_anything_is_stored_says_so(
+    call: Call, file: Write, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:InterruptedTrainer")
+
+    said = run(call, file())
+
+    assert said == Said(130, "", "interrupted; the same command goes on with it\n")
+    assert not home.exists()
+
+
+def test_a_sweep_without_any_complete_trial_ends_with_1(call: Call, file: Write) -> None:
+    said = run(call, file(description="diverge=0"), "--trials", "1")
+
+    assert (said.code, said.out) == (1, "no trial is complete\n")
+    assert "1 trials, 1 failed" in said.err
+    assert run(call, file(description="diverge=0"), "--trials", "1", "--json").json == []
+
+
+def test_ten_failures_end_with_1_and_the_error(call: Call, file: Write) -> None:
+    said = run(call, file(description="fail_from=0"))
+
+    assert (said.code, said.out) == (1, "")
+    assert said.err.splitlines()[-1].startswith("error: 10 trials in a row failed, the last one with: RuntimeError")
+
+
+def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shelf, "is_away", True)
+
+    said = run(call, file(), "--trials", "2")
+
+    assert said.code == 0
+    assert said.err.splitlines()[-1] == (
+        "MLflow has not seen 3 updates yet; `dnnsweep resume pretend` delivers them when it can be reached"
+    )
+    assert "3 updates behind" in call("show", "pretend").out
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite:////proc/nowhere/x.db", "mysql+nothing://x", "sqlite:////dev/null"]
+)
+@pytest.mark.parametrize("words", [["list"], ["best", "x"]], ids=" ".join)
+def test_a_ledger_that_cannot_be_opened_ends_without_a_traceback(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch, url: str, words: list[str]
+) -> None:
+    monkeypatch.setenv("DNNSWEEP_DATABASE_URL", url)
+
+    said = call(*words)
+
+    assert said.code in (0, 1)
+    assert said.code == 1 or said.out.startswith("name")
+    assert "Traceback" not in said.err
+    assert not home.exists()
+
+
+# -- queries --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with two sweeps: in one a trial diverged and one failed, the other's description is like markup."""
+    home = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        prepare(monkeypatch, home)
+        spec = {**SWEEP, "description": "diverge=2", "budget": {"trials": 8}}
+        dnnsweep.run(spec, home=home, executor="inprocess")
+        odd = {**SWEEP, "name": "odd", "description": "is [red] better than [/blue]? :smile:", "budget": {"trials": 1}}
+        dnnsweep.run(odd, home=home, executor="inprocess")
+    return home
+
+
+@pytest.fixture
+def ask(finished: Path, home: Path, call: Call) -> Call:
+    assert not home.exists()
+    return lambda *words: call(*words, "--home", str(finished))
+
+
+def test_list_shows_a_line_for_each_sweep(ask: Call) -> None:
+    said = ask("list")
+
+    head, *lines = said.out.splitlines()
+    assert (said.code, said.err) == (0, "")
+    assert head.split()[:4] == ["name", "state", "trials", "failed"]
+    assert [text.split()[:4] for text in lines] == [
+        ["pretend", "COMPLETE", "8/8", "1"],
+        ["odd", "COMPLETE", "1/1", "0"],
+    ]
+    assert [entry["name"] for entry in ask("list", "--json").json] == ["pretend", "odd"]
+
+
+def test_an_empty_home_has_no_sweeps_and_is_not_created(call: Call, home: Path) -> None:
+    assert call("list").code == 0
+    assert call("list", "--json") == Said(0, "[]\n", "")
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("command", ["show", "trials", "best", "export", "stop", "resume", "delete", "ui"])
+def test_a_sweep_that_is_not_there_ends_with_1(ask: Call, call: Call, home: Path, command: str) -> None:
+    for said in (ask(command, "nothing"), call(command, "nothing")):
+        assert (said.code, said.out) == (1, "")
+        assert said.err.startswith("error: there is no sweep")
+        assert len(said.err.splitlines()) == 1
+    assert not home.exists()
+
+
+def test_show_says_where_a_sweep_stands(ask: Call, finished: Path) -> None:
+    said, shown = ask("show", "pretend"), dnnsweep.show("pretend", home=finished)
+
+    assert (said.code, said.err) == (0, "")
+    facts = dict(text.split(maxsplit=1) for text in said.out.splitlines())
+    assert facts["state"].strip() == "COMPLETE"
+    assert facts["trials"].strip() == "8 of 8 finished, 0 running, 1 failed"
+    assert facts["searched"].strip() == "dropout, optimizer"
+    assert facts["MLflow"].strip() == shown.run_id
+    assert ask("show", "pretend", "--json").json == json.loads(json.dumps(shown.to_json()))
+
+
+def test_text_is_printed_as_it_is_whatever_brackets_it_holds(ask: Call) -> None:
+    assert "is [red] better than [/blue]? :smile:" in ask("show", "odd").out
+
+
+def test_trials_are_in_their_order_and_best_in_theirs(ask: Call, finished: Path) -> None:
+    trials, best = ask("trials", "pretend", "--json").json, ask("best", "pretend", "--json", "--top", "99").json
+
+    assert [trial["number"] for trial in trials] == list(range(8))
+    assert [trial["state"] for trial in trials].count("FAILED") == 1
+    assert [trial["number"] for trial in best] == [t.number for t in dnnsweep.best("pretend", top=99, home=finished)]
+    assert sorted((trial["value"] for trial in best), reverse=True) == [trial["value"] for trial in best]
+    assert len(best) == 7
+    assert len(ask("best", "pretend", "--json").json) == 5
+    assert all(trial in trials for trial in best)
+
+
+def test_an_entry_has_every_field_of_the_contract(ask: Call) -> None:
+    entry = ask("best", "pretend", "--json").json[0]
+
+    fields = ("sweep", "number", "value", "params", "state", "reason", "best_epoch", "epochs", "seconds", "run_id")
+    assert [name for name in fields if entry[name] is None] == []
+    knobs = "initializer dropout l2 batch_norm optimizer learning_rate batch_size hidden activation"
+    assert set(entry["params"]) >= set(knobs.split())
+
+
+def test_tables_show_what_was_searched(ask: Call) -> None:
+    head, *lines = ask("best", "pretend", "--top", "2").out.splitlines()
+
+    assert head.split() == ["number", "value", "reason", "best", "epoch", "epochs", "seconds", "dropout", "optimizer"]
+    assert len(lines) == 2
+    assert "diverged" in ask("trials", "pretend").out
+
+
+@pytest.mark.parametrize("command", ["best", "trials"])
+def test_forms_agree(ask: Call, command: str) -> None:
+    entries = ask(command, "pretend", "--json").json
+    rows = list(csv.DictReader(io.StringIO(ask(command, "pretend", "--csv").out)))
+
+    assert yaml.safe_load(ask(command, "pretend", "--yaml").out) == entries
+    assert [row["number"] for row in rows] == [str(entry["number"]) for entry in entries]
+    assert [row["params.optimizer"] for row in rows] == [entry["params"]["optimizer"] for entry in entries]
+    assert [json.loads(row["params.hidden"]) for row in rows] == [entry["params"]["hidden"] for entry in entries]
+    assert [row["value"] for row in rows] == ["" if e["value"] is None else repr(e["value"]) for e in entries]
+
+
+@pytest.mark.parametrize("command", ["best", "trials"])
+def test_a_query_that_finds_nothing_prints_an_empty_list_in_every_form(ask: Call, command: str) -> None:
+    words = (command, "pretend", "--where", "value > 99")
+
+    assert ask(*words, "--json") == Said(0, "[]\n", "")
+    assert yaml.safe_load(ask(*words, "--yaml").out) == []
+    head = ask(*words, "--csv").out.splitlines()
+    assert len(head) == 1
+    assert head[0].startswith("sweep,number,value,")
+
+
+@pytest.mark.parametrize(
+    ("where", "holds"),
+    [
+        ("optimizer == 'sgd'", lambda t: t["params"]["optimizer"] == "sgd"),
+        ("0.1 < dropout < 0.3 and not batch_norm", lambda t: 0.1 < t["params"]["dropout"] < 0.3),
+        ("value > 0.75 or number in (0, 1)", lambda t: (t["value"] or 0) > 0.75 or t["number"] in (0, 1)),
+        ("reason == 'diverged'", lambda t: t["reason"] == "diverged"),
+        ("state != 'COMPLETE'", lambda t: t["state"] != "COMPLETE"),
+    ],
+)
+def test_a_condition_selects(ask: Call, where: str, holds: Callable[[Any], bool]) -> None:
+    everything = ask("trials", "pretend", "--json").json
+
+    found = ask("trials", "pretend", "--where", where, "--json").json
+
+    assert found == [trial for trial in everything if holds(trial)]
+    assert 0 < len(found) < len(everything)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "",
+        "dropout <",
+        "nonsense == 1",
+        "__import__('os').system('true')",
+        "dropout",
+        "optimizer < 3",
+        "1 == 1",
+        "(" * 999,
+    ],
+)
+@pytest.mark.parametrize("command", ["best", "trials"])
+def test_a_wrong_condition_ends_with_2(ask: Call, command: str, where: str) -> None:
+    said = ask(command, "pretend", "--where", where)
+
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("error: --where")
+    assert "Traceback" not in said.err
+
+
+# -- stop, delete, export -------------------------------------------------------------------------------------------
+
+
+def test_stopping_what_does_not_run_says_so(ask: Call) -> None:
+    assert ask("stop", "odd") == Said(0, "", "sweep odd is not running\n")
+
+
+def test_stopping_what_runs_leaves_a_wish(call: Call, file: Write, home: Path) -> None:
+    run(call, file(), "--trials", "1")
+    with closing(Ledger.open(f"sqlite:///{home / 'dnnsweep.db'}")) as ledger:
+        lease = ledger.acquire("pretend", owner="elsewhere:1")
+
+        assert call("stop", "pretend") == Said(0, "", "sweep pretend is being stopped\n")
+        assert lease.renew() is True
+        assert call("delete", "pretend", "--yes").code == 1
+
+
+def test_delete_asks_a_person_and_does_what_they_say(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Person(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    run(call, file(), "--trials", "1")
+
+    monkeypatch.setattr(sys, "stdin", Person("n\n"))
+    refused = call("delete", "pretend")
+    assert refused.code == 1
+    assert "Delete sweep pretend and all its trials?" in refused.err
+    assert len(call("list", "--json").json) == 1
+
+    monkeypatch.setattr(sys, "stdin", Person("y\n"))
+    assert call("delete", "pretend").code == 0
+    assert call("list", "--json").json == []
+
+
+def test_delete_says_when_runs_are_left_in_mlflow(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(call, file(), "--trials", "1")
+    monkeypatch.setattr(Shelf, "is_away", True)
+
+    said = call("delete", "pretend", "--yes")
+
+    assert (said.code, said.out) == (0, "")
+    assert said.err.startswith("sweep pretend is deleted; MLflow cannot be reached")
+
+
+def test_an_export_that_is_not_possible_ends_with_1(ask: Call, tmp_path: Path) -> None:
+    assert "python" in ask("export", "pretend", "--as", "cobol").err
+    for words in (
+        ["--as", "cobol"],
+        ["--as", "keras"],
+        ["--as", "keras", "-o", str(tmp_path / "m")],
+        ["--trial", "99"],
+    ):
+        said = ask("export", "pretend", *words)
+        assert (said.code, said.out) == (1, ""), words
+        assert said.err.startswith("error: ")
+
+
+# -- how things are said --------------------------------------------------------------------------------------------
+
+
+def progress(ended: Ended | None, best: Best | None) -> Progress:
+    return Progress(10, 3, 1, {}, best, 60.0, 140.0, ended)
+
+
+def ended(reason: Reason, trial_value: float | None, error: str | None = None) -> Ended:
+    suggestion = Suggestion(4, {"dropout": 0.1}, 7)
+    return Ended(suggestion, TrialResult(4, 1, reason, Curve((), (1, 2)), 2, 1.26, error), trial_value)
+
+
+@pytest.mark.parametrize(
+    ("end", "best", "text"),
+    [
+        (
+            ended(Reason.EARLY_STOPPED, 0.123456),
+            Best(1, 0.75, 0.5, {}),
+            "[3/10] trial 4: early_stopped, 0.12346, 2 epochs in 1.3 s, best 0.75 (trial 1)",
+        ),
+        (ended(Reason.DIVERGED, None), None, "[3/10] trial 4: diverged, 2 epochs in 1.3 s"),
+        (ended(Reason.FAILED, None, "E: x"), None, "[3/10] trial 4: failed, 2 epochs in 1.3 s, E: x"),
+    ],
+)
+def test_a_line_tells_how_a_trial_ended(end: Ended, best: Best | None, text: str) -> None:
+    assert line(progress(end, best), end) == text
+
+
+def test_plain_progress_is_silent_between_the_ends_of_trials(capsys: pytest.CaptureFixture[str]) -> None:
+    plain(progress(None, None))
+
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        (True, "yes"),
+        (False, "no"),
+        ([64, 32], "64-32"),
+        ([], "none"),
+        (0.00012345, "0.0001234"),
+        (32, "32"),
+        ("adam", "adam"),
+    ],
+)
+def test_a_hyperparameter_is_written_for_people(item: Any, text: str) -> None:
+    assert value(item) == text
+
+
+@pytest.mark.parametrize(("item", "text"), [(None, "-"), (3, "3"), (0.123456, "0.1235"), (1e-9, "1e-09")])
+def test_a_number_is_written_for_people(item: float | None, text: str) -> None:
+    assert number(item) == text
