@@ -249,10 +249,13 @@ def model_file(name: str, *, number: int | None = None, home: Home = None) -> Pa
     """
     with _ledger(home) as ledger:
         trial = _chosen(ledger, name, number)
-        path = ledger.model_path(ledger.sweep(name).id, trial.number)
-    if path is None or not Path(path).exists():
+        kept = ledger.model_name(ledger.sweep(name).id, trial.number)
+    if kept is None:
         raise ExportError(f"only the best trial's weights are kept, got trial {trial.number}; export it as python")
-    return Path(path)
+    path = resolve(home).best_model(name, kept)
+    if not path.exists():
+        raise ExportError(f"the model of trial {trial.number} must be in {path}, but is not; export it as python")
+    return path
 
 
 def _chosen(ledger: Ledger, name: str, number: int | None) -> Trial:
@@ -290,10 +293,10 @@ def delete(name: str, *, home: Home = None) -> bool:
     settings = resolve(home)
     with _ledger(home) as ledger:
         ledger.delete(name)
-        shutil.rmtree(settings.models / name, ignore_errors=True)
+        shutil.rmtree(settings.models(name), ignore_errors=True)
         if ledger.outbox.count() == 0:
             return True
-        return deliver_all(ledger, Tracker(settings), DELETE_SECONDS)
+        return deliver_all(ledger, Tracker(settings), settings, DELETE_SECONDS)
 
 
 def serve_ui(
@@ -317,7 +320,7 @@ def serve_ui(
     settings = resolve(home)
     with _ledger(home) as ledger:
         direction = None if name is None else ledger.sweep(name).direction
-        deliver_all(ledger, tracking.Tracker(settings), DELETE_SECONDS)
+        deliver_all(ledger, tracking.Tracker(settings), settings, DELETE_SECONDS)
     tracking.serve_ui(settings, port, on_ready=on_address, experiment=name, direction=direction)
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import replace
 from typing import Final, Protocol
 
+from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import PARENT, Entry, Ledger
 from dnnsweep.ledger.outbox import DELETE
 from dnnsweep.pages import sweep_page, trial_page
 from dnnsweep.records import Sweep
 from dnnsweep.runs import RunPage
+from dnnsweep.settings import Settings
 
 log: Final = logging.getLogger(__name__)
 BATCH: Final = 20
 IDLE_SECONDS: Final = 0.5
 FIRST_BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 30.0
-#: How often a delivery may fail at the end before the rest is left for later.
+#: How many failures in a row mean that MLflow is away.
 LAST_TRIES: Final = 3
 
 
@@ -41,36 +44,41 @@ class Delivery:
     Args:
         ledger: Read for pages; its outbox is emptied.
         store: Where to.
+        settings: Where models are.
         sweep_id: The sweep that this process runs; None if it runs none.
     """
 
-    def __init__(self, ledger: Ledger, store: RunStore, sweep_id: str | None = None) -> None:
+    def __init__(self, ledger: Ledger, store: RunStore, settings: Settings, sweep_id: str | None = None) -> None:
         self._ledger = ledger
         self._store = store
+        self._settings = settings
         self._sweep_id = sweep_id
 
     def deliver(self, limit: int = BATCH) -> int:
         """Send what is due; return how many entries were sent.
 
-        Raises:
-            TrackingError: MLflow cannot be reached or refuses an entry, which waits longer each time; the rest of the
-                batch is due again at once.
-        """
-        entries = self._ledger.outbox.claim(limit, self._sweep_id)
-        for index, entry in enumerate(entries):
-            try:
-                run_id = self._send(entry)
-            except Exception as error:
-                self._postpone(entry, entries[index + 1 :], str(error))
-                raise
-            self._ledger.outbox.sent(entry, run_id)
-        return len(entries)
+        An entry that fails waits longer each time, and the next one is tried: one that MLflow refuses must not hold
+        the others up. After `LAST_TRIES` failures in a row MLflow counts as away, and the rest is given back.
 
-    def _postpone(self, refused: Entry, rest: list[Entry], error: str) -> None:
-        wait = min(FIRST_BACKOFF_SECONDS * 2**refused.attempts, MAX_BACKOFF_SECONDS)
-        self._ledger.outbox.postpone(refused, error, wait)
-        for entry in rest:
-            self._ledger.outbox.release(entry)
+        Raises:
+            TrackingError: Nothing was sent, because MLflow cannot be reached or refuses.
+        """
+        n_sent, failures = 0, list[Exception]()
+        for entry in self._ledger.outbox.claim(limit, self._sweep_id):
+            if len(failures) >= LAST_TRIES:
+                self._ledger.outbox.release(entry)
+                continue
+            try:
+                self._ledger.outbox.sent(entry, self._send(entry))
+            except Exception as error:  # noqa: BLE001  whatever MLflow raises
+                wait = min(FIRST_BACKOFF_SECONDS * 2**entry.attempts, MAX_BACKOFF_SECONDS)
+                self._ledger.outbox.postpone(entry, str(error), wait)
+                failures.append(error)
+            else:
+                n_sent, failures = n_sent + 1, []
+        if failures and n_sent == 0:
+            raise TrackingError(str(failures[0])) from failures[0]
+        return n_sent
 
     def _send(self, entry: Entry) -> str | None:
         if entry.kind == DELETE:
@@ -84,8 +92,9 @@ class Delivery:
     def _put_sweep(self, sweep: Sweep) -> str:
         from dnnsweep.spec import documents
 
-        path = None if sweep.best_number is None else self._ledger.model_path(sweep.id, sweep.best_number)
-        trials = self._ledger.trials(sweep.name)
+        name = None if sweep.best_number is None else self._ledger.model_name(sweep.id, sweep.best_number)
+        path = None if name is None else str(self._settings.best_model(sweep.name, name))
+        trials = self._ledger.trials_of(sweep)
         return self._store.put(sweep_page(self._ledger.id, sweep, trials, documents.write(sweep.spec), path))
 
     def _put_trial(self, sweep: Sweep, number: int) -> str:
@@ -93,7 +102,7 @@ class Delivery:
             run_id = self._put_sweep(sweep)
             self._ledger.outbox.note_run(sweep.id, PARENT, run_id)
             sweep = replace(sweep, run_id=run_id)
-        trial = self._ledger.trial(sweep.name, number)
+        trial = self._ledger.trial_of(sweep, number)
         return self._store.put(trial_page(self._ledger.id, sweep, trial, self._ledger.curve(sweep.id, number)))
 
 
@@ -103,12 +112,15 @@ class Shipper:
     Args:
         ledger: Whose outbox is emptied.
         store: Where to.
+        settings: Where models are.
         sweep_id: The sweep that this process runs; None if it runs none.
     """
 
-    def __init__(self, ledger: Ledger, store: RunStore, sweep_id: str | None = None) -> None:
+    def __init__(self, ledger: Ledger, store: RunStore, settings: Settings, sweep_id: str | None = None) -> None:
+        self._outbox = ledger.outbox
         self._store = store
-        self._delivery = Delivery(ledger, store, sweep_id)
+        self._sweep_id = sweep_id
+        self._delivery = Delivery(ledger, store, settings, sweep_id)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dnnsweep-shipper", daemon=True)
         self.error: str | None = None
@@ -118,7 +130,7 @@ class Shipper:
         self._thread.start()
 
     def close(self, seconds: float) -> None:
-        """Deliver what is left and end.
+        """Deliver what is left and end; gives up early when MLflow was away `LAST_TRIES` times in a row.
 
         Args:
             seconds: How long it may take.
@@ -131,13 +143,23 @@ class Shipper:
         while True:
             is_closing = self._closing.is_set()
             n_sent = self._deliver()
-            n_failures = 0 if self.error is None else n_failures + 1
-            if is_closing and (n_failures >= LAST_TRIES or (n_sent == 0 and self.error is None)):
+            if self.error is not None:
+                n_failures += 1
+            elif n_sent:
+                n_failures = 0
+            if is_closing and (n_failures >= LAST_TRIES or self._seconds_to_next() is None):
                 return
             if n_failures and not is_closing:
                 self._closing.wait(min(FIRST_BACKOFF_SECONDS * 2 ** (n_failures - 1), MAX_BACKOFF_SECONDS))
             elif n_sent == 0 and not is_closing:
                 self._closing.wait(IDLE_SECONDS)
+            elif n_sent == 0:
+                time.sleep(min(self._seconds_to_next() or 0.0, FIRST_BACKOFF_SECONDS))
+
+    def _seconds_to_next(self) -> float | None:
+        """Return how long the next entry still waits; None if there is none."""
+        due = self._outbox.next_due(self._sweep_id)
+        return None if due is None else max(0.0, due / 1000 - time.time())
 
     def _deliver(self) -> int:
         try:
@@ -151,16 +173,17 @@ class Shipper:
         return n_sent
 
 
-def deliver_all(ledger: Ledger, store: RunStore, seconds: float) -> bool:
+def deliver_all(ledger: Ledger, store: RunStore, settings: Settings, seconds: float) -> bool:
     """Deliver what is left now; return whether everything was delivered.
 
     Args:
         ledger: Whose outbox is emptied, but for sweeps that other processes run.
         store: Where to.
+        settings: Where models are.
         seconds: How long it may take.
     """
     ledger.outbox.hurry()
-    shipper = Shipper(ledger, store)
+    shipper = Shipper(ledger, store, settings)
     shipper.start()
     shipper.close(seconds)
     return ledger.outbox.count() == 0

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dnnsweep import study
-from dnnsweep.controller import Controller, FixedOrder, Plan, Progress
+from dnnsweep.controller import Controller, FixedOrder, Plan, Progress, abandon
 from dnnsweep.delivery import Shipper, deliver_all
-from dnnsweep.errors import LeaseLostError, Mistake, SpecError, SweepNotFoundError
+from dnnsweep.errors import DnnsweepError, LeaseLostError, Mistake, SpecError, SweepNotFoundError
 from dnnsweep.executors import Executor
 from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.executors.local import LocalExecutor
-from dnnsweep.ledger import Ledger, NewSweep, summary_json
+from dnnsweep.ledger import Lease, Ledger, NewSweep, summary_json
 from dnnsweep.records import DataSummary, Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load
@@ -127,31 +127,33 @@ def run(
 ) -> SweepState:
     """Run a sweep until it is complete, stopped or interrupted; see `client.run` for the arguments."""
     if _is_done(spec, settings):
-        _deliver(settings)
         return SweepState.COMPLETE
-    job = Job(spec.to_json(), str(settings.models / spec.name), data)
+    job = Job(spec.to_json(), str(settings.models(spec.name)), data)
     hands = _executor(executor, job, trainers or spec.resources.trainers, settings.trainer)
     with closing(hands):
         summary = hands.open()
         check_task(spec, summary.task)
         with closing(Ledger.open(settings.database_url, create=True)) as ledger:
-            ledger.store(_new_sweep(spec, summary))
-            return _control(spec, settings, ledger, hands, on_progress)
+            lease = ledger.begin(_new_sweep(spec, summary))
+            return _control(spec, settings, ledger, lease, hands=hands, on_progress=on_progress)
 
 
 def _is_done(spec: SweepSpec, settings: Settings) -> bool:
-    """Return whether nothing is left to do; refuse what could not be run, before trainers are started."""
+    """Return whether no trial is left to train, after delivering what MLflow has not seen.
+
+    Refuses what could not be run, before trainers are started.
+    """
     with suppress(SweepNotFoundError), closing(Ledger.open(settings.database_url)) as ledger:
         ledger.check(spec.name, spec.digest, spec.identity())
         sweep = ledger.sweep(spec.name)
-        return sweep.state is SweepState.COMPLETE and sweep.n_finished >= spec.budget.trials
-    return False
-
-
-def _deliver(settings: Settings) -> None:
-    with closing(Ledger.open(settings.database_url)) as ledger:
+        if sweep.n_finished < spec.budget.trials:
+            return False
+        if sweep.state is not SweepState.COMPLETE or sweep.n_trials != spec.budget.trials:
+            ledger.conclude(spec.name, spec.to_json())
         if ledger.outbox.count() > 0:
-            deliver_all(ledger, Tracker(settings), DELIVERY_SECONDS)
+            deliver_all(ledger, Tracker(settings), settings, DELIVERY_SECONDS)
+        return True
+    return False
 
 
 def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str) -> Executor:
@@ -165,7 +167,6 @@ def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str) -> Exec
 def _new_sweep(spec: SweepSpec, summary: DataSummary) -> NewSweep:
     return NewSweep(
         name=spec.name,
-        description=spec.description,
         spec=spec.to_json(),
         identity=spec.identity(),
         digest=spec.digest,
@@ -173,37 +174,38 @@ def _new_sweep(spec: SweepSpec, summary: DataSummary) -> NewSweep:
         window=spec.sampler.window or study.window(spec.budget.trials),
         metric=spec.objective.metric,
         direction=spec.objective.resolved_direction,
-        n_trials=spec.budget.trials,
-        max_seconds=spec.budget.seconds,
     )
 
 
 def _control(
-    spec: SweepSpec, settings: Settings, ledger: Ledger, hands: Executor, on_progress: Callable[[Progress], None]
+    spec: SweepSpec,
+    settings: Settings,
+    ledger: Ledger,
+    lease: Lease,
+    *,
+    hands: Executor,
+    on_progress: Callable[[Progress], None],
 ) -> SweepState:
-    order = _order(spec, ledger.sweep(spec.name))
-    lease = ledger.acquire(spec.name)
-    sweep = ledger.sweep(spec.name)
-    ledger.outbox.hurry(sweep.id)
-    controller = Controller(_plan(sweep, settings), lease, order, hands, on_progress)
     tracker = Tracker(settings)
-    shipper = Shipper(ledger, tracker, sweep.id)
-    shipper.start()
+    shipper = Shipper(ledger, tracker, settings, lease.sweep_id)
     state = SweepState.INTERRUPTED
     try:
+        sweep = ledger.sweep(spec.name)
+        controller = Controller(_plan(sweep, settings), lease, _order(spec, sweep), hands, on_progress)
+        shipper.start()
         with _interruptible(controller.interrupt):
             state = controller.run()
     except LeaseLostError:
         raise
     except BaseException as error:
         hands.close()
-        controller.abandon(error)
+        with suppress(DnnsweepError):  # the first error counts
+            abandon(lease, error)
         raise
     finally:
         hands.close()
-        is_complete = state is SweepState.COMPLETE
-        shipper.close(DELIVERY_SECONDS if is_complete else INTERRUPTED_DELIVERY_SECONDS)
-        if is_complete and ledger.outbox.count(sweep.id) == 0:
+        shipper.close(DELIVERY_SECONDS if state is SweepState.COMPLETE else INTERRUPTED_DELIVERY_SECONDS)
+        if state is SweepState.COMPLETE and ledger.outbox.count(lease.sweep_id) == 0:
             tracker.optimise()
     return state
 
@@ -214,7 +216,7 @@ def _plan(sweep: Sweep, settings: Settings) -> Plan:
         direction=sweep.direction,
         n_trials=sweep.n_trials,
         max_seconds=sweep.spec["budget"]["seconds"],
-        models=settings.models / sweep.name,
+        models=settings.models(sweep.name),
     )
 
 

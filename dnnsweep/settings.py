@@ -42,10 +42,13 @@ class Settings:
         """Return the folder of the embedded store's artifacts."""
         return self.home / "mlartifacts"
 
-    @property
-    def models(self) -> Path:
-        """Return the folder of the best models."""
-        return self.home / "models"
+    def models(self, sweep: str) -> Path:
+        """Return the folder of a sweep's models."""
+        return self.home / "models" / sweep
+
+    def best_model(self, sweep: str, name: str) -> Path:
+        """Return where the model of a sweep's best trial is kept."""
+        return self.models(sweep) / "best" / name
 
 
 def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

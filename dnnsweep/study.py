@@ -96,7 +96,7 @@ class Study:
         self._study.add_trial(trial)
         if len(self._trials()) != number + 1:
             raise ValueError(f"trials must be restored in order, got {number} after {len(self._trials()) - 2}")
-        if value is not None:
+        if value is not None and state is State.COMPLETE:  # a penalty is no value
             self._note(value)
 
     def restore_attrs(self, attrs: Mapping[str, Any]) -> None:

@@ -417,6 +417,19 @@ def test_a_ledger_that_cannot_be_opened_ends_without_a_traceback(
     assert not home.exists()
 
 
+@pytest.mark.parametrize("place", ["/proc/nowhere", "file", "file/below"])
+def test_a_home_that_cannot_be_made_ends_with_1_and_the_remedy(
+    call: Call, file: Write, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").touch()
+
+    said = run(call, file(), "--home", str(tmp_path / place))
+
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith(f"error: the home must be a folder that can be made, got {tmp_path / place}: ")
+    assert said.err.endswith("choose another home with --home\n")
+
+
 # -- queries --------------------------------------------------------------------------------------------------------
 
 

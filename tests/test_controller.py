@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dnnsweep.controller import Controller, FixedOrder, Plan, Progress
+from dnnsweep.controller import Controller, FixedOrder, Plan, Progress, abandon
 from dnnsweep.controller.standing import Standing, judged
 from dnnsweep.errors import SweepFailedError
 from dnnsweep.executors import Event, TrainerLost
@@ -110,13 +110,12 @@ def _close_ledgers() -> Iterator[None]:
         _OPENED.pop().close()
 
 
-def stored(url: str, n_trials: int = 20, max_seconds: float | None = None) -> Ledger:
-    spec = {"name": "sweep", "dataset": {"source": "sklearn:iris"}}
+def stored(url: str, n_trials: int = 20) -> Ledger:
+    spec = {"name": "sweep", "dataset": {"source": "sklearn:iris"}, "budget": {"trials": n_trials}}
     ledger = Ledger.open(url, create=True)
     _OPENED.append(ledger)
-    ledger.store(
-        NewSweep("sweep", None, spec, spec, "d" * 64, DATA, WINDOW, "val_accuracy", "maximize", n_trials, max_seconds)
-    )
+    new = NewSweep("sweep", spec, {}, "d" * 64, DATA, WINDOW, "val_accuracy", "maximize")
+    ledger.begin(new).end(SweepState.INTERRUPTED)
     return ledger
 
 
@@ -230,7 +229,7 @@ def test_ten_failures_in_a_row_stop_the_sweep_with_the_error(url: str, tmp_path:
         SweepFailedError, match=r"10 trials in a row failed, the last one with: RuntimeError: trial 13"
     ) as caught:
         controller.run()
-    controller.abandon(caught.value)
+    abandon(controller._lease, caught.value)
 
     sweep = ledger.sweep("sweep")
     assert sweep.state is SweepState.FAILED
@@ -323,9 +322,29 @@ def test_the_best_model_is_kept_and_beaten_ones_are_removed(url: str, tmp_path: 
 
     best = ledger.best("sweep")[0]
     assert [path.read_text() for path in tmp_path.rglob("*.keras")] == [str(best.number)]
-    path = ledger.model_path(ledger.sweep("sweep").id, best.number)
-    assert path is not None
-    assert Path(path).read_text() == str(best.number)
+    name = ledger.model_name(ledger.sweep("sweep").id, best.number)
+    assert name is not None
+    assert (tmp_path / "best" / name).read_text() == str(best.number)
+
+
+def test_models_that_a_killed_trainer_left_behind_are_removed(url: str, tmp_path: Path) -> None:
+    (tmp_path / "trial-3-1.keras").write_text("left behind")
+
+    control(stored(url, n_trials=2), Scripted(), tmp_path).run()
+
+    assert list(tmp_path.glob("*.keras")) == []
+
+
+def test_a_spent_time_budget_suggests_and_trains_nothing_more_when_it_is_run_again(url: str, tmp_path: Path) -> None:
+    ledger = stored(url)
+    control(ledger, Scripted(2, on_event=lambda _: time.sleep(0.02)), tmp_path, max_seconds=0.05).run()
+    before = summary(ledger)
+    again = Scripted(2)
+
+    control(ledger, again, tmp_path, max_seconds=0.05).run()
+
+    assert again.submitted == []
+    assert summary(ledger) == before
 
 
 def test_progress_tells_what_ends_and_what_is_best(url: str, tmp_path: Path) -> None:

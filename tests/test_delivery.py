@@ -7,16 +7,20 @@ from pathlib import Path
 
 import pytest
 from test_ledger import NEW, SOMEBODY_ELSE, ask, finish
+from test_ledger import store as stored
 
 from dnnsweep.delivery import Delivery, Shipper, deliver_all
 from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import Lease, Ledger
 from dnnsweep.records import SweepState
 from dnnsweep.runs import RunPage
+from dnnsweep.settings import resolve
+
+SETTINGS = resolve("home", {})
 
 
 class Recording:
-    """Where pages go in these tests; the fails first, if it is told to."""
+    """Where pages go in these tests; fails first, if it is told to."""
 
     def __init__(self, n_failures: int = 0, refused: str | None = None) -> None:
         self.pages: dict[str, RunPage] = {}
@@ -45,7 +49,7 @@ class Recording:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened = Ledger.open(f"sqlite:///{tmp_path / 'dnnsweep.db'}", create=True)
-    opened.store(NEW)
+    stored(opened, NEW)
     yield opened
     opened.close()
 
@@ -62,7 +66,7 @@ def lease(ledger: Ledger) -> Lease:
 def test_the_sweep_comes_first_so_that_its_trials_know_their_parent(ledger: Ledger, lease: Lease) -> None:
     store = Recording()
 
-    assert Delivery(ledger, store, lease.sweep_id).deliver() == 4
+    assert Delivery(ledger, store, SETTINGS, lease.sweep_id).deliver() == 4
 
     assert store.keys == ["parent", "2", "0", "1"]
     trials = [page for page in store.pages.values() if page.parent_run_id is not None]
@@ -72,7 +76,7 @@ def test_the_sweep_comes_first_so_that_its_trials_know_their_parent(ledger: Ledg
 
 def test_what_was_sent_is_not_sent_again(ledger: Ledger, lease: Lease) -> None:
     store = Recording()
-    delivery = Delivery(ledger, store, lease.sweep_id)
+    delivery = Delivery(ledger, store, SETTINGS, lease.sweep_id)
     delivery.deliver()
 
     assert delivery.deliver() == 0
@@ -80,20 +84,31 @@ def test_what_was_sent_is_not_sent_again(ledger: Ledger, lease: Lease) -> None:
 
 
 def test_an_outage_keeps_everything_for_later(ledger: Ledger, lease: Lease) -> None:
-    store = Recording(n_failures=1)
-    delivery = Delivery(ledger, store, lease.sweep_id)
+    store = Recording(n_failures=3)
+    delivery = Delivery(ledger, store, SETTINGS, lease.sweep_id)
 
     with pytest.raises(TrackingError):
         delivery.deliver()
 
     assert ledger.outbox.count() == 4
-    ledger.outbox.hurry(lease.sweep_id)
+    ledger.outbox.hurry()
     assert delivery.deliver() == 4
+
+
+def test_one_failure_at_the_very_end_is_tried_again(ledger: Ledger, lease: Lease) -> None:
+    store = Recording(n_failures=1)
+    shipper = Shipper(ledger, store, SETTINGS, lease.sweep_id)
+    shipper._closing.set()
+
+    shipper.start()
+    shipper.close(30)
+
+    assert ledger.outbox.count() == 0
 
 
 def test_an_entry_that_is_always_refused_does_not_hold_the_others_up(ledger: Ledger, lease: Lease) -> None:
     store = Recording(refused="/2")
-    shipper = Shipper(ledger, store, lease.sweep_id)
+    shipper = Shipper(ledger, store, SETTINGS, lease.sweep_id)
 
     shipper.start()
     shipper.close(30)
@@ -104,7 +119,7 @@ def test_an_entry_that_is_always_refused_does_not_hold_the_others_up(ledger: Led
 
 def test_a_shipper_that_is_closed_delivers_what_is_left(ledger: Ledger, lease: Lease) -> None:
     store = Recording()
-    shipper = Shipper(ledger, store, lease.sweep_id)
+    shipper = Shipper(ledger, store, SETTINGS, lease.sweep_id)
     shipper.start()
     lease.end(SweepState.COMPLETE)
 
@@ -117,7 +132,7 @@ def test_a_shipper_that_is_closed_delivers_what_is_left(ledger: Ledger, lease: L
 def test_a_shipper_survives_an_outage(ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dnnsweep.delivery.FIRST_BACKOFF_SECONDS", 0.01)
     store = Recording(n_failures=5)
-    shipper = Shipper(ledger, store, lease.sweep_id)
+    shipper = Shipper(ledger, store, SETTINGS, lease.sweep_id)
 
     shipper.start()
     until = time.monotonic() + 30
@@ -130,7 +145,7 @@ def test_a_shipper_survives_an_outage(ledger: Ledger, lease: Lease, monkeypatch:
 
 
 def test_a_tracker_that_is_gone_does_not_keep_the_end_waiting_for_ever(ledger: Ledger, lease: Lease) -> None:
-    shipper = Shipper(ledger, Recording(n_failures=10**6), lease.sweep_id)
+    shipper = Shipper(ledger, Recording(n_failures=10**6), SETTINGS, lease.sweep_id)
     shipper.start()
 
     shipper.close(30)
@@ -141,11 +156,11 @@ def test_a_tracker_that_is_gone_does_not_keep_the_end_waiting_for_ever(ledger: L
 
 def test_delivering_all_leaves_out_what_others_run(ledger: Ledger, lease: Lease) -> None:
     lease.end(SweepState.COMPLETE)
-    ledger.store(replace(NEW, name="theirs"))
+    stored(ledger, replace(NEW, name="theirs"))
     ledger.acquire("theirs", owner=SOMEBODY_ELSE)
     store = Recording()
 
-    assert deliver_all(ledger, store, 30) is False
+    assert deliver_all(ledger, store, SETTINGS, 30) is False
 
     assert sorted(store.keys) == ["0", "1", "2", "parent"]
     assert ledger.outbox.count() == 1
@@ -153,10 +168,10 @@ def test_delivering_all_leaves_out_what_others_run(ledger: Ledger, lease: Lease)
 
 def test_the_runs_of_a_deleted_sweep_are_deleted(ledger: Ledger, lease: Lease) -> None:
     store = Recording()
-    Delivery(ledger, store, lease.sweep_id).deliver()
+    Delivery(ledger, store, SETTINGS, lease.sweep_id).deliver()
     lease.end(SweepState.COMPLETE)
     ledger.delete("digits")
 
-    assert deliver_all(ledger, store, 30)
+    assert deliver_all(ledger, store, SETTINGS, 30)
 
     assert sorted(store.deleted) == ["run of 0", "run of 1", "run of 2", "run of parent"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from dnnsweep import datasets, networks, seeds
+from dnnsweep import datasets, networks
 from dnnsweep.errors import SpecError
 from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
 from dnnsweep.space import KNOBS, OPTIMIZERS, Hyperparameters

@@ -29,21 +29,27 @@ from dnnsweep.records import (
 )
 
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 64, ("a",), ("0", "1", "2"), 60, 20, 20)
-SPEC = {"name": "digits", "dataset": {"source": "sklearn:digits"}, "seed": 0}
+SPEC = {
+    "name": "digits",
+    "dataset": {"source": "sklearn:digits"},
+    "seed": 0,
+    "budget": {"trials": 5},
+}
 NEW = NewSweep(
     name="digits",
-    description=None,
     spec=SPEC,
-    identity=SPEC,
+    identity={"seed": 0},
     digest="d" * 64,
     data=DATA,
     window=4,
     metric="val_accuracy",
     direction="maximize",
-    n_trials=5,
-    max_seconds=None,
 )
 SOMEBODY_ELSE = "another-host:1"
+
+
+def store(ledger: Ledger, new: NewSweep) -> None:
+    ledger.begin(new).end(SweepState.INTERRUPTED)
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def ledger(url: str) -> Iterator[Ledger]:
     opened = Ledger.open(url, create=True)
-    opened.store(NEW)
+    store(opened, NEW)
     yield opened
     opened.close()
 
@@ -178,7 +184,7 @@ def test_the_sqlite_file_is_in_wal_mode(tmp_path: Path) -> None:
 def test_storing_the_same_sweep_again_takes_up_its_budget_only(ledger: Ledger) -> None:
     before = ledger.sweep("digits")
 
-    ledger.store(replace(NEW, n_trials=9, window=99))
+    store(ledger, replace(NEW, spec={**SPEC, "budget": {"trials": 9}}, window=99))
 
     after = ledger.sweep("digits")
     assert (after.id, after.window, after.n_trials) == (before.id, 4, 9)
@@ -188,12 +194,12 @@ def test_the_same_name_with_another_content_is_refused_with_the_difference(ledge
     other = {**SPEC, "seed": 1}
 
     with pytest.raises(SweepConflictError, match="seed: was 0, is 1"):
-        ledger.store(replace(NEW, spec=other, identity=other, digest="e" * 64))
+        store(ledger, replace(NEW, spec=other, identity={"seed": 1}, digest="e" * 64))
 
 
 def test_changed_data_are_refused(ledger: Ledger) -> None:
     with pytest.raises(SweepConflictError, match="data at sklearn:digits have changed"):
-        ledger.store(replace(NEW, data=replace(DATA, fingerprint="0" * 64)))
+        store(ledger, replace(NEW, data=replace(DATA, fingerprint="0" * 64)))
 
 
 def test_unknown_sweeps_and_trials_are_named_in_the_error(ledger: Ledger) -> None:
@@ -232,15 +238,16 @@ def test_an_expired_lease_can_be_taken_over_and_its_old_owner_writes_nothing_mor
 
 
 def test_the_lease_of_a_dead_process_of_this_machine_does_not_block(ledger: Ledger) -> None:
-    import socket
     import subprocess
     import sys
 
+    from dnnsweep.ledger.owners import this_process
+
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    ledger.acquire("digits", owner=f"{socket.gethostname()}:{dead.pid}")
+    ledger.acquire("digits", owner=f"{this_process().rpartition(':')[0]}:{dead.pid}")
 
-    assert ledger.acquire("digits").token == 2
+    assert ledger.acquire("digits").token == 3
 
 
 def test_tokens_only_grow(ledger: Ledger) -> None:
@@ -250,7 +257,7 @@ def test_tokens_only_grow(ledger: Ledger) -> None:
         lease.end(SweepState.INTERRUPTED)
         tokens.append(lease.token)
 
-    assert tokens == [1, 2, 3]
+    assert tokens == [2, 3, 4]
 
 
 def test_taking_a_sweep_over_puts_its_running_trials_back_in_the_queue(ledger: Ledger) -> None:
@@ -328,6 +335,75 @@ def test_a_trial_that_is_trained_again_keeps_the_times_of_the_epochs_known_befor
     assert ledger.curve(lease.sweep_id, 0).ended_at == (10, 11, 502)
 
 
+def test_times_known_before_survive_a_retry_that_is_stored_on_its_way(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    lease.start(0, 1)
+    lease.progress(0, curve(1.0, 0.9, 0.8, first_time=10))
+    lease.requeue([0])
+    lease.start(0, 2)
+    lease.progress(0, curve(1.0, first_time=500))
+    assert ledger.curve(lease.sweep_id, 0).ended_at == (10,)
+
+    lease.finish(result(0, attempt=2, curve=curve(1.0, 0.9, 0.8, 0.7, first_time=500)), 0.9, {})
+
+    assert ledger.curve(lease.sweep_id, 0).ended_at == (10, 11, 12, 503)
+
+
+def test_only_running_trials_go_back_to_the_queue(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 2)
+    finish(lease, 0, 0.5)
+    lease.start(1, 1)
+
+    lease.requeue([0, 1])
+
+    assert [trial.state for trial in ledger.trials("digits")] == [State.COMPLETE, State.QUEUED]
+
+
+def test_a_sweep_that_ends_leaves_no_trial_running(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    lease.start(0, 1)
+
+    lease.end(SweepState.INTERRUPTED)
+
+    assert ledger.trial("digits", 0).state is State.QUEUED
+
+
+def test_metrics_that_are_not_finite_are_left_out_of_the_summary(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    lease.start(0, 1)
+
+    lease.finish(result(0), 0.5, {"val_accuracy": 0.5, "accuracy": math.nan})
+
+    assert ledger.trial("digits", 0).metrics == {"val_accuracy": 0.5}
+
+
+def test_a_sweep_whose_trials_have_all_ended_can_be_concluded_without_training(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 2)
+    finish(lease, 0, 0.5)
+    lease.end(SweepState.INTERRUPTED)
+
+    ledger.conclude("digits", {**SPEC, "budget": {"trials": 1}})
+
+    assert (ledger.sweep("digits").state, ledger.sweep("digits").n_trials) == (SweepState.COMPLETE, 1)
+
+
+def test_a_running_sweep_keeps_its_budget_when_another_process_tries_to_run_it(ledger: Ledger) -> None:
+    ledger.acquire("digits", owner=SOMEBODY_ELSE)
+
+    with pytest.raises(SweepHeldError):
+        ledger.begin(replace(NEW, spec={**SPEC, "budget": {"trials": 99}}))
+
+    assert ledger.sweep("digits").n_trials == 5
+
+
+def test_a_database_that_cannot_be_written_is_an_error_in_words(ledger: Ledger, lease: Lease) -> None:
+    with ledger._database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE curves RENAME TO gone")
+
+    with pytest.raises(LedgerError, match="cannot be read or written now"):
+        ledger.curve(lease.sweep_id, 0)
+
+
 def test_a_transaction_that_fails_leaves_nothing_behind(
     ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,7 +446,7 @@ def test_equal_values_rank_by_lower_val_loss_then_by_number(ledger: Ledger, leas
 
 
 def test_a_minimised_objective_ranks_low_values_first(ledger: Ledger) -> None:
-    ledger.store(replace(NEW, name="low", direction="minimize", metric="val_loss"))
+    store(ledger, replace(NEW, name="low", direction="minimize", metric="val_loss"))
     lease = ledger.acquire("low")
     ask(lease, 3)
     for number, value in enumerate((0.3, 0.1, 0.2)):
@@ -397,10 +473,10 @@ def test_only_the_best_models_path_is_kept(ledger: Ledger, lease: Lease) -> None
     ask(lease, 2)
     for number in range(2):
         lease.start(number, 1)
-        lease.finish(result(number, model_path=f"/models/{number}.keras"), 0.5 + number, {})
+        lease.finish(result(number, model_path=f"{number}.keras"), 0.5 + number, {})
 
-    assert ledger.model_path(lease.sweep_id, 0) is None
-    assert ledger.model_path(lease.sweep_id, 1) == "/models/1.keras"
+    assert ledger.model_name(lease.sweep_id, 0) is None
+    assert ledger.model_name(lease.sweep_id, 1) == "1.keras"
 
 
 # -- conditions: SQL against plain Python -----------------------------------------------------------------------------
@@ -474,9 +550,13 @@ def test_a_sweep_is_sent_before_its_trials_and_each_change_only_once(ledger: Led
 
 def test_a_claimed_entry_is_nobody_elses_until_its_time_is_over(ledger: Ledger, lease: Lease) -> None:
     assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(PARENT, SYNC)]
+    ledger.outbox.hurry()
     assert ledger.outbox.claim(9, lease.sweep_id) == []
+    assert ledger.outbox.next_due(lease.sweep_id) is not None
 
-    ledger.outbox.hurry(lease.sweep_id)
+
+def test_a_claim_ends_with_its_time(ledger: Ledger, lease: Lease) -> None:
+    ledger.outbox.claim(9, lease.sweep_id, seconds=0)
 
     assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(PARENT, SYNC)]
 
@@ -541,7 +621,7 @@ def test_a_running_sweep_cannot_be_deleted(ledger: Ledger) -> None:
 
 def test_what_another_process_runs_is_left_to_its_own_sender(ledger: Ledger) -> None:
     held = ledger.acquire("digits", owner=SOMEBODY_ELSE)
-    ledger.store(replace(NEW, name="mine"))
+    store(ledger, replace(NEW, name="mine"))
     mine = ledger.acquire("mine")
 
     assert [entry.sweep_id for entry in ledger.outbox.claim(9, mine.sweep_id)] == [mine.sweep_id]

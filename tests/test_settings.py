@@ -45,7 +45,7 @@ def test_everything_is_embedded_in_the_home_by_default() -> None:
     assert settings.is_database_embedded
     assert settings.is_tracking_embedded
     assert settings.artifacts == Path("/data/home/mlartifacts")
-    assert settings.models == Path("/data/home/models")
+    assert settings.models("digits") == Path("/data/home/models/digits")
 
 
 def test_servers_replace_what_is_embedded() -> None:

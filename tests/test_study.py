@@ -114,6 +114,16 @@ def test_a_diverged_trial_counts_as_the_worst_value_told_so_far() -> None:
     assert told == [1e9, None, None, 2.0]
 
 
+def test_a_penalty_told_before_an_interruption_is_not_taken_for_a_value_after_it() -> None:
+    space = {"dropout": SPACE["dropout"]}
+    study = Study(space, "minimize", "random")
+    study.restore(0, {"dropout": 0.1}, {}, (State.FAILED, 1e9))  # diverged first, told the penalty
+    study.restore(1, {"dropout": 0.2}, {}, (State.COMPLETE, 2.0))
+    study.ask(2)
+
+    assert study.tell(2, Reason.DIVERGED, None) == 2.0
+
+
 def test_the_sampler_learns_to_avoid_what_diverges() -> None:
     """An adversarial space: one optimizer always diverges; TPE must suggest it less often than chance in the end."""
     space: dict[str, Domain] = {"optimizer": Choice(("sgd", "adam")), "learning_rate": Range(1e-4, 1e-1, log=True)}

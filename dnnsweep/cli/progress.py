@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -41,8 +41,9 @@ def display(title: str) -> Iterator[Callable[[Progress], None]]:
 def plain(progress: Progress) -> None:
     """Print one line when a trial has ended, nothing else."""
     if progress.ended is not None:
-        sys.stderr.write(line(progress, progress.ended) + "\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # a sweep goes on when nobody reads its progress any more
+            sys.stderr.write(line(progress, progress.ended) + "\n")
+            sys.stderr.flush()
 
 
 def line(progress: Progress, ended: Ended) -> str:

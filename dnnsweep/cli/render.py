@@ -52,11 +52,13 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _print(table: Any) -> None:
-    is_screen = sys.stdout.isatty()
-    console = Console(width=None if is_screen else 200, soft_wrap=not is_screen, markup=False, emoji=False)
-    with console.capture() as text:  # Rich would end the program by itself when nobody reads on
-        console.print(table)
-    sys.stdout.write(text.get())
+    is_screen, text = sys.stdout.isatty(), io.StringIO()  # on stdout Rich ends the program when nobody reads on
+    width = None if is_screen else 200
+    console = Console(
+        file=text, force_terminal=is_screen, width=width, soft_wrap=not is_screen, markup=False, emoji=False
+    )
+    console.print(table)
+    sys.stdout.write(text.getvalue())
 
 
 def _table(*columns: str) -> Table:

@@ -11,12 +11,12 @@ from typing import Final
 
 from dnnsweep.controller.order import FixedOrder
 from dnnsweep.controller.standing import Best, Ended, Progress, Standing, judged
-from dnnsweep.errors import DnnsweepError, SweepFailedError
+from dnnsweep.errors import SweepFailedError
 from dnnsweep.executors import Event, Executor, TrainerLost
 from dnnsweep.ledger import Lease, StudyTrial, Told
 from dnnsweep.records import EpochReport, Reason, Suggestion, SweepState, TrialResult, curve_of
 
-__all__ = ["Best", "Controller", "Ended", "FixedOrder", "Plan", "Progress"]
+__all__ = ["Best", "Controller", "Ended", "FixedOrder", "Plan", "Progress", "abandon"]
 
 #: How often a trial may lose its trainer before it counts as killed.
 MAX_ATTEMPTS: Final = 3
@@ -27,6 +27,8 @@ PROGRESS_SECONDS: Final = 10.0
 #: How often the lease is prolonged and a wish to stop is looked for.
 RENEW_SECONDS: Final = 2.0
 TICK_SECONDS: Final = 0.2
+#: The best trial's model lies in this folder of the models.
+BEST: Final = "best"
 _BROKEN: Final = (Reason.FAILED, Reason.KILLED, Reason.TIMEOUT)
 
 
@@ -57,6 +59,12 @@ class _Running:
     started_at: float
     stored_at: float
     reports: list[EpochReport] = field(default_factory=list)
+
+
+def abandon(lease: Lease, error: BaseException) -> None:
+    """Note why a sweep could not go on, put its running trials back in the queue, and give the lease back."""
+    state = SweepState.FAILED if isinstance(error, Exception) else SweepState.INTERRUPTED
+    lease.end(state, str(error) or None)
 
 
 class Controller:
@@ -112,6 +120,7 @@ class Controller:
             TrainerError: Trainers cannot be started any more.
         """
         self._spent_before = self._lease.spent_seconds()
+        self._forget_models()
         self._restore(self._lease.trials())
         self._say()
         while self._standing.n_finished < self._plan.n_trials:
@@ -124,12 +133,6 @@ class Controller:
                 self._handle(event)
         self._advance()
         return self._end(SweepState.COMPLETE)
-
-    def abandon(self, error: BaseException) -> None:
-        """Put running trials back in the queue, note why the sweep could not go on, and give the lease back."""
-        self._lease.requeue(list(self._running))
-        is_failure = isinstance(error, DnnsweepError)
-        self._lease.end(SweepState.FAILED if is_failure else SweepState.INTERRUPTED, str(error) or None)
 
     def _restore(self, trials: Sequence[StudyTrial]) -> None:
         self._order.restore(trials, self._lease.study_attrs())
@@ -207,20 +210,27 @@ class Controller:
         self._say(Ended(suggestion, result, value))
 
     def _keep_model(self, result: TrialResult, *, is_best: bool) -> TrialResult:
+        """Move the best trial's model to its place, by whose name in there the ledger knows it."""
         if result.model_path is None:
             return result
         saved = Path(result.model_path)
         if not is_best:
             saved.unlink(missing_ok=True)
             return replace(result, model_path=None)
-        folder = self._plan.models / "best"
+        folder = self._plan.models / BEST
         folder.mkdir(exist_ok=True)
-        return replace(result, model_path=str(saved.replace(folder / saved.name)))
+        saved.replace(folder / saved.name)
+        return replace(result, model_path=saved.name)
 
     def _forget_beaten_models(self, kept: str) -> None:
-        for path in (self._plan.models / "best").iterdir():
-            if str(path) != kept:
+        for path in (self._plan.models / BEST).iterdir():
+            if path.name != kept:
                 path.unlink(missing_ok=True)
+
+    def _forget_models(self) -> None:
+        """Remove what trainers saved just before they, or a controller before this one, were killed."""
+        for path in self._plan.models.glob("trial-*"):
+            path.unlink(missing_ok=True)
 
     def _lose(self, number: int, error: str) -> None:
         """Put a trial whose trainer died back in the queue, unless it has cost too many trainers."""
@@ -245,7 +255,6 @@ class Controller:
             self._is_stop_requested = self._lease.renew()
             self._renewed = now
         if self._is_interrupted:
-            self._lease.requeue(list(self._running))
             return self._end(SweepState.INTERRUPTED)
         if self._is_stop_requested:
             return self._stop("the sweep was stopped", SweepState.STOPPED)

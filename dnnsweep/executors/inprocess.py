@@ -1,17 +1,22 @@
-"""An executor for tests and debugging: it trains where it is called."""
+"""An executor for tests and debugging: it trains in this process, in a thread of its own."""
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Sequence
 
 from dnnsweep.executors import Event, create_trainer
-from dnnsweep.records import DataSummary, Suggestion
+from dnnsweep.records import DataSummary, Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job
 
 
 class InProcessExecutor:
-    """Trains one trial at a time in this process, inside `events`.
+    """Trains one trial at a time.
+
+    The thread keeps the controller awake, which renews its lease and listens to Ctrl-C; it cannot be ended, so a trial
+    that is interrupted runs on until the process ends.
 
     Args:
         job: The sweep.
@@ -20,7 +25,8 @@ class InProcessExecutor:
 
     def __init__(self, job: Job, trainer: str = DEFAULT_TRAINER) -> None:
         self._trainer = create_trainer(trainer, job)
-        self._next: Suggestion | None = None
+        self._events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+        self._is_busy = False
 
     def open(self) -> DataSummary:
         """Load the data."""
@@ -28,19 +34,29 @@ class InProcessExecutor:
 
     def submit(self, suggestion: Suggestion) -> bool:
         """Take one suggestion at a time."""
-        if self._next is not None:
+        if self._is_busy:
             return False
-        self._next = suggestion
+        self._is_busy = True
+        threading.Thread(target=self._train, args=(suggestion,), daemon=True).start()
         return True
 
-    def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002  it never waits
-        """Train the suggestion to its end."""
-        if self._next is None:
+    def _train(self, suggestion: Suggestion) -> None:
+        try:
+            self._events.put(self._trainer.train(suggestion, self._events.put))
+        except Exception as error:  # noqa: BLE001  raised again where events are read
+            self._events.put(error)
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        """Return what the trainer said; an error that it raised is raised here."""
+        try:
+            event = self._events.get(timeout=timeout)
+        except queue.Empty:
             return []
-        events: list[Event] = []
-        result = self._trainer.train(self._next, events.append)
-        self._next = None
-        return [*events, result]
+        if isinstance(event, Exception):
+            raise event
+        if isinstance(event, TrialResult):
+            self._is_busy = False
+        return [event]
 
     def close(self) -> None:
         """Do nothing: there is no process to end."""

@@ -72,14 +72,13 @@ class _Process:
 
     def death(self) -> str:
         """Say how the process died, with the last line it printed."""
-        try:
-            code = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            code = self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=0.5)  # its connection closes a moment before it ends
+        self.kill()
+        code = self._process.wait()
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        self.output.seek(0)
-        lines = self.output.read()[-10_000:].decode(errors="replace").strip().splitlines()
+        self.output.seek(max(0, self.output.seek(0, os.SEEK_END) - 10_000))
+        lines = self.output.read().decode(errors="replace").replace("\0", "").strip().splitlines()
         return f"the trainer died {how}" + (f": {lines[-1].strip()[:500]}" if lines else "")
 
     def kill(self) -> None:
@@ -111,7 +110,8 @@ class LocalExecutor:
 
     def open(self) -> DataSummary:
         """Start the trainers; return as soon as the first one has loaded the data."""
-        self._processes = [_Process(self._job, self._trainer) for _ in range(self._n_trainers)]
+        for _ in range(self._n_trainers):
+            self._processes.append(_Process(self._job, self._trainer))
         while True:
             for process in self._ready(timeout=0.2):
                 message = self._receive(process)
@@ -157,7 +157,7 @@ class LocalExecutor:
     def _receive(self, process: _Process) -> Event | DataSummary | None:
         try:
             message: Any = process.connection.recv()
-        except (EOFError, OSError):
+        except Exception:  # noqa: BLE001  it is gone, or sends what cannot be read
             return self._replace(process)
         if isinstance(message, DnnsweepError):
             raise message
@@ -176,9 +176,12 @@ class LocalExecutor:
         if process.n_trained >= TRIALS_PER_PROCESS:
             self._exchange(process)
 
-    def _exchange(self, process: _Process) -> None:
+    def _remove(self, process: _Process) -> None:
         process.close()
         self._processes.remove(process)
+
+    def _exchange(self, process: _Process) -> None:
+        self._remove(process)
         self._processes.append(_Process(self._job, self._trainer))
 
     def _check_same_data(self, summary: DataSummary) -> None:
@@ -190,9 +193,12 @@ class LocalExecutor:
         """Start another trainer in the place of one that died."""
         error = process.death()
         self._n_failed_starts += not process.is_open
-        if self._n_failed_starts >= MAX_FAILED_STARTS:
+        if self._n_failed_starts < MAX_FAILED_STARTS:
+            self._exchange(process)
+        elif any(other.is_open for other in self._processes if other is not process):
+            self._remove(process)  # go on with those that work
+        else:
             raise TrainerError(f"no trainer could be started: {error}")
-        self._exchange(process)
         return TrainerLost((process.suggestion.number,), error) if process.suggestion else None
 
 

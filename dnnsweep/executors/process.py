@@ -33,7 +33,12 @@ def main(descriptor: int) -> None:
         return
     _send(connection, summary)
     while True:
-        _send(connection, trainer.train(suggestions.get(), lambda report: _send(connection, report)))
+        try:
+            result = trainer.train(suggestions.get(), lambda report: _send(connection, report))
+        except DnnsweepError as error:
+            _send(connection, error)
+            return
+        _send(connection, result)
 
 
 def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion]) -> None:

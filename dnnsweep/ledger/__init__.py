@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from dnnsweep.errors import SweepConflictError, SweepHeldError, SweepNotFoundError
-from dnnsweep.ledger import curves, outbox, queries
+from dnnsweep.ledger import curves, outbox, owners, queries
 from dnnsweep.ledger.database import Database, now, open_database
-from dnnsweep.ledger.lease import Asked, Lease, StudyTrial, Told
+from dnnsweep.ledger.lease import Asked, Lease, StudyTrial, Told, requeue_running
 from dnnsweep.ledger.outbox import Entry, Outbox
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.query import Condition
-from dnnsweep.records import Curve, DataSummary, State, Sweep, SweepState, Trial
+from dnnsweep.records import Curve, DataSummary, Sweep, SweepState, Trial
 
 __all__ = ["PARENT", "Asked", "Entry", "Lease", "Ledger", "NewSweep", "StudyTrial", "Told", "outbox"]
 
@@ -32,7 +31,6 @@ class NewSweep:
 
     Args:
         name: Unique in the ledger.
-        description: For people.
         spec: The sweep file, resolved, as plain JSON.
         identity: The part of it that identifies the sweep.
         digest: SHA-256 of the identity.
@@ -40,12 +38,9 @@ class NewSweep:
         window: How many suggestions may be ahead of the results told.
         metric: The objective's.
         direction: `maximize` or `minimize`.
-        n_trials: The budget.
-        max_seconds: The budget of wall time; None without bound.
     """
 
     name: str
-    description: str | None
     spec: Mapping[str, Any]
     identity: Mapping[str, Any]
     digest: str
@@ -53,8 +48,6 @@ class NewSweep:
     window: int
     metric: str
     direction: str
-    n_trials: int
-    max_seconds: float | None
 
 
 class Ledger:
@@ -83,25 +76,80 @@ class Ledger:
         """Close every connection."""
         self._database.close()
 
-    def store(self, new: NewSweep) -> None:
-        """Create a sweep, or take up the budget of one that exists with the same content and data.
+    def begin(self, new: NewSweep, owner: str | None = None, seconds: float = LEASE_SECONDS) -> Lease:
+        """Take the lease on a sweep; create it, or take up the budget of the one that exists.
+
+        Args:
+            new: The sweep as its file says.
+            owner: Who takes it; None for this process.
+            seconds: How long the lease lasts after each write.
 
         Raises:
             SweepConflictError: The name is taken by another content, or the data have changed.
+            SweepHeldError: Another controller holds it and has not been silent for long enough.
         """
+        try:
+            return self._begin(new, owner, seconds)
+        except IntegrityError:  # another process created it at the same moment
+            return self._begin(new, owner, seconds)
+
+    def _begin(self, new: NewSweep, owner: str | None, seconds: float) -> Lease:
         with self._database.write() as connection:
-            row = _sweep_row(connection, new.name)
+            row = _locked_row(connection, new.name)
             if row is None:
                 connection.execute(insert(SweepRow).values(_columns(new)))
-                return
-            _check_same(row, new)
-            budget = {
-                "n_trials": new.n_trials,
-                "max_seconds": new.max_seconds,
-                "description": new.description,
-                "spec": dict(new.spec),
-            }
-            connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(budget))
+            else:
+                _check_free(row)
+                _check_same(row, new)
+                connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(_budget(new.spec)))
+            return self._lease(connection, new.name, owner, seconds)
+
+    def acquire(self, name: str, owner: str | None = None, seconds: float = LEASE_SECONDS) -> Lease:
+        """Take the lease on a sweep that exists.
+
+        Args:
+            name: The sweep.
+            owner: Who takes it; None for this process.
+            seconds: How long the lease lasts after each write.
+
+        Raises:
+            SweepHeldError: Another controller holds it and has not been silent for long enough.
+            SweepNotFoundError: There is no such sweep.
+        """
+        with self._database.write() as connection:
+            return self._lease(connection, name, owner, seconds)
+
+    def _lease(self, connection: Connection, name: str, owner: str | None, seconds: float) -> Lease:
+        """Take the lease; trials that nobody trains any more go back to the queue."""
+        row = _known_row(connection, name)
+        _check_free(row)
+        values = {
+            "owner": owner or owners.this_process(),
+            "expires_at": now() + int(seconds * 1000),
+            "token": row.token + 1,
+            "state": SweepState.RUNNING,
+            "error": None,
+            "ended_at": None,
+            "is_stop_requested": False,
+        }
+        connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
+        requeue_running(connection, row.id)
+        outbox.changed(connection, row.id, PARENT)
+        return Lease(self._database, row.id, row.token + 1, seconds)
+
+    def conclude(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Note that a sweep which nobody runs is complete: all trials of the budget in its file have ended.
+
+        Raises:
+            SweepHeldError: Somebody runs it.
+        """
+        with self._database.write() as connection:
+            row = _known_row(connection, name)
+            _check_free(row)
+            values = {"state": SweepState.COMPLETE, "error": None, "ended_at": row.ended_at or now(), **_budget(spec)}
+            connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
+            requeue_running(connection, row.id)
+            outbox.changed(connection, row.id, PARENT)
 
     def check(self, name: str, digest: str, identity: Mapping[str, Any]) -> None:
         """Check that a sweep file could be run under its name now, before anything costly is done.
@@ -111,42 +159,10 @@ class Ledger:
             SweepHeldError: Another controller is running the sweep.
         """
         with self._database.read() as connection:
-            row = _sweep_row(connection, name)
+            row = connection.execute(_named(name)).first()
         if row is not None:
             _check_content(row, digest, identity)
             _check_free(row)
-
-    def acquire(self, name: str, owner: str | None = None, seconds: float = LEASE_SECONDS) -> Lease:
-        """Take the lease on a sweep; trials that nobody trains any more go back to the queue.
-
-        Args:
-            name: The sweep.
-            owner: Who takes it, `host:pid`; None for this process.
-            seconds: How long the lease lasts after each write.
-
-        Raises:
-            SweepHeldError: Another controller holds it and has not been silent for long enough.
-            SweepNotFoundError: There is no such sweep.
-        """
-        with self._database.write() as connection:
-            row = _known_row(connection, name)
-            _check_free(row)
-            token = row.token + 1
-            values = {
-                "owner": owner or this_process(),
-                "expires_at": now() + int(seconds * 1000),
-                "token": token,
-                "state": SweepState.RUNNING,
-                "error": None,
-                "ended_at": None,
-                "is_stop_requested": False,
-            }
-            connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
-            lost = (TrialRow.sweep_id == row.id, TrialRow.state == State.RUNNING)
-            numbers = connection.execute(select(TrialRow.number).where(*lost)).scalars().all()
-            connection.execute(update(TrialRow).where(*lost).values(state=State.QUEUED))
-            outbox.changed(connection, row.id, PARENT, *numbers)
-            return Lease(self._database, row.id, token, seconds)
 
     def sweeps(self) -> list[Sweep]:
         """Return all sweeps, oldest first."""
@@ -190,6 +206,16 @@ class Ledger:
         with self._database.read() as connection:
             return queries.read_best(connection, queries.read_sweep(connection, name), top, condition)
 
+    def trials_of(self, sweep: Sweep) -> list[Trial]:
+        """Return the trials of a sweep that was read before, in their order."""
+        with self._database.read() as connection:
+            return queries.read_trials(connection, sweep)
+
+    def trial_of(self, sweep: Sweep, number: int) -> Trial:
+        """Return one trial of a sweep that was read before."""
+        with self._database.read() as connection:
+            return queries.read_trial(connection, sweep, number)
+
     def trial(self, name: str, number: int) -> Trial:
         """Return one trial.
 
@@ -204,8 +230,8 @@ class Ledger:
         with self._database.read() as connection:
             return curves.read(connection, sweep_id, number)
 
-    def model_path(self, sweep_id: str, number: int) -> str | None:
-        """Return where the trial's Keras model is kept; None unless it is its sweep's best."""
+    def model_name(self, sweep_id: str, number: int) -> str | None:
+        """Return the file name of the trial's Keras model; None unless it is its sweep's best."""
         mine = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
         with self._database.read() as connection:
             return connection.execute(select(TrialRow.model_path).where(*mine)).scalar()
@@ -242,20 +268,22 @@ def _columns(new: NewSweep) -> dict[str, Any]:
         "id": uuid.uuid4().hex,
         "name": new.name,
         "state": SweepState.INTERRUPTED,
-        "description": new.description,
         "source": new.spec["dataset"]["source"],
-        "spec": dict(new.spec),
         "digest": new.digest,
         "fingerprint": new.data.fingerprint,
         "data": summary_json(new.data),
         "metric": new.metric,
         "direction": new.direction,
         "window": new.window,
-        "n_trials": new.n_trials,
-        "max_seconds": new.max_seconds,
         "system_attrs": {},
         "created_at": now(),
+        **_budget(new.spec),
     }
+
+
+def _budget(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of what may change in a sweep's file."""
+    return {"spec": dict(spec), "description": spec.get("description"), "n_trials": spec["budget"]["trials"]}
 
 
 def summary_json(data: DataSummary) -> dict[str, Any]:
@@ -264,17 +292,17 @@ def summary_json(data: DataSummary) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def this_process() -> str:
-    """Return who this process is, as leases name their owners."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+def _named(name: str) -> Select[Any]:
+    return select(SweepRow.__table__).where(SweepRow.name == name)
 
 
-def _sweep_row(connection: Connection, name: str) -> Row[Any] | None:
-    return connection.execute(select(SweepRow.__table__).where(SweepRow.name == name)).first()
+def _locked_row(connection: Connection, name: str) -> Row[Any] | None:
+    """Read a sweep in a transaction that writes it later; PostgreSQL locks the row, SQLite has locked the file."""
+    return connection.execute(_named(name).with_for_update()).first()
 
 
 def _known_row(connection: Connection, name: str) -> Row[Any]:
-    row = _sweep_row(connection, name)
+    row = _locked_row(connection, name)
     if row is None:
         raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
     return row
@@ -303,7 +331,7 @@ def _check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> N
 
 
 def _is_held(row: Row[Any]) -> bool:
-    return row.owner is not None and row.expires_at > now() and not _is_gone(row.owner)
+    return row.owner is not None and row.expires_at > now() and not owners.is_gone(row.owner)
 
 
 def _check_free(row: Row[Any]) -> None:
@@ -313,17 +341,3 @@ def _check_free(row: Row[Any]) -> None:
             f"sweep {row.name} is being run by {row.owner}, whose lease lasts {wait:.0f} more seconds and is "
             f"renewed while it runs; stop it with `dnnsweep stop {row.name}`"
         )
-
-
-def _is_gone(owner: str) -> bool:
-    """Return whether the owner was a process of this machine that does not exist any more."""
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, ValueError):
-        return False
-    return False

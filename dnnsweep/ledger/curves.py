@@ -43,7 +43,8 @@ def read(connection: Connection, sweep_id: str, number: int) -> Curve:
     rows = connection.execute(select(CurveRow.metric, CurveRow.layer, CurveRow.points).where(*mine)).all()
     times = select(TrialRow.epoch_times).where(TrialRow.sweep_id == sweep_id, TrialRow.number == number)
     series = tuple(Series(row.metric, _numbers(row.points), row.layer or None) for row in rows)
-    return Curve(series, tuple(connection.execute(times).scalar_one_or_none() or ()))
+    n_epochs = max((len(s.values) for s in series), default=0)  # an earlier attempt may have come further
+    return Curve(series, tuple((connection.execute(times).scalar_one_or_none() or ())[:n_epochs]))
 
 
 def _numbers(points: Sequence[Any]) -> tuple[float, ...]:
@@ -58,5 +59,7 @@ def kept_times(old: Sequence[int], new: Sequence[int]) -> list[int]:
     Example:
         >>> kept_times([10, 20], [110, 120, 130])
         [10, 20, 130]
+        >>> kept_times([10, 20], [110])
+        [10, 20]
     """
-    return [*old[: len(new)], *new[len(old) :]]
+    return [*old, *new[len(old) :]]

@@ -14,7 +14,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError as UrlError
-from sqlalchemy.exc import DatabaseError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    DatabaseError,
+    IntegrityError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from dnnsweep.errors import LedgerError, SweepNotFoundError
 from dnnsweep.ledger.tables import HEAD, LedgerRow
@@ -38,18 +45,29 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the database and writes nothing."""
-        with self.engine.connect() as connection, connection.begin():
+        with _translated(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that may read first: on SQLite it takes the write lock at once."""
-        with writing(self.engine) as connection:
+        with _translated(), writing(self.engine) as connection:
             yield connection
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:  # a row that exists already is the caller's business
+        raise
+    except SQLAlchemyError as error:
+        reason = getattr(error, "orig", None) or error
+        raise LedgerError(f"the ledger cannot be read or written now: {reason}; run the command again") from error
 
 
 @contextmanager
@@ -115,9 +133,19 @@ def _engine(url: str, *, create: bool) -> Engine:
 
 def _check_file(path: Path, *, create: bool) -> None:
     if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
     elif not path.exists():
         raise SweepNotFoundError(f"there is no sweep yet in {path.parent}; start one with `dnnsweep run FILE`")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        remedy = "choose another home with --home"
+        raise LedgerError(
+            f"the home must be a folder that can be made, got {path}: {error.strerror}; {remedy}"
+        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

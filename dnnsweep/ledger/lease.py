@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from dnnsweep.errors import LeaseLostError
 from dnnsweep.ledger import curves, outbox
@@ -63,22 +65,22 @@ class Lease:
     def __init__(self, database: Database, sweep_id: str, token: int, seconds: float) -> None:
         self._database = database
         self._seconds = seconds
-        self._counted_at = now()
+        self._counted_at = time.monotonic()
         self.sweep_id = sweep_id
         self.token = token
 
     @contextmanager
     def _fenced(self, **values: Any) -> Iterator[Connection]:
         """Open a transaction that holds the lease, prolongs it, and counts the sweep's wall time."""
-        time = now()
-        passed = max(0, time - self._counted_at) / 1000
-        values = {"expires_at": time + int(self._seconds * 1000), "seconds": SweepRow.seconds + passed, **values}
         mine = (SweepRow.id == self.sweep_id, SweepRow.token == self.token)
         with self._database.write() as connection:
-            if connection.execute(update(SweepRow).where(*mine).values(values)).rowcount == 0:
-                raise LeaseLostError("another controller runs this sweep now; this one has stopped writing")
+            moment = time.monotonic()  # unlike the time of day, it stands still while a laptop sleeps
+            spent = {"seconds": SweepRow.seconds + (moment - self._counted_at)}
+            lease = {"expires_at": now() + int(self._seconds * 1000)}
+            if connection.execute(update(SweepRow).where(*mine).values({**spent, **lease, **values})).rowcount == 0:
+                raise LeaseLostError("another controller took this sweep over, or it was deleted; this one has stopped")
             yield connection
-        self._counted_at = time
+        self._counted_at = moment
 
     def renew(self) -> bool:
         """Prolong the lease; return whether the sweep is asked to stop."""
@@ -151,12 +153,13 @@ class Lease:
             value: The objective at the best epoch; None unless the trial is complete.
             metrics: All metrics at the best epoch.
         """
+        finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
         values = {
             "state": result.reason.state,
             "reason": result.reason,
             "value": value,
-            "val_loss": metrics.get("val_loss"),
-            "metrics": dict(metrics),
+            "val_loss": finite.get("val_loss"),
+            "metrics": finite,
             "best_epoch": result.best_epoch,
             "epochs": result.curve.n_epochs,
             "seconds": result.seconds,
@@ -181,23 +184,26 @@ class Lease:
 
     def requeue(self, numbers: Sequence[int]) -> None:
         """Put running trials back in the queue: same number, same parameters, same seed."""
-        if not numbers:
-            return
-        mine = (TrialRow.sweep_id == self.sweep_id, TrialRow.number.in_(numbers))
         with self._fenced() as connection:
-            connection.execute(update(TrialRow).where(*mine).values(state=State.QUEUED))
-            outbox.changed(connection, self.sweep_id, *numbers)
+            requeue_running(connection, self.sweep_id, TrialRow.number.in_(numbers))
 
     def end(self, state: SweepState, error: str | None = None) -> None:
-        """Note how the sweep ended and give the lease back."""
-        values = {"state": state, "error": error, "ended_at": now(), "owner": None}
-        with self._fenced(**values) as connection:
-            freed = update(SweepRow).where(SweepRow.id == self.sweep_id)
-            connection.execute(freed.values(expires_at=None, is_stop_requested=False))
+        """Note how the sweep ended, put what is still running back in the queue, and give the lease back."""
+        values = {"state": state, "error": error, "ended_at": now(), "is_stop_requested": False}
+        with self._fenced(**values, owner=None, expires_at=None) as connection:
+            requeue_running(connection, self.sweep_id)
             outbox.changed(connection, self.sweep_id, PARENT)
 
     def _trial(self, number: int) -> tuple[Any, ...]:
         return TrialRow.sweep_id == self.sweep_id, TrialRow.number == number
+
+
+def requeue_running(connection: Connection, sweep_id: str, *conditions: ColumnElement[bool]) -> None:
+    """Put running trials of a sweep back in the queue, in the caller's transaction."""
+    mine = (TrialRow.sweep_id == sweep_id, TrialRow.state == State.RUNNING, *conditions)
+    numbers = connection.execute(select(TrialRow.number).where(*mine)).scalars().all()
+    connection.execute(update(TrialRow).where(*mine).values(state=State.QUEUED))
+    outbox.changed(connection, sweep_id, *numbers)
 
 
 def _study_trial(values: Mapping[Any, Any]) -> StudyTrial:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select, update
 
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
@@ -102,20 +102,21 @@ class Outbox:
         order = (OutboxRow.number != PARENT, OutboxRow.id)
         columns = (getattr(OutboxRow, name) for name in Entry.__slots__)
         time = now()
-        mine = (OutboxRow.due_at <= time, _is_free(time, sweep_id))
+        mine = (OutboxRow.due_at <= time, OutboxRow.claimed_until <= time, _is_free(time, sweep_id))
         statement = select(*columns).where(*mine).order_by(*order).limit(limit).with_for_update()
         with self._database.write() as connection:
             entries = [Entry(*row) for row in connection.execute(statement)]
             taken = update(OutboxRow).where(OutboxRow.id.in_([entry.id for entry in entries]))
             if entries:
-                connection.execute(taken.values(due_at=time + int(seconds * 1000)))
+                connection.execute(taken.values(claimed_until=time + int(seconds * 1000)))
             return entries
 
     def sent(self, entry: Entry, run_id: str | None) -> None:
         """Remove an entry, or make it due again if there was more to show meanwhile; remember the run."""
         with self._database.write() as connection:
             connection.execute(delete(OutboxRow).where(*_as_taken(entry)))
-            connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(due_at=now()))
+            again = update(OutboxRow).where(OutboxRow.id == entry.id)
+            connection.execute(again.values(due_at=now(), claimed_until=0))
             if run_id is not None:
                 _note_run(connection, entry.sweep_id, entry.number, run_id)
 
@@ -126,25 +127,28 @@ class Outbox:
 
     def postpone(self, entry: Entry, error: str, seconds: float) -> None:
         """Note why an entry could not be sent, and make it due again later."""
-        values = {"attempts": OutboxRow.attempts + 1, "error": error, "due_at": now() + int(seconds * 1000)}
+        later = {"due_at": now() + int(seconds * 1000), "claimed_until": 0}
+        values = {"attempts": OutboxRow.attempts + 1, "error": error, **later}
         with self._database.write() as connection:
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(values))
 
     def release(self, entry: Entry) -> None:
-        """Make an entry that was claimed but not tried due again."""
+        """Give a claimed entry back untried."""
         with self._database.write() as connection:
-            connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(due_at=now()))
+            connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(claimed_until=0))
 
-    def hurry(self, sweep_id: str | None = None) -> None:
-        """Make entries due now, but for those of sweeps that others run.
-
-        Args:
-            sweep_id: The sweep that the caller runs.
-        """
+    def hurry(self) -> None:
+        """Make entries that wait after a failure due now."""
         time = now()
-        mine = (OutboxRow.due_at > time, _is_free(time, sweep_id))
         with self._database.write() as connection:
-            connection.execute(update(OutboxRow).where(*mine).values(due_at=time))
+            connection.execute(update(OutboxRow).where(OutboxRow.due_at > time).values(due_at=time))
+
+    def next_due(self, sweep_id: str | None = None) -> int | None:
+        """Return when the next entry that is this sender's may be sent, in milliseconds since 1970; None if none is."""
+        time = now()
+        moment = case((OutboxRow.claimed_until > OutboxRow.due_at, OutboxRow.claimed_until), else_=OutboxRow.due_at)
+        with self._database.read() as connection:
+            return connection.execute(select(func.min(moment)).where(_is_free(time, sweep_id))).scalar()
 
     def count(self, sweep_id: str | None = None) -> int:
         """Return how many entries, of one sweep or of all, MLflow has not seen."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, and_, case, func, select
 
 from dnnsweep.errors import SweepNotFoundError
 from dnnsweep.ledger.conditions import compiled
@@ -13,10 +13,7 @@ from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.query import Condition
 from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
 
-_IN_BUDGET: Final = or_(
-    TrialRow.state.in_([State.COMPLETE, State.PRUNED]),
-    and_(TrialRow.state == State.FAILED, TrialRow.reason != Reason.STOPPED),
-)
+_IN_BUDGET: Final = TrialRow.reason.in_([reason for reason in Reason if reason.is_in_budget])
 _TRIAL_COLUMNS: Final = (
     TrialRow.number,
     TrialRow.value,
@@ -40,47 +37,49 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
-_COUNTS: Final = (
-    select(
-        TrialRow.sweep_id,
-        _count(_IN_BUDGET).label("n_finished"),
-        _count(TrialRow.state == State.RUNNING).label("n_running"),
-        _count(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
-    )
-    .group_by(TrialRow.sweep_id)
-    .subquery()
-)
-_UNDELIVERED: Final = (
-    select(OutboxRow.sweep_id, func.count().label("n_undelivered")).group_by(OutboxRow.sweep_id).subquery()
-)
-
-
 def ranking(direction: Any) -> tuple[ColumnElement[Any], ...]:
     """Return the order of complete trials, best first; equal values rank by lower `val_loss`, then by number."""
     sign = case((direction == "maximize", -1.0), else_=1.0)
     return (TrialRow.value * sign).asc(), func.coalesce(TrialRow.val_loss, 1e308).asc(), TrialRow.number.asc()
 
 
+def _counts(sweep_ids: Select[Any]) -> Subquery:
+    columns = (
+        TrialRow.sweep_id,
+        _count(_IN_BUDGET).label("n_finished"),
+        _count(TrialRow.state == State.RUNNING).label("n_running"),
+        _count(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
+    )
+    return select(*columns).where(TrialRow.sweep_id.in_(sweep_ids)).group_by(TrialRow.sweep_id).subquery()
+
+
+def _waiting(sweep_ids: Select[Any]) -> Subquery:
+    columns = (OutboxRow.sweep_id, func.count().label("n_undelivered"))
+    return select(*columns).where(OutboxRow.sweep_id.in_(sweep_ids)).group_by(OutboxRow.sweep_id).subquery()
+
+
+def _ranked(sweep_ids: Select[Any]) -> Subquery:
+    place = func.row_number().over(partition_by=TrialRow.sweep_id, order_by=ranking(SweepRow.direction))
+    complete = (TrialRow.state == State.COMPLETE, TrialRow.sweep_id.in_(sweep_ids))
+    columns = (TrialRow.sweep_id, TrialRow.number, TrialRow.value, place.label("place"))
+    return select(*columns).join(SweepRow, SweepRow.id == TrialRow.sweep_id).where(*complete).subquery()
+
+
 def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> list[Sweep]:
     """Return the sweeps that meet the conditions, oldest first."""
-    place = func.row_number().over(partition_by=TrialRow.sweep_id, order_by=ranking(SweepRow.direction))
-    ranked = (
-        select(TrialRow.sweep_id, TrialRow.number, TrialRow.value, place.label("place"))
-        .join(SweepRow, SweepRow.id == TrialRow.sweep_id)
-        .where(TrialRow.state == State.COMPLETE, *conditions)
-        .subquery()
-    )
+    mine = select(SweepRow.id).where(*conditions)
+    counts, waiting, ranked = _counts(mine), _waiting(mine), _ranked(mine)
     statement = (
         select(
             SweepRow.__table__,
             ranked.c.number.label("best_number"),
             ranked.c.value.label("best_value"),
-            *(func.coalesce(column, 0).label(column.key) for column in list(_COUNTS.c)[1:]),
-            func.coalesce(_UNDELIVERED.c.n_undelivered, 0).label("n_undelivered"),
+            *(func.coalesce(column, 0).label(column.key) for column in list(counts.c)[1:]),
+            func.coalesce(waiting.c.n_undelivered, 0).label("n_undelivered"),
         )
-        .outerjoin(_COUNTS, _COUNTS.c.sweep_id == SweepRow.id)
+        .outerjoin(counts, counts.c.sweep_id == SweepRow.id)
         .outerjoin(ranked, and_(ranked.c.sweep_id == SweepRow.id, ranked.c.place == 1))
-        .outerjoin(_UNDELIVERED, _UNDELIVERED.c.sweep_id == SweepRow.id)
+        .outerjoin(waiting, waiting.c.sweep_id == SweepRow.id)
         .where(*conditions)
         .order_by(SweepRow.created_at, SweepRow.name)
     )

@@ -46,7 +46,6 @@ class SweepRow(Base):
     direction: Mapped[str] = mapped_column(String(16))
     window: Mapped[int] = mapped_column("window_size")
     n_trials: Mapped[int]
-    max_seconds: Mapped[float | None]
     seconds: Mapped[float] = mapped_column(default=0.0)
     system_attrs: Mapped[dict[str, Any]]
     error: Mapped[str | None] = mapped_column(Text)
@@ -120,3 +119,4 @@ class OutboxRow(Base):
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[int] = mapped_column(BigInteger)
     due_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    claimed_until: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Final
 
 
 def create(database: Path) -> None:
@@ -34,13 +35,24 @@ def _move_in(made: Path, database: Path) -> None:
         made.rename(database)
 
 
+#: Ends when its standard input does: it must not outlive the process that waits for it.
+_MIGRATION: Final = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+import mlflow
+mlflow.MlflowClient(tracking_uri=sys.argv[1])
+"""
+
+
 def _run_migrations(database: Path) -> None:
     # A process of its own: migrations write log lines, and would hold up the others' threads.
-    code = "import sys, mlflow; mlflow.MlflowClient(tracking_uri=sys.argv[1])"
-    command = [sys.executable, "-c", code, f"sqlite:///{database}"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise RuntimeError(f"creating the store failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+    command = [sys.executable, "-c", _MIGRATION, f"sqlite:///{database}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:  # noqa: S603
+        output = process.stderr.read() if process.stderr else b""
+    if process.returncode:
+        raise RuntimeError(
+            f"creating the store failed: {output.decode(errors='replace').strip().rpartition(chr(10))[2]}"
+        )
 
 
 def analyse(database: Path) -> None:

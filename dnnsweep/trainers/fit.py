@@ -194,5 +194,5 @@ def one_line(error: Exception) -> str:
         >>> one_line(ValueError("two\n  lines"))
         'ValueError: two lines'
     """
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = " ".join(f"{type(error).__name__}: {error}".replace("\0", "").split())
     return text if len(text) <= MAX_ERROR_CHARACTERS else f"{text[: MAX_ERROR_CHARACTERS - 3]}..."

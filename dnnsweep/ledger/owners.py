@@ -1,0 +1,37 @@
+"""Who holds a lease: a process, named so that others of the same machine can tell whether it still exists."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+
+def this_process() -> str:
+    """Return the name of this process: `host:machine:pid`.
+
+    The middle part is the boot and the pid namespace: containers may share a host name, but not their processes.
+    """
+    return f"{socket.gethostname()}:{_machine()}:{os.getpid()}"
+
+
+def is_gone(owner: str) -> bool:
+    """Return whether an owner was a process of this machine that does not exist any more."""
+    machine, _, pid = owner.rpartition(":")
+    if machine != f"{socket.gethostname()}:{_machine()}" or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # not Linux: no containers that share a host name either
+        return "-"
