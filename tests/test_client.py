@@ -234,7 +234,8 @@ def test_an_error_of_the_callers_own_leaves_a_sweep_that_can_be_resumed_at_once(
         run(on_progress=fail)
 
     shown = dnnsweep.show("pretend")
-    assert (shown.state, shown.n_finished, shown.n_running) == (SweepState.INTERRUPTED, 3, 0)
+    assert (shown.state, shown.n_finished, shown.n_running) == (SweepState.FAILED, 3, 0)
+    assert "mine" in str(shown.error)
     assert identity(run().trials()) == whole
 
 

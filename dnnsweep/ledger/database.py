@@ -31,6 +31,10 @@ from dnnsweep.ledger.tables import HEAD, LedgerRow
 BUSY_SECONDS: Final = 30
 
 
+#: How SQLite's files keep a transaction's way back unless they are told otherwise; an in-memory database has none.
+_ROLLBACK_MODES: Final = ("delete", "truncate", "persist", "off")
+
+
 def now() -> int:
     """Return the time in milliseconds since 1970 (UTC)."""
     return time.time_ns() // 1_000_000
@@ -159,10 +163,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
     """Switch the file to WAL mode; SQLite does not wait by itself when others are about to do the same."""
     until = time.monotonic() + BUSY_SECONDS
-    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] in _ROLLBACK_MODES:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-            return  # an in-memory database stays what it is
         except sqlite3.OperationalError:
             if time.monotonic() > until:
                 raise
