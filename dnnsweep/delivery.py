@@ -136,7 +136,8 @@ class Shipper:
             seconds: How long it may take.
         """
         self._closing.set()
-        self._thread.join(seconds)
+        if self._thread.ident is not None:  # it was started
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         n_failures = 0

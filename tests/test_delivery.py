@@ -129,6 +129,12 @@ def test_a_shipper_that_is_closed_delivers_what_is_left(ledger: Ledger, lease: L
     assert next(page for page in store.pages.values() if page.parent_run_id is None).status == "FINISHED"
 
 
+def test_a_shipper_that_never_started_can_be_closed(ledger: Ledger, lease: Lease) -> None:
+    Shipper(ledger, Recording(), SETTINGS, lease.sweep_id).close(1)
+
+    assert ledger.outbox.count() == 4
+
+
 def test_a_shipper_survives_an_outage(ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dnnsweep.delivery.FIRST_BACKOFF_SECONDS", 0.01)
     store = Recording(n_failures=5)
