@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,17 @@ if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must
     from dnnsweep.client import SweepHandle
 
 INTERRUPTED = 130
+
+
+class Form(StrEnum):
+    """What a configuration can be exported as."""
+
+    python = "python"
+    yaml = "yaml"
+    keras = "keras"
+
+
+_FORMS = {".yaml": Form.yaml, ".yml": Form.yaml, ".keras": Form.keras}
 
 
 class _Commands(TyperGroup):
@@ -244,7 +256,9 @@ def _form(**wanted: bool) -> str:
 @app.command()
 def export(
     name: Name,
-    form: Annotated[str, typer.Option("--as", help="python, yaml or keras.")] = "python",
+    form: Annotated[
+        Form | None, typer.Option("--as", help="What to write.", show_default="as FILE ends, else python")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file to write.", show_default="stdout")
     ] = None,
@@ -255,11 +269,11 @@ def export(
     from dnnsweep import client
     from dnnsweep.cli import render
 
-    if form == "keras":
-        source = client.model_file(name, number=trial, home=home)
-        render.copied(source, output)
-        return
-    render.written(client.export(name, form=form, number=trial, home=home), output)
+    chosen = form or _FORMS.get(output.suffix if output else "", Form.python)
+    if chosen is Form.keras:
+        render.copied(client.model_file(name, number=trial, home=home), output)
+    else:
+        render.written(client.export(name, form=chosen, number=trial, home=home), output)
 
 
 @app.command()

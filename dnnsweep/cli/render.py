@@ -160,10 +160,10 @@ def value(item: Any) -> str:
 
     Example:
         >>> value(0.000123456), value([64, 32]), value(True)
-        ('0.0001235', '64-32', 'yes')
+        ('0.0001235', '64-32', 'true')
     """
     if isinstance(item, bool):
-        return "yes" if item else "no"
+        return "true" if item else "false"
     if isinstance(item, list | tuple):
         return "-".join(map(str, item)) or "none"
     return f"{item:.4g}" if isinstance(item, float) else str(item)
@@ -181,6 +181,9 @@ def conclusion(of: Sweep, resume: str) -> None:
         SweepState.STOPPED: f"sweep {of.name} was stopped after {of.n_finished} of {of.n_trials} trials",
         SweepState.INTERRUPTED: f"sweep {of.name} was interrupted after {of.n_finished} of {of.n_trials} trials",
     }.get(of.state, f"sweep {of.name}: {of.state}")
+    if of.state is SweepState.COMPLETE and of.n_finished < of.n_trials:
+        seconds = of.spec["budget"]["seconds"]
+        state = f"sweep {of.name} has spent its {seconds:g} seconds: {of.n_finished} of {of.n_trials} trials"
     hint = "" if of.state is SweepState.COMPLETE else f"; `{resume}` goes on with it"
     lines = [f"{state}{hint}"]
     if of.n_undelivered:
@@ -234,10 +237,11 @@ def written(text: str, output: Path | None) -> None:
 
 def copied(source: Path, output: Path | None) -> None:
     """Copy a file to where it was asked for."""
-    if output is None:
-        raise ExportError("a saved model needs a file to go to; add -o PATH.keras")
+    if output is None or output.suffix != ".keras":
+        raise ExportError("a saved model needs a file that ends in .keras; add -o FILE.keras")
     try:
         shutil.copyfile(source, output)
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {error.strerror}") from error
-    sys.stderr.write(f"written to {output}\n")
+    note = "it takes columns that are encoded and scaled as the exported Python code does it"
+    sys.stderr.write(f"written to {output}; {note}\n")

@@ -168,11 +168,18 @@ def _csv_frame(name: str) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise _unreadable("a csv file in UTF-8", name, error, "save it as UTF-8") from error
     except _UNREADABLE as error:
-        raise _unreadable("a csv file with a line of column names", name, error, "check the file") from error
+        remedy = "separate the columns by commas" if _is_separated_otherwise(path) else "check the file"
+        raise _unreadable("a csv file with a line of column names", name, error, remedy) from error
     check_names(header)
     if not len(frame):
         raise refusal("dataset.source", "must hold rows", "column names only")
     return frame
+
+
+def _is_separated_otherwise(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        header = lines.readline(10_000)
+    return "," not in header and any(mark in header for mark in ";\t|")
 
 
 def _check_csv_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:

@@ -120,7 +120,19 @@ def _too_many_texts(table: Table, remedy: str) -> list[Mistake]:
     counts = {name: pd.Series(texts).nunique() for name, texts in zip(table.text_columns, table.text.T, strict=True)}
     rule = f"text columns must have at most {MAX_CATEGORIES} distinct values"
     return [
-        Mistake("dataset.source", rule, f"{count} in '{name}'", remedy)
-        for name, count in counts.items()
+        Mistake(
+            "dataset.source",
+            rule,
+            f"{count} in '{name}', {_such_as(texts)}",
+            f"if these are numbers, {_WRITE}; else {remedy}",
+        )
+        for (name, count), texts in zip(counts.items(), table.text.T, strict=True)
         if count > MAX_CATEGORIES
     ]
+
+
+_WRITE: Final = "write them with a decimal point and leave missing ones empty"
+
+
+def _such_as(texts: np.ndarray) -> str:
+    return f"such as {str(next(text for text in texts if isinstance(text, str)))[:20]!r}"

@@ -338,6 +338,6 @@ def _check_free(row: Row[Any]) -> None:
     if _is_held(row):
         wait = (row.expires_at - now()) / 1000
         raise SweepHeldError(
-            f"sweep {row.name} is being run by {row.owner}, whose lease lasts {wait:.0f} more seconds and is "
-            f"renewed while it runs; stop it with `dnnsweep stop {row.name}`"
+            f"sweep {row.name} is being run by {owners.described(row.owner)}, whose lease lasts {wait:.0f} more seconds "
+            f"and is renewed while it runs; stop it with `dnnsweep stop {row.name}`"
         )

@@ -15,6 +15,17 @@ def this_process() -> str:
     return f"{socket.gethostname()}:{_machine()}:{os.getpid()}"
 
 
+def described(owner: str) -> str:
+    """Return an owner in words.
+
+    Example:
+        >>> described("laptop:1a2b3c4d-4026531836:4711")
+        'process 4711 on laptop'
+    """
+    host, _, pid = owner.rpartition(":")
+    return f"process {pid} on {host.partition(':')[0]}"
+
+
 def is_gone(owner: str) -> bool:
     """Return whether an owner was a process of this machine that does not exist any more."""
     machine, _, pid = owner.rpartition(":")

@@ -15,6 +15,10 @@ ALIASES: Final = {
     "kaiming_uniform": "he_uniform",
     "kaiming_normal": "he_normal",
     "swish": "silu",
+    "acc": "accuracy",
+    "val_acc": "val_accuracy",
+    "accuracy_val": "val_accuracy",
+    "loss_val": "val_loss",
 }
 
 
@@ -30,8 +34,9 @@ def closest(raw: Any, known: Sequence[str]) -> str | None:
 
 @functools.lru_cache(maxsize=256)
 def _closest(raw: str, known: tuple[str, ...]) -> str | None:
-    alias = ALIASES.get(raw.lower())
-    close = [alias] if alias in known else difflib.get_close_matches(raw, known, n=1)
+    lower = raw.lower()
+    exact = [word for word in known if word.lower() == lower or word == ALIASES.get(lower)]
+    close = exact or difflib.get_close_matches(raw, known, n=1)
     return close[0] if close else None
 
 

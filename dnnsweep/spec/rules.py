@@ -162,7 +162,12 @@ def _not_computed(spec: SweepSpec, task: Task | None, paths: Sequence[str]) -> l
     known = METRICS if task is None else metrics_of(task)
     rule = f"must be one of {', '.join(known)}{'' if task is None else f' (the task is {task})'}"
     wrong = {path: named[path] for path in paths if named[path] not in (None, *known)}
-    return [Mistake(path, rule, show(got), suggest(got, known)) for path, got in wrong.items()]
+    return [Mistake(path, rule, show(got), _metric_remedy(got, known)) for path, got in wrong.items()]
+
+
+def _metric_remedy(got: object, known: Sequence[str]) -> str:
+    """A metric of another task says that the task was read wrongly from the target, or that it was mistaken."""
+    return "name one of these, or say the task by `task:`" if got in METRICS else suggest(got, known)
 
 
 def _check_direction(spec: SweepSpec) -> Iterator[Mistake]:

@@ -238,7 +238,7 @@ def _put_artifacts(client: Any, run_id: str, page: RunPage, delivered: _Delivere
     for path, source in page.files.items():
         signature = _signature(Path(source))
         if signature is None:
-            log.warning("%s of run %s was left out: %s is gone", path, run_id, source)
+            log.debug("%s of run %s was left out: %s is gone", path, run_id, source)  # a better one is on its way
         elif delivered.artifacts.get(path) != signature:
             _log_file(client, run_id, path, Path(source))
             delivered.artifacts[path] = signature
