@@ -45,7 +45,7 @@ format: install
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-lock:
+lock: install
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --output-file requirements.lock
 

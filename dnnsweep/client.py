@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dnnsweep import query
-from dnnsweep.errors import DnnsweepError, ExportError, SweepNotFoundError
+from dnnsweep.errors import DnnsweepError, ExportError, QueryError, SweepNotFoundError
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
-from dnnsweep.settings import Settings, resolve
+from dnnsweep.settings import resolve
 
 if TYPE_CHECKING:
     from dnnsweep.running import Outline
@@ -31,11 +31,11 @@ class SweepHandle:
 
     Args:
         name: The sweep's.
-        settings: Where its home is.
+        home: Where it is stored.
     """
 
     name: str
-    settings: Settings
+    home: Path
 
     @property
     def state(self) -> SweepState:
@@ -44,19 +44,19 @@ class SweepHandle:
 
     def show(self) -> Sweep:
         """Return the sweep."""
-        return show(self.name, home=self.settings.home)
+        return show(self.name, home=self.home)
 
     def trials(self, where: str | None = None) -> list[Trial]:
         """Return the trials that meet a condition, in their order."""
-        return trials(self.name, where=where, home=self.settings.home)
+        return trials(self.name, where=where, home=self.home)
 
-    def best(self, top: int = 1, where: str | None = None) -> list[Trial]:
+    def best(self, top: int = 5, where: str | None = None) -> list[Trial]:
         """Return the best trials that meet a condition, best first."""
-        return best(self.name, top=top, where=where, home=self.settings.home)
+        return best(self.name, top=top, where=where, home=self.home)
 
     def export(self, form: str = "python", number: int | None = None) -> str:
         """Return a trial's configuration as `python` code or as a `yaml` sweep file."""
-        return export(self.name, form=form, number=number, home=self.settings.home)
+        return export(self.name, form=form, number=number, home=self.home)
 
 
 def run(
@@ -94,6 +94,8 @@ def run(
         SweepConflictError: The name is taken by another content, or the data have changed.
         SweepHeldError: Another process is running the sweep.
         SweepFailedError: Ten trials in a row failed.
+        TrainerError: No trainer can be started.
+        LedgerError: The ledger cannot be read or written.
 
     Example:
         >>> import dnnsweep
@@ -110,7 +112,7 @@ def run(
     running.run(
         checked, settings, data=data, trainers=trainers, executor=executor, on_progress=on_progress or (lambda _: None)
     )
-    return SweepHandle(checked.name, settings)
+    return SweepHandle(checked.name, settings.home)
 
 
 def validate(spec: str | os.PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Outline:
@@ -184,7 +186,7 @@ def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Tr
         return ledger.trials(name, condition)
 
 
-def best(name: str, *, top: int = 1, where: str | None = None, home: Home = None) -> list[Trial]:
+def best(name: str, *, top: int = 5, where: str | None = None, home: Home = None) -> list[Trial]:
     """Return the best complete trials of a sweep, best first; equal values rank by lower `val_loss`, then by number.
 
     Args:
@@ -194,9 +196,11 @@ def best(name: str, *, top: int = 1, where: str | None = None, home: Home = None
         home: Where the sweep is stored.
 
     Raises:
-        QueryError: The condition is wrong.
+        QueryError: The condition is wrong, or `top` is below 1.
         SweepNotFoundError: There is no such sweep.
     """
+    if top < 1:
+        raise QueryError(f"top must be at least 1, got {top}")
     condition = None if where is None else query.parse(where)
     with _ledger(home) as ledger:
         return ledger.best(name, top, condition)
@@ -294,9 +298,7 @@ def delete(name: str, *, home: Home = None) -> bool:
     with _ledger(home) as ledger:
         ledger.delete(name)
         shutil.rmtree(settings.models(name), ignore_errors=True)
-        if ledger.outbox.count() == 0:
-            return True
-        return deliver_all(ledger, Tracker(settings), settings, DELETE_SECONDS)
+        return ledger.outbox.next_due() is None or deliver_all(ledger, Tracker(settings), settings, DELETE_SECONDS)
 
 
 def serve_ui(

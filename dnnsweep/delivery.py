@@ -187,4 +187,4 @@ def deliver_all(ledger: Ledger, store: RunStore, settings: Settings, seconds: fl
     shipper = Shipper(ledger, store, settings)
     shipper.start()
     shipper.close(seconds)
-    return ledger.outbox.count() == 0
+    return ledger.outbox.next_due() is None

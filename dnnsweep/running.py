@@ -16,10 +16,11 @@ from dnnsweep.delivery import Shipper, deliver_all
 from dnnsweep.errors import DnnsweepError, LeaseLostError, Mistake, SpecError, SweepNotFoundError
 from dnnsweep.executors import Executor
 from dnnsweep.executors.inprocess import InProcessExecutor
-from dnnsweep.executors.local import LocalExecutor
+from dnnsweep.executors.local import LocalExecutor, n_cores
 from dnnsweep.ledger import Lease, Ledger, NewSweep, summary_json
 from dnnsweep.records import DataSummary, Sweep, SweepState
 from dnnsweep.settings import Settings
+from dnnsweep.space import show
 from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load
 from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import Job
@@ -91,9 +92,9 @@ class Outline:
             yield "note", note
         yield "objective", f"{self.direction} {spec['objective']['metric']}"
         for name, domain in spec["space"].items():
-            yield "search", f"{name}: {domain}"
+            yield "search", f"{name}: {show(domain)}"
         for name, value in self.defaults.items():
-            yield "fixed", f"{name}: {list(value) if isinstance(value, tuple) else value}"
+            yield "fixed", f"{name}: {show(value)}"
         budget, sampler = spec["budget"], spec["sampler"]["kind"]
         seconds = "" if budget["seconds"] is None else f", at most {budget['seconds']:g} seconds"
         yield "budget", f"{budget['trials']} trials of at most {spec['training']['epochs']} epochs{seconds}"
@@ -112,8 +113,12 @@ def outline(spec: SweepSpec) -> Outline:
     summary = datasets.load(spec.dataset, spec.task).summary
     check_task(spec, summary.task)
     searched = {name: value for name, value in spec.defaults.to_params().items() if name not in spec.space}
-    window = spec.sampler.window or study.window(spec.budget.trials)
+    window = _window(spec)
     return Outline(spec.to_json(), summary, window, spec.objective.resolved_direction, searched)
+
+
+def _window(spec: SweepSpec) -> int:
+    return spec.sampler.window or study.window(spec.budget.trials)
 
 
 def run(
@@ -129,7 +134,8 @@ def run(
     if _is_done(spec, settings):
         return SweepState.COMPLETE
     job = Job(spec.to_json(), str(settings.models(spec.name)), data)
-    hands = _executor(executor, job, trainers or spec.resources.trainers, settings.trainer)
+    wanted = trainers or spec.resources.trainers or n_cores()
+    hands = _executor(executor, job, min(wanted, _window(spec)), settings.trainer)  # no more are ever busy
     with closing(hands):
         summary = hands.open()
         check_task(spec, summary.task)
@@ -150,13 +156,13 @@ def _is_done(spec: SweepSpec, settings: Settings) -> bool:
             return False
         if sweep.state is not SweepState.COMPLETE or sweep.n_trials != spec.budget.trials:
             ledger.conclude(spec.name, spec.to_json())
-        if ledger.outbox.count() > 0:
+        if ledger.outbox.next_due() is not None:
             deliver_all(ledger, Tracker(settings), settings, DELIVERY_SECONDS)
         return True
     return False
 
 
-def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str) -> Executor:
+def _executor(kind: str, job: Job, n_trainers: int, trainer: str) -> Executor:
     if kind == "inprocess":
         return InProcessExecutor(job, trainer)
     if kind == "local":
@@ -171,7 +177,7 @@ def _new_sweep(spec: SweepSpec, summary: DataSummary) -> NewSweep:
         identity=spec.identity(),
         digest=spec.digest,
         data=summary,
-        window=spec.sampler.window or study.window(spec.budget.trials),
+        window=_window(spec),
         metric=spec.objective.metric,
         direction=spec.objective.resolved_direction,
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_HOME = "dnnsweep-home"
+#: The folder of a sweep's models that holds the best trial's.
+BEST = "best"
 DEFAULT_TRAINER = "dnnsweep.trainers.fit:FitTrainer"
 
 
@@ -30,12 +32,12 @@ class Settings:
     @property
     def is_database_embedded(self) -> bool:
         """Return whether the ledger is the SQLite file in the home."""
-        return self.database_url == _sqlite(self.home / "dnnsweep.db")
+        return self.database_url == sqlite_url(self.home / "dnnsweep.db")
 
     @property
     def is_tracking_embedded(self) -> bool:
         """Return whether MLflow's store is the SQLite file in the home."""
-        return self.tracking_uri == _sqlite(self.home / "mlflow.db")
+        return self.tracking_uri == sqlite_url(self.home / "mlflow.db")
 
     @property
     def artifacts(self) -> Path:
@@ -48,7 +50,7 @@ class Settings:
 
     def best_model(self, sweep: str, name: str) -> Path:
         """Return where the model of a sweep's best trial is kept."""
-        return self.models(sweep) / "best" / name
+        return self.models(sweep) / BEST / name
 
 
 def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -65,12 +67,12 @@ def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, st
     folder = Path(home or environ.get("DNNSWEEP_HOME") or DEFAULT_HOME).expanduser().absolute()
     return Settings(
         home=folder,
-        database_url=environ.get("DNNSWEEP_DATABASE_URL") or _sqlite(folder / "dnnsweep.db"),
-        tracking_uri=environ.get("MLFLOW_TRACKING_URI") or _sqlite(folder / "mlflow.db"),
+        database_url=environ.get("DNNSWEEP_DATABASE_URL") or sqlite_url(folder / "dnnsweep.db"),
+        tracking_uri=environ.get("MLFLOW_TRACKING_URI") or sqlite_url(folder / "mlflow.db"),
         trainer=environ.get("DNNSWEEP_TRAINER") or DEFAULT_TRAINER,
     )
 
 
-def _sqlite(file: Path) -> str:
-    """Return the URL of a file; SQLAlchemy ends a path at `?` and decodes `%`."""
+def sqlite_url(file: Path) -> str:
+    """Return the URL of a SQLite file; SQLAlchemy ends a path at `?` and decodes `%`."""
     return f"sqlite:///{str(file).replace('%', '%25').replace('?', '%3F')}"

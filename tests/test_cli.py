@@ -635,16 +635,26 @@ def test_delete_says_when_runs_are_left_in_mlflow(call: Call, file: Write, monke
 
 
 def test_an_export_that_is_not_possible_ends_with_1(ask: Call, tmp_path: Path) -> None:
-    assert "python" in ask("export", "pretend", "--as", "cobol").err
     for words in (
-        ["--as", "cobol"],
-        ["--as", "keras"],
         ["--as", "keras", "-o", str(tmp_path / "m")],
         ["--trial", "99"],
     ):
         said = ask("export", "pretend", *words)
         assert (said.code, said.out) == (1, ""), words
         assert said.err.startswith("error: ")
+
+
+def test_a_form_of_export_that_does_not_exist_is_wrong_usage(ask: Call) -> None:
+    for words in (["--as", "cobol"], ["--as", "keras"]):
+        assert ask("export", "pretend", *words).code == 2, words
+
+
+def test_an_export_is_written_as_its_file_ends(ask: Call, tmp_path: Path) -> None:
+    ask("export", "pretend", "-o", str(tmp_path / "best.yaml"))
+    ask("export", "pretend", "-o", str(tmp_path / "best.py"))
+
+    assert (tmp_path / "best.yaml").read_text().startswith("name: pretend-best")
+    assert "import keras" in (tmp_path / "best.py").read_text()
 
 
 # -- how things are said --------------------------------------------------------------------------------------------
@@ -684,10 +694,10 @@ def test_plain_progress_is_silent_between_the_ends_of_trials(capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("item", "text"),
     [
-        (True, "yes"),
-        (False, "no"),
-        ([64, 32], "64-32"),
-        ([], "none"),
+        (True, "true"),
+        (False, "false"),
+        ([64, 32], "[64, 32]"),
+        ([], "[]"),
         (0.00012345, "0.0001234"),
         (32, "32"),
         ("adam", "adam"),

@@ -728,7 +728,7 @@ NAMES = "".join(f"name {i},{'ab'[i % 2]}\n" for i in range(51))
         (f"x,y\n-1e39,a\n{LABELS}", {}, "got infinite ones in 'x'; leave it out with dataset.drop"),
         ("w,x,y\n" + ",1,a\n,2,b\n" * 9, {}, "dataset.source: columns must not be empty, got 'w'; leave it out with"),
         (f"x,y\n{NAMES}", {}, "dataset.source: text columns must have at most 50 distinct values, got 51 in 'x'"),
-        (f"x,y\n{NAMES}", {}, "51 in 'x'; leave it out with dataset.drop"),
+        (f"x,y\n{NAMES}", {}, "51 in 'x', such as 'name 0'; if these are numbers, write them with a decimal point"),
         (f"x,y\n{LABELS}1,rare\n", {}, "dataset.target: each class must have rows enough for every part, got 'rare'"),
     ],
 )

@@ -166,7 +166,7 @@ def test_delivering_all_leaves_out_what_others_run(ledger: Ledger, lease: Lease)
     ledger.acquire("theirs", owner=SOMEBODY_ELSE)
     store = Recording()
 
-    assert deliver_all(ledger, store, SETTINGS, 30) is False
+    assert deliver_all(ledger, store, SETTINGS, 30)
 
     assert sorted(store.keys) == ["0", "1", "2", "parent"]
     assert ledger.outbox.count() == 1

@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from dnnsweep import query
-from dnnsweep.errors import LeaseLostError, LedgerError, SweepConflictError, SweepHeldError, SweepNotFoundError
+from dnnsweep.errors import (
+    DnnsweepError,
+    LeaseLostError,
+    LedgerError,
+    SweepConflictError,
+    SweepHeldError,
+    SweepNotFoundError,
+)
 from dnnsweep.ledger import PARENT, Asked, Entry, Lease, Ledger, NewSweep, Told
 from dnnsweep.ledger.outbox import DELETE, SYNC
 from dnnsweep.records import (
@@ -191,10 +198,12 @@ def test_storing_the_same_sweep_again_takes_up_its_budget_only(ledger: Ledger) -
 
 
 def test_the_same_name_with_another_content_is_refused_with_the_difference(ledger: Ledger) -> None:
-    other = {**SPEC, "seed": 1}
+    from dnnsweep import spec
+
+    other = spec.check({**SPEC, "seed": 1})
 
     with pytest.raises(SweepConflictError, match="seed: was 0, is 1"):
-        store(ledger, replace(NEW, spec=other, identity={"seed": 1}, digest="e" * 64))
+        store(ledger, replace(NEW, spec=other.to_json(), identity=other.identity(), digest=other.digest))
 
 
 def test_changed_data_are_refused(ledger: Ledger) -> None:
@@ -215,7 +224,7 @@ def test_unknown_sweeps_and_trials_are_named_in_the_error(ledger: Ledger) -> Non
 def test_a_sweep_that_is_held_cannot_be_acquired(ledger: Ledger) -> None:
     ledger.acquire("digits", owner=SOMEBODY_ELSE)
 
-    with pytest.raises(SweepHeldError, match=SOMEBODY_ELSE):
+    with pytest.raises(SweepHeldError, match="process 1 on another-host"):
         ledger.acquire("digits")
 
 
@@ -248,6 +257,29 @@ def test_the_lease_of_a_dead_process_of_this_machine_does_not_block(ledger: Ledg
     ledger.acquire("digits", owner=f"{this_process().rpartition(':')[0]}:{dead.pid}")
 
     assert ledger.acquire("digits").token == 3
+
+
+def test_a_sweep_whose_process_is_gone_is_interrupted_not_running(ledger: Ledger) -> None:
+    ledger.acquire("digits", owner=SOMEBODY_ELSE, seconds=0)
+
+    assert ledger.sweep("digits").state is SweepState.INTERRUPTED
+
+
+def test_a_sweep_stored_before_a_key_existed_can_still_be_run(ledger: Ledger) -> None:
+    from dnnsweep import spec
+
+    checked = spec.check({"name": "old", "dataset": {"source": "sklearn:iris"}})
+    stored = {key: value for key, value in checked.to_json().items() if key != "pruner"}
+    store(ledger, replace(NEW, name="old", spec=stored, identity={}, digest="of an older version"))
+
+    ledger.check("old", checked.digest, checked.identity())
+
+
+def test_a_database_password_is_not_shown() -> None:
+    with pytest.raises(DnnsweepError) as caught:
+        Ledger.open("sqlite://user:SECRET@/nowhere/at/all.db", create=False)
+
+    assert "SECRET" not in str(caught.value)
 
 
 def test_tokens_only_grow(ledger: Ledger) -> None:

@@ -30,6 +30,13 @@ class Form(StrEnum):
     keras = "keras"
 
 
+class ExecutorKind(StrEnum):
+    """Where trainers run."""
+
+    local = "local"
+    inprocess = "inprocess"
+
+
 _FORMS = {".yaml": Form.yaml, ".yml": Form.yaml, ".keras": Form.keras}
 
 
@@ -76,7 +83,10 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Replace a part of the sweep file; repeatable.")
 ]
 Trainers = Annotated[
-    int | None, typer.Option("--trainers", min=1, max=1024, help="Training processes.", show_default="one per core")
+    int | None,
+    typer.Option(
+        "--trainers", min=1, max=1024, help="Training processes.", show_default="the file's, else one per core"
+    ),
 ]
 Number = Annotated[int | None, typer.Option("--trial", min=0, help="The trial.", show_default="the best")]
 
@@ -142,7 +152,9 @@ def run(
     seconds: Annotated[float | None, typer.Option("--seconds", help="In place of budget.seconds.")] = None,
     overrides: Overrides = None,
     trainers: Trainers = None,
-    executor: Annotated[str, typer.Option("--executor", help="local, or inprocess for debugging.")] = "local",
+    executor: Annotated[
+        ExecutorKind, typer.Option("--executor", help="inprocess trains in the command itself, for debugging.")
+    ] = ExecutorKind.local,
     home: Home = None,
     *,
     as_json: AsJson = False,
@@ -181,7 +193,7 @@ def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool) -> None:
     """Say how a run ended; the last thing printed is the best configuration."""
     from dnnsweep.cli import render
 
-    sweep, best = handle.show(), handle.best()
+    sweep, best = handle.show(), handle.best(top=1)
     elsewhere = [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
     render.conclusion(sweep, shlex.join(["dnnsweep", "resume", sweep.name, *elsewhere]))
     render.best(sweep, best, "json" if as_json else "text")
@@ -192,26 +204,29 @@ def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool) -> None:
 
 
 @app.command("list")
-def list_(home: Home = None, *, as_json: AsJson = False) -> None:
+def list_(home: Home = None, *, as_json: AsJson = False, as_yaml: AsYaml = False, as_csv: AsCsv = False) -> None:
     """List the sweeps."""
     from dnnsweep import client
     from dnnsweep.cli import render
 
-    render.sweeps(client.sweeps(home=home), as_json=as_json)
+    render.sweeps(client.sweeps(home=home), _form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv))
 
 
 @app.command()
-def show(name: Name, home: Home = None, *, as_json: AsJson = False) -> None:
+def show(
+    name: Name, home: Home = None, *, as_json: AsJson = False, as_yaml: AsYaml = False, as_csv: AsCsv = False
+) -> None:
     """Show one sweep."""
     from dnnsweep import client
     from dnnsweep.cli import render
 
-    render.sweep(client.show(name, home=home), as_json=as_json)
+    render.sweep(client.show(name, home=home), _form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv))
 
 
 @app.command()
 def trials(
     name: Name,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Only the first so many.", show_default="all")] = None,
     where: Where = None,
     home: Home = None,
     *,
@@ -224,7 +239,7 @@ def trials(
     from dnnsweep.cli import render
 
     form = _form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
-    render.trials(client.show(name, home=home), client.trials(name, where=where, home=home), form)
+    render.trials(client.show(name, home=home), client.trials(name, where=where, home=home)[:top], form)
 
 
 @app.command()
@@ -269,6 +284,8 @@ def export(
     from dnnsweep import client
     from dnnsweep.cli import render
 
+    if form is Form.keras and output is None:
+        raise typer.BadParameter("a saved model needs a file to go to; add -o FILE.keras")
     chosen = form or _FORMS.get(output.suffix if output else "", Form.python)
     if chosen is Form.keras:
         render.copied(client.model_file(name, number=trial, home=home), output)

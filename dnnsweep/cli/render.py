@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from dnnsweep.errors import ExportError
 from dnnsweep.records import Sweep, SweepState, Trial
+from dnnsweep.space import KNOBS
 
 
 def print_json(data: Any) -> None:
@@ -31,11 +32,13 @@ def _as_yaml(data: Any) -> None:
     sys.stdout.write(documents.write(data))
 
 
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+def _as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows with a header that does not depend on whether there are any."""
     flat = [_flat(row) for row in rows]
-    columns = list(dict.fromkeys(name for row in flat for name in row)) or list(Trial.__slots__)
+    names = list(dict.fromkeys([*columns, *(name for row in flat for name in row)]))
+    present = [name for name in names if not flat or any(name in row for row in flat)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, present, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     sys.stdout.write(text.getvalue())
@@ -68,13 +71,35 @@ def _table(*columns: str) -> Table:
     return table
 
 
+#: Of a table of trials for programs; metrics follow, which depend on the task.
+_TRIAL_COLUMNS: Final = tuple(
+    column
+    for name in Trial.__slots__
+    if name != "metrics"
+    for column in ([f"params.{knob}" for knob in KNOBS] if name == "params" else [name])
+)
 _NUMERIC = ("number", "value", "epochs", "best epoch", "seconds", "trials", "failed", "best")
 
 
-def sweeps(found: Sequence[Sweep], *, as_json: bool) -> None:
-    """Print sweeps, a line each."""
-    if as_json:
-        print_json([sweep.to_json() for sweep in found])
+def _printed(plain: Any, form: str, columns: Sequence[str]) -> bool:
+    """Print plain data for a program, if the form is one for programs."""
+    if form == "json":
+        print_json(plain)
+    elif form == "yaml":
+        _as_yaml(plain)
+    elif form == "csv":
+        _as_csv(plain if isinstance(plain, list) else [plain], columns)
+    return form != "text"
+
+
+def sweeps(found: Sequence[Sweep], form: str) -> None:
+    """Print sweeps, a line each.
+
+    Args:
+        found: In the order to print.
+        form: `text`, `json`, `yaml` or `csv`.
+    """
+    if _printed([sweep.to_json() for sweep in found], form, Sweep.__slots__):
         return
     table = _table("name", "state", "trials", "failed", "best", "objective", "created")
     for item in found:
@@ -85,10 +110,9 @@ def sweeps(found: Sequence[Sweep], *, as_json: bool) -> None:
     _print(table)
 
 
-def sweep(item: Sweep, *, as_json: bool) -> None:
-    """Print all about one sweep."""
-    if as_json:
-        print_json(item.to_json())
+def sweep(item: Sweep, form: str) -> None:
+    """Print all about one sweep; see `sweeps` for the forms."""
+    if _printed(item.to_json(), form, Sweep.__slots__):
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in _facts(item):
@@ -126,15 +150,11 @@ def trials(of: Sweep, found: Sequence[Trial], form: str) -> None:
         found: In the order to print.
         form: `text`, `json`, `yaml` or `csv`.
     """
-    plain = [trial.to_json() for trial in found]
-    if form == "json":
-        print_json(plain)
-    elif form == "yaml":
-        _as_yaml(plain)
-    elif form == "csv":
-        _as_csv(plain)
-    else:
-        _print(_trial_table(of, found))
+    if _printed([trial.to_json() for trial in found], form, _TRIAL_COLUMNS):
+        return
+    _print(_trial_table(of, found))
+    if not found:
+        sys.stderr.write("no trial meets the condition\n")
 
 
 def _trial_table(of: Sweep, found: Sequence[Trial]) -> Table:
@@ -160,12 +180,12 @@ def value(item: Any) -> str:
 
     Example:
         >>> value(0.000123456), value([64, 32]), value(True)
-        ('0.0001235', '64-32', 'true')
+        ('0.0001235', '[64, 32]', 'true')
     """
     if isinstance(item, bool):
         return "true" if item else "false"
     if isinstance(item, list | tuple):
-        return "-".join(map(str, item)) or "none"
+        return f"[{', '.join(map(str, item))}]"
     return f"{item:.4g}" if isinstance(item, float) else str(item)
 
 

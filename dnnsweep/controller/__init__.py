@@ -15,6 +15,7 @@ from dnnsweep.errors import SweepFailedError
 from dnnsweep.executors import Event, Executor, TrainerLost
 from dnnsweep.ledger import Lease, StudyTrial, Told
 from dnnsweep.records import EpochReport, Reason, Suggestion, SweepState, TrialResult, curve_of
+from dnnsweep.settings import BEST
 
 __all__ = ["Best", "Controller", "Ended", "FixedOrder", "Plan", "Progress", "abandon"]
 
@@ -27,8 +28,6 @@ PROGRESS_SECONDS: Final = 10.0
 #: How often the lease is prolonged and a wish to stop is looked for.
 RENEW_SECONDS: Final = 2.0
 TICK_SECONDS: Final = 0.2
-#: The best trial's model lies in this folder of the models.
-BEST: Final = "best"
 _BROKEN: Final = (Reason.FAILED, Reason.KILLED, Reason.TIMEOUT)
 
 

@@ -244,7 +244,7 @@ class Ledger:
         """
         with self._database.write() as connection:
             row = _known_row(connection, name)
-            if not _is_held(row):
+            if not owners.is_held(row.owner, row.expires_at, now()):
                 return False
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=True))
             return True
@@ -319,25 +319,24 @@ def _check_same(row: Row[Any], new: NewSweep) -> None:
 
 
 def _check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> None:
+    """Compare what identifies a sweep; a file stored by an older dnnsweep gets today's defaults first."""
     if row.digest == digest:
         return
-    from dnnsweep.spec import difference
+    from dnnsweep.spec import check, difference
 
-    lines = "\n".join(f"  {line}" for line in difference({key: row.spec.get(key) for key in identity}, identity))
-    raise SweepConflictError(
-        f"the name {row.name} is taken by a sweep with another content:\n{lines}\n"
-        f"choose another name with --name, or remove the old one with `dnnsweep delete {row.name}`"
-    )
-
-
-def _is_held(row: Row[Any]) -> bool:
-    return row.owner is not None and row.expires_at > now() and not owners.is_gone(row.owner)
+    changes = difference(check(row.spec).identity(), identity)
+    if changes:
+        lines = "\n".join(f"  {line}" for line in changes)
+        raise SweepConflictError(
+            f"the name {row.name} is taken by a sweep with another content:\n{lines}\n"
+            f"choose another name with --name, or remove the old one with `dnnsweep delete {row.name}`"
+        )
 
 
 def _check_free(row: Row[Any]) -> None:
-    if _is_held(row):
+    if owners.is_held(row.owner, row.expires_at, now()):
         wait = (row.expires_at - now()) / 1000
         raise SweepHeldError(
-            f"sweep {row.name} is being run by {owners.described(row.owner)}, whose lease lasts {wait:.0f} more seconds "
-            f"and is renewed while it runs; stop it with `dnnsweep stop {row.name}`"
+            f"sweep {row.name} is being run by {owners.described(row.owner)}, whose lease lasts {wait:.0f} more "
+            f"seconds and is renewed while it runs; stop it with `dnnsweep stop {row.name}`"
         )

@@ -97,13 +97,18 @@ def open_database(url: str, *, create: bool) -> Database:
     """
     try:
         engine = _engine(url, create=create)
-    except (UrlError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise LedgerError(f"the ledger's address must be a database URL, got {url!r}: {error}") from error
+    except (UrlError, NoSuchModuleError) as error:
+        raise LedgerError(
+            f"the ledger's address must be a database URL: {error}; check DNNSWEEP_DATABASE_URL"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise LedgerError(f"the ledger's database needs {error.name}; install dnnsweep[postgres]") from error
     try:
         return _opened(engine, create=create)
     except DatabaseError as error:
         engine.dispose()
-        raise LedgerError(f"the ledger cannot be opened: {error.orig}; check {url}") from error
+        where = engine.url.render_as_string()  # without its password
+        raise LedgerError(f"the ledger cannot be opened: {error.orig}; check {where}") from error
     except BaseException:
         engine.dispose()
         raise

@@ -15,6 +15,17 @@ def this_process() -> str:
     return f"{socket.gethostname()}:{_machine()}:{os.getpid()}"
 
 
+def is_held(owner: str | None, expires_at: int | None, now: int) -> bool:
+    """Return whether a lease still counts: its time is not over, and its owner may still exist.
+
+    Args:
+        owner: Who took it; None if it was given back.
+        expires_at: In milliseconds since 1970.
+        now: Likewise.
+    """
+    return owner is not None and expires_at is not None and expires_at > now and not is_gone(owner)
+
+
 def described(owner: str) -> str:
     """Return an owner in words.
 

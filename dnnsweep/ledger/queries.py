@@ -8,7 +8,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, and_, case, func, select
 
 from dnnsweep.errors import SweepNotFoundError
+from dnnsweep.ledger import owners
 from dnnsweep.ledger.conditions import compiled
+from dnnsweep.ledger.database import now
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.query import Condition
 from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
@@ -89,7 +91,10 @@ def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> lis
 def _sweep(row: Row[Any]) -> Sweep:
     values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     own = {name: values[name] for name in Sweep.__slots__ if name in values}
-    return Sweep(**{**own, "state": SweepState(row.state), "window": row.window_size})
+    state = SweepState(row.state)
+    if state is SweepState.RUNNING and not owners.is_held(row.owner, row.expires_at, now()):
+        state = SweepState.INTERRUPTED  # whoever ran it is gone
+    return Sweep(**{**own, "state": state, "window": row.window_size})
 
 
 def read_sweep(connection: Connection, name: str) -> Sweep:

@@ -11,6 +11,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+from dnnsweep.settings import sqlite_url
+
 
 def create(database: Path) -> None:
     """Create MLflow's SQLite file beside its place and move it in, so that a kill leaves no half-made one."""
@@ -46,13 +48,13 @@ mlflow.MlflowClient(tracking_uri=sys.argv[1])
 
 def _run_migrations(database: Path) -> None:
     # A process of its own: migrations write log lines, and would hold up the others' threads.
-    command = [sys.executable, "-c", _MIGRATION, f"sqlite:///{database}"]
+    command = [sys.executable, "-c", _MIGRATION, sqlite_url(database)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:  # noqa: S603
         output = process.stderr.read() if process.stderr else b""
     if process.returncode:
-        raise RuntimeError(
-            f"creating the store failed: {output.decode(errors='replace').strip().rpartition(chr(10))[2]}"
-        )
+        lines = output.decode(errors="replace").strip().splitlines()
+        reason = next((line for line in lines if "Error" in line), "no reason was given")
+        raise RuntimeError(f"creating the store failed: {reason}")
 
 
 def analyse(database: Path) -> None:

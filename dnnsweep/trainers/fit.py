@@ -54,6 +54,8 @@ class FitTrainer:
             TrainerError: Keras does not run on TensorFlow.
             Exception: Whatever `report` raises; it ends the attempt without a result.
         """
+        from dnnsweep import networks  # noqa: F401  loading TensorFlow is not part of the first trial
+
         course = _Course(suggestion, report, time.perf_counter())
         sweep, data = self._opened or self._load()
         course.stopping = Stopping.of(sweep.training.early_stopping)
