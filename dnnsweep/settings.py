@@ -30,11 +30,6 @@ class Settings:
     trainer: str = DEFAULT_TRAINER
 
     @property
-    def is_database_embedded(self) -> bool:
-        """Return whether the ledger is the SQLite file in the home."""
-        return self.database_url == sqlite_url(self.home / "dnnsweep.db")
-
-    @property
     def is_tracking_embedded(self) -> bool:
         """Return whether MLflow's store is the SQLite file in the home."""
         return self.tracking_uri == sqlite_url(self.home / "mlflow.db")

@@ -42,7 +42,6 @@ def test_everything_is_embedded_in_the_home_by_default() -> None:
 
     assert settings.database_url == "sqlite:////data/home/dnnsweep.db"
     assert settings.tracking_uri == "sqlite:////data/home/mlflow.db"
-    assert settings.is_database_embedded
     assert settings.is_tracking_embedded
     assert settings.artifacts == Path("/data/home/mlartifacts")
     assert settings.models("digits") == Path("/data/home/models/digits")
@@ -58,7 +57,6 @@ def test_servers_replace_what_is_embedded() -> None:
 
     assert settings.database_url == environ["DNNSWEEP_DATABASE_URL"]
     assert settings.tracking_uri == environ["MLFLOW_TRACKING_URI"]
-    assert not settings.is_database_embedded
     assert not settings.is_tracking_embedded
 
 
@@ -70,5 +68,4 @@ def test_database_url_names_the_file_whatever_the_folder_is_called(home: str) ->
 
     assert make_url(settings.database_url).database == f"{home}/dnnsweep.db"
     assert make_url(settings.tracking_uri).database == f"{home}/mlflow.db"
-    assert settings.is_database_embedded
     assert settings.is_tracking_embedded

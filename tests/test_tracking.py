@@ -395,7 +395,6 @@ def test_deleted_run_is_gone_and_deleting_again_is_fine(tracker: Tracker, client
     tracker.delete("0" * 32)
 
     assert client.get_run(run_id).info.lifecycle_stage == "deleted"
-    assert tracker.runs("digits") == []
 
 
 def test_page_of_a_deleted_key_without_its_id_starts_a_new_run(tracker: Tracker, client: Any) -> None:
@@ -405,15 +404,6 @@ def test_page_of_a_deleted_key_without_its_id_starts_a_new_run(tracker: Tracker,
     assert tracker.put(PAGE) != run_id
 
     assert len(runs_of(client)) == 2
-
-
-def test_runs_lists_ours_only(tracker: Tracker, client: Any) -> None:
-    first = tracker.put(PAGE)
-    second = tracker.put(replace(RUNNING, key="ledger/digits/1"))
-    client.create_run(tracker.experiment_id("digits"))
-
-    assert sorted(tracker.runs("digits")) == [(PAGE.key, first, "FINISHED"), ("ledger/digits/1", second, "RUNNING")]
-    assert tracker.runs("other") == []
 
 
 def test_analyze_counts_the_tables(tracker: Tracker, settings: Settings) -> None:
@@ -645,3 +635,14 @@ def test_address_leads_to_the_runs_of_a_sweep() -> None:
     assert ui_url("https://me:pw@h/mlflow/", "7") == runs
     assert ui_url("https://h/mlflow", "7", "maximize") == f"{runs}&viewStateShareKey=dnnsweep-maximize"
     assert ui_url("https://h/mlflow", "7", "minimize") == f"{runs}&viewStateShareKey=dnnsweep-minimize"
+
+
+def test_a_store_is_made_in_a_home_whatever_it_is_called(tmp_path: Path) -> None:
+    home = tmp_path / "50%41 a?b"
+    home.mkdir()
+    odd = Tracker(resolve(home, {}))
+
+    odd.put(replace(PAGE, texts={"note.txt": "here"}))
+
+    assert [path.read_text() for path in home.rglob("note.txt")] == ["here"]
+    assert (home / "mlflow.db").stat().st_size > 100_000

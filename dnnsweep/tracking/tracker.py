@@ -117,19 +117,6 @@ class Tracker:
             found = client.get_experiment_by_name(name)
         return None if found is None or found.lifecycle_stage == "deleted" else str(found.experiment_id)
 
-    def runs(self, experiment: str) -> list[tuple[str, str, str]]:
-        """Return key, run id and status of each run that we put into an experiment and nobody deleted.
-
-        Raises:
-            TrackingError: The server cannot be reached or refuses.
-        """
-        experiment_id = self.experiment_id(experiment)
-        if experiment_id is None:
-            return []
-        with self._open() as client:
-            found = list(_search(client, experiment_id, f"tags.`{KEY_TAG}` != ''"))
-        return [(run.data.tags[KEY_TAG], run.info.run_id, run.info.status) for run in found]
-
     def optimise(self) -> None:
         """Let the embedded store count its tables, without which sorting many runs by a metric takes seconds."""
         if self._settings.is_tracking_embedded:
