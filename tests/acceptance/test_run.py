@@ -216,7 +216,7 @@ def test_a_running_sweep_is_held_can_be_stopped_from_outside_and_resumed(quick: 
 
     second, deletion = quick.run("run", file), quick.run("delete", "pretend", "--yes")
     assert (second.code, deletion.code) == (1, 1)
-    assert f":{first.process.pid}" in second.err
+    assert f"process {first.process.pid} on" in second.err
     assert "dnnsweep stop pretend" in second.err
     assert_no_traceback(second, deletion)
     assert first.process.poll() is None
