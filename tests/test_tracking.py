@@ -301,6 +301,8 @@ def test_files_lie_at_their_artifact_paths(tracker: Tracker, settings: Settings,
 def test_file_that_is_gone_is_left_out(
     tracker: Tracker, client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", logger="dnnsweep")
+
     run_id = tracker.put(replace(PAGE, files={"best/model.keras": str(tmp_path / "gone.keras")}))
 
     assert [file.path for file in client.list_artifacts(run_id)] == ["notes"]
