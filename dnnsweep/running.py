@@ -198,6 +198,7 @@ def _control(
     try:
         sweep = ledger.sweep(spec.name)
         controller = Controller(_plan(sweep, settings), lease, _order(spec, sweep), hands, on_progress)
+        ledger.outbox.hurry()
         shipper.start()
         with _interruptible(controller.interrupt):
             state = controller.run()

@@ -587,6 +587,17 @@ def test_a_claimed_entry_is_nobody_elses_until_its_time_is_over(ledger: Ledger, 
     assert ledger.outbox.next_due(lease.sweep_id) is not None
 
 
+def test_what_a_process_claimed_that_is_gone_is_due_at_once(
+    ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.outbox.claim(9, lease.sweep_id)
+    monkeypatch.setattr("dnnsweep.ledger.owners.is_gone", lambda _: True)
+
+    ledger.outbox.hurry()
+
+    assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(PARENT, SYNC)]
+
+
 def test_a_claim_ends_with_its_time(ledger: Ledger, lease: Lease) -> None:
     ledger.outbox.claim(9, lease.sweep_id, seconds=0)
 

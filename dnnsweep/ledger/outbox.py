@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select, update
 
+from dnnsweep.ledger import owners
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 
@@ -108,7 +109,8 @@ class Outbox:
             entries = [Entry(*row) for row in connection.execute(statement)]
             taken = update(OutboxRow).where(OutboxRow.id.in_([entry.id for entry in entries]))
             if entries:
-                connection.execute(taken.values(claimed_until=time + int(seconds * 1000)))
+                claim = {"claimed_until": time + int(seconds * 1000), "claimed_by": owners.this_process()}
+                connection.execute(taken.values(claim))
             return entries
 
     def sent(self, entry: Entry, run_id: str | None) -> None:
@@ -138,9 +140,14 @@ class Outbox:
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(claimed_until=0))
 
     def hurry(self) -> None:
-        """Make entries that wait after a failure due now."""
+        """Make entries due now that wait after a failure, or that a process claimed which does not exist any more."""
         time = now()
+        claimed = OutboxRow.claimed_until > time
         with self._database.write() as connection:
+            holders = connection.execute(select(OutboxRow.claimed_by).where(claimed).distinct()).scalars().all()
+            gone = [holder for holder in holders if holder is not None and owners.is_gone(holder)]
+            freed = update(OutboxRow).where(claimed, OutboxRow.claimed_by.in_(gone))
+            connection.execute(freed.values(claimed_until=0))
             connection.execute(update(OutboxRow).where(OutboxRow.due_at > time).values(due_at=time))
 
     def next_due(self, sweep_id: str | None = None) -> int | None:

@@ -120,3 +120,4 @@ class OutboxRow(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
     due_at: Mapped[int] = mapped_column(BigInteger, index=True)
     claimed_until: Mapped[int] = mapped_column(BigInteger, default=0)
+    claimed_by: Mapped[str | None] = mapped_column(String(200))
