@@ -53,7 +53,7 @@ class StudyTrial:
 
 
 class Lease:
-    """The right to run one sweep until a time; the only way to write its trials.
+    """The right to run one sweep until a time; how a controller writes its trials.
 
     Args:
         database: The ledger's.
