@@ -19,6 +19,7 @@ from dnnsweep.settings import resolve
 
 if TYPE_CHECKING:
     from dnnsweep.running import Outline
+    from dnnsweep.trainers import TrainerPlan
 
 Home = str | os.PathLike[str] | None
 #: How long deletions may keep the caller waiting for MLflow.
@@ -71,6 +72,7 @@ def run(
     trainers: int | None = None,
     executor: str = "local",
     on_progress: Callable[[Any], None] | None = None,
+    on_plan: Callable[[TrainerPlan], None] | None = None,
 ) -> SweepHandle:
     """Run a sweep here, or go on with it; returns when it has ended or was interrupted.
 
@@ -85,6 +87,7 @@ def run(
         trainers: Training processes; None takes the file's, else one per core.
         executor: `local` (processes) or `inprocess` (for debugging: trains in this process).
         on_progress: Called with a `controller.Progress` after each change.
+        on_plan: Called once, with how trials will be trained and why, unless there is nothing left to train.
 
     Returns:
         The sweep; its `state` tells whether it is complete.
@@ -110,7 +113,13 @@ def run(
     settings = resolve(home)
     checked = running.read_spec(spec, wanted, has_data=data is not None)
     running.run(
-        checked, settings, data=data, trainers=trainers, executor=executor, on_progress=on_progress or (lambda _: None)
+        checked,
+        settings,
+        data=data,
+        trainers=trainers,
+        executor=executor,
+        on_progress=on_progress or (lambda _: None),
+        on_plan=on_plan or (lambda _: None),
     )
     return SweepHandle(checked.name, settings.home)
 

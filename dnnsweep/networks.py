@@ -10,7 +10,8 @@ import logging
 import os
 import random
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,23 +104,51 @@ def build(hp: Hyperparameters, n_features: int, task: Task, n_outputs: int, seed
         Glorot & Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010.
         He et al., Delving deep into rectifiers, 2015. Ioffe & Szegedy, Batch normalization, 2015.
     """
-    draw = random.Random(seed)  # noqa: S311  Keras draws its seeds from Python's generator too
+    kernel_seeds, dropout_seeds = layer_seeds(hp, seed)
     layers = [keras.Input((n_features,), name="features")]
     for index, width in enumerate(hp.hidden, start=1):
-        layers += _hidden(hp, index, width, draw)
-    layers.append(_dense(hp, "output", n_outputs, _seed(draw), activation=HEADS[task]))
+        layers += _hidden(hp, index, width, kernel_seeds[index - 1], dropout_seeds[index - 1])
+    layers.append(_dense(hp, "output", n_outputs, kernel_seeds[-1], activation=HEADS[task]))
     return keras.Sequential(layers, name="network")
 
 
-def _hidden(hp: Hyperparameters, index: int, width: int, draw: random.Random) -> list[keras.Layer]:
+def layer_seeds(hp: Hyperparameters, seed: int) -> tuple[list[int], list[int]]:
+    """Return the seeds of all kernels, the output's last, and of each hidden layer's dropout.
+
+    Each is drawn as `keras.random.make_default_seed` does after `keras.utils.set_random_seed(seed)`, in the order in
+    which layers are built. Without dropout none is drawn for it, and its seeds are 0.
+    """
+    draw = random.Random(seed)  # noqa: S311  Keras draws its seeds from Python's generator too
+    kernels, dropouts = [], []
+    for _ in hp.hidden:
+        kernels.append(_seed(draw))
+        dropouts.append(_seed(draw) if hp.dropout > 0 else 0)
+    return [*kernels, _seed(draw)], dropouts
+
+
+def initial_kernels(hp: Hyperparameters, widths: Sequence[int], seed: int) -> list[NDArray[np.float32]]:
+    """Return the kernels (inputs, units) that `build` starts from.
+
+    Args:
+        hp: The point.
+        widths: Inputs, units of each hidden layer, outputs.
+        seed: The trial's.
+    """
+    shapes = pairwise(widths)
+    kernel_seeds, _ = layer_seeds(hp, seed)
+    initializer = INITIALIZERS[hp.initializer]
+    return [initializer(seed=own)(shape).numpy() for own, shape in zip(kernel_seeds, shapes, strict=True)]
+
+
+def _hidden(hp: Hyperparameters, index: int, width: int, kernel_seed: int, dropout_seed: int) -> list[keras.Layer]:
     layers = [
-        _dense(hp, f"hidden_{index}", width, _seed(draw), use_bias=not hp.batch_norm),
+        _dense(hp, f"hidden_{index}", width, kernel_seed, use_bias=not hp.batch_norm),
         keras.layers.Activation(hp.activation, name=f"activation_{index}"),
     ]
     if hp.batch_norm:
         layers.insert(1, keras.layers.BatchNormalization(name=f"batch_norm_{index}"))
     if hp.dropout > 0:
-        layers.append(keras.layers.Dropout(hp.dropout, seed=_seed(draw), name=f"dropout_{index}"))
+        layers.append(keras.layers.Dropout(hp.dropout, seed=dropout_seed, name=f"dropout_{index}"))
     return layers
 
 
@@ -132,7 +161,6 @@ def _dense(hp: Hyperparameters, name: str, width: int, seed: int, **options: Any
 
 
 def _seed(draw: random.Random) -> int:
-    """Draw a seed as `keras.random.make_default_seed` does after `keras.utils.set_random_seed`."""
     return draw.randint(1, int(1e9))
 
 
@@ -212,6 +240,16 @@ def hold(x: NDArray[Any], y: NDArray[Any]) -> tuple[tf.Tensor, tf.Tensor]:
     """Copy rows to TensorFlow, in main memory: a whole table might leave no room on an accelerator."""
     with tf.device("CPU:0"):
         return tf.constant(x), tf.constant(y)  # (rows, features), (rows,)
+
+
+def placed(rows: NDArray[Any]) -> tf.Tensor:
+    """Copy rows to where programs run: an accelerator if there is one."""
+    return tf.constant(rows)
+
+
+def device() -> str:
+    """Return `gpu` if TensorFlow can use one, else `cpu`."""
+    return "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
 
 
 def batches_of(x: tf.Tensor, y: tf.Tensor, orders: Iterable[NDArray[np.int32]], batch_size: int) -> tf.data.Dataset:

@@ -83,6 +83,26 @@ def direction_of(metric: str) -> str:
     return "maximize" if metric.removeprefix("val_") in MAXIMIZED else "minimize"
 
 
+#: What trials are ordered by, best first: the value as a cost, then `val_loss`, then the number.
+Rank = tuple[float, float, int]
+
+
+def rank(value: float, val_loss: float | None, number: int, direction: str) -> Rank:
+    """Return what a complete trial is ordered by.
+
+    Args:
+        value: Its objective.
+        val_loss: At its best epoch; none ranks behind all others of equal value.
+        number: The trial's.
+        direction: `maximize` or `minimize`.
+
+    Example:
+        >>> rank(0.9, 0.2, 7, "maximize") < rank(0.8, 0.1, 3, "maximize")
+        True
+    """
+    return (-value if direction == "maximize" else value), (math.inf if val_loss is None else val_loss), number
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """One value per epoch of a metric, of the whole network or of one of its layers.
@@ -133,12 +153,15 @@ class Suggestion:
         params: Every knob, fixed ones too; widths of `hidden` as a tuple.
         seed: What weights, row order and dropout start from, in [0, 2**31).
         attempt: How often it has been started, from 1.
+        best: Rank of the best trial known when it is handed to a trainer, which need not save the model of a trial that
+            ranks behind it; None if there is none.
     """
 
     number: int
     params: Mapping[str, Any]
     seed: int
     attempt: int = 1
+    best: Rank | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +335,9 @@ class Sweep:
         created_at: In milliseconds since 1970 (UTC).
         ended_at: Likewise; None while it runs.
         seconds: Wall time over all runs of the sweep.
+        trainer: How its trials are trained: `array`, `fit` or `compiled`.
+        slots: Trials side by side in one program.
+        device: What they are trained on, `cpu` or `gpu`.
     """
 
     id: str
@@ -336,6 +362,9 @@ class Sweep:
     created_at: int
     ended_at: int | None
     seconds: float
+    trainer: str = "fit"
+    slots: int = 1
+    device: str = "cpu"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""

@@ -16,14 +16,14 @@ from dnnsweep.delivery import Shipper, deliver_all
 from dnnsweep.errors import DnnsweepError, LeaseLostError, Mistake, SpecError, SweepNotFoundError
 from dnnsweep.executors import Executor
 from dnnsweep.executors.inprocess import InProcessExecutor
-from dnnsweep.executors.local import LocalExecutor, n_cores
+from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.ledger import Lease, Ledger, NewSweep, summary_json
 from dnnsweep.records import DataSummary, Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.space import show
 from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load
 from dnnsweep.tracking import Tracker
-from dnnsweep.trainers import Job
+from dnnsweep.trainers import Job, Opening, TrainerPlan
 
 #: How long MLflow may take at the end of a run, and after an interruption.
 DELIVERY_SECONDS: Final = 300.0
@@ -61,6 +61,7 @@ class Outline:
         window: How many suggestions may be ahead of the results told to the sampler.
         direction: `maximize` or `minimize`.
         defaults: The hyperparameters that are not searched.
+        plan: How trials are trained, and why.
     """
 
     spec: Mapping[str, Any]
@@ -68,6 +69,7 @@ class Outline:
     window: int
     direction: str
     defaults: Mapping[str, Any]
+    plan: TrainerPlan
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -76,13 +78,14 @@ class Outline:
             "data": summary_json(self.data),
             "window": self.window,
             "direction": self.direction,
+            "trainer": {"kind": self.plan.kind, "slots": self.plan.slots, "device": self.plan.device},
             "fixed": {
                 name: list(value) if isinstance(value, tuple) else value for name, value in self.defaults.items()
             },
         }
 
-    def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield what a person wants to know, as names and texts."""
+    def lines(self, *, is_explained: bool = False) -> Iterator[tuple[str, str]]:
+        """Yield what a person wants to know, as names and texts; on demand why trials are trained as they are."""
         spec, data = self.spec, self.data
         yield "sweep", spec["name"]
         yield "data", f"{spec['dataset']['source']}: {data.n_features} features"
@@ -99,6 +102,10 @@ class Outline:
         seconds = "" if budget["seconds"] is None else f", at most {budget['seconds']:g} seconds"
         yield "budget", f"{budget['trials']} trials of at most {spec['training']['epochs']} epochs{seconds}"
         yield "sampler", f"{sampler}, at most {self.window} suggestions ahead of the results"
+        slots = f", {self.plan.slots} trials side by side" if self.plan.kind == "array" else ""
+        yield "trainer", f"{self.plan.kind} on a {self.plan.device}{slots}"
+        for reason in self.plan.reasons if is_explained else ():
+            yield "because", reason
 
 
 def outline(spec: SweepSpec) -> Outline:
@@ -108,17 +115,12 @@ def outline(spec: SweepSpec) -> Outline:
         DataError: The data cannot be used as the sweep file asks.
         SpecError: A metric is not computed for the data's task.
     """
-    from dnnsweep import datasets
+    from dnnsweep.trainers.planned import PlannedTrainer
 
-    summary = datasets.load(spec.dataset, spec.task).summary
-    check_task(spec, summary.task)
+    opening = PlannedTrainer(Job(spec.to_json())).open()
     searched = {name: value for name, value in spec.defaults.to_params().items() if name not in spec.space}
-    window = _window(spec)
-    return Outline(spec.to_json(), summary, window, spec.objective.resolved_direction, searched)
-
-
-def _window(spec: SweepSpec) -> int:
-    return spec.sampler.window or study.window(spec.budget.trials)
+    direction = spec.objective.resolved_direction
+    return Outline(spec.to_json(), opening.data, spec.window, direction, searched, opening.plan)
 
 
 def run(
@@ -129,55 +131,60 @@ def run(
     trainers: int | None,
     executor: str,
     on_progress: Callable[[Progress], None],
+    on_plan: Callable[[TrainerPlan], None] = lambda _: None,
 ) -> SweepState:
     """Run a sweep until it is complete, stopped or interrupted; see `client.run` for the arguments."""
-    if _is_done(spec, settings):
+    known = _known(spec, settings)
+    if known is not None and known.n_finished >= spec.budget.trials:
         return SweepState.COMPLETE
-    job = Job(spec.to_json(), str(settings.models(spec.name)), data)
-    wanted = trainers or spec.resources.trainers or n_cores()
-    hands = _executor(executor, job, min(wanted, _window(spec)), settings.trainer)  # no more are ever busy
+    plan = None if known is None else TrainerPlan(known.trainer, known.slots, known.device)
+    job = Job(spec.to_json(), str(settings.models(spec.name)), data, plan)
+    hands = _executor(executor, job, trainers or spec.resources.trainers, settings.trainer, spec.window)
     with closing(hands):
-        summary = hands.open()
-        check_task(spec, summary.task)
+        opening = hands.open()
+        check_task(spec, opening.data.task)
+        on_plan(opening.plan)
         with closing(Ledger.open(settings.database_url, create=True)) as ledger:
-            lease = ledger.begin(_new_sweep(spec, summary))
+            lease = ledger.begin(_new_sweep(spec, opening))
             return _control(spec, settings, ledger, lease, hands=hands, on_progress=on_progress)
 
 
-def _is_done(spec: SweepSpec, settings: Settings) -> bool:
-    """Return whether no trial is left to train, after delivering what MLflow has not seen.
+def _known(spec: SweepSpec, settings: Settings) -> Sweep | None:
+    """Return the sweep as the ledger knows it; if no trial is left to train, conclude it and deliver what is left.
 
     Refuses what could not be run, before trainers are started.
     """
     with suppress(SweepNotFoundError), closing(Ledger.open(settings.database_url)) as ledger:
         ledger.check(spec.name, spec.digest, spec.identity())
         sweep = ledger.sweep(spec.name)
-        if sweep.n_finished < spec.budget.trials:
-            return False
-        if sweep.state is not SweepState.COMPLETE or sweep.n_trials != spec.budget.trials:
-            ledger.conclude(spec.name, spec.to_json())
-        if ledger.outbox.next_due() is not None:
-            deliver_all(ledger, Tracker(settings), settings, DELIVERY_SECONDS)
-        return True
-    return False
+        if sweep.n_finished >= spec.budget.trials:
+            if sweep.state is not SweepState.COMPLETE or sweep.n_trials != spec.budget.trials:
+                ledger.conclude(spec.name, spec.to_json())
+            if ledger.outbox.next_due() is not None:
+                deliver_all(ledger, Tracker(settings), settings, DELIVERY_SECONDS)
+        return sweep
+    return None
 
 
-def _executor(kind: str, job: Job, n_trainers: int, trainer: str) -> Executor:
+def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most: int) -> Executor:
     if kind == "inprocess":
         return InProcessExecutor(job, trainer)
     if kind == "local":
-        return LocalExecutor(job, n_trainers, trainer)
+        return LocalExecutor(job, n_trainers, trainer, n_most)
     raise SpecError([Mistake("--executor", "must be local or inprocess", repr(kind))])
 
 
-def _new_sweep(spec: SweepSpec, summary: DataSummary) -> NewSweep:
+def _new_sweep(spec: SweepSpec, opening: Opening) -> NewSweep:
     return NewSweep(
         name=spec.name,
         spec=spec.to_json(),
         identity=spec.identity(),
         digest=spec.digest,
-        data=summary,
-        window=_window(spec),
+        data=opening.data,
+        window=spec.window,
+        trainer=opening.plan.kind,
+        slots=opening.plan.slots,
+        device=opening.plan.device,
         metric=spec.objective.metric,
         direction=spec.objective.resolved_direction,
     )

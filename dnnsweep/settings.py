@@ -10,7 +10,7 @@ from pathlib import Path
 DEFAULT_HOME = "dnnsweep-home"
 #: The folder of a sweep's models that holds the best trial's.
 BEST = "best"
-DEFAULT_TRAINER = "dnnsweep.trainers.fit:FitTrainer"
+DEFAULT_TRAINER = "dnnsweep.trainers.planned:PlannedTrainer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,27 +15,12 @@ from dnnsweep import seeds
 from dnnsweep.records import Reason, State
 from dnnsweep.space import Choice, Domain, SearchSpace
 
-MIN_WINDOW: Final = 4
-MAX_WINDOW: Final = 64
 #: What a diverged trial counts as where no value was told before it, by direction.
 FIRST_PENALTY: Final = {"maximize": 0.0, "minimize": 1e9}
 
 _DIRECTIONS: Final = {"maximize": StudyDirection.MAXIMIZE, "minimize": StudyDirection.MINIMIZE}
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def window(n_trials: int) -> int:
-    """Return how many suggestions may be ahead of the results told: an eighth of the budget, from 4 to 64.
-
-    Small enough that most suggestions know most results, large enough to keep several trainers busy; from the
-    budget alone, so that the same file gives the same trials whatever runs it.
-
-    Example:
-        >>> window(30), window(100), window(5000)
-        (4, 13, 64)
-    """
-    return min(max(MIN_WINDOW, math.ceil(n_trials / 8)), MAX_WINDOW)
 
 
 class Study:

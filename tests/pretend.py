@@ -10,21 +10,14 @@ from pathlib import Path
 
 from dnnsweep import datasets, seeds, spec
 from dnnsweep.errors import DataError, Mistake
-from dnnsweep.records import (
-    DataSummary,
-    EpochReport,
-    Reason,
-    Suggestion,
-    Task,
-    TrialResult,
-    curve_of,
-)
-from dnnsweep.trainers import Job
+from dnnsweep.records import DataSummary, EpochReport, Reason, Suggestion, Task, TrialResult, curve_of
+from dnnsweep.trainers import Job, OneByOne, Opening, TrainerPlan
 
 SUMMARY = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a", "b", "c", "d"), ("0", "1", "2"), 60, 20, 20)
+OPENING = Opening(SUMMARY, TrainerPlan("pretend"))
 
 
-class PretendTrainer:
+class PretendTrainer(OneByOne):
     """Trains at once; the sweep file's description says what goes wrong.
 
     `sleep=SECONDS` slows each epoch; `gate=PATH` holds trials from number 8 on, after an epoch, until the path
@@ -33,14 +26,18 @@ class PretendTrainer:
     """
 
     def __init__(self, job: Job) -> None:
+        super().__init__()
         self._epochs = job.spec["training"]["epochs"]
         words = (job.spec["description"] or "").split()
         self._orders = dict(word.partition("=")[::2] for word in words)
 
-    def open(self) -> DataSummary:
+    def open(self) -> Opening:
         if "die_at_start" in self._orders:
             os.kill(os.getpid(), signal.SIGKILL)
-        return SUMMARY
+        return OPENING
+
+    def warm_up(self) -> None:
+        pass
 
     def train(self, suggestion: Suggestion, report: Callable[[EpochReport], None]) -> TrialResult:
         start = time.monotonic()
@@ -92,24 +89,24 @@ class PretendTrainer:
 class RefusingTrainer(PretendTrainer):
     """Its data cannot be used."""
 
-    def open(self) -> DataSummary:
+    def open(self) -> Opening:
         raise DataError([Mistake("dataset.source", "no such thing")])
 
 
 class SlowTrainer(PretendTrainer):
     """It takes a minute to load its data."""
 
-    def open(self) -> DataSummary:
+    def open(self) -> Opening:
         time.sleep(60)
-        return SUMMARY
+        return OPENING
 
 
 class InterruptedTrainer(PretendTrainer):
     """Somebody presses Ctrl-C while it loads its data, in the controller's process."""
 
-    def open(self) -> DataSummary:
+    def open(self) -> Opening:
         signal.raise_signal(signal.SIGINT)
-        return SUMMARY
+        return OPENING
 
 
 class LoadingTrainer(PretendTrainer):
@@ -119,13 +116,13 @@ class LoadingTrainer(PretendTrainer):
         super().__init__(job)
         self._job = job
 
-    def open(self) -> DataSummary:
+    def open(self) -> Opening:
         sweep = spec.check(self._job.spec)
-        return datasets.load(sweep.dataset, sweep.task, self._job.data).summary
+        return Opening(datasets.load(sweep.dataset, sweep.task, self._job.data).summary, OPENING.plan)
 
 
 class CrashingTrainer(PretendTrainer):
     """It breaks while it starts."""
 
-    def open(self) -> DataSummary:
+    def open(self) -> Opening:
         raise ValueError("last words")

@@ -250,7 +250,7 @@ def test_resume_takes_the_file_from_the_ledger(run: Run, monkeypatch: pytest.Mon
     assert sum(progress.ended is not None for progress in seen) == 13
 
 
-def inprocess(job: Any, _n_trainers: int | None, trainer: str) -> Any:
+def inprocess(job: Any, _n_trainers: int | None, trainer: str, _n_most: int) -> Any:
     from dnnsweep.executors.inprocess import InProcessExecutor
 
     return InProcessExecutor(job, trainer)

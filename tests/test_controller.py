@@ -31,6 +31,7 @@ from dnnsweep.records import (
 )
 from dnnsweep.space import Choice, Domain, Hyperparameters, Range
 from dnnsweep.study import Study
+from dnnsweep.trainers import Opening, TrainerPlan
 
 SPACE: dict[str, Domain] = {"dropout": Range(0.0, 0.6), "optimizer": Choice(("sgd", "adam", "nadam"))}
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a",), ("0", "1", "2"), 60, 20, 20)
@@ -60,8 +61,8 @@ class Scripted:
         self.submitted: list[Suggestion] = []
         self.is_closed = False
 
-    def open(self) -> DataSummary:
-        return DATA
+    def open(self) -> Opening:
+        return Opening(DATA, TrainerPlan("pretend"))
 
     def submit(self, suggestion: Suggestion) -> bool:
         if len(self.running) >= self._n_slots:

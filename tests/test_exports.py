@@ -166,7 +166,7 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(name: str,
     case = CASES[name]
     document = spec.check({"name": name, **case.document}).to_json()
     trainer = FitTrainer(Job(document))
-    data, params = trainer.open(), Hyperparameters(**case.knobs).to_params()
+    data, params = trainer.open().data, Hyperparameters(**case.knobs).to_params()
     result = trainer.train(Suggestion(4, params, seed=5), lambda _: None)
     metric = document["objective"]["metric"]
     stated = result.curve.at(result.best_epoch or 0)[metric]

@@ -18,8 +18,9 @@ from dnnsweep.errors import SpecError
 from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
 from dnnsweep.space import KNOBS, OPTIMIZERS, Hyperparameters
 from dnnsweep.spec import DatasetSpec
-from dnnsweep.trainers import Job, Trainer
-from dnnsweep.trainers.fit import MAX_ERROR_CHARACTERS, FitTrainer, one_line
+from dnnsweep.trainers import Job, OneByOne
+from dnnsweep.trainers.course import MAX_ERROR_CHARACTERS, one_line
+from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.rows import row_order
 from dnnsweep.trainers.stopping import DIVERGED_LOSS, is_diverged
 
@@ -31,18 +32,18 @@ def job(source: str = "iris", models: Path | None = None, **training: Any) -> Jo
     return Job(spec, None if models is None else str(models))
 
 
-def train(trainer: Trainer, seed: int = 1, number: int = 0, **knobs: Any) -> TrialResult:
+def train(trainer: OneByOne, seed: int = 1, number: int = 0, **knobs: Any) -> TrialResult:
     return trainer.train(Suggestion(number, {**Hyperparameters().to_params(), **SMALL, **knobs}, seed), lambda _: None)
 
 
 @pytest.fixture(scope="module")
-def iris() -> Trainer:
+def iris() -> FitTrainer:
     """Three epochs of iris without early stopping."""
     return FitTrainer(job(early_stopping=None))
 
 
 @pytest.fixture(scope="module")
-def baseline(iris: Trainer) -> TrialResult:
+def baseline(iris: OneByOne) -> TrialResult:
     return train(iris)
 
 
@@ -235,14 +236,14 @@ OTHERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-def test_every_hyperparameter_changes_the_curve(knob: str, iris: Trainer, baseline: TrialResult) -> None:
+def test_every_hyperparameter_changes_the_curve(knob: str, iris: OneByOne, baseline: TrialResult) -> None:
     assert train(iris, **{knob: OTHERS[knob]}).curve.values("loss") != baseline.curve.values("loss")
 
 
 # --- repeating itself
 
 
-def test_a_suggestion_gives_the_same_bits_whatever_was_trained_before(iris: Trainer) -> None:
+def test_a_suggestion_gives_the_same_bits_whatever_was_trained_before(iris: OneByOne) -> None:
     import keras
 
     knobs: dict[str, Any] = {"dropout": 0.3, "batch_norm": True, "hidden": (8, 8)}
@@ -275,7 +276,7 @@ def run(code: str) -> str:
     ).stdout
 
 
-def test_another_process_gives_the_same_bits(iris: Trainer) -> None:
+def test_another_process_gives_the_same_bits(iris: OneByOne) -> None:
     params = {**Hyperparameters().to_params(), **SMALL, "dropout": 0.3, "batch_norm": True}
     here = iris.train(Suggestion(0, params, 3), lambda _: None)
 
@@ -365,7 +366,7 @@ def test_an_absurd_learning_rate_diverges_with_every_optimizer(optimizer: str, t
 
 
 def test_an_error_while_training_fails_the_trial_and_the_next_one_trains(
-    iris: Trainer, baseline: TrialResult, monkeypatch: pytest.MonkeyPatch
+    iris: OneByOne, baseline: TrialResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def build(*_: Any) -> None:
         raise ValueError("a layer\n  is wrong")
@@ -380,7 +381,7 @@ def test_an_error_while_training_fails_the_trial_and_the_next_one_trains(
 
 
 def test_running_out_of_memory_in_an_epoch_keeps_the_epochs_before_it(
-    iris: Trainer, monkeypatch: pytest.MonkeyPatch
+    iris: OneByOne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = networks.l2_penalty
     calls: list[float] = []
@@ -410,7 +411,7 @@ class GoneError(Exception):
 
 
 @pytest.mark.parametrize("error", [GoneError("gone"), KeyboardInterrupt()])
-def test_what_report_raises_is_not_the_fault_of_the_trial(error: BaseException, iris: Trainer) -> None:
+def test_what_report_raises_is_not_the_fault_of_the_trial(error: BaseException, iris: OneByOne) -> None:
     def report(_: EpochReport) -> None:
         raise error
 
@@ -426,7 +427,7 @@ OPENING = """
 import sys
 from dnnsweep.trainers import Job
 from dnnsweep.trainers.fit import FitTrainer
-print(FitTrainer(Job({job!r})).open().n_features, "tensorflow" in sys.modules, "keras" in sys.modules)
+print(FitTrainer(Job({job!r})).open().data.n_features, "tensorflow" in sys.modules, "keras" in sys.modules)
 """
 
 
@@ -438,7 +439,7 @@ def test_arrays_can_be_handed_over() -> None:
     x, y = np.random.default_rng(0).normal(size=(60, 3)), ["a", "b"] * 30
     trainer = FitTrainer(Job({"name": "n", "dataset": {}, "training": {"epochs": 1}}, data=(x, np.array(y))))
 
-    summary = trainer.open()
+    summary = trainer.open().data
 
     assert (summary.task, summary.n_features, summary.classes) == (Task.BINARY, 3, ("a", "b"))
     assert train(trainer).reason is Reason.COMPLETED

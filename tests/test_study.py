@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dnnsweep import seeds
 from dnnsweep.records import Reason, State
 from dnnsweep.space import Choice, Domain, Range
-from dnnsweep.study import Study, distribution, window
+from dnnsweep.spec.window import window
+from dnnsweep.study import Study, distribution
 
 SPACE: dict[str, Domain] = {
     "optimizer": Choice(("sgd", "adam", "nadam")),

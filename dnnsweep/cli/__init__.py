@@ -18,6 +18,7 @@ from dnnsweep.errors import DnnsweepError, SpecError
 
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
     from dnnsweep.client import SweepHandle
+    from dnnsweep.trainers import TrainerPlan
 
 INTERRUPTED = 130
 
@@ -88,6 +89,7 @@ Trainers = Annotated[
         "--trainers", min=1, max=1024, help="Training processes.", show_default="the file's, else one per core"
     ),
 ]
+Explain = Annotated[bool, typer.Option("--explain", help="Say how trials are trained, and why.")]
 Number = Annotated[int | None, typer.Option("--trial", min=0, help="The trial.", show_default="the best")]
 
 
@@ -127,12 +129,12 @@ def _options(
 
 
 @app.command()
-def validate(file: File, overrides: Overrides = None, *, as_json: AsJson = False) -> None:
+def validate(file: File, overrides: Overrides = None, *, explain: Explain = False, as_json: AsJson = False) -> None:
     """Check a sweep file, then its data; print what it will do."""
     from dnnsweep import client
     from dnnsweep.cli import render
 
-    render.outline(client.validate(file, overrides=overrides or []), as_json=as_json)
+    render.outline(client.validate(file, overrides=overrides or []), as_json=as_json, is_explained=explain)
 
 
 @app.command()
@@ -157,6 +159,7 @@ def run(
     ] = ExecutorKind.local,
     home: Home = None,
     *,
+    explain: Explain = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep here; running it again goes on where it stopped."""
@@ -174,8 +177,14 @@ def run(
             trainers=trainers,
             executor=executor,
             on_progress=on_progress,
+            on_plan=_explain if explain else None,
         )
     _conclude(sweep, home, as_json=as_json)
+
+
+def _explain(plan: TrainerPlan) -> None:
+    for reason in plan.reasons:
+        typer.echo(reason, err=True)
 
 
 @app.command()

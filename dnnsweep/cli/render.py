@@ -232,13 +232,13 @@ def _epochs(trial: Trial) -> str:
     return f"epoch {trial.best_epoch} of {trial.epochs}"
 
 
-def outline(item: Any, *, as_json: bool) -> None:
+def outline(item: Any, *, as_json: bool, is_explained: bool) -> None:
     """Print what a sweep file will do."""
     if as_json:
         print_json(item.to_json())
         return
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, text in item.lines():
+    for name, text in item.lines(is_explained=is_explained):
         table.add_row(Text(name, style="bold"), text)
     _print(table)
 

@@ -164,8 +164,10 @@ class Controller:
                 raise SweepFailedError(f"{MAX_FAILURES} trials in a row failed, the last one with: {error}")
 
     def _dispatch(self) -> None:
-        while self._queue and self._executor.submit(self._queue[0]):
-            suggestion = self._queue.popleft()
+        for suggestion in list(self._queue):
+            if not self._executor.submit(replace(suggestion, best=self._standing.to_beat)):
+                continue  # a later one may fit into another array
+            self._queue.remove(suggestion)
             self._lease.start(suggestion.number, suggestion.attempt)
             now = time.monotonic()
             self._running[suggestion.number] = _Running(suggestion, now, now)

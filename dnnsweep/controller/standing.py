@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dnnsweep.records import Reason, State, Suggestion, TrialResult
+from dnnsweep.records import Rank, Reason, State, Suggestion, TrialResult, rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class Best:
     val_loss: float
     params: Mapping[str, Any]
 
-    def rank(self, direction: str) -> tuple[float, float, int]:
-        """Return what trials are ordered by, best first: the value, then lower `val_loss`, then the number."""
-        return (-self.value if direction == "maximize" else self.value), self.val_loss, self.number
+    def rank(self, direction: str) -> Rank:
+        """Return what it is ordered by."""
+        return rank(self.value, self.val_loss, self.number, direction)
 
 
 class Standing:
@@ -37,6 +37,11 @@ class Standing:
         self.n_failed = 0
         self.best: Best | None = None
 
+    @property
+    def to_beat(self) -> Rank | None:
+        """Return the rank of the best trial; None if there is none."""
+        return None if self.best is None else self.best.rank(self._direction)
+
     def count(self, reason: Reason) -> None:
         """Count a trial that ended, if it is in the budget."""
         self.n_finished += reason.is_in_budget
@@ -47,7 +52,7 @@ class Standing:
         if value is None:
             return False
         candidate = Best(number, value, math.inf if val_loss is None else val_loss, params)
-        if self.best is not None and self.best.rank(self._direction) <= candidate.rank(self._direction):
+        if self.to_beat is not None and self.to_beat <= candidate.rank(self._direction):
             return False
         self.best = candidate
         return True

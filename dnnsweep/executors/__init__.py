@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import queue
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dnnsweep.records import DataSummary, EpochReport, Suggestion, TrialResult
-from dnnsweep.trainers import Job, Trainer
+from dnnsweep.records import EpochReport, Suggestion, TrialResult
+from dnnsweep.trainers import Emit, Job, Opening, Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ Event = EpochReport | TrialResult | TrainerLost
 class Executor(Protocol):
     """Runs trainers."""
 
-    def open(self) -> DataSummary:
-        """Start the trainers and return what the first one found in the data.
+    def open(self) -> Opening:
+        """Start the trainers and return what the first one found in the data, and how they train.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.
@@ -39,7 +40,7 @@ class Executor(Protocol):
         """
 
     def submit(self, suggestion: Suggestion) -> bool:
-        """Hand a suggestion to a free trainer; return whether there was one."""
+        """Hand a suggestion to a trainer that has room for it; return whether there was one."""
 
     def events(self, timeout: float) -> Sequence[Event]:
         """Return what happened since the last call; wait for it up to `timeout` seconds."""
@@ -53,3 +54,20 @@ def create_trainer(path: str, job: Job) -> Trainer:
     module, _, name = path.partition(":")
     trainer: Trainer = getattr(importlib.import_module(module), name)(job)
     return trainer
+
+
+def serve(trainer: Trainer, suggestions: queue.SimpleQueue[Suggestion | None], emit: Emit) -> None:
+    """Let an opened trainer train what comes until None comes.
+
+    Args:
+        trainer: Opened.
+        suggestions: Waited for only while the trainer is idle.
+        emit: Called with reports and results.
+    """
+    while True:
+        while trainer.is_idle or not suggestions.empty():
+            suggestion = suggestions.get()
+            if suggestion is None:
+                return
+            trainer.take(suggestion)
+        trainer.step(emit)

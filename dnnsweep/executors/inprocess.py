@@ -6,14 +6,14 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from dnnsweep.executors import Event, create_trainer
-from dnnsweep.records import DataSummary, Suggestion, TrialResult
+from dnnsweep.executors import Event, create_trainer, serve
+from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
-from dnnsweep.trainers import Job
+from dnnsweep.trainers import Job, Opening
 
 
 class InProcessExecutor:
-    """Trains one trial at a time.
+    """Trains in one thread.
 
     The thread keeps the controller awake, which renews its lease and listens to Ctrl-C; it cannot be ended, so a trial
     that is interrupted runs on until the process ends.
@@ -25,24 +25,30 @@ class InProcessExecutor:
 
     def __init__(self, job: Job, trainer: str = DEFAULT_TRAINER) -> None:
         self._trainer = create_trainer(trainer, job)
+        self._suggestions: queue.SimpleQueue[Suggestion | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
-        self._is_busy = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._n_held = 0
+        self._n_room = 1
 
-    def open(self) -> DataSummary:
+    def open(self) -> Opening:
         """Load the data."""
-        return self._trainer.open()
+        opening = self._trainer.open()
+        self._n_room = opening.plan.slots
+        self._thread.start()
+        return opening
 
     def submit(self, suggestion: Suggestion) -> bool:
-        """Take one suggestion at a time."""
-        if self._is_busy:
+        """Take as many suggestions as the trainer has slots."""
+        if self._n_held >= self._n_room:
             return False
-        self._is_busy = True
-        threading.Thread(target=self._train, args=(suggestion,), daemon=True).start()
+        self._n_held += 1
+        self._suggestions.put(suggestion)
         return True
 
-    def _train(self, suggestion: Suggestion) -> None:
+    def _serve(self) -> None:
         try:
-            self._events.put(self._trainer.train(suggestion, self._events.put))
+            serve(self._trainer, self._suggestions, self._events.put)
         except Exception as error:  # noqa: BLE001  raised again where events are read
             self._events.put(error)
 
@@ -55,8 +61,9 @@ class InProcessExecutor:
         if isinstance(event, Exception):
             raise event
         if isinstance(event, TrialResult):
-            self._is_busy = False
+            self._n_held -= 1
         return [event]
 
     def close(self) -> None:
-        """Do nothing: there is no process to end."""
+        """Let the thread end after its present step: there is no process to end."""
+        self._suggestions.put(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,9 +19,11 @@ from typing import IO, Any, Final, cast
 
 from dnnsweep.errors import DnnsweepError, TrainerError
 from dnnsweep.executors import Event, TrainerLost
-from dnnsweep.records import DataSummary, Suggestion, TrialResult
+from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
-from dnnsweep.trainers import Job
+from dnnsweep.trainers import Job, Opening, TrainerPlan
+from dnnsweep.trainers.cache import cache
+from dnnsweep.trainers.groups import Group, group_of
 
 #: A trainer uses one core, and TensorFlow's log lines are nobody's business.
 TRAINER_ENVIRONMENT: Final = {
@@ -38,8 +41,12 @@ _COMMAND: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
     "from dnnsweep.executors.process import main; main(int(sys.argv[1]))"
 )
-#: Each trial leaves some 8 MB behind in TensorFlow: after so many a process is replaced.
+#: Each model that is built leaves some 8 MB behind: after so many a process that trains by `fit` is replaced.
 TRIALS_PER_PROCESS: Final = 100
+#: For so many slots of an array a trainer holds one more trial, which takes the place of the next one that ends.
+SLOTS_PER_SPARE: Final = 4
+#: Training that repays the start of one more trainer.
+SECONDS_PER_TRAINER: Final = 15.0
 #: Trainers that may die before they have loaded the data, one after the other, until it is given up.
 MAX_FAILED_STARTS: Final = 3
 
@@ -52,7 +59,8 @@ class _Process:
         self.output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
         self.is_open = False
         self.n_trained = 0
-        self.suggestion: Suggestion | None = None
+        self.held: dict[int, Group] = {}
+        self.warm: set[Group] = set()
         with far:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own code
                 [sys.executable, "-P", "-c", _COMMAND, str(far.fileno()), json.dumps(_import_path())],
@@ -60,7 +68,7 @@ class _Process:
                 stdout=self.output,
                 stderr=self.output,
                 pass_fds=[far.fileno()],
-                env={**os.environ, **TRAINER_ENVIRONMENT},
+                env={**os.environ, **TRAINER_ENVIRONMENT, **_cached_programs()},
                 start_new_session=True,  # a Ctrl-C in the terminal is the controller's to handle
             )
         with contextlib.suppress(OSError):  # a process that is gone already is found by `events`
@@ -92,48 +100,89 @@ class _Process:
 
 
 class LocalExecutor:
-    """Runs trainers as processes; a suggestion goes to each that is free.
+    """Runs trainers as processes; a suggestion goes to one that has room for it.
 
     Args:
         job: The sweep.
-        n_trainers: Processes; None for one per core that this process may use.
+        n_trainers: Processes; None for as many as repay their start, up to one per core that this process may use.
         trainer: `module:class` of the trainer.
+        n_most: The most processes that could ever be busy.
     """
 
-    def __init__(self, job: Job, n_trainers: int | None = None, trainer: str = DEFAULT_TRAINER) -> None:
+    def __init__(
+        self, job: Job, n_trainers: int | None = None, trainer: str = DEFAULT_TRAINER, n_most: int = 1024
+    ) -> None:
         self._job = job
         self._trainer = trainer
-        self._n_trainers = n_trainers or n_cores()
+        self._n_trainers = n_trainers
+        self._n_most = n_most
         self._processes: list[_Process] = []
         self._n_failed_starts = 0
-        self._fingerprint: str | None = None
+        self._opening: Opening | None = None
+        self._lost: set[int] = set()
 
-    def open(self) -> DataSummary:
+    def open(self) -> Opening:
         """Start the trainers; return as soon as the first one has loaded the data."""
-        for _ in range(self._n_trainers):
-            self._processes.append(_Process(self._job, self._trainer))
+        self._start(min(self._n_trainers or 1, self._n_most))
         while True:
             for process in self._ready(timeout=0.2):
                 message = self._receive(process)
-                if isinstance(message, DataSummary):
+                if isinstance(message, Opening):
+                    if self._n_trainers is None:
+                        self._start(min(n_useful(message.plan), self._n_most) - 1)
                     return message
 
+    def _start(self, n_processes: int) -> None:
+        self._processes += [_Process(self._job, self._trainer) for _ in range(n_processes)]
+
     def submit(self, suggestion: Suggestion) -> bool:
-        """Hand a suggestion to a trainer that has loaded the data and is free."""
-        for process in self._processes:
-            if process.is_open and process.suggestion is None:
-                process.suggestion = suggestion
-                with contextlib.suppress(OSError):  # it died just now: `events` finds out
-                    process.connection.send(suggestion)
-                return True
-        return False
+        """Hand a suggestion to the trainer with the most room for it, if one has loaded the data and has any.
+
+        Trials of one group fit into one compiled program, so they go where it was compiled already, unless others wait
+        there. A trial that has lost its trainer before is trained alone: it may have been the cause.
+        """
+        group = group_of(suggestion.params)
+        fitting = [process for process in self._processes if self._has_room(process, suggestion.number, group)]
+        if not fitting:
+            return False
+        process = min(fitting, key=lambda process: self._cost(process, group))
+        process.held[suggestion.number] = group
+        process.warm.add(group)
+        with contextlib.suppress(OSError):  # it died just now: `events` finds out
+            process.connection.send(suggestion)
+        return True
+
+    def _has_room(self, process: _Process, number: int, group: Group) -> bool:
+        if not process.is_open or not self._lost.isdisjoint(process.held):
+            return False
+        if number in self._lost:
+            return not process.held
+        return self._n_alike(process, group) < self._room
+
+    def _n_alike(self, process: _Process, group: Group) -> int:
+        if self._plan.kind != "array":
+            return len(process.held)
+        return sum(other == group for other in process.held.values())
+
+    def _cost(self, process: _Process, group: Group) -> int:
+        return len(process.held) + (0 if group in process.warm else self._plan.slots)
+
+    @property
+    def _plan(self) -> TrainerPlan:
+        return TrainerPlan("fit") if self._opening is None else self._opening.plan
+
+    @property
+    def _room(self) -> int:
+        """Return how many trials of a group a trainer holds: a slot that ends is refilled without waiting for us."""
+        slots = self._plan.slots
+        return slots + -(-slots // SLOTS_PER_SPARE) if self._plan.kind == "array" else slots
 
     def events(self, timeout: float) -> Sequence[Event]:
         """Return reports, results and losses."""
         until = time.monotonic() + timeout
         while True:
             messages = [self._receive(process) for process in self._ready(max(0.0, until - time.monotonic()))]
-            events = [message for message in messages if message is not None and not isinstance(message, DataSummary)]
+            events = [message for message in messages if message is not None and not isinstance(message, Opening)]
             if events or messages or time.monotonic() >= until:
                 return events
 
@@ -154,26 +203,27 @@ class LocalExecutor:
         ready = wait(list(by_connection), timeout)
         return [by_connection[connection] for connection in ready if isinstance(connection, Connection)]
 
-    def _receive(self, process: _Process) -> Event | DataSummary | None:
+    def _receive(self, process: _Process) -> Event | Opening | None:
         try:
             message: Any = process.connection.recv()
         except Exception:  # noqa: BLE001  it is gone, or sends what cannot be read
             return self._replace(process)
         if isinstance(message, DnnsweepError):
             raise message
-        if isinstance(message, DataSummary):
+        if isinstance(message, Opening):
             self._check_same_data(message)
             process.is_open = True
             self._n_failed_starts = 0
         if isinstance(message, TrialResult):
-            self._free(process)
-        return cast("Event | DataSummary", message)
+            self._free(process, message.number)
+        return cast("Event | Opening", message)
 
-    def _free(self, process: _Process) -> None:
-        """Make a trainer ready for its next trial; an old process ends here."""
-        process.suggestion = None
+    def _free(self, process: _Process, number: int) -> None:
+        """Make room for another trial; an old process of the reference trainer ends here."""
+        process.held.pop(number, None)
+        self._lost.discard(number)
         process.n_trained += 1
-        if process.n_trained >= TRIALS_PER_PROCESS:
+        if self._plan.kind != "array" and process.n_trained >= TRIALS_PER_PROCESS:
             self._exchange(process)
 
     def _remove(self, process: _Process) -> None:
@@ -184,10 +234,10 @@ class LocalExecutor:
         self._remove(process)
         self._processes.append(_Process(self._job, self._trainer))
 
-    def _check_same_data(self, summary: DataSummary) -> None:
-        if self._fingerprint not in (None, summary.fingerprint):
+    def _check_same_data(self, opening: Opening) -> None:
+        if self._opening is not None and self._opening.data.fingerprint != opening.data.fingerprint:
             raise TrainerError("the data changed while the sweep was running; restore them and run it again")
-        self._fingerprint = summary.fingerprint
+        self._opening = self._opening or opening
 
     def _replace(self, process: _Process) -> TrainerLost | None:
         """Start another trainer in the place of one that died."""
@@ -199,12 +249,26 @@ class LocalExecutor:
             self._remove(process)  # go on with those that work
         else:
             raise TrainerError(f"no trainer could be started: {error}")
-        return TrainerLost((process.suggestion.number,), error) if process.suggestion else None
+        self._lost |= process.held.keys()
+        return TrainerLost(tuple(process.held), error) if process.held else None
+
+
+def _cached_programs() -> dict[str, str]:
+    """Return the environment that lets TensorFlow keep compiled programs on disk, where it does not do so already."""
+    flags, folder = os.environ.get("TF_XLA_FLAGS", ""), cache()
+    if "persistent_cache" in flags or folder is None:
+        return {}
+    return {"TF_XLA_FLAGS": f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()}
 
 
 def _import_path() -> list[str]:
     """Return where this process imports from, so that trainers import the same code."""
     return [entry or str(Path.cwd()) for entry in sys.path]
+
+
+def n_useful(plan: TrainerPlan) -> int:
+    """Return how many trainers repay their start, which takes seconds: at most one per core."""
+    return max(1, min(n_cores(), math.ceil(min(plan.seconds / SECONDS_PER_TRAINER, 1024))))
 
 
 def n_cores() -> int:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from dnnsweep.errors import DnnsweepError
-from dnnsweep.executors import create_trainer
+from dnnsweep.executors import create_trainer, serve
 from dnnsweep.records import Suggestion
 
 
@@ -23,25 +23,18 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the controller decides what Ctrl-C means
     connection = Connection(descriptor)
     trainer_path, job = connection.recv()
-    suggestions: queue.SimpleQueue[Suggestion] = queue.SimpleQueue()
+    suggestions: queue.SimpleQueue[Suggestion | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, suggestions), daemon=True).start()
     trainer = create_trainer(trainer_path, job)
     try:
-        summary = trainer.open()
+        _send(connection, trainer.open())
+        trainer.warm_up()
+        serve(trainer, suggestions, lambda message: _send(connection, message))
     except DnnsweepError as error:
         _send(connection, error)
-        return
-    _send(connection, summary)
-    while True:
-        try:
-            result = trainer.train(suggestions.get(), lambda report: _send(connection, report))
-        except DnnsweepError as error:
-            _send(connection, error)
-            return
-        _send(connection, result)
 
 
-def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion]) -> None:
+def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion | None]) -> None:
     """Take suggestions in; when the controller is gone, so is this process, whatever it is doing."""
     try:
         while True:

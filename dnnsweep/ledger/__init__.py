@@ -36,6 +36,9 @@ class NewSweep:
         digest: SHA-256 of the identity.
         data: What the data are.
         window: How many suggestions may be ahead of the results told.
+        trainer: How its trials are trained.
+        slots: How many side by side.
+        device: On what.
         metric: The objective's.
         direction: `maximize` or `minimize`.
     """
@@ -48,6 +51,9 @@ class NewSweep:
     window: int
     metric: str
     direction: str
+    trainer: str = "fit"
+    slots: int = 1
+    device: str = "cpu"
 
 
 class Ledger:
@@ -275,6 +281,9 @@ def _columns(new: NewSweep) -> dict[str, Any]:
         "metric": new.metric,
         "direction": new.direction,
         "window": new.window,
+        "trainer": new.trainer,
+        "slots": new.slots,
+        "device": new.device,
         "system_attrs": {},
         "created_at": now(),
         **_budget(new.spec),

@@ -8,7 +8,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, ForeignKeyConstraint, Integ
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: The newest migration; a database at this version needs no Alembic.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 #: `OutboxRow.number` of what belongs to the sweep as a whole.
 PARENT: Final = -1
 
@@ -45,6 +45,9 @@ class SweepRow(Base):
     metric: Mapped[str] = mapped_column(String(64))
     direction: Mapped[str] = mapped_column(String(16))
     window: Mapped[int] = mapped_column("window_size")
+    trainer: Mapped[str] = mapped_column(String(16), server_default="fit")
+    slots: Mapped[int] = mapped_column(server_default="1")
+    device: Mapped[str] = mapped_column(String(16), server_default="cpu")
     n_trials: Mapped[int]
     seconds: Mapped[float] = mapped_column(default=0.0)
     system_attrs: Mapped[dict[str, Any]]

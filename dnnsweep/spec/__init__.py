@@ -26,6 +26,7 @@ from dnnsweep.spec.sections import (
     ResourcesSpec,
     SamplerSpec,
     SweepSpec,
+    TrainerSpec,
     TrainingSpec,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "ResourcesSpec",
     "SamplerSpec",
     "SweepSpec",
+    "TrainerSpec",
     "TrainingSpec",
     "check",
     "check_task",

@@ -184,6 +184,12 @@ def _check_enqueue_fits(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake("enqueue", "must not hold more configurations than trials", got, "raise budget.trials")
 
 
+def _check_slots(spec: SweepSpec) -> Iterator[Mistake]:
+    if spec.trainer.kind == "fit" and spec.trainer.slots is not None:
+        rule = "belongs to arrays only"
+        yield Mistake("trainer.slots", rule, show(spec.trainer.slots), "remove it or write kind: array")
+
+
 #: The places that a rule reads, and the rule.
 _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("dataset.source",), _check_source),
@@ -193,4 +199,5 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     ((_MONITOR,), _check_monitor),
     (("objective",), _check_direction),
     (("enqueue", "budget.trials"), _check_enqueue_fits),
+    (("trainer",), _check_slots),
 )

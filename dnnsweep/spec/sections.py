@@ -15,6 +15,7 @@ from dnnsweep.errors import Mistake
 from dnnsweep.records import Task, direction_of, metrics_of
 from dnnsweep.space import KNOBS, Hyperparameters, SearchSpace, parse_space, parse_value, parse_values, show
 from dnnsweep.spec import documents, schema
+from dnnsweep.spec.window import window
 
 #: Changing these does not make another sweep.
 NOT_IDENTITY: Final = ("budget", "resources", "description")
@@ -175,6 +176,22 @@ class PrunerSpec(_Section):
     kind: Literal["none"] = "none"
 
 
+class TrainerSpec(_Section):
+    """What trains; `trainer: fit` is short for `trainer: {kind: fit}`."""
+
+    kind: Literal["auto", "array", "fit"] = Field(
+        default="auto",
+        description="array: many trials in one compiled program; fit: Keras's own; auto: what suits best",
+    )
+    slots: Few | None = Field(
+        default=None, description="trials side by side in a program; from the window and the network if null"
+    )
+
+
+def _unfolded(raw: Any) -> Any:
+    return {"kind": raw} if isinstance(raw, str) else raw
+
+
 class ResourcesSpec(_Section):
     """What a sweep may use; does not change its results."""
 
@@ -208,6 +225,11 @@ class SweepSpec(_Section):
     budget: BudgetSpec = BudgetSpec()
     sampler: SamplerSpec = SamplerSpec()
     pruner: PrunerSpec = PrunerSpec()
+    trainer: Annotated[
+        TrainerSpec,
+        BeforeValidator(_unfolded),
+        WithJsonSchema({"anyOf": [{"enum": ["auto", "array", "fit"]}, TrainerSpec.model_json_schema()]}),
+    ] = TrainerSpec()
     enqueue: Annotated[
         tuple[Mapping[str, Any], ...],
         PlainValidator(_raising(_check_enqueue)),
@@ -233,6 +255,11 @@ class SweepSpec(_Section):
         """Return the SHA-256 of everything that identifies the sweep."""
         text = json.dumps(self.identity(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def window(self) -> int:
+        """Return how many suggestions may be ahead of the results told to the sampler."""
+        return self.sampler.window or window(self.budget.trials)
 
     def identity(self) -> dict[str, Any]:
         """Return what identifies the sweep, as plain JSON."""

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dnnsweep.records import DataSummary, EpochReport, Suggestion, TrialResult
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerPlan:
+    """How the trials of a sweep are trained.
+
+    Args:
+        kind: `array`, `fit` or `compiled`.
+        slots: Trials side by side in one program.
+        device: `cpu` or `gpu`.
+        reasons: Why, one sentence each.
+        seconds: A rough guess of how long one process would train the whole budget.
+    """
+
+    kind: str
+    slots: int = 1
+    device: str = "cpu"
+    reasons: tuple[str, ...] = ()
+    seconds: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a trainer says once it has loaded the data.
+
+    Args:
+        data: What it found in them.
+        plan: How it will train.
+    """
+
+    data: DataSummary
+    plan: TrainerPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +52,70 @@ class Job:
         spec: The sweep file as plain JSON (`SweepSpec.to_json`).
         models: Folder for the models of ended trials; None keeps no model.
         data: `(x, y)` handed over in Python; None where the sweep file names its source.
+        plan: How the sweep's trials were trained before; None where the trainer is to decide.
     """
 
     spec: Mapping[str, Any]
     models: str | None = None
     data: tuple[Any, Any] | None = None
+    plan: TrainerPlan | None = None
+
+
+Emit = Callable[[EpochReport | TrialResult], None]
 
 
 class Trainer(Protocol):
-    """Trains one suggestion at a time."""
+    """Holds suggestions and trains them, some of them side by side."""
 
-    def open(self) -> DataSummary:
-        """Load the data and say what they are.
+    def open(self) -> Opening:
+        """Load the data; say what they are and how trials will be trained.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.
         """
 
+    def warm_up(self) -> None:
+        """Load and compile what the first trial would wait for, while the controller prepares it."""
+
+    def take(self, suggestion: Suggestion) -> None:
+        """Take a suggestion in."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing is left to train."""
+
+    def step(self, emit: Emit) -> None:
+        """Train for a while, an epoch or a whole trial of what was taken.
+
+        Args:
+            emit: Called with reports and results as they come about; an error while training is a result with reason
+                `failed`. What it raises ends the trainer.
+        """
+
+
+class OneByOne(ABC):
+    """A trainer that trains one suggestion after the other."""
+
+    def __init__(self) -> None:
+        self._taken: deque[Suggestion] = deque()
+
+    @abstractmethod
     def train(self, suggestion: Suggestion, report: Callable[[EpochReport], None]) -> TrialResult:
         """Train a suggestion to its end; an error while training becomes a result with reason `failed`."""
+
+    @abstractmethod
+    def warm_up(self) -> None:
+        """Load what the first trial would wait for."""
+
+    def take(self, suggestion: Suggestion) -> None:
+        """Put a suggestion behind those taken before."""
+        self._taken.append(suggestion)
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing is left to train."""
+        return not self._taken
+
+    def step(self, emit: Emit) -> None:
+        """Train the oldest suggestion to its end."""
+        emit(self.train(self._taken.popleft(), emit))

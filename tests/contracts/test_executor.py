@@ -73,7 +73,7 @@ def submit(executor: Executor, number: int, seconds: float = 60) -> None:
 
 
 def test_opening_returns_what_the_trainer_found_in_the_data(executor_of: Maker) -> None:
-    assert executor_of().open() == SUMMARY
+    assert executor_of().open().data == SUMMARY
 
 
 def test_a_suggestion_comes_back_as_reports_and_a_result(executor_of: Maker) -> None:

@@ -1,0 +1,99 @@
+"""The array trainer: many trials side by side in one compiled program, refilled as they end."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from dnnsweep.errors import TrainerError
+from dnnsweep.records import Reason, Suggestion
+from dnnsweep.trainers import Emit, Job, Opening, TrainerPlan
+from dnnsweep.trainers.course import Champion, Course, one_line
+from dnnsweep.trainers.groups import Group, group_of
+from dnnsweep.trainers.material import Material
+
+if TYPE_CHECKING:
+    from dnnsweep.trainers.array.slots import Array
+
+#: Programs that are kept compiled; the one that was idle for longest makes room.
+MAX_ARRAYS: Final = 8
+
+
+class ArrayTrainer:
+    """Trains suggestions in trial arrays, one array for each group of suggestions that fit into one program.
+
+    A result depends on the suggestion and the data only: not on its slot, its neighbours, nor when it started; and with
+    the same number of slots it is the same bit for bit.
+
+    Args:
+        job: What to train on and how.
+        material: What `job` names.
+        plan: How many slots an array has.
+    """
+
+    def __init__(self, job: Job, material: Material, plan: TrainerPlan) -> None:
+        objective = material.sweep.objective
+        self._models = job.models
+        self._material = material
+        self._plan = plan
+        self._champion = Champion(objective.metric, objective.resolved_direction)
+        self._arrays: OrderedDict[Group, Array] = OrderedDict()  # the one that was used last stands last
+
+    def open(self) -> Opening:
+        """Say what was loaded."""
+        return Opening(self._material.data.summary, self._plan)
+
+    def warm_up(self) -> None:
+        """Load TensorFlow, and compile where all trials of the sweep fit into one program."""
+        from dnnsweep.trainers.array.slots import Array
+
+        sweep = self._material.sweep
+        if not Group.KNOBS & set(sweep.space):
+            group = group_of(sweep.defaults.to_params())
+            self._arrays[group] = Array(group, self._material, self._plan.slots)
+            self._arrays[group].compile()
+
+    def take(self, suggestion: Suggestion) -> None:
+        """Put a suggestion into the array of its group, where it starts as soon as a slot is free."""
+        from dnnsweep.trainers.array.slots import Array
+
+        group = group_of(suggestion.params)
+        if group not in self._arrays:
+            self._make_room()
+            self._arrays[group] = Array(group, self._material, self._plan.slots)
+        self._arrays[group].take(suggestion)
+
+    def _make_room(self) -> None:
+        idle = [group for group, array in self._arrays.items() if array.is_idle]
+        if len(self._arrays) >= MAX_ARRAYS and idle:
+            del self._arrays[idle[0]]
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing is left to train."""
+        return all(array.is_idle for array in self._arrays.values())
+
+    def step(self, emit: Emit) -> None:
+        """Make one call of the array whose turn it is."""
+        group = next(group for group, array in self._arrays.items() if not array.is_idle)
+        self._arrays.move_to_end(group)
+        array = self._arrays[group]
+        try:
+            ended = array.step(emit)
+        except TrainerError:
+            raise
+        except Exception as error:  # noqa: BLE001  no memory for the program, for example
+            del self._arrays[group]
+            for course in array.held():
+                emit(course.end(Reason.FAILED, error=one_line(error)))
+            return
+        for course, reason, best_epoch, save in ended:
+            emit(course.end(reason, best_epoch, model=self._saved(course, best_epoch, save)))
+
+    def _saved(self, course: Course, best_epoch: int | None, save: Callable[[Any], None]) -> Any:
+        path = course.model_path(self._models)
+        if path is None or not self._champion.is_beaten_by(course, best_epoch):
+            return None
+        save(path)
+        return path

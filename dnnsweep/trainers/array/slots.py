@@ -1,0 +1,267 @@
+"""One trial array: which trial is in which slot, what each slot is fed with, and what comes out of it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnnsweep import networks
+from dnnsweep.records import Reason, Suggestion, Task, direction_of
+from dnnsweep.space import Hyperparameters
+from dnnsweep.trainers import Emit
+from dnnsweep.trainers.array import dropout, rule, weights
+from dnnsweep.trainers.array.judge import ENDS
+from dnnsweep.trainers.array.networks import Knobs
+from dnnsweep.trainers.array.program import Program, Rows
+from dnnsweep.trainers.array.shapes import METRICS, Feed, Shape, Standing
+from dnnsweep.trainers.course import Course, in_own_units, one_line
+from dnnsweep.trainers.groups import Group
+from dnnsweep.trainers.material import Material
+from dnnsweep.trainers.rows import row_order
+
+#: Running trials are reported at most so often; how they end is always reported at once.
+REPORT_SECONDS: Final = 1.0
+#: Multiplications and additions of one call: fewer do not repay the host's work, more delay refills.
+CALL_ARITHMETIC: Final = 5e7
+MAX_EPOCHS_PER_CALL: Final = 8
+_REASONS: Final = {code: reason for reason, code in ENDS.items()}
+
+
+class Ended(NamedTuple):
+    """A trial that has ended; `save` writes its model to a path, as long as its slot is not refilled."""
+
+    course: Course
+    reason: Reason
+    best_epoch: int | None
+    save: Callable[[Path], None]
+
+
+class Array:
+    """K slots of one compiled program.
+
+    Args:
+        group: What its trials have in common.
+        material: The sweep file and its data.
+        n_slots: K.
+        dtype: Of all arithmetic.
+    """
+
+    def __init__(self, group: Group, material: Material, n_slots: int, dtype: str = "float32") -> None:
+        data = material.data
+        self._material = material
+        self.shape = _shape(group, material, n_slots, dtype)
+        self.program = Program(
+            self.shape,
+            _rows(data.x_train, data.y_train, dtype),
+            _rows(data.x_validation, data.y_validation, dtype),
+        )
+        self._waiting: deque[Course] = deque()
+        self._slots: list[Course | None] = [None] * n_slots
+        self._feed = _Feed(self.shape)
+        self._reported: dict[int, tuple[int, float]] = {}
+        self.n_slot_epochs = self.n_busy_slot_epochs = 0
+
+    def take(self, suggestion: Suggestion) -> None:
+        """Put a suggestion in line."""
+        self._waiting.append(Course(suggestion))
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing is left to train."""
+        return not self._waiting and not any(self._slots)
+
+    def held(self) -> list[Course]:
+        """Return the trials that have not ended."""
+        return [*(course for course in self._slots if course is not None), *self._waiting]
+
+    def compile(self) -> None:
+        """Compile the program, with nothing in its slots."""
+        self.program.run(self._feed.arrays(), 0, self._feed.standing)
+
+    def step(self, emit: Emit) -> list[Ended]:
+        """Fill free slots, train for a call, and return the trials that ended in it."""
+        for slot, course in enumerate(self._slots):
+            if course is None and self._waiting:
+                self._begin(slot, self._waiting.popleft(), emit)
+        if not any(self._slots):
+            return []
+        n_epochs = self._feed.prepare(self._slots)
+        outcome = self.program.run(self._feed.arrays(), n_epochs, self._feed.standing)
+        moment = round(time.time() * 1000)
+        self._feed.standing = outcome.standing
+        self.n_slot_epochs += outcome.n_epochs * self.shape.slots
+        for slot, course in enumerate(self._slots):
+            if course is not None:
+                self.n_busy_slot_epochs += outcome.n_epochs
+                for metrics in outcome.metrics[: outcome.n_epochs, slot]:
+                    course.add(self._named(metrics), moment)
+        self._report(emit, moment / 1000)
+        return [self._end(slot, int(code)) for slot, code in enumerate(outcome.ends) if code]
+
+    def _begin(self, slot: int, course: Course, emit: Emit) -> None:
+        course.began = time.perf_counter()
+        hp, seed = Hyperparameters.of(course.suggestion.params), course.suggestion.seed
+        try:
+            start = weights.initial(hp, self.shape.widths, seed)
+        except Exception as error:  # noqa: BLE001  a result, as for any error while training
+            emit(course.end(Reason.FAILED, error=one_line(error)))
+            return
+        knobs = Knobs(float(hp.batch_norm), hp.dropout, hp.l2)
+        self.program.put(slot, start, knobs, rule.FIRST_V.get(hp.optimizer, 0.0))
+        self._feed.begin(slot, hp, seed)
+        self._slots[slot] = course
+
+    def _named(self, values: Any) -> dict[str, float]:
+        second = "mae" if self.shape.task is Task.REGRESSION else "accuracy"
+        names = [name.replace("metric", second) for name in METRICS]
+        measured = dict(zip(names, values.tolist(), strict=True))
+        data = self._material.data
+        penalty = measured.pop("l2_penalty")
+        return {**in_own_units(measured, self.shape.task, data.target_std), "l2_penalty": penalty}
+
+    def _report(self, emit: Emit, moment: float) -> None:
+        """Report the epochs of trials that last, in batches: those that end soon come with their result."""
+        for course in self._slots:
+            if course is None:
+                continue
+            n_sent, last = self._reported.setdefault(id(course), (0, moment))
+            if moment - last >= REPORT_SECONDS:
+                for report in course.reports[n_sent:]:
+                    emit(report)
+                self._reported[id(course)] = (len(course.reports), moment)
+
+    def _end(self, slot: int, code: int) -> Ended:
+        course = self._slots[slot]
+        assert course is not None  # noqa: S101  only active slots end
+        self._slots[slot] = None
+        self._feed.end(slot)
+        self._reported.pop(id(course), None)
+        reason, best_epoch = _REASONS[code], int(self._feed.standing.best_epoch[slot]) or None
+
+        def save(path: Path) -> None:
+            networks.save(self.model(slot, course.suggestion), *self._identity(course.suggestion), path)
+
+        return Ended(course, reason, None if reason is Reason.DIVERGED else best_epoch, save)
+
+    def _identity(self, suggestion: Suggestion) -> tuple[Hyperparameters, Task]:
+        return Hyperparameters.of(suggestion.params), self.shape.task
+
+    def model(self, slot: int, suggestion: Suggestion) -> Any:
+        """Return a slot's kept weights as an ordinary Keras model, not compiled.
+
+        Args:
+            slot: Which.
+            suggestion: What was trained in it last.
+        """
+        hp, shape = Hyperparameters.of(suggestion.params), self.shape
+        network = networks.build(hp, shape.n_features, shape.task, shape.n_outputs, suggestion.seed)
+        network.set_weights(weights.keras_order(self.program.kept(slot), has_norm=hp.batch_norm))
+        return network
+
+
+def _rows(x: NDArray[Any], y: NDArray[Any], dtype: str) -> Rows:
+    targets = y.astype(dtype) if y.dtype.kind == "f" else y
+    return Rows(networks.placed(x.astype(dtype)), networks.placed(targets))
+
+
+def _shape(group: Group, material: Material, n_slots: int, dtype: str) -> Shape:
+    sweep, data = material.sweep, material.data
+    stopping, n_rows = sweep.training.early_stopping, data.summary.n_train
+    widths = (data.summary.n_features, *group.hidden, data.n_outputs)
+    per_row = sum(a * b for a, b in pairwise(widths))
+    per_epoch = n_slots * (3 * n_rows + data.summary.n_validation) * per_row
+    return Shape(
+        slots=n_slots,
+        n_features=data.summary.n_features,
+        hidden=group.hidden,
+        activation=group.activation,
+        task=data.summary.task,
+        n_outputs=data.n_outputs,
+        batch_size=min(group.batch_size, n_rows),
+        n_rows=n_rows,
+        epochs_per_call=max(1, min(MAX_EPOCHS_PER_CALL, round(CALL_ARITHMETIC / per_epoch))),
+        monitor=None if stopping is None else _monitor(stopping.monitor),
+        scale=1.0 if stopping is None else _scale(stopping.monitor, data.target_std),
+        is_maximized=stopping is not None and direction_of(stopping.monitor) == "maximize",
+        min_delta=0.0 if stopping is None else stopping.min_delta,
+        patience=0 if stopping is None else stopping.patience,
+        n_epochs=sweep.training.epochs,
+        dtype=dtype,
+    )
+
+
+def _monitor(metric: str) -> int:
+    """Return where the program measures a metric, or for `mse` the loss that it is a multiple of."""
+    is_validation, name = metric.startswith("val_"), metric.removeprefix("val_")
+    return METRICS.index(("val_" if is_validation else "") + ("loss" if name in ("loss", "mse") else "metric"))
+
+
+def _scale(metric: str, target_std: float) -> float:
+    """Return what turns a measured metric into its own units."""
+    return {"mse": target_std**2, "mae": target_std}.get(metric.removeprefix("val_"), 1.0)
+
+
+class _Feed:
+    """What each slot is fed with: row order, coefficients and keys of the coming epochs, and where it stands."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        n_calls, slots, steps = shape.epochs_per_call, shape.slots, shape.n_steps
+        self._orders = np.zeros((n_calls, slots, shape.n_rows), np.int32)
+        self._coefficients = np.zeros((n_calls, slots, steps, len(rule.COEFFICIENTS)), shape.dtype)
+        self._coefficients[..., rule.COEFFICIENTS.index("outside")] = 1  # nothing to divide by zero in idle slots
+        self._keys = np.zeros((n_calls, slots, steps, len(shape.hidden), 4), np.uint32)
+        self._rates = np.zeros(slots, np.float32)
+        self._n_done = np.zeros(slots, np.int64)
+        self._points: list[tuple[Hyperparameters, int] | None] = [None] * slots
+        self._seeds = np.zeros((slots, len(shape.hidden)), np.int64)
+        n_waited, epoch, best_epoch = (np.zeros(slots, np.int32) for _ in range(3))
+        best, is_active = np.full(slots, np.nan, shape.dtype), np.zeros(slots, bool)
+        self.standing = Standing(best, n_waited, epoch, best_epoch, is_active)
+
+    def begin(self, slot: int, hp: Hyperparameters, seed: int) -> None:
+        """Prepare a slot for a new trial."""
+        self._points[slot] = (hp, seed)
+        self._rates[slot] = hp.dropout
+        self._seeds[slot] = networks.layer_seeds(hp, seed)[1]
+        for part, value in zip(self.standing, (np.nan, 0, 0, 0, True), strict=True):
+            part[slot] = value
+
+    def end(self, slot: int) -> None:
+        """Note that a slot is idle."""
+        self._points[slot] = None
+        self.standing.is_active[slot] = False
+
+    def prepare(self, courses: list[Course | None]) -> int:
+        """Lay ready the next call's input; return how many epochs it is for."""
+        shape = self._shape
+        self._n_done = np.array([0 if course is None else len(course.reports) for course in courses])
+        n_left = (shape.n_epochs - len(course.reports) for course in courses if course is not None)
+        n_epochs = min(shape.epochs_per_call, *n_left)
+        for ahead in range(n_epochs):
+            for slot, hp, seed, n_done in self._active(courses):
+                first_step = (n_done + ahead) * shape.n_steps
+                self._orders[ahead, slot] = row_order(seed, n_done + ahead + 1, shape.n_rows)
+                self._coefficients[ahead, slot] = rule.coefficients(
+                    hp.optimizer, hp.learning_rate, first_step, shape.n_steps, shape.dtype
+                )
+            if self._rates.any():
+                first_steps = (self._n_done + ahead) * shape.n_steps
+                self._keys[ahead] = dropout.keys(self._seeds, first_steps, shape.n_steps)
+        return n_epochs
+
+    def _active(self, courses: list[Course | None]) -> Iterator[tuple[int, Hyperparameters, int, int]]:
+        for slot, (course, point) in enumerate(zip(courses, self._points, strict=True)):
+            if course is not None and point is not None:
+                yield slot, *point, len(course.reports)
+
+    def arrays(self) -> Feed:
+        """Return what the next call is fed with."""
+        return Feed(self._orders, self._coefficients, self._keys, dropout.threshold(self._rates))

@@ -1,0 +1,128 @@
+"""The course of one attempt at a trial: what was measured, and how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dnnsweep.records import EpochReport, Rank, Reason, Suggestion, Task, TrialResult, curve_of, rank
+
+MAX_ERROR_CHARACTERS: Final = 500
+
+
+@dataclass(slots=True)
+class Course:
+    """One attempt at a trial.
+
+    Args:
+        suggestion: What is trained.
+        began: When, by `time.perf_counter`.
+        reports: Of each epoch so far.
+    """
+
+    suggestion: Suggestion
+    began: float = field(default_factory=time.perf_counter)
+    reports: list[EpochReport] = field(default_factory=list)
+
+    def add(self, metrics: Mapping[str, float], ended_at: int | None = None) -> EpochReport:
+        """Take down an epoch that has just ended.
+
+        Args:
+            metrics: What was measured.
+            ended_at: When, in milliseconds since 1970 (UTC); None for now.
+        """
+        number, attempt, epoch = self.suggestion.number, self.suggestion.attempt, len(self.reports) + 1
+        moment = round(time.time() * 1000) if ended_at is None else ended_at
+        self.reports.append(EpochReport(number, attempt, epoch, metrics, moment))
+        return self.reports[-1]
+
+    def model_path(self, folder: str | None) -> Path | None:
+        """Return where the model of this attempt is saved, if it is."""
+        if folder is None:
+            return None
+        return Path(folder) / f"trial-{self.suggestion.number}-{self.suggestion.attempt}.keras"
+
+    def end(
+        self, reason: Reason, best_epoch: int | None = None, error: str | None = None, model: Path | None = None
+    ) -> TrialResult:
+        """Return how the attempt ended; a trial that is not complete has no best epoch."""
+        return TrialResult(
+            number=self.suggestion.number,
+            attempt=self.suggestion.attempt,
+            reason=reason,
+            curve=curve_of(self.reports),
+            best_epoch=None if reason in (Reason.DIVERGED, Reason.FAILED) else best_epoch,
+            seconds=time.perf_counter() - self.began,
+            error=error,
+            model_path=None if model is None else str(model),
+        )
+
+
+class Champion:
+    """Knows the best trial, as far as a trainer can: from its own results, and from what suggestions say.
+
+    Args:
+        metric: The objective's.
+        direction: `maximize` or `minimize`.
+    """
+
+    def __init__(self, metric: str, direction: str) -> None:
+        self._metric = metric
+        self._direction = direction
+        self._best: Rank | None = None
+
+    def is_beaten_by(self, course: Course, best_epoch: int | None) -> bool:
+        """Return whether a complete trial is the best known, so that its model is worth saving; remember it then."""
+        known = course.suggestion.best
+        if known is not None and (self._best is None or known < self._best):
+            self._best = known
+        if best_epoch is None:
+            return False
+        metrics = course.reports[best_epoch - 1].metrics
+        if self._metric not in metrics:
+            return False
+        mine = rank(metrics[self._metric], metrics.get("val_loss"), course.suggestion.number, self._direction)
+        is_best = self._best is None or mine < self._best
+        if is_best:
+            self._best = mine
+        return is_best
+
+
+def in_own_units(measured: Mapping[str, float], task: Task, target_std: float) -> dict[str, float]:
+    """Return an epoch's metrics, those of regression in the units of the target as well.
+
+    Args:
+        measured: `loss` and `val_loss`; `accuracy` and `val_accuracy` for classes, `mae` and `val_mae` for regression.
+        task: Of the data.
+        target_std: What the target was divided by before training; 1 for classes.
+
+    Returns:
+        The metrics of `records.metrics_of`. For regression `mse` is `loss * target_std**2` and `mae` is multiplied by
+        `target_std`; `loss` stays in units of the standardised target.
+
+    Example:
+        >>> in_own_units({"loss": 0.5, "mae": 0.25, "val_loss": 1.0, "val_mae": 0.75}, Task.REGRESSION, 2.0)
+        {'loss': 0.5, 'mse': 2.0, 'mae': 0.5, 'val_loss': 1.0, 'val_mse': 4.0, 'val_mae': 1.5}
+    """
+    if task is not Task.REGRESSION:
+        return dict(measured)
+    values: dict[str, float] = {}
+    for prefix in ("", "val_"):
+        loss = measured[f"{prefix}loss"]
+        values |= {f"{prefix}loss": loss, f"{prefix}mse": loss * target_std**2}
+        values[f"{prefix}mae"] = measured[f"{prefix}mae"] * target_std
+    return values
+
+
+def one_line(error: Exception) -> str:
+    r"""Return an error as `TypeName: message` in one line.
+
+    Example:
+        >>> one_line(ValueError("two\n  lines"))
+        'ValueError: two lines'
+    """
+    text = " ".join(f"{type(error).__name__}: {error}".replace("\0", "").split())
+    return text if len(text) <= MAX_ERROR_CHARACTERS else f"{text[: MAX_ERROR_CHARACTERS - 3]}..."

@@ -1,0 +1,29 @@
+"""What a trainer works on: the checked sweep file and its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dnnsweep import datasets, spec
+from dnnsweep.trainers import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The sweep file and its data, loaded."""
+
+    sweep: spec.SweepSpec
+    data: datasets.Dataset
+
+
+def load(job: Job) -> Material:
+    """Check the sweep file and load its data.
+
+    Raises:
+        DataError: The data cannot be used as the sweep file asks.
+        SpecError: The sweep file is wrong, or names a metric that the data's task does not have.
+    """
+    sweep = spec.check(job.spec)
+    data = datasets.load(sweep.dataset, sweep.task, job.data)
+    spec.check_task(sweep, data.summary.task)
+    return Material(sweep, data)

@@ -1,0 +1,78 @@
+"""The trainer that a sweep file asks for, or that suits it best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from dnnsweep.records import Suggestion
+from dnnsweep.trainers import Emit, Job, Opening, Trainer, TrainerPlan
+from dnnsweep.trainers.array import ArrayTrainer
+from dnnsweep.trainers.choice import choose
+from dnnsweep.trainers.fit import FitTrainer
+from dnnsweep.trainers.material import Material, load
+
+#: Where Linux shows the GPUs of NVIDIA's driver.
+_DRIVER: Final = Path("/proc/driver/nvidia/gpus")
+
+
+class PlannedTrainer:
+    """Loads the data, chooses a trainer, and is that trainer from then on.
+
+    Args:
+        job: What to train on and how; its plan, if it has one, is kept to.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._trainer: Trainer | None = None
+
+    def open(self) -> Opening:
+        """Load the data, and say what they are and how trials will be trained.
+
+        Raises:
+            DataError: The data cannot be used as the sweep file asks.
+            SpecError: The sweep file is wrong, or names a metric that the data's task does not have.
+        """
+        material = load(self._job)
+        plan = self._job.plan or choose(material.sweep, material.data.summary, device())
+        self._trainer = _create(self._job, material, plan)
+        return Opening(material.data.summary, plan)
+
+    def warm_up(self) -> None:
+        """Load and compile what the first trial would wait for."""
+        self._opened().warm_up()
+
+    def take(self, suggestion: Suggestion) -> None:
+        """Take a suggestion in."""
+        self._opened().take(suggestion)
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing is left to train."""
+        return self._trainer is None or self._trainer.is_idle
+
+    def step(self, emit: Emit) -> None:
+        """Train for a while."""
+        self._opened().step(emit)
+
+    def _opened(self) -> Trainer:
+        if self._trainer is None:
+            self.open()
+        assert self._trainer is not None  # noqa: S101  `open` sets it
+        return self._trainer
+
+
+def _create(job: Job, material: Material, plan: TrainerPlan) -> Trainer:
+    if plan.kind == "array":
+        return ArrayTrainer(job, material, plan)
+    return FitTrainer(job, material)
+
+
+def device() -> str:
+    """Return `gpu` where TensorFlow can use one, else `cpu`; TensorFlow is loaded only where there might be one."""
+    if not _DRIVER.is_dir() or not any(_DRIVER.iterdir()):
+        return "cpu"
+    from dnnsweep import networks
+
+    return networks.device()
