@@ -18,6 +18,7 @@ from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.settings import resolve
 
 if TYPE_CHECKING:
+    from dnnsweep.profiling import Profile
     from dnnsweep.running import Outline
     from dnnsweep.trainers import TrainerPlan
 
@@ -73,6 +74,7 @@ def run(
     executor: str = "local",
     on_progress: Callable[[Any], None] | None = None,
     on_plan: Callable[[TrainerPlan], None] | None = None,
+    profile: Profile | None = None,
 ) -> SweepHandle:
     """Run a sweep here, or go on with it; returns when it has ended or was interrupted.
 
@@ -88,6 +90,7 @@ def run(
         executor: `local` (processes) or `inprocess` (for debugging: trains in this process).
         on_progress: Called with a `controller.Progress` after each change.
         on_plan: Called once, with how trials will be trained and why, unless there is nothing left to train.
+        profile: Filled with where the time went.
 
     Returns:
         The sweep; its `state` tells whether it is complete.
@@ -120,6 +123,7 @@ def run(
         executor=executor,
         on_progress=on_progress or (lambda _: None),
         on_plan=on_plan or (lambda _: None),
+        profile=profile,
     )
     return SweepHandle(checked.name, settings.home)
 

@@ -18,6 +18,7 @@ from dnnsweep.executors import Executor
 from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.ledger import Lease, Ledger, NewSweep, summary_json
+from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.space import show
@@ -25,6 +26,7 @@ from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load
 from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import Job, Opening, TrainerPlan
 
+LEASE_WRITES: Final = ("advance", "start", "progress", "finish", "requeue", "renew", "end")
 #: How long MLflow may take at the end of a run, and after an interruption.
 DELIVERY_SECONDS: Final = 300.0
 INTERRUPTED_DELIVERY_SECONDS: Final = 2.0
@@ -132,6 +134,7 @@ def run(
     executor: str,
     on_progress: Callable[[Progress], None],
     on_plan: Callable[[TrainerPlan], None] = lambda _: None,
+    profile: Profile | None = None,
 ) -> SweepState:
     """Run a sweep until it is complete, stopped or interrupted; see `client.run` for the arguments."""
     known = _known(spec, settings)
@@ -146,7 +149,29 @@ def run(
         on_plan(opening.plan)
         with closing(Ledger.open(settings.database_url, create=True)) as ledger:
             lease = ledger.begin(_new_sweep(spec, opening))
-            return _control(spec, settings, ledger, lease, hands=hands, on_progress=on_progress)
+            run = _Run(spec, settings, ledger, lease, hands, profile or Profile())
+            state = _control(run, on_progress)
+            _note_usage(run)
+            return state
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What belongs to one run of a sweep."""
+
+    spec: SweepSpec
+    settings: Settings
+    ledger: Ledger
+    lease: Lease
+    hands: Executor
+    profile: Profile
+
+
+def _note_usage(run: _Run) -> None:
+    n_slots, n_busy = run.hands.slot_epochs
+    run.profile.occupancy = n_busy / n_slots if n_slots else None
+    run.profile.trainer_memory_mb = run.hands.memory_mb
+    run.profile.trials = run.profile.calls.get("tell", 0)
 
 
 def _known(spec: SweepSpec, settings: Settings) -> Sweep | None:
@@ -190,36 +215,31 @@ def _new_sweep(spec: SweepSpec, opening: Opening) -> NewSweep:
     )
 
 
-def _control(
-    spec: SweepSpec,
-    settings: Settings,
-    ledger: Ledger,
-    lease: Lease,
-    *,
-    hands: Executor,
-    on_progress: Callable[[Progress], None],
-) -> SweepState:
-    tracker = Tracker(settings)
-    shipper = Shipper(ledger, tracker, settings, lease.sweep_id)
+def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:
+    profile, ledger, hands = run.profile, run.ledger, run.hands
+    tracker = Tracker(run.settings)
+    shipper = Shipper(ledger, profile.timed("mlflow", tracker, "put"), run.settings, run.lease.sweep_id)
     state = SweepState.INTERRUPTED
     try:
-        sweep = ledger.sweep(spec.name)
-        controller = Controller(_plan(sweep, settings), lease, _order(spec, sweep), hands, on_progress)
+        sweep = ledger.sweep(run.spec.name)
+        lease = profile.timed("ledger", run.lease, *LEASE_WRITES)
+        order = _order(run.spec, sweep, profile)
+        controller = Controller(_plan(sweep, run.settings), lease, order, hands, on_progress)
         ledger.outbox.hurry()
         shipper.start()
         with _interruptible(controller.interrupt):
-            state = controller.run()
+            state = profile.whole(controller.run)
     except LeaseLostError:
         raise
     except BaseException as error:
         hands.close()
         with suppress(DnnsweepError):  # the first error counts
-            abandon(lease, error)
+            abandon(run.lease, error)
         raise
     finally:
         hands.close()
         shipper.close(DELIVERY_SECONDS if state is SweepState.COMPLETE else INTERRUPTED_DELIVERY_SECONDS)
-        if state is SweepState.COMPLETE and ledger.outbox.count(lease.sweep_id) == 0:
+        if state is SweepState.COMPLETE and ledger.outbox.count(run.lease.sweep_id) == 0:
             tracker.optimise()
     return state
 
@@ -234,8 +254,9 @@ def _plan(sweep: Sweep, settings: Settings) -> Plan:
     )
 
 
-def _order(spec: SweepSpec, sweep: Sweep) -> FixedOrder:
+def _order(spec: SweepSpec, sweep: Sweep, profile: Profile) -> FixedOrder:
     fresh = study.Study(spec.space, sweep.direction, spec.sampler.kind, spec.seed, spec.enqueue)
+    fresh = profile.timed("tell", profile.timed("ask", fresh, "ask"), "tell")
     return FixedOrder(fresh, spec.defaults, spec.seed, sweep.window)
 
 

@@ -60,6 +60,8 @@ class Scripted:
         self.running: list[Suggestion] = []
         self.submitted: list[Suggestion] = []
         self.is_closed = False
+        self.memory_mb: list[tuple[int, float]] = []
+        self.slot_epochs = (0, 0)
 
     def open(self) -> Opening:
         return Opening(DATA, TrainerPlan("pretend"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -160,12 +161,17 @@ def run(
     home: Home = None,
     *,
     explain: Explain = False,
+    profile: Annotated[
+        Path | None, typer.Option("--profile", help="Write where the time went to a JSON file.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep here; running it again goes on where it stopped."""
     from dnnsweep import client
     from dnnsweep.cli.progress import display
+    from dnnsweep.profiling import Profile
 
+    measured = Profile()
     with display(str(name or file)) as on_progress:
         sweep = client.run(
             file,
@@ -178,7 +184,10 @@ def run(
             executor=executor,
             on_progress=on_progress,
             on_plan=_explain if explain else None,
+            profile=measured,
         )
+    if profile is not None:
+        profile.write_text(json.dumps(measured.to_json(), indent=2) + "\n", encoding="utf-8")
     _conclude(sweep, home, as_json=as_json)
 
 

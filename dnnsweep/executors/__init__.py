@@ -29,7 +29,15 @@ Event = EpochReport | TrialResult | TrainerLost
 
 
 class Executor(Protocol):
-    """Runs trainers."""
+    """Runs trainers.
+
+    Attributes:
+        memory_mb: Trials that a trainer had ended and its resident memory then, for each trial.
+        slot_epochs: Epochs times slots up to the last suggestion handed out, and those in which there was a trial.
+    """
+
+    memory_mb: list[tuple[int, float]]
+    slot_epochs: tuple[int, int]
 
     def open(self) -> Opening:
         """Start the trainers and return what the first one found in the data, and how they train.

@@ -30,6 +30,8 @@ class InProcessExecutor:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._n_held = 0
         self._n_room = 1
+        self.memory_mb: list[tuple[int, float]] = []
+        self.slot_epochs = (0, 0)
 
     def open(self) -> Opening:
         """Load the data."""
@@ -43,6 +45,7 @@ class InProcessExecutor:
         if self._n_held >= self._n_room:
             return False
         self._n_held += 1
+        self.slot_epochs = self._trainer.slot_epochs
         self._suggestions.put(suggestion)
         return True
 

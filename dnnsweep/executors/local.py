@@ -21,7 +21,7 @@ from dnnsweep.errors import DnnsweepError, TrainerError
 from dnnsweep.executors import Event, TrainerLost
 from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
-from dnnsweep.trainers import Job, Opening, TrainerPlan
+from dnnsweep.trainers import Job, Opening, TrainerPlan, Usage
 from dnnsweep.trainers.cache import cache
 from dnnsweep.trainers.groups import Group, group_of
 
@@ -61,6 +61,7 @@ class _Process:
         self.n_trained = 0
         self.held: dict[int, Group] = {}
         self.warm: set[Group] = set()
+        self.usage = Usage(0, 0, 0, math.nan)
         with far:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own code
                 [sys.executable, "-P", "-c", _COMMAND, str(far.fileno()), json.dumps(_import_path())],
@@ -120,6 +121,9 @@ class LocalExecutor:
         self._n_failed_starts = 0
         self._opening: Opening | None = None
         self._lost: set[int] = set()
+        self._ended_usage = (0, 0)
+        self.memory_mb: list[tuple[int, float]] = []
+        self.slot_epochs = (0, 0)
 
     def open(self) -> Opening:
         """Start the trainers; return as soon as the first one has loaded the data."""
@@ -148,6 +152,7 @@ class LocalExecutor:
         process = min(fitting, key=lambda process: self._cost(process, group))
         process.held[suggestion.number] = group
         process.warm.add(group)
+        self.slot_epochs = self._slot_epochs()
         with contextlib.suppress(OSError):  # it died just now: `events` finds out
             process.connection.send(suggestion)
         return True
@@ -214,6 +219,10 @@ class LocalExecutor:
             self._check_same_data(message)
             process.is_open = True
             self._n_failed_starts = 0
+        if isinstance(message, Usage):
+            process.usage = message
+            self.memory_mb.append((message.n_trials, message.memory_mb))
+            return None
         if isinstance(message, TrialResult):
             self._free(process, message.number)
         return cast("Event | Opening", message)
@@ -226,7 +235,17 @@ class LocalExecutor:
         if self._plan.kind != "array" and process.n_trained >= TRIALS_PER_PROCESS:
             self._exchange(process)
 
+    def _slot_epochs(self) -> tuple[int, int]:
+        usages = [process.usage for process in self._processes]
+        n_slots, n_busy = self._ended_usage
+        return (
+            n_slots + sum(usage.slot_epochs for usage in usages),
+            n_busy + sum(usage.busy_slot_epochs for usage in usages),
+        )
+
     def _remove(self, process: _Process) -> None:
+        n_slots, n_busy = self._ended_usage
+        self._ended_usage = n_slots + process.usage.slot_epochs, n_busy + process.usage.busy_slot_epochs
         process.close()
         self._processes.remove(process)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import signal
 import threading
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from dnnsweep.errors import DnnsweepError
 from dnnsweep.executors import create_trainer, serve
-from dnnsweep.records import Suggestion
+from dnnsweep.records import EpochReport, Suggestion, TrialResult
+from dnnsweep.trainers import Emit, Trainer, Usage
 
 
 def main(descriptor: int) -> None:
@@ -29,9 +32,31 @@ def main(descriptor: int) -> None:
     try:
         _send(connection, trainer.open())
         trainer.warm_up()
-        serve(trainer, suggestions, lambda message: _send(connection, message))
+        serve(trainer, suggestions, _sender(connection, trainer))
     except DnnsweepError as error:
         _send(connection, error)
+
+
+def _sender(connection: Connection, trainer: Trainer) -> Emit:
+    """Return what sends messages, and with each result what the trainer has used by then."""
+    n_trials = 0
+
+    def send(message: EpochReport | TrialResult) -> None:
+        nonlocal n_trials
+        _send(connection, message)
+        if isinstance(message, TrialResult):
+            n_trials += 1
+            _send(connection, Usage(n_trials, *trainer.slot_epochs, _memory_mb()))
+
+    return send
+
+
+def _memory_mb() -> float:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError):
+        return math.nan
+    return pages * os.sysconf("SC_PAGESIZE") / 1e6
 
 
 def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion | None]) -> None:

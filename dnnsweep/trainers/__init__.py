@@ -61,6 +61,23 @@ class Job:
     plan: TrainerPlan | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a trainer has used since it began.
+
+    Args:
+        n_trials: Trials ended.
+        slot_epochs: Epochs times slots of all arrays.
+        busy_slot_epochs: Those in which there was a trial.
+        memory_mb: Resident memory; NaN where the system does not say it.
+    """
+
+    n_trials: int
+    slot_epochs: int
+    busy_slot_epochs: int
+    memory_mb: float
+
+
 Emit = Callable[[EpochReport | TrialResult], None]
 
 
@@ -83,6 +100,10 @@ class Trainer(Protocol):
     @property
     def is_idle(self) -> bool:
         """Return whether nothing is left to train."""
+
+    @property
+    def slot_epochs(self) -> tuple[int, int]:
+        """Return epochs times slots so far, and those of them in which there was a trial."""
 
     def step(self, emit: Emit) -> None:
         """Train for a while, an epoch or a whole trial of what was taken.
@@ -115,6 +136,11 @@ class OneByOne(ABC):
     def is_idle(self) -> bool:
         """Return whether nothing is left to train."""
         return not self._taken
+
+    @property
+    def slot_epochs(self) -> tuple[int, int]:
+        """Return nothing to count: there are no slots."""
+        return 0, 0
 
     def step(self, emit: Emit) -> None:
         """Train the oldest suggestion to its end."""

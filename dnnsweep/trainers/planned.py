@@ -52,6 +52,11 @@ class PlannedTrainer:
         """Return whether nothing is left to train."""
         return self._trainer is None or self._trainer.is_idle
 
+    @property
+    def slot_epochs(self) -> tuple[int, int]:
+        """Return epochs times slots so far, and those of them in which there was a trial."""
+        return (0, 0) if self._trainer is None else self._trainer.slot_epochs
+
     def step(self, emit: Emit) -> None:
         """Train for a while."""
         self._opened().step(emit)

@@ -39,6 +39,7 @@ class ArrayTrainer:
         self._plan = plan
         self._champion = Champion(objective.metric, objective.resolved_direction)
         self._arrays: OrderedDict[Group, Array] = OrderedDict()  # the one that was used last stands last
+        self._n_slot_epochs = self._n_busy_slot_epochs = 0
 
     def open(self) -> Opening:
         """Say what was loaded."""
@@ -67,7 +68,19 @@ class ArrayTrainer:
     def _make_room(self) -> None:
         idle = [group for group, array in self._arrays.items() if array.is_idle]
         if len(self._arrays) >= MAX_ARRAYS and idle:
-            del self._arrays[idle[0]]
+            self._forget(idle[0])
+
+    def _forget(self, group: Group) -> None:
+        array = self._arrays.pop(group)
+        self._n_slot_epochs += array.n_slot_epochs
+        self._n_busy_slot_epochs += array.n_busy_slot_epochs
+
+    @property
+    def slot_epochs(self) -> tuple[int, int]:
+        """Return epochs times slots so far, and those of them in which there was a trial."""
+        arrays = self._arrays.values()
+        n_slots = self._n_slot_epochs + sum(array.n_slot_epochs for array in arrays)
+        return n_slots, self._n_busy_slot_epochs + sum(array.n_busy_slot_epochs for array in arrays)
 
     @property
     def is_idle(self) -> bool:
@@ -84,7 +97,7 @@ class ArrayTrainer:
         except TrainerError:
             raise
         except Exception as error:  # noqa: BLE001  no memory for the program, for example
-            del self._arrays[group]
+            self._forget(group)
             for course in array.held():
                 emit(course.end(Reason.FAILED, error=one_line(error)))
             return
