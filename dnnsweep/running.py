@@ -21,6 +21,7 @@ from dnnsweep.ledger import Lease, Ledger, NewSweep, summary_json
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, Sweep, SweepState
 from dnnsweep.settings import Settings
+from dnnsweep.shipping import ShippingProcess
 from dnnsweep.space import show
 from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load
 from dnnsweep.tracking import Tracker
@@ -149,7 +150,7 @@ def run(
         on_plan(opening.plan)
         with closing(Ledger.open(settings.database_url, create=True)) as ledger:
             lease = ledger.begin(_new_sweep(spec, opening))
-            run = _Run(spec, settings, ledger, lease, hands, profile or Profile())
+            run = _Run(spec, settings, ledger, lease, hands, profile or Profile(), is_local=executor == "local")
             state = _control(run, on_progress)
             _note_usage(run)
             return state
@@ -165,6 +166,7 @@ class _Run:
     lease: Lease
     hands: Executor
     profile: Profile
+    is_local: bool
 
 
 def _note_usage(run: _Run) -> None:
@@ -217,8 +219,7 @@ def _new_sweep(spec: SweepSpec, opening: Opening) -> NewSweep:
 
 def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:
     profile, ledger, hands = run.profile, run.ledger, run.hands
-    tracker = Tracker(run.settings)
-    shipper = Shipper(ledger, profile.timed("mlflow", tracker, "put"), run.settings, run.lease.sweep_id)
+    tracker, shipper = Tracker(run.settings), _shipper(run)
     state = SweepState.INTERRUPTED
     try:
         sweep = ledger.sweep(run.spec.name)
@@ -242,6 +243,13 @@ def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:
         if state is SweepState.COMPLETE and ledger.outbox.count(run.lease.sweep_id) == 0:
             tracker.optimise()
     return state
+
+
+def _shipper(run: _Run) -> Shipper | ShippingProcess:
+    if run.is_local:
+        return ShippingProcess(run.settings, run.lease.sweep_id, run.profile)
+    store = run.profile.timed("mlflow", Tracker(run.settings), "put")
+    return Shipper(run.ledger, store, run.settings, run.lease.sweep_id)
 
 
 def _plan(sweep: Sweep, settings: Settings) -> Plan:

@@ -18,6 +18,7 @@ from shelf import Shelf
 
 import dnnsweep
 from dnnsweep.controller import Progress
+from dnnsweep.delivery import Shipper
 from dnnsweep.errors import (
     ExportError,
     QueryError,
@@ -28,9 +29,15 @@ from dnnsweep.errors import (
     SweepNotFoundError,
 )
 from dnnsweep.ledger import Ledger
+from dnnsweep.profiling import Profile
 from dnnsweep.records import State, SweepState
+from dnnsweep.settings import Settings
 
 Run = Callable[..., dnnsweep.SweepHandle]
+
+
+def in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
+    return Shipper(Ledger.open(settings.database_url), Shelf(settings), settings, sweep_id)
 
 
 @pytest.fixture
@@ -41,6 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:PretendTrainer")
     monkeypatch.setattr("dnnsweep.running.Tracker", Shelf)
     monkeypatch.setattr("dnnsweep.tracking.Tracker", Shelf)
+    monkeypatch.setattr("dnnsweep.running.ShippingProcess", in_this_process)
     monkeypatch.setattr(Shelf, "pages", {})
     monkeypatch.setattr(Shelf, "is_away", False)
     return tmp_path / "home"

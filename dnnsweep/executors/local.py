@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import IO, Any, Final, cast
 
+from dnnsweep import processes
 from dnnsweep.errors import DnnsweepError, TrainerError
 from dnnsweep.executors import Event, TrainerLost
 from dnnsweep.records import Suggestion, TrialResult
@@ -36,11 +33,6 @@ TRAINER_ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-#: Not multiprocessing's spawn, which would run a caller's script again, or fail in a notebook.
-_COMMAND: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from dnnsweep.executors.process import main; main(int(sys.argv[1]))"
-)
 #: Each model that is built leaves some 8 MB behind: after so many a process that trains by `fit` is replaced.
 TRIALS_PER_PROCESS: Final = 100
 #: For so many slots of an array a trainer holds one more trial, which takes the place of the next one that ends.
@@ -55,23 +47,14 @@ class _Process:
     """A trainer's process and the connection to it."""
 
     def __init__(self, job: Job, trainer: str) -> None:
-        self.connection, far = Pipe()
         self.output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
         self.is_open = False
         self.n_trained = 0
         self.held: dict[int, Group] = {}
         self.warm: set[Group] = set()
         self.usage = Usage(0, 0, 0, math.nan)
-        with far:
-            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own code
-                [sys.executable, "-P", "-c", _COMMAND, str(far.fileno()), json.dumps(_import_path())],
-                stdin=subprocess.DEVNULL,
-                stdout=self.output,
-                stderr=self.output,
-                pass_fds=[far.fileno()],
-                env={**os.environ, **TRAINER_ENVIRONMENT, **_cached_programs()},
-                start_new_session=True,  # a Ctrl-C in the terminal is the controller's to handle
-            )
+        environment = {**TRAINER_ENVIRONMENT, **_cached_programs()}
+        self._process, self.connection = processes.start("dnnsweep.executors.process:main", self.output, environment)
         with contextlib.suppress(OSError):  # a process that is gone already is found by `events`
             self.connection.send((trainer, job))
 
@@ -278,11 +261,6 @@ def _cached_programs() -> dict[str, str]:
     if "persistent_cache" in flags or folder is None:
         return {}
     return {"TF_XLA_FLAGS": f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()}
-
-
-def _import_path() -> list[str]:
-    """Return where this process imports from, so that trainers import the same code."""
-    return [entry or str(Path.cwd()) for entry in sys.path]
 
 
 def n_useful(plan: TrainerPlan) -> int:

@@ -1,0 +1,49 @@
+"""Starting processes of our own, which talk over a connection and import what this process imports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any, Final
+
+#: Not multiprocessing's spawn, which would run a caller's script again, or fail in a notebook.
+_COMMAND: Final = (
+    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[3]); "
+    "module, _, name = sys.argv[1].partition(':'); "
+    "getattr(importlib.import_module(module), name)(int(sys.argv[2]))"
+)
+
+
+def start(
+    entry: str, output: IO[Any] | int, environment: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], Connection]:
+    """Start a process and return it with our end of a connection to it.
+
+    Args:
+        entry: `module:function`; called with the descriptor of its end of the connection.
+        output: Where it writes what it prints.
+        environment: Added to this process's.
+    """
+    near, far = Pipe()
+    with far:
+        process = subprocess.Popen(  # noqa: S603  our own interpreter and our own code
+            [sys.executable, "-P", "-c", _COMMAND, entry, str(far.fileno()), json.dumps(_import_path())],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[far.fileno()],
+            env={**os.environ, **environment},
+            start_new_session=True,  # a Ctrl-C in the terminal is the controller's to handle
+        )
+    return process, near
+
+
+def _import_path() -> list[str]:
+    """Return where this process imports from."""
+    return [entry or str(Path.cwd()) for entry in sys.path]
