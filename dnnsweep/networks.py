@@ -137,7 +137,9 @@ def initial_kernels(hp: Hyperparameters, widths: Sequence[int], seed: int) -> li
     shapes = pairwise(widths)
     kernel_seeds, _ = layer_seeds(hp, seed)
     initializer = INITIALIZERS[hp.initializer]
-    return [initializer(seed=own)(shape).numpy() for own, shape in zip(kernel_seeds, shapes, strict=True)]
+    return [
+        initializer(seed=own)(shape, dtype="float32").numpy() for own, shape in zip(kernel_seeds, shapes, strict=True)
+    ]
 
 
 def _hidden(hp: Hyperparameters, index: int, width: int, kernel_seed: int, dropout_seed: int) -> list[keras.Layer]:

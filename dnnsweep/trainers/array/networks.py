@@ -103,7 +103,7 @@ class Networks:
         With moving statistics it is the forward pass of evaluation.
         """
         kernels, vectors = weights[:-1], self._vectors(weights[-1])
-        fixed = None if moving is None else [tf.split(part[:, None, :], self._shape.hidden, axis=-1) for part in moving]
+        fixed = None if moving is None else [self._layers(part) for part in moving]
         h, statistics = x, []
         for layer, units in enumerate(self._shape.hidden):
             z = _product(h, kernels[layer])
@@ -122,6 +122,10 @@ class Networks:
         parts = tf.split(small[:, None, :], [*hidden, self._shape.n_outputs, *hidden, *hidden], axis=-1)
         n = len(hidden)
         return parts[: n + 1], parts[n + 1 : 2 * n + 1], parts[2 * n + 1 :]
+
+    def _layers(self, vector: Any) -> Any:
+        hidden = list(self._shape.hidden)
+        return tf.split(vector[:, None, :], hidden, axis=-1) if hidden else []
 
     def _shifted(self, z: Any, mean: Any, variance: Any, bias: Any, gamma: Any, beta: Any) -> Any:  # noqa: PLR0913, PLR0917
         """Normalise where a slot has batch normalisation, which shifts by itself; add the bias elsewhere."""

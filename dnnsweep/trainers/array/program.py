@@ -96,7 +96,8 @@ class Program:
 
     def _assign(self, slot: tf.Tensor, weights: Any, moving: Any, values: tf.Tensor) -> None:
         def put(variable: tf.Variable, value: tf.Tensor) -> None:
-            variable.assign(tf.tensor_scatter_nd_update(variable, [[slot]], value[None]))
+            if 0 not in value.shape:  # without hidden layers there are no statistics
+                variable.assign(tf.tensor_scatter_nd_update(variable, [[slot]], value[None]))
 
         *knobs, first_v = tf.unstack(values)
         fresh = _State(weights, map(tf.zeros_like, weights), (tf.zeros_like(w) + first_v for w in weights), moving)

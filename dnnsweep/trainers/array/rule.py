@@ -20,15 +20,19 @@ from numpy.typing import DTypeLike, NDArray
 #: The coefficients of a step, in the order in which they are stored.
 COEFFICIENTS: Final = ("am", "cm", "av", "cv", "nm", "ng", "sv", "inside", "outside", "decay")
 #: What `v` starts from; 0 for all others.
-FIRST_V: Final[Mapping[str, float]] = {"sgd": 1.0, "momentum": 1.0, "nesterov": 1.0, "adagrad": 0.1}
+FIRST_V: Final[Mapping[str, float]] = {"sgd": 1.0, "momentum": 1.0, "nesterov": 1.0, "adagrad": float(np.float32(0.1))}
 
 _EPSILON: Final = 1e-7
-_MOMENTUM: Final = 0.9
 _BETA_1: Final = 0.9
 _BETA_2: Final = 0.999
 _RHO: Final = 0.9
-_WEIGHT_DECAY: Final = 0.004
+# Keras rounds these to single precision before it casts them to that of the weights.
+_MOMENTUM: Final = float(np.float32(0.9))
+_ROUNDED_BETA_1: Final = float(np.float32(_BETA_1))
+_ROUNDED_BETA_2: Final = float(np.float32(_BETA_2))
+_WEIGHT_DECAY: Final = float(np.float32(0.004))
 _SCHEDULE_DECAY: Final = 0.96
+_ROUNDED_SCHEDULE_DECAY: Final = float(np.float32(_SCHEDULE_DECAY))
 #: Those that grow with the learning rate.
 _PER_RATE: Final[Mapping[str, tuple[str, ...]]] = {"momentum": ("cm", "ng"), "nesterov": ("cm", "ng")}
 
@@ -93,14 +97,14 @@ def _adagrad(_: NDArray[np.floating]) -> Columns:
     return {"av": 1.0, "cv": 1.0, "sv": 1.0, "ng": 1.0, "inside": _EPSILON}
 
 
-def _moments() -> Columns:
-    return {"am": _BETA_1, "cm": 1 - _BETA_1, "av": _BETA_2, "cv": 1 - _BETA_2, "outside": _EPSILON}
+def _moments(beta_1: float, beta_2: float) -> Columns:
+    return {"am": beta_1, "cm": 1 - beta_1, "av": beta_2, "cv": 1 - beta_2, "outside": _EPSILON}
 
 
 def _adam(step: NDArray[np.floating]) -> Columns:
     one = step.dtype.type(1)
-    beta_1, beta_2 = step.dtype.type(_BETA_1), step.dtype.type(_BETA_2)
-    return {**_moments(), "sv": 1.0, "nm": np.sqrt(one - beta_2**step) / (one - beta_1**step)}
+    beta_1, beta_2 = step.dtype.type(_ROUNDED_BETA_1), step.dtype.type(_ROUNDED_BETA_2)
+    return {**_moments(_BETA_1, _BETA_2), "sv": 1.0, "nm": np.sqrt(one - beta_2**step) / (one - beta_1**step)}
 
 
 def _adamw(step: NDArray[np.floating]) -> Columns:
@@ -109,21 +113,21 @@ def _adamw(step: NDArray[np.floating]) -> Columns:
 
 def _nadam(step: NDArray[np.floating]) -> Columns:
     one = step.dtype.type(1)
-    beta_2 = step.dtype.type(_BETA_2)
-    now, following = _nadam_momentum(step), _nadam_momentum(step + one)
-    since_start = _nadam_momentum(np.arange(1, step[-1] + one).astype(step.dtype))
+    beta_1, beta_2 = _ROUNDED_BETA_1, _ROUNDED_BETA_2
+    now, following = (_nadam_momentum(at, beta_1, _ROUNDED_SCHEDULE_DECAY) for at in (step, step + one))
+    since_start = _nadam_momentum(np.arange(1, step[-1] + one).astype(step.dtype), _BETA_1, _SCHEDULE_DECAY)
     product = np.cumprod(since_start, dtype=step.dtype)[-len(step) :]
     return {
-        **_moments(),
-        "sv": one / (one - beta_2**step),
+        **_moments(beta_1, beta_2),
+        "sv": one / (one - step.dtype.type(beta_2) ** step),
         "nm": following / (one - product * following),
         "ng": (one - now) / (one - product),
     }
 
 
-def _nadam_momentum(step: NDArray[np.floating]) -> NDArray[np.floating]:
+def _nadam_momentum(step: NDArray[np.floating], beta_1: float, decay: float) -> NDArray[np.floating]:
     kind = step.dtype.type
-    return np.asarray(kind(_BETA_1) * (kind(1) - kind(0.5) * kind(_SCHEDULE_DECAY) ** step), step.dtype)
+    return np.asarray(kind(beta_1) * (kind(1) - kind(0.5) * kind(decay) ** step), step.dtype)
 
 
 _COLUMNS: Final[Mapping[str, Callable[[NDArray[np.floating]], Columns]]] = {

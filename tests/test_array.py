@@ -1,0 +1,472 @@
+"""The array trainer, held to plain Keras: `fit` of the same configuration is the judge."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnnsweep import networks
+from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
+from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, Hyperparameters
+from dnnsweep.trainers import Job, TrainerPlan
+from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, dropout, rule, weights
+from dnnsweep.trainers.array.judge import ENDS, judge
+from dnnsweep.trainers.array.shapes import Shape, Standing
+from dnnsweep.trainers.array.slots import Array
+from dnnsweep.trainers.fit import FitTrainer
+from dnnsweep.trainers.groups import group_of
+from dnnsweep.trainers.material import Material, load
+from dnnsweep.trainers.rows import row_order
+from dnnsweep.trainers.stopping import Stopping, is_diverged
+
+EPOCHS = 5
+SMALL: dict[str, Any] = {"hidden": (8, 4), "learning_rate": 0.01}
+
+
+def job(source: str = "iris", models: Path | None = None, **training: Any) -> Job:
+    plan = {"epochs": EPOCHS, "early_stopping": None, **training}
+    metric = {"metric": "val_loss"}
+    document = {"name": "n", "dataset": {"source": f"sklearn:{source}"}, "training": plan, "objective": metric}
+    return Job(document, None if models is None else str(models))
+
+
+def suggestion(number: int, seed: int | None = None, **knobs: Any) -> Suggestion:
+    params = {**Hyperparameters().to_params(), **SMALL, **knobs}
+    return Suggestion(number, params, number + 7 if seed is None else seed)
+
+
+def results(trainer: ArrayTrainer, *suggestions: Suggestion) -> dict[int, TrialResult]:
+    """Train suggestions, all handed over at once."""
+    got: dict[int, TrialResult] = {}
+
+    def emit(message: EpochReport | TrialResult) -> None:
+        if isinstance(message, TrialResult):
+            assert message.number not in got
+            got[message.number] = message
+
+    for item in suggestions:
+        trainer.take(item)
+    while not trainer.is_idle:
+        trainer.step(emit)
+    return got
+
+
+def array_of(own: Job, slots: int) -> ArrayTrainer:
+    return ArrayTrainer(own, load(own), TrainerPlan("array", slots))
+
+
+def difference(one: TrialResult, other: TrialResult, metric: str) -> float:
+    """Return the largest relative difference of two curves."""
+    a, b = (np.array(result.curve.values(metric)) for result in (one, other))
+    assert a.shape == b.shape
+    return float(np.max(np.abs(a - b) / np.maximum(np.abs(a), 1e-3)))
+
+
+# ---- the judge, in float32 and with dropout
+
+
+@pytest.fixture(scope="module")
+def twins() -> dict[int, tuple[TrialResult, TrialResult]]:
+    """Each optimizer once by `fit` and once in an array of three slots, refilled again and again."""
+    own = job()
+    fit = FitTrainer(own)
+    asked = [
+        suggestion(
+            i,
+            optimizer=name,
+            batch_norm=i % 2 == 1,
+            dropout=0.4 if i % 3 else 0.0,
+            l2=1e-3,
+            initializer=tuple(networks.INITIALIZERS)[i % 6],
+        )
+        for i, name in enumerate(OPTIMIZERS)
+    ]
+    in_array = results(array_of(own, 3), *asked)
+    return {item.number: (fit.train(item, lambda _: None), in_array[item.number]) for item in asked}
+
+
+@pytest.mark.parametrize("number", range(len(OPTIMIZERS)), ids=OPTIMIZERS)
+def test_a_trial_in_an_array_equals_its_fit_epoch_by_epoch(
+    twins: dict[int, tuple[TrialResult, TrialResult]], number: int
+) -> None:
+    fit, array = twins[number]
+    assert (fit.reason, fit.best_epoch) == (array.reason, array.best_epoch) == (Reason.COMPLETED, EPOCHS)
+    for metric in (*metrics_of(Task.MULTICLASS), "l2_penalty"):
+        assert difference(fit, array, metric) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def seeds_of_both() -> tuple[list[float], list[float]]:
+    """Final validation accuracies over 30 seeds, with dropout, by the array and by `fit`."""
+    own = job()
+    asked = [suggestion(i, seed=i, dropout=0.5, hidden=(16,)) for i in range(30)]
+    fit, in_array = FitTrainer(own), results(array_of(own, 4), *asked)
+    last = [fit.train(item, lambda _: None).curve.values("val_accuracy")[-1] for item in asked]
+    return [in_array[item.number].curve.values("val_accuracy")[-1] for item in asked], last
+
+
+def test_over_thirty_seeds_scores_with_dropout_are_those_of_fit(seeds_of_both: tuple[list[float], list[float]]) -> None:
+    array, fit = map(np.array, seeds_of_both)
+    assert abs(array.mean() - fit.mean()) < 0.005
+    assert abs(array.mean() - fit.mean()) <= fit.std(ddof=1) / math.sqrt(len(fit))
+    assert len(set(fit.tolist())) > 5  # seeds do matter
+
+
+# ---- the judge, in float64
+
+
+@contextmanager
+def double() -> Iterator[None]:
+    precision("float64")
+    try:
+        yield
+    finally:
+        precision("float32")
+
+
+def precision(kind: str) -> None:
+    keras.config.set_floatx(kind)
+    keras.config.set_dtype_policy(kind)  # made from the other when it is first asked for
+
+
+def fitted(material: Material, item: Suggestion) -> list[dict[str, float]]:
+    """Train by Keras's `fit` in float64, from the weights that float32 starts from."""
+    hp, data = Hyperparameters.of(item.params), material.data
+    epochs: list[dict[str, float]] = []
+
+    def after_epoch(measured: Mapping[str, float]) -> bool:
+        epochs.append({**measured, "l2_penalty": networks.l2_penalty(network, hp)})
+        return len(epochs) == EPOCHS
+
+    widths = (data.summary.n_features, *hp.hidden, data.n_outputs)
+    start = weights.initial(hp, widths, item.seed)
+    with double():
+        network = networks.build(hp, widths[0], data.summary.task, data.n_outputs, item.seed)
+        network.set_weights(weights.keras_order(start, has_norm=hp.batch_norm))
+        networks.compile_(network, hp, data.summary.task, networks.n_steps(data.summary.n_train, hp.batch_size))
+        kind = np.float64 if data.summary.task is Task.REGRESSION else np.int32
+        x, y = networks.hold(data.x_train.astype(np.float64), data.y_train.astype(kind))
+        orders = (row_order(item.seed, epoch, len(x)) for epoch in count(1))
+        held = networks.hold(data.x_validation.astype(np.float64), data.y_validation.astype(kind))
+        batches = networks.batches_of(x, y, orders, hp.batch_size)
+        networks.fit(network, batches, networks.evaluation_of(*held), EPOCHS, after_epoch)
+    return epochs
+
+
+def assert_equal_in_double(source: str, *items: Suggestion) -> None:
+    material = load(job(source))
+    array = Array(group_of(items[0].params), material, len(items), "float64")
+    for item in items:
+        array.take(item)
+    courses = {ended.course.suggestion.number: ended.course for ended in array.step(lambda _: None)}
+    while not array.is_idle:
+        courses |= {ended.course.suggestion.number: ended.course for ended in array.step(lambda _: None)}
+    for item in items:
+        for report, expected in zip(courses[item.number].reports, fitted(material, item), strict=True):
+            for name, value in expected.items():
+                own = report.metrics[name]
+                if name.endswith("mae"):
+                    own /= material.data.target_std
+                assert own == pytest.approx(value, rel=1e-8, abs=1e-8), (item.params, report.epoch, name)
+
+
+@pytest.mark.parametrize("has_norm", [False, True])
+def test_in_double_precision_every_optimizer_equals_fit(has_norm: bool) -> None:
+    knobs: dict[str, Any] = {
+        "batch_norm": has_norm,
+        "l2": 1e-2,
+        "hidden": (6,),
+        "batch_size": 32,
+    }  # 90 rows: a ragged last batch
+    assert_equal_in_double("iris", *(suggestion(i, optimizer=name, **knobs) for i, name in enumerate(OPTIMIZERS)))
+
+
+#: Activation, data, hidden layers, batch size: each value of each at least once.
+SHAPES = [
+    ("relu", "breast_cancer", (6, 5), 64),
+    ("leaky_relu", "diabetes", (6,), 100),
+    ("elu", "iris", (), 30),  # no hidden layer; the batch divides the rows
+    ("selu", "wine", (4, 4), 1000),  # larger than the data
+    ("gelu", "breast_cancer", (5,), 341),  # a last batch of nothing but the whole data
+    ("silu", "diabetes", (4, 3), 50),
+    ("tanh", "wine", (7,), 16),
+    ("sigmoid", "iris", (5, 5, 5), 7),
+]
+
+
+def test_every_activation_is_among_the_shapes() -> None:
+    assert {shape[0] for shape in SHAPES} == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize(("activation", "source", "hidden", "batch_size"), SHAPES)
+def test_in_double_precision_every_shape_equals_fit(
+    activation: str, source: str, hidden: tuple[int, ...], batch_size: int
+) -> None:
+    knobs: dict[str, Any] = {"activation": activation, "hidden": hidden, "batch_size": batch_size, "l2": 1e-3}
+    assert_equal_in_double(source, suggestion(0, **knobs), suggestion(1, batch_norm=True, optimizer="nadam", **knobs))
+
+
+# ---- independence
+
+
+POINT: dict[str, Any] = {"hidden": (16, 8), "dropout": 0.3, "l2": 1e-3, "batch_norm": True, "optimizer": "adam"}
+
+
+def wild(number: int) -> Suggestion:
+    """A neighbour whose losses become NaN or huge."""
+    return suggestion(number, hidden=(16, 8), optimizer=("sgd", "momentum")[number % 2], learning_rate=1e6)
+
+
+def test_a_result_depends_on_slot_neighbours_and_start_in_no_bit() -> None:
+    own = job()
+    alone = results(array_of(own, 4), suggestion(0, seed=5, **POINT))[0]
+    crowd = [wild(1), suggestion(2, **POINT), wild(3), wild(4), wild(5)]
+    late = results(array_of(own, 4), *crowd, suggestion(9, seed=5, **POINT), suggestion(10, seed=6, **POINT))
+    assert late[1].reason is Reason.DIVERGED
+    assert late[9].curve.series == alone.curve.series
+    assert late[10].curve.series != alone.curve.series
+
+
+@pytest.mark.parametrize("slots", [1, 16])
+def test_another_number_of_slots_gives_the_same_within_rounding(slots: int) -> None:
+    own = job()
+    few, many = (results(array_of(own, n), suggestion(0, seed=5, **POINT))[0] for n in (4, slots))
+    assert all(difference(few, many, metric) < 1e-4 for metric in metrics_of(Task.MULTICLASS))
+
+
+def test_refilling_does_not_trace_again() -> None:
+    material = load(job())
+    array = Array(group_of(suggestion(0).params), material, 2)
+    for i, name in enumerate(OPTIMIZERS):
+        array.take(suggestion(i, optimizer=name, batch_norm=i % 2 == 0, dropout=i / 10))
+    n_ended = 0
+    while not array.is_idle:
+        n_ended += len(array.step(lambda _: None))
+    assert n_ended == len(OPTIMIZERS)
+    assert array.program._call.experimental_get_tracing_count() == 1
+    assert array.program._fill.experimental_get_tracing_count() == 1
+
+
+# ---- dropout
+
+
+def keeps(seed: int, step: int, rate: float, rows: int, units: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    key = dropout.keys(np.array([[seed]]), np.array([step]), 1)[:, 0]
+    limit = dropout.threshold(np.array([rate], np.float32))
+    packed = dropout.draw(tf.constant(key), tf.constant(limit), [rows * units])[0]
+    return np.asarray(dropout.kept(packed, rows, units)[0], bool)
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(0, 100_000), st.floats(0, 0.99), st.integers(1, 9), st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_masks_are_those_of_keras(seed: int, step: int, rate: float, rows: int, units: int) -> None:
+    drawn = tf.random.stateless_uniform((rows, units), seed=[seed, step])
+    assert np.array_equal(keeps(seed, step, rate, rows, units), drawn.numpy() >= np.float32(rate))
+
+
+def test_masks_have_the_rate_and_are_independent() -> None:
+    masks = np.array([[keeps(seed, step, 0.3, 100, 64).ravel() for step in range(4)] for seed in range(4)])
+    masks = masks.reshape(16, -1).astype(float)
+    n = masks.shape[1]
+    assert np.abs(masks.mean(axis=1) - 0.7).max() < 4 * math.sqrt(0.21 / n)
+    correlations = np.corrcoef(masks)[np.triu_indices(16, 1)]  # over slots, layers (both are seeds) and steps
+    assert np.abs(correlations).max() < 4.5 / math.sqrt(n)
+    within = [np.corrcoef(mask[:-lag], mask[lag:])[0, 1] for mask in masks for lag in (1, 2, 3, 4, 64)]
+    assert np.abs(within).max() < 4.5 / math.sqrt(n)
+
+
+# ---- the rule
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_the_rule_takes_the_steps_of_keras(name: str, dtype: str, tolerance: float) -> None:
+    generator = np.random.default_rng(1)
+    start, gradients = generator.normal(size=(3, 2)).astype(dtype), generator.normal(size=(50, 3, 2)).astype(dtype)
+    with double() if dtype == "float64" else contextmanager(lambda: iter([None]))():
+        variable = keras.Variable(start, dtype=dtype)
+        optimizer = networks.OPTIMIZERS[name](0.01)
+        for gradient in gradients:
+            optimizer.apply([tf.constant(gradient)], [variable])
+    w, m, v = [start[None]], [np.zeros_like(start)[None]], [np.full_like(start, rule.FIRST_V.get(name, 0.0))[None]]
+    table = np.concatenate([rule.coefficients(name, 0.01, first, 10, dtype) for first in range(0, 50, 10)])
+    for gradient, row in zip(gradients, table, strict=True):
+        w, m, v = rule.update(list(map(tf.constant, w)), m, v, [tf.constant(gradient[None])], tf.constant(row[None]))
+    assert np.abs(w[0][0].numpy() - variable.numpy()).max() < tolerance
+
+
+# ---- early stopping and divergence in the graph
+
+
+def shape_of(monitor: int | None, *, is_maximized: bool, min_delta: float, patience: int, n_epochs: int) -> Shape:
+    return Shape(
+        slots=1,
+        n_features=1,
+        hidden=(),
+        activation="relu",
+        task=Task.MULTICLASS,
+        n_outputs=2,
+        batch_size=1,
+        n_rows=1,
+        epochs_per_call=1,
+        monitor=monitor,
+        scale=1.0,
+        is_maximized=is_maximized,
+        min_delta=min_delta,
+        patience=patience,
+        n_epochs=n_epochs,
+    )
+
+
+values = st.one_of(st.floats(0, 2, width=32), st.sampled_from([0.5, 0.25, math.nan, math.inf, 2e9]))
+
+
+@given(
+    st.lists(st.tuples(values, values), min_size=1, max_size=12),
+    st.sampled_from([None, "val_loss", "val_accuracy"]),
+    st.sampled_from([0.0, 0.125]),
+    st.integers(0, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_graph_stops_as_the_reference_does(
+    curve: list[tuple[float, float]], monitor: str | None, min_delta: float, patience: int
+) -> None:
+    index = {"val_loss": 2, "val_accuracy": 3}.get(monitor or "")
+    shape = shape_of(
+        index,
+        is_maximized=monitor == "val_accuracy",
+        min_delta=min_delta,
+        patience=patience,
+        n_epochs=len(curve),
+    )
+    stopping = Stopping(monitor, patience, min_delta)
+    standing = Standing(
+        tf.constant([math.nan]), tf.constant([0]), tf.constant([0]), tf.constant([0]), tf.constant([True])
+    )
+    for epoch, (loss, accuracy) in enumerate(curve, 1):
+        named = {"loss": 0.5, "accuracy": 0.5, "val_loss": loss, "val_accuracy": accuracy, "l2_penalty": 0.0}
+        standing, ends, is_better = judge(shape, tf.constant([list(named.values())], tf.float32), standing)
+        stopping = stopping.after(named)
+        expected = 1 if epoch == len(curve) else ENDS[Reason.EARLY_STOPPED] if stopping.is_over else 0
+        assert int(ends[0]) == (ENDS[Reason.DIVERGED] if is_diverged(named) else expected)
+        assert bool(is_better[0]) == stopping.is_improved
+        assert int(standing.best_epoch[0]) == (stopping.best_epoch or 0)
+        if int(ends[0]):
+            return
+
+
+@pytest.mark.parametrize("monitor", ["val_mae", "val_mse"])
+def test_early_stopping_on_a_regression_counts_in_the_targets_units(monitor: str) -> None:
+    min_delta = {"val_mae": 2.0, "val_mse": 300.0}[monitor]
+    own = job("diabetes", epochs=12, early_stopping={"monitor": monitor, "patience": 1, "min_delta": min_delta})
+    item = suggestion(0, learning_rate=0.003)
+    reference = FitTrainer(own).train(item, lambda _: None)
+    result = results(array_of(own, 2), item)[0]
+    assert reference.reason is Reason.EARLY_STOPPED
+    assert (result.reason, result.best_epoch) == (reference.reason, reference.best_epoch)
+    assert result.curve.n_epochs == reference.curve.n_epochs
+
+
+# ---- out of the array
+
+JUDGE = """
+import json, sys
+import keras
+import numpy as np
+model = keras.saving.load_model(sys.argv[1])
+data = np.load(sys.argv[2])
+loss, accuracy = model.evaluate(data["x"], data["y"], verbose=0)
+print(json.dumps([loss, accuracy, "dnnsweep" in sys.modules, [type(layer).__name__ for layer in model.layers]]))
+"""
+
+
+def test_the_best_trials_model_is_an_ordinary_keras_model_that_scores_as_stated(tmp_path: Path) -> None:
+    own = job("digits", tmp_path, epochs=8, early_stopping={"patience": 2})
+    trainer = array_of(own, 2)
+    found = results(trainer, *(suggestion(i, dropout=0.2, l2=1e-3, batch_norm=i % 2 == 0) for i in range(4)))
+    best = min(found.values(), key=lambda result: min(result.curve.values("val_loss")))
+    assert best.model_path is not None
+    data = load(own).data
+    np.savez(tmp_path / "rows.npz", x=data.x_validation, y=data.y_validation)
+    command = [sys.executable, "-P", "-c", JUDGE, best.model_path, str(tmp_path / "rows.npz")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    loss, accuracy, has_dnnsweep, layers = json.loads(done.stdout)
+    assert best.best_epoch is not None
+    stated = best.curve.at(best.best_epoch)
+    assert loss == pytest.approx(stated["val_loss"] + stated["l2_penalty"], rel=1e-5)
+    assert accuracy == pytest.approx(stated["val_accuracy"], abs=1e-6)
+    assert not has_dnnsweep
+    assert set(layers) <= {"Dense", "BatchNormalization", "Activation", "Dropout"}
+
+
+def test_only_a_trial_that_may_be_the_best_saves_its_model(tmp_path: Path) -> None:
+    trainer = array_of(job(models=tmp_path), 1)
+    beaten = Suggestion(1, suggestion(1).params, 8, best=(-1.0, 0.0, 0))
+    saved = {number: result.model_path for number, result in results(trainer, beaten).items()}
+    assert saved == {1: None}
+    first = results(array_of(job(models=tmp_path), 1), suggestion(0))[0]
+    assert first.model_path == str(tmp_path / "trial-0-1.keras")
+    assert Path(first.model_path).exists()
+
+
+# ---- groups
+
+
+def test_trials_of_different_shapes_train_in_arrays_of_their_own() -> None:
+    trainer = array_of(job(epochs=2), 2)
+    asked = [suggestion(i, hidden=(2 + i % 3,)) for i in range(6)]
+    assert {result.reason for result in results(trainer, *asked).values()} == {Reason.COMPLETED}
+    slots, busy = trainer.slot_epochs
+    assert (slots, busy) == (12, 12)
+
+
+def test_a_program_that_was_idle_for_long_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.trainers.array.MAX_ARRAYS", 1)
+    trainer = array_of(job(epochs=1), 1)
+    for width in (2, 3):
+        assert results(trainer, suggestion(width, hidden=(width,)))[width].reason is Reason.COMPLETED
+    assert len(trainer._arrays) == 1 < MAX_ARRAYS
+    assert trainer.slot_epochs == (2, 2)
+
+
+def test_an_error_in_the_program_fails_its_trials_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = array_of(job(epochs=1), 1)
+    broken, good = suggestion(0, hidden=(3,)), suggestion(1, hidden=(2,))
+    run = Array.step
+
+    def step(array: Array, emit: Any) -> Any:
+        if array.shape.hidden == (3,):
+            raise MemoryError("no room for the program")
+        return run(array, emit)
+
+    monkeypatch.setattr(Array, "step", step)
+    found = results(trainer, broken, good)
+    assert (found[0].reason, found[0].error) == (Reason.FAILED, "MemoryError: no room for the program")
+    assert found[1].reason is Reason.COMPLETED
+
+
+def test_epochs_of_a_long_trial_are_reported_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.trainers.array.slots.REPORT_SECONDS", 0.0)
+    trainer, messages = array_of(job(epochs=30), 1), list[EpochReport | TrialResult]()
+    trainer.take(suggestion(0))
+    while not trainer.is_idle:
+        trainer.step(messages.append)
+    *reports, last = messages
+    assert isinstance(last, TrialResult)
+    epochs = [report.epoch for report in reports if isinstance(report, EpochReport)]
+    assert epochs == list(range(1, len(epochs) + 1))
+    assert len(epochs) >= 8
