@@ -36,9 +36,15 @@ class Profile:
 
     def timed(self, part: str, target: T, *methods: str) -> T:
         """Return a stand-in for an object, some of whose methods are timed under the name of a part."""
-        return cast("T", _Timed(target, {name: self._wrapped(part, getattr(target, name)) for name in methods}))
+        return cast("T", _Timed(target, {name: self.wrapped(part, getattr(target, name)) for name in methods}))
 
-    def _wrapped(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def timed_context(self, part: str, target: T, method: str) -> T:
+        """Return a stand-in for an object, one of whose context managers is timed while it opens and closes."""
+        return cast("T", _Timed(target, {method: lambda: _TimedContext(self, part, getattr(target, method)())}))
+
+    def wrapped(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that calls another one and adds its time to a part."""
+
         @functools.wraps(method)
         def timed(*arguments: Any, **named: Any) -> Any:
             began, processor = time.perf_counter(), time.thread_time()
@@ -71,6 +77,18 @@ class Profile:
             "occupancy": self.occupancy,
             "trainer_memory_mb": [list(point) for point in self.trainer_memory_mb],
         }
+
+
+class _TimedContext:
+    def __init__(self, profile: Profile, part: str, context: Any) -> None:
+        self._enter = profile.wrapped(part, context.__enter__)
+        self._exit = profile.wrapped(part, context.__exit__)
+
+    def __enter__(self) -> Any:
+        return self._enter()
+
+    def __exit__(self, *error: object) -> Any:
+        return self._exit(*error)
 
 
 class _Timed:

@@ -223,7 +223,7 @@ def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:
     state = SweepState.INTERRUPTED
     try:
         sweep = ledger.sweep(run.spec.name)
-        lease = profile.timed("ledger", run.lease, *LEASE_WRITES)
+        lease = profile.timed_context("ledger", profile.timed("ledger", run.lease, *LEASE_WRITES), "turn")
         order = _order(run.spec, sweep, profile)
         controller = Controller(_plan(sweep, run.settings), lease, order, hands, on_progress)
         ledger.outbox.hurry()

@@ -148,7 +148,24 @@ class Study:
         seed = seeds.derive(self._seed, "ask", number)
         if self._kind == "random":
             return optuna.samplers.RandomSampler(seed=seed)
-        return optuna.samplers.TPESampler(seed=seed)
+        return _Tpe(self._distributions, seed)
+
+
+class _Tpe(optuna.samplers.TPESampler):
+    """TPE that knows its search space; Optuna's looks for it in all trials, in most of the time of a suggestion.
+
+    Args:
+        distributions: What every trial is sampled from.
+        seed: Of its random numbers.
+    """
+
+    def __init__(self, distributions: Mapping[str, BaseDistribution], seed: int) -> None:
+        super().__init__(seed=seed)
+        self._known = {name: known for name, known in sorted(distributions.items()) if not known.single()}
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        """Return what all trials have in common."""
+        return self._known
 
 
 def distribution(domain: Domain) -> BaseDistribution:

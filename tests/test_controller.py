@@ -375,7 +375,7 @@ def test_long_trials_are_brought_up_to_date_while_they_run(
 
     control(ledger, Scripted(1), tmp_path, on_progress=look).run()
 
-    assert seen == [1]
+    assert seen == [2]
 
 
 # -- judging --------------------------------------------------------------------------------------------------------

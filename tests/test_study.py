@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from dnnsweep import seeds
 from dnnsweep.records import Reason, State
 from dnnsweep.space import Choice, Domain, Range
 from dnnsweep.spec.window import window
-from dnnsweep.study import Study, distribution
+from dnnsweep.study import Study, _decoded, distribution
 
 SPACE: dict[str, Domain] = {
     "optimizer": Choice(("sgd", "adam", "nadam")),
@@ -200,3 +201,19 @@ def test_states_are_restored_as_they_were_told() -> None:
 
     states = [trial.state.name for trial in study._trials()]
     assert states == ["COMPLETE", "FAIL", "COMPLETE", "PRUNED", "RUNNING"]
+
+
+def test_suggestions_are_those_of_optunas_tpe_with_the_same_seeds() -> None:
+    """Ours only saves Optuna the search for the space that all trials share."""
+    ours = Study(SPACE, "maximize", "tpe", seed=3)
+    distributions = {name: distribution(domain) for name, domain in SPACE.items()}
+    plain = optuna.create_study(direction="maximize")
+    for number in range(40):
+        plain.sampler = optuna.samplers.TPESampler(seed=seeds.derive(3, "ask", number))
+        trial = plain.ask(distributions)
+        assert ours.ask(number) == {name: _decoded(SPACE[name], trial.params[name]) for name in SPACE}
+        if number >= 4:
+            reason = Reason.FAILED if number % 7 == 0 else Reason.COMPLETED
+            value = None if reason is Reason.FAILED else math.sin(number)
+            ours.tell(number - 4, reason, value)
+            plain.tell(number - 4, value, state=optuna.trial.TrialState.FAIL if value is None else None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -96,6 +97,8 @@ class Controller:
         self._outcomes: dict[int, tuple[Reason, float | None]] = {}
         self._n_lost: dict[int, int] = {}
         self._errors: dict[int, str] = {}
+        self._kept: str | None = None
+        self._news: list[Progress] = []
         self._n_failures_in_a_row = 0
         self._n_ended_here = 0
         self._spent_before = 0.0
@@ -122,14 +125,17 @@ class Controller:
         self._forget_models()
         self._restore(self._lease.trials())
         self._say()
+        self._announce()
         while self._standing.n_finished < self._plan.n_trials:
             state = self._verdict()
             if state is not None:
                 return state
             self._advance()
-            self._dispatch()
-            for event in self._executor.events(TICK_SECONDS):
-                self._handle(event)
+            events = self._executor.events(TICK_SECONDS)
+            with self._turn():
+                for event in events:
+                    self._handle(event)
+            self._forget_beaten_models()
         self._advance()
         return self._end(SweepState.COMPLETE)
 
@@ -144,12 +150,27 @@ class Controller:
             self._standing.contend(trial.number, trial.value, trial.val_loss, trial.params)
 
     def _advance(self) -> None:
-        """Tell and ask as far as results allow, and store both in one transaction."""
+        """Tell and ask as far as results allow, hand out what trainers have room for, and store it all at once."""
         told, asked = self._order.advance(self._outcomes, self._may_ask)
-        if told or asked:
-            self._lease.advance(told, asked, self._order.study_attrs())
-        self._queue.extend(item.suggestion for item in asked)
+        with self._turn():
+            if told or asked:
+                self._lease.advance(told, asked, self._order.study_attrs())
+            self._queue.extend(item.suggestion for item in asked)
+            if self._standing.n_finished < self._plan.n_trials:
+                self._dispatch()
         self._check_failures(told)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Store all changes within at once, and say them then: who hears of one shall find it in the ledger."""
+        with self._lease.turn():
+            yield
+        self._announce()
+
+    def _announce(self) -> None:
+        news, self._news = self._news, []
+        for progress in news:
+            self._on_progress(progress)
 
     def _may_ask(self, n_asked: int) -> bool:
         n_open = n_asked - len(self._outcomes)
@@ -201,7 +222,7 @@ class Controller:
         result = self._keep_model(result, is_best=is_best)
         self._lease.finish(result, value, metrics)
         if result.model_path is not None:
-            self._forget_beaten_models(result.model_path)
+            self._kept = result.model_path
         del self._running[result.number]
         self._outcomes[result.number] = (result.reason, value)
         self._standing.count(result.reason)
@@ -223,10 +244,14 @@ class Controller:
         saved.replace(folder / saved.name)
         return replace(result, model_path=saved.name)
 
-    def _forget_beaten_models(self, kept: str) -> None:
+    def _forget_beaten_models(self) -> None:
+        """Remove the models of trials that are not the best any more, once that is stored."""
+        if self._kept is None:
+            return
         for path in (self._plan.models / BEST).iterdir():
-            if path.name != kept:
+            if path.name != self._kept:
                 path.unlink(missing_ok=True)
+        self._kept = None
 
     def _forget_models(self) -> None:
         """Remove what trainers saved just before they, or a controller before this one, were killed."""
@@ -273,12 +298,13 @@ class Controller:
     def _end(self, state: SweepState) -> SweepState:
         self._lease.end(state)
         self._say()
+        self._announce()
         return state
 
     def _say(self, ended: Ended | None = None) -> None:
         seconds = time.monotonic() - self._began
         n_left = self._plan.n_trials - self._standing.n_finished
-        self._on_progress(
+        self._news.append(
             Progress(
                 n_trials=self._plan.n_trials,
                 n_finished=self._standing.n_finished,

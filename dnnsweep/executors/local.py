@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Final, cast
 
@@ -169,7 +169,8 @@ class LocalExecutor:
         """Return reports, results and losses."""
         until = time.monotonic() + timeout
         while True:
-            messages = [self._receive(process) for process in self._ready(max(0.0, until - time.monotonic()))]
+            ready = self._ready(max(0.0, until - time.monotonic()))
+            messages = [message for process in ready for message in self._received(process)]
             events = [message for message in messages if message is not None and not isinstance(message, Opening)]
             if events or messages or time.monotonic() >= until:
                 return events
@@ -190,6 +191,12 @@ class LocalExecutor:
         by_connection = {process.connection: process for process in self._processes}
         ready = wait(list(by_connection), timeout)
         return [by_connection[connection] for connection in ready if isinstance(connection, Connection)]
+
+    def _received(self, process: _Process) -> Iterator[Event | Opening | None]:
+        """Take in everything that a process has sent."""
+        yield self._receive(process)
+        while process in self._processes and process.connection.poll():
+            yield self._receive(process)
 
     def _receive(self, process: _Process) -> Event | Opening | None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,14 @@ class StudyTrial:
     error: str | None
 
 
+@dataclass(slots=True)
+class _Turn:
+    """A transaction that is opened by the first write within."""
+
+    stack: ExitStack
+    connection: Connection | None = None
+
+
 class Lease:
     """The right to run one sweep until a time; how a controller writes its trials.
 
@@ -66,11 +74,35 @@ class Lease:
         self._database = database
         self._seconds = seconds
         self._counted_at = time.monotonic()
+        self._turn: _Turn | None = None
         self.sweep_id = sweep_id
         self.token = token
 
     @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Make one transaction of all writes within: each is stored or none; without a write there is none."""
+        with ExitStack() as stack:
+            self._turn = _Turn(stack)
+            try:
+                yield
+            finally:
+                self._turn = None  # the stack commits, or rolls back on an error
+
+    @contextmanager
     def _fenced(self, **values: Any) -> Iterator[Connection]:
+        """Write in a transaction that holds the lease: the turn's, if there is one, else one of its own."""
+        if self._turn is None:
+            with self._transaction(**values) as connection:
+                yield connection
+            return
+        if self._turn.connection is None:
+            self._turn.connection = self._turn.stack.enter_context(self._transaction(**values))
+        elif values:
+            self._turn.connection.execute(update(SweepRow).where(SweepRow.id == self.sweep_id).values(values))
+        yield self._turn.connection
+
+    @contextmanager
+    def _transaction(self, **values: Any) -> Iterator[Connection]:
         """Open a transaction that holds the lease, prolongs it, and counts the sweep's wall time."""
         mine = (SweepRow.id == self.sweep_id, SweepRow.token == self.token)
         with self._database.write() as connection:
