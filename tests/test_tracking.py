@@ -50,6 +50,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return database
 
 
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DNNSWEEP_CACHE", "")
+
+
 @pytest.fixture
 def settings(template: Path, tmp_path: Path) -> Settings:
     shutil.copy(template, tmp_path / "mlflow.db")
@@ -531,6 +536,82 @@ def test_store_is_created_where_there_are_no_links(tmp_path: Path, monkeypatch: 
     store.create(tmp_path / "mlflow.db")
 
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def opened(home: Path, cache: Path) -> tuple[list[Any], dict[str, list[Any]]]:
+    """Return all that is in a store which was made and opened: its schema, and its rows but for times and places."""
+    from dnnsweep.tracking import store
+
+    store.create(home / "mlflow.db", {"DNNSWEEP_CACHE": str(cache)})
+    Tracker(resolve(home, {})).prepare()
+    with closing(sqlite3.connect(home / "mlflow.db")) as connection:
+        schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
+        tables = [name for kind, name, *_ in schema if kind == "table"]
+        rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}  # noqa: S608
+    rows["experiments"] = [
+        tuple(value for value in row if not isinstance(value, int) or value < 10**12) for row in rows["experiments"]
+    ]
+    return schema, rows
+
+
+def test_a_copied_store_equals_a_migrated_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dnnsweep.tracking import store
+
+    migrated = opened(tmp_path / "first", tmp_path / "cache")
+    monkeypatch.setattr(store, "_run_migrations", lambda _: pytest.fail("the migrations ran again"))
+
+    copied = opened(tmp_path / "second", tmp_path / "cache")
+
+    assert copied == migrated
+    assert len(migrated[0]) > 100
+    assert [row[1] for row in migrated[1]["experiments"]] == ["Default"]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database " * 1000, None])
+def test_a_doubtful_template_is_made_anew(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    from dnnsweep.tracking import store
+
+    kept = store.template({"DNNSWEEP_CACHE": str(tmp_path)})
+    assert kept is not None
+    kept.write_bytes(template.read_bytes() if content is None else content)
+    if content is None:
+        with closing(sqlite3.connect(kept)) as connection:
+            connection.execute("DELETE FROM alembic_version")
+            connection.commit()
+    monkeypatch.setattr(store, "_run_migrations", lambda made: shutil.copy(template, made))
+
+    store.create(tmp_path / "home" / "mlflow.db", {"DNNSWEEP_CACHE": str(tmp_path)})
+
+    for database in (tmp_path / "home" / "mlflow.db", kept):
+        with closing(sqlite3.connect(database)) as connection:
+            assert len(connection.execute("SELECT version_num FROM alembic_version").fetchall()) == 1
+
+
+def test_a_template_of_other_migrations_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dnnsweep.tracking import store
+
+    environ = {"DNNSWEEP_CACHE": str(tmp_path)}
+    before = store.template(environ)
+    monkeypatch.setattr(store, "_migrations", lambda: 7)
+
+    assert store.template(environ) not in (None, before)
+    assert store.template({"DNNSWEEP_CACHE": ""}) is None
+
+
+def test_a_store_is_made_where_no_template_can_be_kept(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dnnsweep.tracking import store
+
+    (tmp_path / "cache").write_text("no folder")
+    monkeypatch.setattr(store, "_run_migrations", lambda made: shutil.copy(template, made))
+
+    store.create(tmp_path / "home" / "mlflow.db", {"DNNSWEEP_CACHE": str(tmp_path / "cache")})
+
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["mlflow.db"]
 
 
 @pytest.fixture
