@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import PARENT, Entry, Ledger
 from dnnsweep.ledger.outbox import DELETE
-from dnnsweep.pages import sweep_page, trial_page
+from dnnsweep.pages import BestSoFar, sweep_page, trial_page
 from dnnsweep.records import Sweep
 from dnnsweep.runs import RunPage
 from dnnsweep.settings import Settings
@@ -21,6 +21,8 @@ BATCH: Final = 20
 IDLE_SECONDS: Final = 0.5
 FIRST_BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 30.0
+#: How long a sweep's run waits until it is brought up to date again, while there are trials to send.
+SWEEP_SECONDS: Final = 1.0
 #: How many failures in a row mean that MLflow is away.
 LAST_TRIES: Final = 3
 
@@ -53,6 +55,9 @@ class Delivery:
         self._store = store
         self._settings = settings
         self._sweep_id = sweep_id
+        self._sweeps: dict[str, Sweep | None] = {}
+        self._curves: dict[str, BestSoFar] = {}
+        self._put_at: dict[str, float] = {}
 
     def deliver(self, limit: int = BATCH) -> int:
         """Send what is due; return how many entries were sent.
@@ -64,7 +69,8 @@ class Delivery:
             TrackingError: Nothing was sent, because MLflow cannot be reached or refuses.
         """
         n_sent, failures = 0, list[Exception]()
-        for entry in self._ledger.outbox.claim(limit, self._sweep_id):
+        self._sweeps.clear()
+        for entry in self._claim(limit):
             if len(failures) >= LAST_TRIES:
                 self._ledger.outbox.release(entry)
                 continue
@@ -84,26 +90,41 @@ class Delivery:
         if entry.kind == DELETE:
             self._store.delete(str(entry.run_id))
             return None
-        sweep = self._ledger.sweep_of(entry.sweep_id)
+        if entry.number == PARENT or entry.sweep_id not in self._sweeps:
+            self._sweeps[entry.sweep_id] = self._ledger.sweep_of(entry.sweep_id)
+        sweep = self._sweeps[entry.sweep_id]
         if sweep is None:  # deleted meanwhile
             return None
-        return self._put_sweep(sweep) if entry.number == PARENT else self._put_trial(sweep, entry.number)
+        return self._put_sweep(sweep) if entry.number == PARENT else self._put_trial(sweep, entry)
+
+    def _claim(self, limit: int) -> list[Entry]:
+        """Take what is due; a sweep whose run was just brought up to date waits while there are trials to send."""
+        since = time.monotonic() - SWEEP_SECONDS
+        recent = [sweep_id for sweep_id, put_at in self._put_at.items() if put_at > since]
+        entries = self._ledger.outbox.claim(limit, self._sweep_id, without=recent)
+        return entries or (self._ledger.outbox.claim(limit, self._sweep_id) if recent else [])
 
     def _put_sweep(self, sweep: Sweep) -> str:
         from dnnsweep.spec import documents
 
         name = None if sweep.best_number is None else self._ledger.model_name(sweep.id, sweep.best_number)
         path = None if name is None else str(self._settings.best_model(sweep.name, name))
-        trials = self._ledger.trials_of(sweep)
-        return self._store.put(sweep_page(self._ledger.id, sweep, trials, documents.write(sweep.spec), path))
+        curve = self._curves.setdefault(sweep.id, BestSoFar(sweep.direction))
+        curve.extend(self._ledger.trials_of(sweep, curve.n_seen))
+        page = sweep_page(self._ledger.id, sweep, curve.points, documents.write(sweep.spec), path)
+        run_id = self._store.put(page)
+        self._put_at[sweep.id] = time.monotonic()
+        self._sweeps[sweep.id] = replace(sweep, run_id=run_id)
+        return run_id
 
-    def _put_trial(self, sweep: Sweep, number: int) -> str:
+    def _put_trial(self, sweep: Sweep, entry: Entry) -> str:
         if sweep.run_id is None:  # its own entry waits after a failure
             run_id = self._put_sweep(sweep)
             self._ledger.outbox.note_run(sweep.id, PARENT, run_id)
             sweep = replace(sweep, run_id=run_id)
-        trial = self._ledger.trial_of(sweep, number)
-        return self._store.put(trial_page(self._ledger.id, sweep, trial, self._ledger.curve(sweep.id, number)))
+        trial = self._ledger.trial_of(sweep, entry.number)
+        curve = self._ledger.curve(sweep.id, entry.number)
+        return self._store.put(trial_page(self._ledger.id, sweep, trial, curve, is_new=entry.claimed_by is None))
 
 
 class Shipper:

@@ -25,13 +25,13 @@ _TRIAL_STATUS: Final = {
 }
 
 
-def sweep_page(ledger_id: str, sweep: Sweep, trials: Sequence[Trial], spec: str, model_path: str | None) -> RunPage:
+def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str, model_path: str | None) -> RunPage:
     """Return the parent run of a sweep.
 
     Args:
         ledger_id: Of the ledger that holds it.
         sweep: Its present state.
-        trials: All its trials, in their order.
+        points: Its curve, as `BestSoFar` draws it.
         spec: The sweep file, resolved, as YAML.
         model_path: The best trial's Keras model; None if there is none.
     """
@@ -52,7 +52,7 @@ def sweep_page(ledger_id: str, sweep: Sweep, trials: Sequence[Trial], spec: str,
         run_id=sweep.run_id,
         params=_data_params(sweep),
         tags={name: text for name, text in tags.items() if text},
-        points=tuple(best_so_far(trials, sweep.direction)),
+        points=tuple(points),
         texts={"sweep.yaml": spec},
         files={} if model_path is None else {"best/model.keras": model_path},
     )
@@ -63,26 +63,39 @@ def _data_params(sweep: Sweep) -> dict[str, str]:
     return {"source": sweep.source, **{name: str(sweep.data[name]) for name in names}}
 
 
-def best_so_far(trials: Sequence[Trial], direction: str) -> Iterable[Point]:
-    """Yield the best value up to each trial, in the order of trials; stops at the first that has not ended.
+class BestSoFar:
+    """The best value up to each trial, in the order of trials; goes on when more of them have ended.
 
     Args:
-        trials: In their order.
         direction: `maximize` or `minimize`.
     """
-    better = max if direction == "maximize" else min
-    best, time = None, 0
-    for trial in trials:
-        if trial.ended_at is None or trial.reason is None:
-            return
-        time = max(time, trial.ended_at)  # a point's time must not change when a later trial ends earlier
-        if trial.value is not None:
-            best = trial.value if best is None else better(best, trial.value)
-        if best is not None:
-            yield Point("best_value", best, trial.number, time)
+
+    def __init__(self, direction: str) -> None:
+        self._better = max if direction == "maximize" else min
+        self._best: float | None = None
+        self._time = 0
+        self.n_seen = 0
+        self.points: list[Point] = []
+
+    def extend(self, trials: Iterable[Trial]) -> None:
+        """Go on until the first trial that has not ended.
+
+        Args:
+            trials: In their order, from number `n_seen` on.
+        """
+        for trial in trials:
+            if trial.ended_at is None or trial.reason is None:
+                return
+            # A point's time must not change when a later trial ends earlier.
+            self._time = max(self._time, trial.ended_at)
+            if trial.value is not None:
+                self._best = trial.value if self._best is None else self._better(self._best, trial.value)
+            if self._best is not None:
+                self.points.append(Point("best_value", self._best, trial.number, self._time))
+            self.n_seen = trial.number + 1
 
 
-def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve) -> RunPage:
+def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve, *, is_new: bool = False) -> RunPage:
     """Return the run of a trial; it makes sense alone, for MLflow shows it alone when one sorts by a metric.
 
     Args:
@@ -90,6 +103,7 @@ def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve) -> RunP
         sweep: Its sweep, whose run exists already.
         trial: Its present state.
         curve: What was measured so far.
+        is_new: Whether nobody ever tried to put it.
     """
     return RunPage(
         key=f"{ledger_id}/{sweep.id}/{trial.number}",
@@ -100,6 +114,7 @@ def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve) -> RunP
         ended_at=trial.ended_at,
         run_id=trial.run_id,
         parent_run_id=sweep.run_id,
+        is_new=is_new and trial.run_id is None,
         params={name: str(value) for name, value in trial.params.items()},
         tags=_trial_tags(sweep, trial, curve),
         points=(*_curve_points(curve), *_single_points(trial)),

@@ -38,6 +38,7 @@ class RunPage:
         ended_at: Likewise; None while it runs.
         run_id: The run, if it is known already.
         parent_run_id: The run that this one is folded under.
+        is_new: Whether nobody ever tried to put it, so that no run can have its key.
         params: Never change once put.
         tags: May change.
         points: At most one for each metric and step.
@@ -53,6 +54,7 @@ class RunPage:
     ended_at: int | None = None
     run_id: str | None = None
     parent_run_id: str | None = None
+    is_new: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     points: tuple[Point, ...] = ()

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_ledger import NEW, SOMEBODY_ELSE, ask, finish
+from test_ledger import NEW, SOMEBODY_ELSE, ask, finish, suggestion
 from test_ledger import store as stored
 
 from dnnsweep.delivery import Delivery, Shipper, deliver_all
 from dnnsweep.errors import TrackingError
-from dnnsweep.ledger import Lease, Ledger
+from dnnsweep.ledger import Asked, Lease, Ledger, Told
 from dnnsweep.records import SweepState
 from dnnsweep.runs import RunPage
 from dnnsweep.settings import resolve
@@ -181,3 +181,53 @@ def test_the_runs_of_a_deleted_sweep_are_deleted(ledger: Ledger, lease: Lease) -
     assert deliver_all(ledger, store, SETTINGS, 30)
 
     assert sorted(store.deleted) == ["run of 0", "run of 1", "run of 2", "run of parent"]
+
+
+def test_a_page_that_was_never_tried_is_new_and_one_that_failed_is_not(ledger: Ledger, lease: Lease) -> None:
+    store = Recording(refused="/2")
+    delivery = Delivery(ledger, store, SETTINGS, lease.sweep_id)
+    delivery.deliver()
+    assert [store.pages[key].is_new for key in store.pages] == [False, True, True]
+
+    store._refused = None
+    ledger.outbox.hurry()
+    delivery.deliver()
+
+    assert [page.is_new for key, page in store.pages.items() if key.endswith("/2")] == [False]
+
+
+def test_a_page_that_a_dead_sender_may_have_put_is_not_new(ledger: Ledger, lease: Lease) -> None:
+    ledger.outbox.claim(20, lease.sweep_id, seconds=-1)
+    store = Recording()
+
+    Delivery(ledger, store, SETTINGS, lease.sweep_id).deliver()
+
+    assert [page.is_new for page in store.pages.values()] == [False] * 4
+
+
+def test_a_sweep_waits_while_its_trials_come_fast_and_is_whole_at_the_end(
+    ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnnsweep.delivery.SWEEP_SECONDS", 3600.0)
+    store = Recording()
+    delivery = Delivery(ledger, store, SETTINGS, lease.sweep_id)
+    delivery.deliver()
+    lease.advance([Told(0, None, {})], [Asked(suggestion(3), {}), Asked(suggestion(4), {})], {})
+    finish(lease, 3, 0.9)
+    finish(lease, 4, 0.6)
+
+    assert [delivery.deliver(1) for _ in range(4)] == [1, 1, 1, 0]
+
+    assert store.keys[4:] == ["3", "4", "parent"]
+    parent = next(page for page in store.pages.values() if page.parent_run_id is None)
+    assert [point.value for point in parent.points] == [0.5, 0.6, 0.7, 0.9, 0.9]
+
+
+def test_a_sweep_that_was_put_by_another_process_is_whole_in_the_next(ledger: Ledger, lease: Lease) -> None:
+    Delivery(ledger, Recording(), SETTINGS, lease.sweep_id).deliver()
+    lease.end(SweepState.COMPLETE)
+    store = Recording()
+
+    assert deliver_all(ledger, store, SETTINGS, 30)
+
+    assert [[point.value for point in page.points] for page in store.pages.values()] == [[0.5, 0.6, 0.7]]

@@ -3,8 +3,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dnnsweep.pages import best_so_far, run_name, sweep_page, trial_page
+from dnnsweep.pages import BestSoFar, run_name, sweep_page, trial_page
 from dnnsweep.records import Curve, Reason, Series, State, Sweep, SweepState, Trial
+from dnnsweep.runs import Point
 
 PARAMS = {"optimizer": "adam", "learning_rate": 0.00123456, "batch_norm": True, "hidden": [64, 32], "dropout": 0.25}
 SWEEP = Sweep(
@@ -57,6 +58,12 @@ CURVE = Curve(
 
 def ended(number: int, value: float | None, at: int) -> Trial:
     return replace(TRIAL, number=number, value=value, ended_at=at)
+
+
+def drawn(trials: list[Trial], direction: str) -> list[Point]:
+    curve = BestSoFar(direction)
+    curve.extend(trials)
+    return curve.points
 
 
 def test_a_trials_points_are_its_finite_epochs_at_their_own_times() -> None:
@@ -129,15 +136,28 @@ def test_the_best_so_far_is_a_curve_over_trials_that_stops_at_the_first_open_one
         ended(5, 1.0, 60),
     ]
 
-    points = [(point.value, point.step, point.time) for point in best_so_far(trials, "maximize")]
+    points = [(point.value, point.step, point.time) for point in drawn(trials, "maximize")]
 
     assert points == [(0.5, 1, 40), (0.5, 2, 40), (0.9, 3, 50)]
+
+
+def test_a_curve_that_is_drawn_piece_by_piece_is_the_same() -> None:
+    values = (0.5, None, 0.4, 0.7, 0.6)
+    trials = [ended(number, value, 1000 - number) for number, value in enumerate(values)]
+    curve = BestSoFar("maximize")
+
+    for n_ended in (0, 2, 2, 5):
+        still_open = [replace(trial, ended_at=None, reason=None) for trial in trials[n_ended:]]
+        curve.extend([*trials[:n_ended], *still_open][curve.n_seen :])
+
+    assert curve.points == drawn(trials, "maximize")
+    assert [point.step for point in curve.points] == [0, 1, 2, 3, 4]
 
 
 def test_the_best_so_far_of_a_loss_goes_down() -> None:
     trials = [ended(0, 0.5, 10), ended(1, 0.4, 20), ended(2, 0.6, 30)]
 
-    assert [point.value for point in best_so_far(trials, "minimize")] == [0.5, 0.4, 0.4]
+    assert [point.value for point in drawn(trials, "minimize")] == [0.5, 0.4, 0.4]
 
 
 def test_the_parent_carries_the_sweep_file_and_the_best_model() -> None:
@@ -146,3 +166,9 @@ def test_the_parent_carries_the_sweep_file_and_the_best_model() -> None:
     assert page.texts == {"sweep.yaml": "name: digits\n"}
     assert page.files == {"best/model.keras": "/models/best.keras"}
     assert (page.key, page.parent_run_id, page.status) == ("ledger/s1", None, "RUNNING")
+
+
+def test_a_page_is_new_only_while_its_run_is_unknown() -> None:
+    assert trial_page("ledger", SWEEP, TRIAL, CURVE, is_new=True).is_new
+    assert not trial_page("ledger", SWEEP, replace(TRIAL, run_id="r"), CURVE, is_new=True).is_new
+    assert not trial_page("ledger", SWEEP, TRIAL, CURVE).is_new

@@ -163,6 +163,20 @@ def test_lost_answer_to_a_creation_leaves_one_run(
     assert [run.info.run_id for run in runs_of(client)] == [run_id]
 
 
+def test_new_page_is_created_without_a_search_and_found_by_its_key_afterwards(
+    tracker: Tracker, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "search_runs", lambda *_, **__: pytest.fail("it was searched for"))
+        run_id = tracker.put(replace(PAGE, is_new=True))
+
+    assert tracker.put(PAGE) == run_id
+    assert len(runs_of(client)) == 1
+    assert len(history(client, run_id, "loss")) == 2
+
+
 def test_crash_between_values_and_status_is_mended(
     tracker: Tracker, settings: Settings, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

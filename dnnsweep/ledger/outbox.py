@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,7 @@ class Entry:
         run_id: The run to remove.
         version: Grows when it changes again before it was sent.
         attempts: How often sending failed.
+        claimed_by: Who took it before; None if nobody ever did, so that nothing of it was ever sent.
     """
 
     id: int
@@ -38,6 +40,7 @@ class Entry:
     run_id: str | None
     version: int
     attempts: int
+    claimed_by: str | None = None
 
 
 def changed(connection: Connection, sweep_id: str, *numbers: int) -> None:
@@ -92,18 +95,27 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, limit: int, sweep_id: str | None = None, seconds: float = CLAIM_SECONDS) -> list[Entry]:
+    def claim(
+        self, limit: int, sweep_id: str | None = None, seconds: float = CLAIM_SECONDS, without: Collection[str] = ()
+    ) -> list[Entry]:
         """Take entries that are due, oldest first, sweeps before their trials; nobody else gets them for a while.
 
         Args:
             limit: At most so many.
             sweep_id: The sweep that this sender runs; those that others run are left to them.
             seconds: How long they are this sender's; a sender that dies loses them then.
+            without: Sweeps whose own entry is left out, unlike those of their trials.
         """
         order = (OutboxRow.number != PARENT, OutboxRow.id)
         columns = (getattr(OutboxRow, name) for name in Entry.__slots__)
         time = now()
-        mine = (OutboxRow.due_at <= time, OutboxRow.claimed_until <= time, _is_free(time, sweep_id))
+        mine: tuple[ColumnElement[bool], ...] = (
+            OutboxRow.due_at <= time,
+            OutboxRow.claimed_until <= time,
+            _is_free(time, sweep_id),
+        )
+        if without:
+            mine = (*mine, or_(OutboxRow.number != PARENT, OutboxRow.sweep_id.not_in(without)))
         statement = select(*columns).where(*mine).order_by(*order).limit(limit).with_for_update()
         with self._database.write() as connection:
             entries = [Entry(*row) for row in connection.execute(statement)]

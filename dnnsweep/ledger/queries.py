@@ -109,9 +109,12 @@ def read_sweep(connection: Connection, name: str) -> Sweep:
     return found[0]
 
 
-def read_trials(connection: Connection, sweep: Sweep, condition: Condition | None = None) -> list[Trial]:
-    """Return the sweep's trials that meet a condition, in their order."""
-    return _trials(connection, sweep, _selected(sweep, condition).order_by(TrialRow.number))
+def read_trials(
+    connection: Connection, sweep: Sweep, condition: Condition | None = None, first: int = 0
+) -> list[Trial]:
+    """Return the sweep's trials that meet a condition, in their order, from number `first` on."""
+    mine = _selected(sweep, condition).where(TrialRow.number >= first)
+    return _trials(connection, sweep, mine.order_by(TrialRow.number))
 
 
 def read_best(connection: Connection, sweep: Sweep, top: int, condition: Condition | None = None) -> list[Trial]:

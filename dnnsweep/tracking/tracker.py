@@ -177,8 +177,9 @@ class Tracker:
 
 
 def _find_or_create_in(client: Any, experiment_id: str, page: RunPage) -> Any:
-    for run in _search(client, experiment_id, f"tags.`{KEY_TAG}` = '{page.key}'", limit=1):
-        return run
+    if not page.is_new:
+        for run in _search(client, experiment_id, f"tags.`{KEY_TAG}` = '{page.key}'", limit=1):
+            return run
     return client.create_run(experiment_id, start_time=page.started_at, tags=_tags(page), run_name=page.name)
 
 
