@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,22 @@ def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, st
         tracking_uri=environ.get("MLFLOW_TRACKING_URI") or sqlite_url(folder / "mlflow.db"),
         trainer=environ.get("DNNSWEEP_TRAINER") or DEFAULT_TRAINER,
     )
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder of what is made once and used again by all homes; None if nothing is to be kept.
+
+    Args:
+        environ: Read for `DNNSWEEP_CACHE`, else `XDG_CACHE_HOME`, else `HOME`; an empty `DNNSWEEP_CACHE` means none.
+    """
+    chosen = environ.get("DNNSWEEP_CACHE")
+    if chosen == "":
+        return None
+    with suppress(RuntimeError):  # there is no home
+        return (
+            Path(chosen) if chosen else Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dnnsweep"
+        ).absolute()
+    return None
 
 
 def sqlite_url(file: Path) -> str:

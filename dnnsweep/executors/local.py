@@ -19,7 +19,7 @@ from dnnsweep.executors import Event, TrainerLost
 from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job, Opening, TrainerPlan, Usage
-from dnnsweep.trainers.cache import cache
+from dnnsweep.trainers.cache import programs
 from dnnsweep.trainers.groups import Group, group_of
 
 #: A trainer uses one core, and TensorFlow's log lines are nobody's business.
@@ -264,7 +264,7 @@ class LocalExecutor:
 
 def _cached_programs() -> dict[str, str]:
     """Return the environment that lets TensorFlow keep compiled programs on disk, where it does not do so already."""
-    flags, folder = os.environ.get("TF_XLA_FLAGS", ""), cache()
+    flags, folder = os.environ.get("TF_XLA_FLAGS", ""), programs()
     if "persistent_cache" in flags or folder is None:
         return {}
     return {"TF_XLA_FLAGS": f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()}

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from dnnsweep.settings import sqlite_url
+from dnnsweep.settings import cache_folder, sqlite_url
 
 log: Final = logging.getLogger(__name__)
 
@@ -53,14 +53,11 @@ def template(environ: Mapping[str, str] = os.environ) -> Path | None:
     Its name tells the version and all files of migrations, so that another MLflow never takes it.
 
     Args:
-        environ: Read for `DNNSWEEP_CACHE`, else `XDG_CACHE_HOME`, else `HOME`; an empty `DNNSWEEP_CACHE` means none.
+        environ: As `settings.cache_folder` reads it.
     """
-    chosen = environ.get("DNNSWEEP_CACHE")
-    if chosen == "":
-        return None
-    with suppress(OSError, RuntimeError, ImportError):
-        folder = Path(chosen) if chosen else Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dnnsweep"
-        return folder.absolute() / f"mlflow-{version('mlflow')}-{_migrations():08x}.db"
+    folder = cache_folder(environ)
+    with suppress(OSError, ImportError):
+        return folder and folder / f"mlflow-{version('mlflow')}-{_migrations():08x}.db"
     return None
 
 
