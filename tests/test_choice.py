@@ -1,0 +1,130 @@
+"""Which trainer trains a sweep, with how many slots, and which process gets which trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dnnsweep import spec
+from dnnsweep.errors import SpecError
+from dnnsweep.executors.local import LocalExecutor, n_useful
+from dnnsweep.records import DataSummary, Suggestion, Task
+from dnnsweep.space import Hyperparameters
+from dnnsweep.trainers import Job, Opening, TrainerPlan
+from dnnsweep.trainers.choice import choose
+
+DIGITS = DataSummary("f" * 64, Task.MULTICLASS, 64, ("a",), tuple("0123456789"), 1077, 360, 360)
+
+
+def sweep(trials: int = 100, **sections: Any) -> spec.SweepSpec:
+    return spec.check({"name": "n", "dataset": {"source": "sklearn:digits"}, "budget": {"trials": trials}, **sections})
+
+
+@pytest.mark.parametrize(
+    ("trials", "hidden", "device", "slots"),
+    [
+        (10, [64, 32], "cpu", 1),  # a quarter of the window of 4
+        (100, [64, 32], "cpu", 3),
+        (1000, [64, 32], "cpu", 16),
+        (1000, [300, 100], "cpu", 4),
+        (1000, [1000, 100], "cpu", 2),
+        (1000, [1000, 1000], "cpu", 1),
+        (1000, [1000, 1000], "gpu", 8),
+    ],
+)
+def test_slots_come_from_the_window_and_the_size_of_the_network(
+    trials: int, hidden: list[int], device: str, slots: int
+) -> None:
+    plan = choose(sweep(trials, network={"hidden": hidden}), DIGITS, device)
+    assert (plan.kind, plan.device) == ("array", device)
+    weights = sum((a + 1) * b for a, b in zip([64, *hidden], [*hidden, 10], strict=True))
+    assert plan.slots == slots
+    assert f"{weights:,} weights on a {device}" in plan.reasons[1]
+
+
+def test_the_file_may_fix_trainer_and_slots() -> None:
+    plan = choose(sweep(trainer={"kind": "array", "slots": 8}), DIGITS)
+    assert (plan.kind, plan.slots) == ("array", 8)
+    assert plan.reasons[:2] == ("trainer: array, as the sweep file says", "slots: 8, as the sweep file says")
+    assert choose(sweep(trainer="fit"), DIGITS).kind == "fit"
+    with pytest.raises(SpecError, match=r"trainer\.slots: belongs to arrays only, got 8; remove it"):
+        sweep(trainer={"kind": "fit", "slots": 8})
+
+
+def test_trials_of_many_shapes_are_trained_by_fit_and_it_says_why() -> None:
+    shapes = {"batch_size": [16, 32, 64], "activation": ["relu", "tanh"], "hidden": [[8], [16]]}
+    plan = choose(sweep(20, space=shapes), DIGITS)
+    assert plan.kind == "fit"
+    assert plan.reasons == ("trainer: fit, because 20 trials of up to 12 shapes would not repay compiling them",)
+    assert choose(sweep(24, space=shapes), DIGITS).kind == "array"
+    assert choose(sweep(space={"batch_size": {"low": 1, "high": 200}}), DIGITS).kind == "fit"
+    assert choose(sweep(20, space=shapes, trainer="array"), DIGITS).kind == "array"
+
+
+def test_a_trainer_is_started_for_each_quarter_of_a_minute_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.executors.local.n_cores", lambda: 8)
+    assert [n_useful(TrainerPlan("array", seconds=seconds)) for seconds in (0.1, 15, 16, 100, float("inf"))] == [
+        1,
+        1,
+        2,
+        7,
+        8,
+    ]
+
+
+# ---- placement
+
+
+class Process:
+    """A trainer that is open and remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.held: dict[int, Any] = {}
+        self.warm: set[Any] = set()
+        self.connection = self
+        self.sent: list[int] = []
+        self.usage = type("Usage", (), {"slot_epochs": 0, "busy_slot_epochs": 0})
+
+    def send(self, suggestion: Suggestion) -> None:
+        self.sent.append(suggestion.number)
+
+
+def executor(n_processes: int, slots: int) -> tuple[Any, list[Process]]:
+    made: Any = LocalExecutor(Job({}))
+    made._processes = [Process() for _ in range(n_processes)]
+    made._opening = Opening(DIGITS, TrainerPlan("array", slots))
+    return made, made._processes
+
+
+def item(number: int, **knobs: Any) -> Suggestion:
+    return Suggestion(number, {**Hyperparameters().to_params(), **knobs}, 0)
+
+
+def test_trials_of_one_shape_are_spread_over_trainers_up_to_their_slots_and_a_spare() -> None:
+    hands, (one, other) = executor(2, slots=4)
+    assert [hands.submit(item(number)) for number in range(11)] == [True] * 10 + [False]
+    assert sorted((len(one.sent), len(other.sent))) == [5, 5]
+
+
+def test_trials_go_where_their_program_is_compiled_unless_too_many_wait_there() -> None:
+    hands, (one, other) = executor(2, slots=4)
+    assert hands.submit(item(0, batch_size=16))
+    assert hands.submit(item(1, batch_size=32))
+    assert [one.sent, other.sent] == [[0], [1]]
+    assert all(hands.submit(item(number, batch_size=16)) for number in (2, 3, 4))
+    assert one.sent == [0, 2, 3, 4]
+    assert all(hands.submit(item(number, batch_size=16)) for number in (5, 6))
+    assert 6 in other.sent  # compiled there as well
+
+
+def test_a_trial_that_has_lost_its_trainer_is_trained_alone() -> None:
+    hands, (one, other) = executor(2, slots=4)
+    assert hands.submit(item(0))
+    hands._lost = {7}
+    assert hands.submit(item(7))
+    assert [one.sent, other.sent] == [[0], [7]]
+    assert all(hands.submit(item(number)) for number in (1, 2, 3, 4))
+    assert other.sent == [7]
+    assert not hands.submit(item(5))
