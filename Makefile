@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: help install sweep check test format lock clean
+.PHONY: help install sweep check test bench format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
 	@echo "make test     set up, then run all tests"
+	@echo "make bench    measure against plain Keras, into docs/performance.md (half an hour)"
 	@echo "make check    lint, types, import directions, house rules"
 	@echo "make install  the set-up alone"
 	@echo "make format   format the code"
@@ -40,6 +41,9 @@ check: install
 
 test: install
 	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/python -m bench
 
 format: install
 	$(BIN)/ruff format
