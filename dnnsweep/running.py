@@ -141,7 +141,7 @@ def run(
     known = _known(spec, settings)
     if known is not None and known.n_finished >= spec.budget.trials:
         return SweepState.COMPLETE
-    plan = None if known is None else TrainerPlan(known.trainer, known.slots, known.device)
+    plan = None if known is None else _plan_of(known)
     job = Job(spec.to_json(), str(settings.models(spec.name)), data, plan)
     hands = _executor(executor, job, trainers or spec.resources.trainers, settings.trainer, spec.window)
     with closing(hands):
@@ -174,6 +174,12 @@ def _note_usage(run: _Run) -> None:
     run.profile.occupancy = n_busy / n_slots if n_slots else None
     run.profile.trainer_memory_mb = run.hands.memory_mb
     run.profile.trials = run.profile.calls.get("tell", 0)
+
+
+def _plan_of(sweep: Sweep) -> TrainerPlan:
+    """Return how a sweep's trials were trained before, and will be to its end."""
+    reason = f"trainer: {sweep.trainer}, slots: {sweep.slots}, as when the sweep was created"
+    return TrainerPlan(sweep.trainer, sweep.slots, sweep.device, (reason,))
 
 
 def _known(spec: SweepSpec, settings: Settings) -> Sweep | None:

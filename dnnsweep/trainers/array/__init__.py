@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from dnnsweep.errors import TrainerError
@@ -16,8 +17,9 @@ from dnnsweep.trainers.material import Material
 if TYPE_CHECKING:
     from dnnsweep.trainers.array.slots import Array
 
-#: Programs that are kept compiled; the one that was idle for longest makes room.
+#: Programs that are kept compiled, and the memory of their slots; those that were idle for longest make room.
 MAX_ARRAYS: Final = 8
+MAX_BYTES: Final = 2_000_000_000
 
 
 class ArrayTrainer:
@@ -52,8 +54,10 @@ class ArrayTrainer:
         sweep = self._material.sweep
         if not Group.KNOBS & set(sweep.space):
             group = group_of(sweep.defaults.to_params())
-            self._arrays[group] = Array(group, self._material, self._plan.slots)
-            self._arrays[group].compile()
+            with suppress(Exception):  # the first trial meets it again, and ends with it
+                array = Array(group, self._material, self._plan.slots)
+                array.compile()
+                self._arrays[group] = array
 
     def take(self, suggestion: Suggestion) -> None:
         """Put a suggestion into the array of its group, where it starts as soon as a slot is free."""
@@ -66,9 +70,11 @@ class ArrayTrainer:
         self._arrays[group].take(suggestion)
 
     def _make_room(self) -> None:
-        idle = [group for group, array in self._arrays.items() if array.is_idle]
-        if len(self._arrays) >= MAX_ARRAYS and idle:
-            self._forget(idle[0])
+        for group in [group for group, array in self._arrays.items() if array.is_idle]:
+            n_bytes = sum(array.n_bytes for array in self._arrays.values())
+            if len(self._arrays) < MAX_ARRAYS and n_bytes < MAX_BYTES:
+                return
+            self._forget(group)
 
     def _forget(self, group: Group) -> None:
         array = self._arrays.pop(group)

@@ -81,6 +81,12 @@ class Program:
     def _variables(self, shapes: Sequence[tuple[int, ...]]) -> list[tf.Variable]:
         return [tf.Variable(tf.zeros(shape, self._dtype), trainable=False) for shape in shapes]
 
+    @property
+    def n_bytes(self) -> int:
+        """Return the memory of weights, buffers, statistics and kept weights of all slots."""
+        variables = [variable for part in (*self._state, self._kept) for variable in part]
+        return sum(int(np.prod(variable.shape)) * self._dtype.size for variable in variables)
+
     def put(self, slot: int, weights: Weights, knobs: Knobs, first_v: float) -> None:
         """Begin a trial in a slot.
 

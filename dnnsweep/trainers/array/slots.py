@@ -77,6 +77,11 @@ class Array:
         """Return whether nothing is left to train."""
         return not self._waiting and not any(self._slots)
 
+    @property
+    def n_bytes(self) -> int:
+        """Return the memory of the slots' state."""
+        return self.program.n_bytes
+
     def held(self) -> list[Course]:
         """Return the trials that have not ended."""
         return [*(course for course in self._slots if course is not None), *self._waiting]
