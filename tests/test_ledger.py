@@ -671,3 +671,83 @@ def test_what_another_process_runs_is_left_to_its_own_sender(ledger: Ledger) -> 
 
     held.end(SweepState.COMPLETE)
     assert [entry.sweep_id for entry in ledger.outbox.claim(9, mine.sweep_id)] == [held.sweep_id]
+
+
+# -- turns ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_together_is_stored_together(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 3)
+
+    with lease.turn():
+        finish(lease, 0, 0.5)
+        finish(lease, 1, 0.6)
+        lease.advance([Told(0, None, {})], [], {"seen": 1})
+        assert [trial.value for trial in ledger.trials("digits")] == [None, None, None]
+
+    assert [trial.value for trial in ledger.trials("digits")] == [0.5, 0.6, None]
+    assert lease.study_attrs() == {"seen": 1}
+    assert ledger.outbox.count() == 3
+    finish(lease, 2, 0.7)
+    assert ledger.trial("digits", 2).value == 0.7
+
+
+def test_nothing_is_stored_of_what_broke(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 2)
+
+    def write_and_break() -> None:
+        with lease.turn():
+            finish(lease, 0, 0.5)
+            raise KeyError("broken")
+
+    with pytest.raises(KeyError):
+        write_and_break()
+
+    assert ledger.trial("digits", 0).value is None
+    finish(lease, 1, 0.6)
+    assert ledger.trial("digits", 1).value == 0.6
+
+
+def test_nothing_is_written_together_by_whoever_lost_the_lease(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    with ledger._database.write() as connection:
+        connection.exec_driver_sql("UPDATE sweeps SET token = token + 1")
+
+    with pytest.raises(LeaseLostError), lease.turn():
+        finish(lease, 0, 0.5)
+    assert ledger.trial("digits", 0).value is None
+
+
+def test_a_turn_without_a_write_is_no_transaction(ledger: Ledger, lease: Lease) -> None:
+    before = lease.spent_seconds()
+    with lease.turn():
+        pass
+    assert lease.spent_seconds() == before
+
+
+def test_a_trial_that_has_just_started_waits_and_one_that_ends_is_due_at_once(ledger: Ledger, lease: Lease) -> None:
+    ledger.outbox.claim(10, lease.sweep_id)
+    ask(lease, 2)
+    lease.start(0, 1)
+    lease.start(1, 1)
+    assert ledger.outbox.claim(10, lease.sweep_id) == []
+    lease.finish(result(0), 0.5, {})
+
+    assert [entry.number for entry in ledger.outbox.claim(10, lease.sweep_id)] == [0]
+    due, started = ledger.outbox.next_due(lease.sweep_id), ledger.trial("digits", 1).started_at
+    assert due is not None
+    assert started is not None
+    assert due > started
+
+
+def test_what_could_not_be_sent_keeps_its_time_when_it_changes(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 1)
+    finish(lease, 0, 0.5)
+    entry = ledger.outbox.claim(10, lease.sweep_id)[-1]
+    ledger.outbox.postpone(entry, "down", 3600)
+
+    lease.requeue([0])
+    lease.progress(0, curve(0.5))
+
+    assert entry.number == 0
+    assert ledger.outbox.claim(10, lease.sweep_id) == []

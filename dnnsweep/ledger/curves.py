@@ -28,9 +28,10 @@ def _name(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def store(connection: Connection, sweep_id: str, number: int, curve: Curve) -> None:
-    """Replace a trial's curve."""
-    connection.execute(delete(CurveRow).where(CurveRow.sweep_id == sweep_id, CurveRow.number == number))
+def store(connection: Connection, sweep_id: str, number: int, curve: Curve, *, is_first: bool) -> None:
+    """Replace a trial's curve, or store its first."""
+    if not is_first:
+        connection.execute(delete(CurveRow).where(CurveRow.sweep_id == sweep_id, CurveRow.number == number))
     key = {"sweep_id": sweep_id, "number": number}
     rows = [{**key, "metric": s.metric, "layer": s.layer or "", "points": spelled(s.values)} for s in curve.series]
     if rows:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
@@ -16,6 +16,9 @@ from dnnsweep.ledger import curves, outbox
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.records import Curve, Reason, State, Suggestion, SweepState, TrialResult
+
+#: A trial that ends sooner is shown in MLflow once, when it has ended.
+QUICK_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +172,13 @@ class Lease:
         values = {"state": State.RUNNING, "attempts": attempt, "token": self.token, "started_at": now()}
         with self._fenced() as connection:
             connection.execute(update(TrialRow).where(*self._trial(number)).values(values))
-            outbox.changed(connection, self.sweep_id, number)
+            outbox.changed(connection, self.sweep_id, number, seconds=QUICK_SECONDS)
 
     def progress(self, number: int, curve: Curve) -> None:
         """Store the epochs that a running trial has trained so far."""
         with self._fenced() as connection:
-            self._store_curve(connection, number, curve)
+            values = {"epochs": curve.n_epochs, **self._store_curve(connection, number, curve)}
+            connection.execute(update(TrialRow).where(*self._trial(number)).values(values))
             outbox.changed(connection, self.sweep_id, number)
 
     def finish(self, result: TrialResult, value: float | None, metrics: Mapping[str, float]) -> None:
@@ -203,16 +207,15 @@ class Lease:
             if result.model_path is not None:  # the best so far; the models of beaten trials are not kept
                 others = update(TrialRow).where(TrialRow.sweep_id == self.sweep_id)
                 connection.execute(others.values(model_path=None))
-            self._store_curve(connection, result.number, result.curve)
-            connection.execute(update(TrialRow).where(*self._trial(result.number)).values(values))
+            times = self._store_curve(connection, result.number, result.curve)
+            connection.execute(update(TrialRow).where(*self._trial(result.number)).values({**values, **times}))
             outbox.changed(connection, self.sweep_id, result.number)
 
-    def _store_curve(self, connection: Connection, number: int, curve: Curve) -> None:
+    def _store_curve(self, connection: Connection, number: int, curve: Curve) -> dict[str, Any]:
+        """Store a curve; return what belongs into the trial's own row: when each epoch ended."""
         known = connection.execute(select(TrialRow.epoch_times).where(*self._trial(number))).scalar_one()
-        times = curves.kept_times(known, curve.ended_at)
-        values = {"epoch_times": times, "epochs": curve.n_epochs}
-        connection.execute(update(TrialRow).where(*self._trial(number)).values(values))
-        curves.store(connection, self.sweep_id, number, curve)
+        curves.store(connection, self.sweep_id, number, curve, is_first=not known)
+        return {"epoch_times": curves.kept_times(known, curve.ended_at)}
 
     def requeue(self, numbers: Sequence[int]) -> None:
         """Put running trials back in the queue: same number, same parameters, same seed."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, update
 
 from dnnsweep.ledger import owners
 from dnnsweep.ledger.database import Database, now
@@ -43,14 +43,24 @@ class Entry:
     claimed_by: str | None = None
 
 
-def changed(connection: Connection, sweep_id: str, *numbers: int) -> None:
-    """Note, in the caller's transaction, that trials (or `PARENT`) have something new to show."""
+def changed(connection: Connection, sweep_id: str, *numbers: int, seconds: float = 0.0) -> None:
+    """Note, in the caller's transaction, that trials (or `PARENT`) have something new to show.
+
+    Args:
+        connection: The caller's.
+        sweep_id: The sweep.
+        numbers: The trials.
+        seconds: How long it may wait for more to show; what failed to be sent keeps its own time.
+    """
     time = now()
+    due = time + int(seconds * 1000)
+    waiting = and_(OutboxRow.attempts == 0, OutboxRow.due_at > due)
+    sooner = {"version": OutboxRow.version + 1, "due_at": case((waiting, due), else_=OutboxRow.due_at)}
     for number in numbers:
         mine = (OutboxRow.sweep_id == sweep_id, OutboxRow.number == number, OutboxRow.kind == SYNC)
-        again = update(OutboxRow).where(*mine).values(version=OutboxRow.version + 1)
+        again = update(OutboxRow).where(*mine).values(sooner)
         if connection.execute(again).rowcount == 0:
-            new = {"sweep_id": sweep_id, "number": number, "kind": SYNC, "created_at": time, "due_at": time}
+            new = {"sweep_id": sweep_id, "number": number, "kind": SYNC, "created_at": time, "due_at": due}
             connection.execute(insert(OutboxRow).values(new))
 
 
