@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dnnsweep.controller import Controller, FixedOrder, Plan, Progress, abandon
 from dnnsweep.controller.standing import Standing, judged
-from dnnsweep.errors import SweepFailedError
+from dnnsweep.errors import LedgerError, SweepFailedError
 from dnnsweep.executors import Event, TrainerLost
 from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.records import (
@@ -376,6 +376,55 @@ def test_long_trials_are_brought_up_to_date_while_they_run(
     control(ledger, Scripted(1), tmp_path, on_progress=look).run()
 
     assert seen == [2]
+
+
+class Bursting(Scripted):
+    """All its trials end together."""
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        arrived: list[Event] = []
+        while self.running:
+            arrived += super().events(timeout)
+        return arrived
+
+
+def test_what_ends_together_is_stored_before_it_is_said(url: str, tmp_path: Path) -> None:
+    ledger, seen = stored(url, n_trials=12), []
+
+    def look(progress: Progress) -> None:
+        if progress.ended is not None:
+            ended = progress.ended.suggestion.number
+            seen.append((progress.n_finished, ledger.trial("sweep", ended).value == progress.ended.value))
+
+    control(ledger, Bursting(4), tmp_path, on_progress=look).run()
+
+    assert seen == [(n_finished, True) for n_finished in range(1, 13)]
+
+
+def test_what_ends_together_gives_the_same_trials(url: str, tmp_path: Path, undisturbed: list[Summary]) -> None:
+    ledger = stored(url)
+
+    control(ledger, Bursting(4), tmp_path).run()
+
+    assert summary(ledger) == undisturbed
+
+
+def test_results_that_cannot_be_stored_are_not_said(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, seen = stored(url), list[Progress]()
+    controller = control(ledger, Bursting(4), tmp_path, on_progress=seen.append)
+    finish = controller._lease.finish
+
+    def fail_at_the_third(result: TrialResult, *rest: Any) -> None:
+        if len(controller._outcomes) == 2:
+            raise LedgerError("the disk is full")
+        finish(result, *rest)
+
+    monkeypatch.setattr(controller._lease, "finish", fail_at_the_third)
+    with pytest.raises(LedgerError):
+        controller.run()
+
+    assert [progress for progress in seen if progress.ended] == []
+    assert {trial.value for trial in ledger.trials("sweep")} == {None}
 
 
 # -- judging --------------------------------------------------------------------------------------------------------
