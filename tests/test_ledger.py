@@ -718,7 +718,7 @@ def test_nothing_is_written_together_by_whoever_lost_the_lease(ledger: Ledger, l
     assert ledger.trial("digits", 0).value is None
 
 
-def test_a_turn_without_a_write_is_no_transaction(ledger: Ledger, lease: Lease) -> None:
+def test_a_turn_without_a_write_is_no_transaction(lease: Lease) -> None:
     before = lease.spent_seconds()
     with lease.turn():
         pass
