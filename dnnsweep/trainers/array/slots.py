@@ -118,10 +118,10 @@ class Array:
         except Exception as error:  # noqa: BLE001  a result, as for any error while training
             emit(course.end(Reason.FAILED, error=one_line(error)))
             return
+        self._slots[slot] = course  # before what may fail: it is among those held then
         knobs = Knobs(float(hp.batch_norm), hp.dropout, float(np.float32(hp.l2)))  # as Keras rounds it
         self.program.put(slot, start, knobs, rule.FIRST_V.get(hp.optimizer, 0.0))
         self._feed.begin(slot, hp, seed)
-        self._slots[slot] = course
 
     def _named(self, values: Any) -> dict[str, float]:
         second = "mae" if self.shape.task is Task.REGRESSION else "accuracy"
