@@ -109,6 +109,15 @@ def test_a_trial_in_an_array_equals_its_fit_epoch_by_epoch(
         assert difference(fit, array, metric) < 1e-4
 
 
+def test_a_trial_that_diverges_ends_as_its_fit_does() -> None:
+    own = job()
+    item = suggestion(0, optimizer="sgd", learning_rate=1e12)  # and no L2 term, which stays 0
+    fit, array = FitTrainer(own).train(item, lambda _: None), results(array_of(own, 2), item)[0]
+    assert fit.reason is array.reason is Reason.DIVERGED
+    assert fit.curve.n_epochs == array.curve.n_epochs
+    assert array.curve.values("l2_penalty") == fit.curve.values("l2_penalty") == (0.0,) * fit.curve.n_epochs
+
+
 @pytest.fixture(scope="module")
 def seeds_of_both() -> tuple[list[float], list[float]]:
     """Final validation accuracies over 30 seeds, with dropout, by the array and by `fit`."""

@@ -95,7 +95,8 @@ class Networks:
 
     def penalty(self, weights: Any) -> Any:
         """Return the L2 term (slots,)."""
-        return self._knobs.l2 * tf.add_n([tf.reduce_sum(tf.square(kernel), axis=(1, 2)) for kernel in weights[:-1]])
+        squares = tf.add_n([tf.reduce_sum(tf.square(kernel), axis=(1, 2)) for kernel in weights[:-1]])
+        return tf.math.multiply_no_nan(squares, self._knobs.l2)  # without one it is 0, whatever the weights became
 
     def _forward(self, weights: Any, x: Any, masks: Any = None, is_row: Any = None, moving: Any = None) -> Any:
         """Return logits (slots, rows, outputs), and mean and variance of hidden units over the batch (slots, hidden).
