@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: help install sweep check test bench format lock clean
+.PHONY: help install sweep check test bench bench-samplers format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
 	@echo "make test     set up, then run all tests"
 	@echo "make bench    measure against plain Keras, into docs/performance.md (half an hour)"
+	@echo "make bench-samplers  compare samplers on recorded tables, into docs/sampling.md (half an hour)"
 	@echo "make check    lint, types, import directions, house rules"
 	@echo "make install  the set-up alone"
 	@echo "make format   format the code"
@@ -44,6 +45,9 @@ test: install
 
 bench: install
 	$(BIN)/python -m bench
+
+bench-samplers: bench-install
+	$(BIN)/python -m bench.samplers
 
 format: install
 	$(BIN)/ruff format
