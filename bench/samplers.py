@@ -73,6 +73,13 @@ LONG: Final = (RANDOM, *(Cell(window=window) for window in (1, 8, 32, 64, 128)))
 #: Trials -> the cells that are compared at this budget.
 BUDGETS: Final[Mapping[int, Sequence[Cell]]] = {100: SHORT, 300: LONG}
 
+#: Text of a row -> colour and line, the same in every panel.
+STYLES: Final = {
+    "random": ("black", "--"),
+    "random, twice the trials": ("black", ":"),
+    **{Cell(window=w).text(): (f"C{number}", "-") for number, w in enumerate((1, 8, 13, 32, 64, 128))},
+}
+
 
 class Variant(Study):
     """dnnsweep's study with the settings of a cell in its sampler."""
@@ -255,17 +262,43 @@ def rows(found: Mapping[Cell, list[list[Steps]]]) -> list[Row]:
     return [Row("random", found[RANDOM]), twice, *cells]
 
 
+def equals_alone(regret: float, alone: Sequence[float]) -> int | None:
+    """Return the trials after which TPE with one trial in flight was as good, or None if it was not.
+
+    Args:
+        regret: At the end of a budget.
+        alone: Regret with one in flight, after 1, 2, ... trials.
+
+    Example:
+        >>> equals_alone(0.2, [0.9, 0.3, 0.1, 0.1])
+        3
+    """
+    return next((number for number, known in enumerate(alone, 1) if known <= regret), None)
+
+
 def table_of(lines: Sequence[Row], trials: Sequence[int]) -> str:
-    """Return a comparison as Markdown: regrets in thousandths with standard errors, and the mean rank at the end."""
+    """Return a comparison as Markdown.
+
+    Args:
+        lines: What is compared; one of them is TPE with one trial in flight.
+        trials: After which the regrets are shown, in thousandths with standard errors; the last is the budget.
+
+    Returns:
+        A table. Its last columns, both at the end of the budget, are the rank, as the mean over the tables, and the
+        trials after which TPE with one in flight had the same regret.
+    """
     last = zip(*(by_table(row.sweeps, row.factor * trials[-1]) for row in lines), strict=True)
     ends = zip(*(ranks(regrets) for regrets in last), strict=True)
-    head = [f"| | {' | '.join(f'after {n}' for n in trials)} | mean rank |", "|---|" + "---|" * (len(trials) + 1)]
-    body = [
-        f"| {row.text} | {' | '.join(_shown(by_seed(row.sweeps, row.factor * n)) for n in trials)} "
-        f"| {statistics.fmean(end):.1f} |"
-        for row, end in zip(lines, ends, strict=True)
-    ]
-    return "\n".join([*head, *body])
+    sequential = next(row for row in lines if row.text == Cell().text())
+    alone = [statistics.fmean(by_seed(sequential.sweeps, number)) for number in range(1, trials[-1] + 1)]
+    after = " | ".join(f"after {number}" for number in trials)
+    table = [f"| | {after} | mean rank | W = 1 as good after |", "|---|" + "---|" * (len(trials) + 2)]
+    for row, end in zip(lines, ends, strict=True):
+        regrets = [by_seed(row.sweeps, row.factor * number) for number in trials]
+        as_good = equals_alone(statistics.fmean(regrets[-1]), alone)
+        cells = [row.text, *map(_shown, regrets), f"{statistics.fmean(end):.1f}", str(as_good or "-")]
+        table.append(f"| {' | '.join(cells)} |")
+    return "\n".join(table)
 
 
 def _shown(regrets: Sequence[float]) -> str:
@@ -297,20 +330,19 @@ def plot(runs: Runs, path: Path) -> None:
     for panel, n_trials in zip(panels, BUDGETS, strict=True):
         found = collect(runs, n_trials)
         plain = {cell: sweeps for cell, sweeps in found.items() if cell in {RANDOM, Cell(window=cell.window)}}
-        for number, row in enumerate(rows(plain)):
-            _line(panel, row, n_trials, number)
-        panel.set(yscale="log", xlabel="trials", title=f"budget {n_trials}")
+        for row in rows(plain):
+            _line(panel, row, n_trials)
+        panel.set(yscale="log", ylim=(1e-3, 1), xlabel="trials", title=f"budget {n_trials}")
         panel.grid(visible=True, which="both", alpha=0.2)
-        panel.legend(fontsize=8, loc="lower left")
+        panel.legend(fontsize=8, loc="upper right")
     panels[0].set_ylabel("regret (0: best of the table, 1: its median)")
     figure.savefig(path, dpi=100)
 
 
-def _line(panel: Any, row: Row, n_trials: int, number: int) -> None:
+def _line(panel: Any, row: Row, n_trials: int) -> None:
     trials = range(1, n_trials + 1)
     points = [mean_and_error(by_seed(row.sweeps, row.factor * n)) for n in trials]
-    colour = f"C{number - 2}" if number > 1 else "black"
-    style = {"random, twice the trials": ":", "random": "--"}.get(row.text, "-")
+    colour, style = STYLES[row.text]
     panel.plot(trials, [mean for mean, _ in points], style, color=colour, label=row.text.partition(", 10 ")[0])
     low, high = [mean - error for mean, error in points], [mean + error for mean, error in points]
     panel.fill_between(trials, low, high, color=colour, alpha=0.12, linewidth=0)
