@@ -351,7 +351,7 @@ def _line(panel: Any, row: Row, n_trials: int) -> None:
 def main() -> None:
     """Measure what was not measured before, then write the tables and the plot."""
     parser = argparse.ArgumentParser(prog="python -m bench.samplers", description="Regret against trials.")
-    parser.add_argument("--seeds", type=int, nargs=2, default=[10, 5], help=f"of the budgets {list(BUDGETS)}")
+    parser.add_argument("--seeds", type=int, nargs=2, default=[12, 3], help=f"of the budgets {list(BUDGETS)}")
     parser.add_argument("--runs", type=Path, default=Path("bench/samplers.jsonl"), help="where sweeps are kept")
     parser.add_argument("--only-report", action="store_true", help="draw what was measured before")
     given = parser.parse_args()
