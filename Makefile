@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+BENCH_STAMP := $(VENV)/bench-installed
+PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help install sweep check test bench bench-samplers format lock clean
+.PHONY: help install sweep check test bench bench-install bench-samplers format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
@@ -43,6 +45,13 @@ check: install
 test: install
 	$(BIN)/python -m pytest
 
+bench-install: $(BENCH_STAMP)
+
+# Beside what the project is tested with, at versions that fit; whatever renews the environment takes both away.
+$(BENCH_STAMP): $(STAMP) requirements-bench.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements-bench.lock
+	touch $@
+
 bench: install
 	$(BIN)/python -m bench
 
@@ -54,8 +63,8 @@ format: install
 	$(BIN)/ruff check --fix
 
 lock: install
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
-		--no-header --no-annotate --output-file requirements.lock
+	$(PIN) pyproject.toml --group dev --output-file requirements.lock
+	$(PIN) --group bench --constraints requirements.lock --output-file requirements-bench.lock
 
 clean:
 	rm -rf $(VENV)
