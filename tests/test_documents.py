@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import MAX_CALLS, n_calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -177,14 +177,14 @@ def test_scan_goes_on_with_the_last_of_repeated_keys() -> None:
     ],
     ids=lambda text: repr(text[:4]),
 )
-def test_largest_text_is_read_or_refused_within_two_seconds(text: str) -> None:
-    start = time.process_time()
-    try:
-        parse(text, "text")
-    except SpecError as error:
-        assert error.mistakes  # noqa: PT017  either outcome is right here
+def test_largest_text_is_read_or_refused_with_little_effort(text: str) -> None:
+    def read() -> None:
+        try:
+            parse(text, "text")
+        except SpecError as error:
+            assert error.mistakes  # noqa: PT017  either outcome is right here
 
-    assert time.process_time() - start < 2
+    assert n_calls(read) < MAX_CALLS
 
 
 def _refuse(document: Any) -> None:

@@ -7,7 +7,6 @@ import pickle
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from effort import MAX_CALLS, n_calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -479,13 +479,10 @@ def test_required_section_is_missed(name: str) -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_largest_wrong_file_is_refused_within_two_seconds(file: Path, changes: str) -> None:
+def test_largest_wrong_file_is_refused_with_little_effort(file: Path, changes: str) -> None:
     file.write_text(_document(changes))
-    start = time.process_time()
 
-    _mistakes(lambda: load(file))
-
-    assert time.process_time() - start < 2
+    assert n_calls(lambda: _mistakes(lambda: load(file))) < MAX_CALLS
 
 
 @pytest.mark.parametrize(
