@@ -12,7 +12,7 @@ PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url -
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
 	@echo "make test     set up, then run all tests"
-	@echo "make bench    measure against plain Keras, into docs/performance.md (half an hour)"
+	@echo "make bench    measure against what others offer, into docs/performance.md (an hour)"
 	@echo "make bench-samplers  compare samplers on recorded tables, into docs/sampling.md (half an hour)"
 	@echo "make check    lint, types, import directions, house rules"
 	@echo "make install  the set-up alone"
@@ -52,7 +52,7 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements-bench.lock
 	touch $@
 
-bench: install
+bench: bench-install
 	$(BIN)/python -m bench
 
 bench-samplers: bench-install

@@ -1,30 +1,25 @@
-"""One epoch of training: trial arrays against `fit`, and against what the matrix products alone would take.
+"""One epoch of training, of one contender after the other in this process.
 
-Run as a script it is one contender in a process of its own: `python -m bench.epochs CASE CONTENDER` prints JSON.
+Run as a script: `python -m bench.epochs CASE CONTENDER ...`. For each contender it prints `ready` once it is warm,
+waits for a line, measures, and prints the milliseconds of one epoch of one trial. So several can be measured side by side.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
+import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-MIN_SECONDS = 3.0
-ONE_THREAD = {
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
+N_WARM_UP: Final = 2
+MIN_LAPS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,7 @@ class Case:
     n_rows: int = 1_000_000
 
 
-CASES = {
+CASES: Final = {
     "digits": Case("sklearn:digits", (64, 32), 32),
     "letter": Case("npz:letter.npz", (128, 64), 128),
     "mnist": Case("npz:mnist.npz", (300, 100), 128, 12_500),
@@ -58,27 +53,49 @@ def is_at_hand(case: Case) -> bool:
     return kind == "sklearn" or (folder is not None and (Path(folder) / name).is_file())
 
 
-def measured(case: str, contender: str, n_processes: int = 1) -> float:
-    """Return milliseconds per trial and epoch of a contender, with so many processes side by side.
+class Stopwatch:
+    """Times laps, after some to warm up and after a word from outside.
 
     Args:
-        case: Of `CASES`.
-        contender: `fit`, `sgemm` or `array:K`.
-        n_processes: Of one thread each; together they train so many times more trials.
+        seconds: To measure for.
     """
-    command = [sys.executable, "-m", "bench.epochs", case, contender]
-    environment = {**os.environ, **ONE_THREAD}
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(n_processes)]
-    each = [json.loads(process.communicate()[0]) for process in running]
-    return float(1 / sum(1 / milliseconds for milliseconds in each))
+
+    def __init__(self, seconds: float) -> None:
+        self.times: list[float] = []
+        self._seconds = seconds
+        self._n_laps = 0
+        self._began = self._last = 0.0
+
+    def is_over(self) -> bool:
+        """Note that a lap has ended; return whether it was the last one."""
+        self._n_laps += 1
+        if self._n_laps < N_WARM_UP:
+            return False
+        if self._n_laps == N_WARM_UP:
+            print("ready", flush=True)
+            sys.stdin.readline()
+            self._began = self._last = time.perf_counter()
+            return False
+        now = time.perf_counter()
+        self.times.append(now - self._last)
+        self._last = now
+        return now - self._began >= self._seconds and len(self.times) >= MIN_LAPS
+
+    def run(self, lap: Callable[[], object]) -> None:
+        """Call a lap again and again until it is over."""
+        lap()
+        while not self.is_over():
+            lap()
 
 
-def main(name: str, contender: str) -> None:
-    """Measure one contender in this process and print its milliseconds per trial and epoch."""
-    case = CASES[name]
-    kind, _, slots = contender.partition(":")
-    measure = {"fit": _fit, "sgemm": _sgemm, "array": _array}[kind]
-    print(json.dumps(measure(case, int(slots or 1))))
+def main(name: str, seconds: float, contenders: list[str]) -> None:
+    """Measure contenders one after the other."""
+    measures = {"fit": _fit, "fit_jit": _fit_jit, "compiled": _compiled, "sgemm": _sgemm, "array": _array}
+    for contender in contenders:
+        kind, _, slots = contender.partition(":")
+        watch = Stopwatch(seconds)
+        n_epochs = measures[kind](CASES[name], watch, int(slots or 1))
+        print(statistics.median(watch.times) / n_epochs * 1000, flush=True)
 
 
 def _material(case: Case) -> Any:
@@ -100,18 +117,7 @@ def _material(case: Case) -> Any:
     return load(Job(document))
 
 
-def _repeated(epoch: Any) -> float:
-    """Return the milliseconds of the fastest of several epochs, after two to warm up."""
-    epoch(), epoch()
-    times, began = list[float](), time.perf_counter()
-    while time.perf_counter() - began < MIN_SECONDS or len(times) < 3:
-        start = time.perf_counter()
-        epoch()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1000
-
-
-def _array(case: Case, slots: int) -> float:
+def _array(case: Case, watch: Stopwatch, slots: int) -> int:
     from dnnsweep.records import Suggestion
     from dnnsweep.space import OPTIMIZERS, Hyperparameters
     from dnnsweep.trainers.array.slots import Array
@@ -122,60 +128,130 @@ def _array(case: Case, slots: int) -> float:
     for number in range(slots):
         varied = {"optimizer": OPTIMIZERS[number % 8], "batch_norm": number % 2 == 0, "l2": 1e-4}
         array.take(Suggestion(number, {**base, **varied}, number))
-    return _repeated(lambda: array.step(lambda _: None)) / slots / array.shape.epochs_per_call
+    watch.run(lambda: array.step(lambda _: None))
+    return slots * array.shape.epochs_per_call
 
 
-def _fit(case: Case, _: int) -> float:
+def _network(case: Case, data: Any) -> tuple[Any, Any]:
     from dnnsweep import networks
     from dnnsweep.space import Hyperparameters
 
-    data = _material(case).data
     hp = Hyperparameters(hidden=case.hidden, batch_size=case.batch_size, dropout=0.3, l2=1e-4, batch_norm=True)
     network = networks.build(hp, data.summary.n_features, data.summary.task, data.n_outputs, 0)
-    network.compile(networks.optimizer_of(hp), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    validation = (data.x_validation, data.y_validation)
-    began, ends = time.perf_counter(), list[float]()
+    return network, networks.optimizer_of(hp)
 
-    class Clock(networks.keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+
+def _fit(case: Case, watch: Stopwatch, _: int) -> int:
+    return _fitted(case, watch)
+
+
+def _fit_jit(case: Case, watch: Stopwatch, _: int) -> int:
+    """`fit` with all that Keras itself offers: XLA, and all steps of an epoch in one call."""
+    return _fitted(case, watch, is_jit=True)
+
+
+def _fitted(case: Case, watch: Stopwatch, *, is_jit: bool = False) -> int:
+    data = _material(case).data
+    network, optimizer = _network(case, data)
+    n_steps = -(-len(data.x_train) // case.batch_size) if is_jit else 1
+    network.compile(
+        optimizer,
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=is_jit,
+        steps_per_execution=n_steps,
+    )
+
+    import keras
+
+    class Laps(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-            ends.append(time.perf_counter())
-            if ends[-1] - began > MIN_SECONDS * 2 and len(ends) > 4:
-                self.model.stop_training = True
+            self.model.stop_training = watch.is_over()
 
     network.fit(
         data.x_train,
         data.y_train,
-        batch_size=hp.batch_size,
-        epochs=1000,
-        validation_data=validation,
-        callbacks=[Clock()],
+        batch_size=case.batch_size,
+        epochs=1_000_000,
+        validation_data=(data.x_validation, data.y_validation),
+        callbacks=[Laps()],
         verbose=0,
     )
-    return float(np.median(np.diff(ends)[1:])) * 1000
+    return 1
 
 
-def _sgemm(case: Case, _: int) -> float:
-    """The matrix products of an epoch alone, by NumPy: forward, and backward to weights and inputs."""
+def _compiled(case: Case, watch: Stopwatch, _: int) -> int:
+    """Keras's own layers, optimizer and dropout in a loop of one's own: a whole epoch is one compiled function."""
+    import keras
+    import tensorflow as tf
+
+    data = _material(case).data
+    network, optimizer = _network(case, data)
+    optimizer.build(network.trainable_variables)
+    x, y, x_validation, y_validation = map(
+        tf.constant, (data.x_train, data.y_train, data.x_validation, data.y_validation)
+    )
+    n_steps = -(-len(data.x_train) // case.batch_size)
+    loss_of = keras.losses.SparseCategoricalCrossentropy()
+
+    def step(number: Any, order: Any, total: Any) -> Any:
+        rows = order[number]
+        with tf.GradientTape() as tape:
+            loss = loss_of(tf.gather(y, rows), network(tf.gather(x, rows), training=True))
+            whole = loss + tf.add_n(network.losses)
+        optimizer.apply(tape.gradient(whole, network.trainable_variables), network.trainable_variables)
+        return number + 1, order, total + loss
+
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
+    def epoch(order: Any) -> Any:
+        total = tf.while_loop(lambda number, *_: number < n_steps, step, (tf.constant(0), order, tf.constant(0.0)))[2]
+        answers = network(x_validation, training=False)
+        is_right = tf.argmax(answers, axis=1, output_type=tf.int32) == y_validation
+        return total, loss_of(y_validation, answers), tf.reduce_mean(tf.cast(is_right, tf.float32))
+
+    generator = np.random.default_rng(0)
+
+    def lap() -> None:
+        order = np.resize(generator.permutation(len(data.x_train)), (n_steps, case.batch_size))
+        epoch(tf.constant(order.astype(np.int32)))[0].numpy()
+
+    watch.run(lap)
+    return 1
+
+
+def _sgemm(case: Case, watch: Stopwatch, _: int) -> int:
+    """The matrix products of an epoch alone, by NumPy: forward, and backward to weights and to inputs."""
     data = _material(case).data
     widths = (data.summary.n_features, *case.hidden, data.n_outputs)
-    generator = np.random.default_rng(0)
-    kernels = [generator.normal(size=pair).astype(np.float32) for pair in pairwise(widths)]
-    rows = [generator.normal(size=(case.batch_size, width)).astype(np.float32) for width in widths]
-    validation = [generator.normal(size=(data.summary.n_validation, width)).astype(np.float32) for width in widths]
     n_steps = -(-data.summary.n_train // case.batch_size)
+    training = _products(widths, case.batch_size, is_trained=True)
+    validation = _products(widths, data.summary.n_validation, is_trained=False)
 
     def epoch() -> None:
         for _ in range(n_steps):
-            for layer, kernel in enumerate(kernels):
-                rows[layer] @ kernel
-                rows[layer].T @ rows[layer + 1]
-                if layer:
-                    rows[layer + 1] @ kernel.T
-        for layer, kernel in enumerate(kernels):
-            validation[layer] @ kernel
+            for a, b, out in training:
+                np.matmul(a, b, out=out)
+        for a, b, out in validation:
+            np.matmul(a, b, out=out)
 
-    return _repeated(epoch)
+    watch.run(epoch)
+    return 1
+
+
+def _products(widths: tuple[int, ...], n_rows: int, *, is_trained: bool) -> list[tuple[Any, Any, Any]]:
+    """Return factors and room for the product of each matrix multiplication of a step."""
+    generator = np.random.default_rng(0)
+    rows = [generator.normal(size=(n_rows, width)).astype(np.float32) for width in widths]
+    found: list[tuple[Any, Any, Any]] = []
+    for layer, pair in enumerate(pairwise(widths)):
+        kernel = generator.normal(size=pair).astype(np.float32)
+        found.append((rows[layer], kernel, np.empty_like(rows[layer + 1])))
+        if is_trained:
+            found.append((rows[layer].T, rows[layer + 1], np.empty_like(kernel)))
+        if is_trained and layer:
+            found.append((rows[layer + 1], kernel.T, np.empty_like(rows[layer])))
+    return found
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3:])

@@ -1,73 +1,50 @@
 """What one would write without dnnsweep: an Optuna study around `model.fit`, each trial a run in MLflow.
 
-Run as a script, in a process of its own: `python -m bench.plain_loop TRIALS FOLDER` prints one line of JSON.
+Run as a script, in a process of its own: `python -m bench.plain_loop TRIALS FOLDER SEED` prints one line of JSON.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
-from typing import Any
 
-EPOCHS = 20
-PATIENCE = 5
+BEGAN = time.perf_counter()
 
 
-def main(n_trials: int, folder: Path) -> None:
-    """Search `sweeps/digits.yaml`'s space with plain Keras and print what it took."""
+def main(n_trials: int, folder: Path, seed: int) -> None:
+    """Search `sweeps/digits.yaml`'s space and print what came of it."""
     import keras
     import mlflow
     import optuna
 
-    from dnnsweep import datasets, networks, spec
-    from dnnsweep.space import Hyperparameters
+    from bench import search
 
-    sweep = spec.load("sweeps/digits.yaml")
-    data = datasets.load(sweep.dataset)
+    sweep, data = search.material()
+    epochs = []
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     mlflow.set_experiment("plain")
 
     def objective(trial: optuna.Trial) -> float:
-        hp = Hyperparameters.of(suggested(trial))
-        network = networks.build(hp, data.summary.n_features, data.summary.task, data.n_outputs, trial.number)
-        network.compile(networks.optimizer_of(hp), "sparse_categorical_crossentropy", metrics=["accuracy"])
-        stopping = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
-        history = network.fit(
-            data.x_train,
-            data.y_train,
-            batch_size=hp.batch_size,
-            epochs=EPOCHS,
-            validation_data=(data.x_validation, data.y_validation),
-            callbacks=[stopping],
-            verbose=0,
-        ).history
+        params = search.suggested(trial, sweep)
+        log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: mlflow.log_metrics(logs, step=epoch))
         with mlflow.start_run(nested=True, run_name=f"trial-{trial.number}"):
-            mlflow.log_params(trial.params)
-            for epoch in range(len(history["loss"])):
-                mlflow.log_metrics({name: values[epoch] for name, values in history.items()}, step=epoch)
-        return float(history["val_accuracy"][stopping.best_epoch])
+            mlflow.log_params(params)
+            ended = search.trained(params, data, trial.number, log)
+        epochs.append(ended.epochs)
+        return ended.value
 
     with mlflow.start_run(run_name="search"):
-        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+        for point in sweep.enqueue:
+            study.enqueue_trial(dict(point))
         study.optimize(objective, n_trials=n_trials)
-    print(json.dumps({"trials": n_trials, "best": study.best_value}))
-
-
-def suggested(trial: Any) -> dict[str, Any]:
-    """Suggest a point of `sweeps/digits.yaml`."""
-    from dnnsweep.space import INITIALIZERS, OPTIMIZERS
-
-    return {
-        "initializer": trial.suggest_categorical("initializer", INITIALIZERS),
-        "dropout": trial.suggest_float("dropout", 0.0, 0.6),
-        "l2": trial.suggest_float("l2", 1e-6, 1e-1, log=True),
-        "batch_norm": trial.suggest_categorical("batch_norm", [True, False]),
-        "optimizer": trial.suggest_categorical("optimizer", OPTIMIZERS),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True),
-    }
+        mlflow.log_metric("best", study.best_value)
+    seconds = time.perf_counter() - BEGAN
+    print(json.dumps({"best": study.best_value, "trials": n_trials, "epochs": sum(epochs), "seconds": seconds}))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

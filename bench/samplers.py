@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import optuna
 
-from bench.numbers import replaced
+from bench.report import replaced
 from bench.tables import TABLES, Table, load
 from dnnsweep import seeds
 from dnnsweep.controller.order import FixedOrder
