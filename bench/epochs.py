@@ -1,7 +1,8 @@
 """One epoch of training, of one contender after the other in this process.
 
 Run as a script: `python -m bench.epochs CASE CONTENDER ...`. For each contender it prints `ready` once it is warm,
-waits for a line, measures, and prints the milliseconds of one epoch of one trial. So several can be measured side by side.
+waits for a line, measures, and prints the milliseconds of one epoch of one trial. So several can be measured side by
+side.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ def hundred(effort: Effort) -> str:
     n_many = n_trials if effort.is_whole else effort.few_and_many[1]
     for seed in range(effort.repetitions):
         with tempfile.TemporaryDirectory() as cache:
-            for state in ours:
-                ours[state].append(commands.dnnsweep(n_trials, Path(cache), seed))
+            for runs in ours.values():
+                runs.append(commands.dnnsweep(n_trials, Path(cache), seed))
         for module, rival in rivals.items():
             seconds, line, run = _measured(module, n_trials, effort, seed)
             rival.seconds.append(seconds)
