@@ -14,6 +14,7 @@ PARTS: Final[dict[str, Callable[[Effort], str]]] = {
     "thousand": sweeps.thousand,
     "memory": sweeps.memory,
     "epochs": speeds.epochs,
+    "cnn": speeds.cnn,
 }
 
 

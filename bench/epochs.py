@@ -11,8 +11,9 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -32,14 +33,27 @@ class Case:
         hidden: Units of the hidden layers.
         batch_size: Rows of a step.
         n_rows: Rows that are used at most, for training and validation together.
+        builder: Makes the network instead, called with `built`.
+        built: The hyperparameters of that network.
     """
 
     source: str
     hidden: tuple[int, ...]
     batch_size: int
     n_rows: int = 1_000_000
+    builder: str | None = None
+    built: Mapping[str, Any] = field(default_factory=dict)
 
 
+#: Of `sweeps/mnist_cnn.yaml`, on images of noise: how long an epoch lasts does not depend on what they show.
+CNN: Final = Case(
+    "noise",
+    (),
+    50,
+    2500,
+    "python:sweeps.mnist_cnn:build",
+    {"filters": 8, "kernel_size": 3, "dropout": 0.25, "batch_norm": False, "initializer": "he_normal"},
+)
 CASES: Final = {
     "digits": Case("sklearn:digits", (64, 32), 32),
     "letter": Case("npz:letter.npz", (128, 64), 128),
@@ -49,6 +63,8 @@ CASES: Final = {
 
 def is_at_hand(case: Case) -> bool:
     """Return whether a case's data are there."""
+    if case.builder is not None:
+        return True
     kind, _, name = case.source.partition(":")
     folder = os.environ.get("BENCH_DATA")
     return kind == "sklearn" or (folder is not None and (Path(folder) / name).is_file())
@@ -91,11 +107,17 @@ class Stopwatch:
 
 def main(name: str, seconds: float, contenders: list[str]) -> None:
     """Measure contenders one after the other."""
-    measures = {"fit": _fit, "fit_jit": _fit_jit, "compiled": _compiled, "sgemm": _sgemm, "array": _array}
+    measures: dict[str, Callable[[Case, Stopwatch, int], int]] = {
+        "fit": _fit,
+        "fit_jit": _fit_jit,
+        "compiled": _compiled,
+        "sgemm": _sgemm,
+    }
+    measures |= {"array": _array, "built": _built}
     for contender in contenders:
         kind, _, slots = contender.partition(":")
         watch = Stopwatch(seconds)
-        n_epochs = measures[kind](CASES[name], watch, int(slots or 1))
+        n_epochs = measures[kind](CNN if name == "cnn" else CASES[name], watch, int(slots or 1))
         print(statistics.median(watch.times) / n_epochs * 1000, flush=True)
 
 
@@ -110,6 +132,11 @@ def _material(case: Case) -> Any:
         "fixed": {"batch_size": case.batch_size},
         "training": {"epochs": 1_000_000, "early_stopping": None},
     }
+    if case.builder is not None:
+        document |= {"network": {"builder": case.builder}, "dataset": {"test": 0.0, "scale": "none"}}
+        document["fixed"] |= case.built
+        generator = np.random.default_rng(0)
+        return load(Job(document, data=(generator.random((case.n_rows, 784), np.float32), np.arange(case.n_rows) % 10)))
     if case.source.startswith("npz:"):
         with np.load(Path(os.environ["BENCH_DATA"]) / case.source.removeprefix("npz:")) as arrays:
             x, y = arrays["x_train"][: case.n_rows], arrays["y_train"][: case.n_rows]
@@ -152,8 +179,17 @@ def _fit_jit(case: Case, watch: Stopwatch, _: int) -> int:
 
 
 def _fitted(case: Case, watch: Stopwatch, *, is_jit: bool = False) -> int:
-    data = _material(case).data
-    network, optimizer = _network(case, data)
+    material = _material(case)
+    data, x_shape = material.data, (-1,)
+    if case.builder is None:
+        network, optimizer = _network(case, data)
+    else:
+        import keras
+
+        from dnnsweep.trainers.compiled.builder import Builder
+
+        network, optimizer = Builder(material.sweep, data).build(case.built, 0), keras.optimizers.Adam()
+        x_shape = network.inputs[0].shape[1:]
     n_steps = -(-len(data.x_train) // case.batch_size) if is_jit else 1
     network.compile(
         optimizer,
@@ -170,14 +206,35 @@ def _fitted(case: Case, watch: Stopwatch, *, is_jit: bool = False) -> int:
             self.model.stop_training = watch.is_over()
 
     network.fit(
-        data.x_train,
+        data.x_train.reshape(len(data.x_train), *x_shape),
         data.y_train,
         batch_size=case.batch_size,
         epochs=1_000_000,
-        validation_data=(data.x_validation, data.y_validation),
+        validation_data=(data.x_validation.reshape(len(data.x_validation), *x_shape), data.y_validation),
         callbacks=[Laps()],
         verbose=0,
     )
+    return 1
+
+
+def _built(case: Case, watch: Stopwatch, _: int) -> int:
+    """The trainer of networks that a function builds, as a sweep uses it."""
+    from dnnsweep import networks  # noqa: F401  first: it sets how TensorFlow is loaded
+    from dnnsweep.records import EpochReport, Suggestion
+    from dnnsweep.trainers import Job
+    from dnnsweep.trainers.compiled import CompiledTrainer
+
+    class OverError(Exception):
+        pass
+
+    def lap(_: EpochReport) -> None:
+        if watch.is_over():
+            raise OverError
+
+    material = _material(case)
+    params = {**case.built, "batch_size": case.batch_size}
+    with suppress(OverError):
+        CompiledTrainer(Job(material.sweep.to_json()), material, "cpu").train(Suggestion(0, params, 0), lap)
     return 1
 
 

@@ -98,7 +98,7 @@ class Variant(Study):
 
 def drive(table: Table, cell: Cell, n_trials: int, seed: int) -> list[float]:
     """Return the regret of each trial of a sweep, in the order of numbers."""
-    order = FixedOrder(Variant(table, cell, seed), Hyperparameters(), seed, cell.window)
+    order = FixedOrder(Variant(table, cell, seed), Hyperparameters().to_params(), seed, cell.window)
     outcomes: dict[int, tuple[Reason, float | None]] = {}
     values: list[float] = []
     while len(outcomes) < n_trials:

@@ -44,6 +44,7 @@ NAMES: Final = {
     "fit_jit": "`fit`, XLA, an epoch a call",
     "compiled": "compiled Keras, a loop of one's own",
     "sgemm": "sgemm alone",
+    "built": "dnnsweep, by `network.builder`",
     **{f"array:{slots}": f"array, K = {slots}" for slots in SLOTS},
 }
 ARRAYS: Final = tuple(f"array:{slots}" for slots in SLOTS)
@@ -59,6 +60,9 @@ GROUPS: Final = (
     (ARRAYS, 1),
     (ARRAYS, 2),
 )
+#: The same for the small convolutional network that a function builds.
+CNN_GROUPS: Final = ((("fit",), 0), (("fit",), 2), (("built",), 1), (("built",), 2))
+CNN_GOAL: Final = 1.4
 Times = Mapping[Entry, Sequence[float]]
 
 
@@ -128,8 +132,23 @@ def epochs(effort: Effort) -> str:
     return "\n".join([_all(times), "", _best(times), *missing])
 
 
+def cnn(effort: Effort) -> str:
+    """Measure an epoch of a small convolutional network, and return the tables."""
+    times: dict[Entry, list[float]] = {}
+    for _ in range(effort.repetitions):
+        for contenders, n_processes in CNN_GROUPS:
+            (found,) = measured("cnn", contenders, n_processes, 0.3 if effort.is_quick else 4.0)
+            times.setdefault(Entry(*contenders, n_processes), []).append(found)
+    best = min(
+        (entry for entry in times if entry.contender == "built"), key=lambda entry: statistics.median(times[entry])
+    )
+    faster = ratios(times[Entry("fit", 0)], times[best])
+    row = [f"{NAMES[best.contender]}, {_shown(best.n_processes)}", spread(faster), verdict(faster, CNN_GOAL)]
+    return "\n".join([_all({"cnn": times}), "", table(["", "times as fast as `fit`", "goal"], [row])])
+
+
 def _all(times: Mapping[str, Times]) -> str:
-    entries = [Entry(contender, n) for contenders, n in GROUPS for contender in contenders]
+    entries = list(next(iter(times.values())))
     rows = [
         [NAMES[entry.contender], _shown(entry.n_processes), *(spread(times[name][entry]) for name in times)]
         for entry in sorted(entries, key=lambda entry: list(NAMES).index(entry.contender))

@@ -16,6 +16,7 @@ from dnnsweep.errors import DnnsweepError, ExportError, QueryError, SweepNotFoun
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.settings import resolve
+from dnnsweep.space import own_knobs
 
 if TYPE_CHECKING:
     from dnnsweep.profiling import Profile
@@ -194,9 +195,8 @@ def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Tr
         QueryError: The condition is wrong.
         SweepNotFoundError: There is no such sweep.
     """
-    condition = None if where is None else query.parse(where)
     with _ledger(home) as ledger:
-        return ledger.trials(name, condition)
+        return ledger.trials(name, _condition(ledger, name, where))
 
 
 def best(name: str, *, top: int = 5, where: str | None = None, home: Home = None) -> list[Trial]:
@@ -214,9 +214,12 @@ def best(name: str, *, top: int = 5, where: str | None = None, home: Home = None
     """
     if top < 1:
         raise QueryError(f"top must be at least 1, got {top}")
-    condition = None if where is None else query.parse(where)
     with _ledger(home) as ledger:
-        return ledger.best(name, top, condition)
+        return ledger.best(name, top, _condition(ledger, name, where))
+
+
+def _condition(ledger: Ledger, name: str, where: str | None) -> query.Condition | None:
+    return None if where is None else query.parse(where, own_knobs(ledger.sweep(name).spec))
 
 
 def curve(name: str, number: int, *, home: Home = None) -> Curve:

@@ -24,10 +24,15 @@ if "tensorflow" not in sys.modules:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that each network is traced anew, as it must be
 
-import keras
-import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
+from dnnsweep.processes import silenced
+
+with silenced(is_needed="tensorflow" not in sys.modules):  # what it writes while it loads obeys no log level
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    from numpy.typing import NDArray
+
+    tf.config.list_physical_devices()
 
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Task
@@ -73,6 +78,10 @@ METRICS: Final[Mapping[Task, str]] = {
 }
 #: Name under which Keras computes the loss without the L2 term; Keras's own `loss` contains it.
 DATA_LOSS: Final = "data_loss"
+#: How `fit` runs: as a graph of TensorFlow's, as one that XLA compiles, or operation by operation.
+GRAPH: Final = "graph"
+XLA: Final = "xla"
+EAGER: Final = "eager"
 #: Rows of a step in which nothing is learned.
 EVALUATION_ROWS: Final = 4096
 
@@ -174,7 +183,7 @@ def optimizer_of(hp: Hyperparameters) -> keras.optimizers.Optimizer:
     return OPTIMIZERS[hp.optimizer](hp.learning_rate)
 
 
-def compile_(network: keras.Sequential, hp: Hyperparameters, task: Task, n_steps: int) -> None:
+def compile_(network: keras.Model, hp: Hyperparameters, task: Task, n_steps: int, mode: str = GRAPH) -> None:
     """Compile for `fit`: a new optimizer, the task's loss and metric, and the loss without the L2 term as `data_loss`.
 
     Args:
@@ -182,18 +191,20 @@ def compile_(network: keras.Sequential, hp: Hyperparameters, task: Task, n_steps
         hp: Its point.
         task: Decides the loss, and whether `accuracy` or `mae` is measured beside it.
         n_steps: Steps of an epoch; one call into TensorFlow takes them all, which is faster and gives the same bits.
+        mode: `GRAPH`, `XLA` or, for networks that TensorFlow cannot trace, `EAGER`.
     """
     network.compile(
         optimizer=optimizer_of(hp),
         loss=LOSSES[task](),
         metrics=[METRICS[task], keras.metrics.MeanMetricWrapper(LOSSES[task](reduction="none"), DATA_LOSS)],
         steps_per_execution=n_steps,
-        jit_compile=False,
+        run_eagerly=mode == EAGER,
+        jit_compile=mode == XLA,
     )
 
 
 def fit(
-    network: keras.Sequential,
+    network: keras.Model,
     batches: tf.data.Dataset,
     validation: tf.data.Dataset,
     n_epochs: int,
@@ -202,7 +213,7 @@ def fit(
     """Train a compiled network with one `model.fit`.
 
     Args:
-        network: From `build`, compiled with the steps of an epoch as `n_steps`.
+        network: From `build` or any other, compiled with the steps of an epoch as `n_steps`.
         batches: Of all epochs, from `batches_of`.
         validation: From `evaluation_of`; each epoch's `val_` metrics are over all of its rows.
         n_epochs: The most epochs to train.
@@ -238,10 +249,15 @@ def n_steps(n_rows: int, batch_size: int) -> int:
     return -(-n_rows // batch_size)
 
 
-def hold(x: NDArray[Any], y: NDArray[Any]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Copy rows to TensorFlow, in main memory: a whole table might leave no room on an accelerator."""
+def hold(x: Any, y: NDArray[Any]) -> tuple[Any, tf.Tensor]:
+    """Copy rows to TensorFlow, in main memory: a whole table might leave no room on an accelerator.
+
+    Args:
+        x: Features (rows, ...), or a nest of such arrays for a network of several inputs.
+        y: Targets (rows,).
+    """
     with tf.device("CPU:0"):
-        return tf.constant(x), tf.constant(y)  # (rows, features), (rows,)
+        return tf.nest.map_structure(tf.constant, x), tf.constant(y)
 
 
 def placed(rows: NDArray[Any]) -> tf.Tensor:
@@ -254,25 +270,25 @@ def device() -> str:
     return "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
 
 
-def batches_of(x: tf.Tensor, y: tf.Tensor, orders: Iterable[NDArray[np.int32]], batch_size: int) -> tf.data.Dataset:
+def batches_of(x: Any, y: tf.Tensor, orders: Iterable[NDArray[np.int32]], batch_size: int) -> tf.data.Dataset:
     """Return the batches of all epochs, one after the other; can be gone through once.
 
     Args:
-        x: Features (rows, features), from `hold`.
+        x: Features, from `hold`.
         y: Targets (rows,), likewise.
         orders: The order of the rows (rows,) in each epoch; taken one at a time, when the epoch begins.
         batch_size: Rows of a step; the last step of each epoch takes what is left.
     """
-    order = tf.TensorSpec((len(x),), tf.int32)
+    order = tf.TensorSpec((len(y),), tf.int32)
     epochs = tf.data.Dataset.from_generator(lambda: iter(orders), output_signature=order)
     indices = epochs.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size))
-    return indices.map(lambda index: (tf.gather(x, index), tf.gather(y, index)))  # (batch, features), (batch,)
+    return indices.map(lambda index: tf.nest.map_structure(lambda rows: tf.gather(rows, index), (x, y)))
 
 
-def evaluation_of(x: tf.Tensor, y: tf.Tensor) -> tf.data.Dataset:
+def evaluation_of(x: Any, y: tf.Tensor) -> tf.data.Dataset:
     """Return all rows in few, large steps, to measure on; can be gone through again and again."""
-    starts = tf.data.Dataset.range(0, len(x), EVALUATION_ROWS)
-    return starts.map(lambda start: (x[start : start + EVALUATION_ROWS], y[start : start + EVALUATION_ROWS]))
+    starts = tf.data.Dataset.range(0, len(y), EVALUATION_ROWS)
+    return starts.map(lambda start: tf.nest.map_structure(lambda rows: rows[start : start + EVALUATION_ROWS], (x, y)))
 
 
 def l2_penalty(network: keras.Sequential, hp: Hyperparameters) -> float:
@@ -283,7 +299,13 @@ def l2_penalty(network: keras.Sequential, hp: Hyperparameters) -> float:
     return hp.l2 * sum(float(np.sum(np.square(kernel, dtype=np.float64))) for kernel in kernels)
 
 
-def save(network: keras.Sequential, hp: Hyperparameters, task: Task, path: Path) -> None:
+def weight_penalty(network: keras.Model) -> float:
+    """Return what the regularizers of any network's weights add to the data's loss."""
+    weights = [weight for weight in network.trainable_weights if weight.regularizer is not None]
+    return sum(float(weight.regularizer(weight)) for weight in weights)
+
+
+def save(network: keras.Model, hp: Hyperparameters, task: Task, path: Path) -> None:
     """Save a network as a `.keras` file that appears whole or not at all.
 
     It is compiled anew before, with the task's loss and metric: the optimizer's state belongs to the last epoch and not

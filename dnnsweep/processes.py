@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -42,6 +43,28 @@ def start(
             start_new_session=True,  # a Ctrl-C in the terminal is the controller's to handle
         )
     return process, near
+
+
+@contextmanager
+def silenced(*, is_needed: bool = True) -> Iterator[None]:
+    """Keep what libraries written in C++ print on stderr from the terminal.
+
+    Args:
+        is_needed: Whether to do so at all.
+    """
+    if not is_needed:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _import_path() -> list[str]:

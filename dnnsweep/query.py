@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from dnnsweep.errors import QueryError
 from dnnsweep.records import Reason, State
-from dnnsweep.space import KNOBS, show, suggest
+from dnnsweep.space import KNOBS, Knob, show, suggest
 
 MAX_LENGTH: Final = 2_000
 MAX_DEPTH: Final = 50
 
-#: Fields of a trial that are not hyperparameters, with the kind of their values.
-TRIAL_FIELDS: Final = {
-    "number": "integer",
-    "value": "real",
-    "state": "choice",
-    "reason": "choice",
-    "epochs": "integer",
-    "best_epoch": "integer",
-    "seconds": "real",
-    "attempts": "integer",
-    "seed": "integer",
-}
-FIELDS: Final = {**{name: knob.kind for name, knob in KNOBS.items()}, **TRIAL_FIELDS}
-
-_CHOICES: Final = {
-    **{name: knob.choices for name, knob in KNOBS.items() if knob.kind == "choice"},
-    "state": tuple(State),
-    "reason": tuple(Reason),
+#: Fields of a trial: its hyperparameters, and what else is known of it.
+FIELDS: Final[Mapping[str, Knob]] = {
+    **KNOBS,
+    "number": Knob("number", "integer"),
+    "value": Knob("value", "real"),
+    "state": Knob("state", "choice", choices=tuple(State)),
+    "reason": Knob("reason", "choice", choices=tuple(Reason)),
+    "epochs": Knob("epochs", "integer"),
+    "best_epoch": Knob("best_epoch", "integer"),
+    "seconds": Knob("seconds", "real"),
+    "attempts": Knob("attempts", "integer"),
+    "seed": Knob("seed", "integer"),
 }
 
 _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
@@ -53,7 +49,7 @@ class Comparison:
     """A field against a literal.
 
     Args:
-        field: A key of `FIELDS`.
+        field: A key of `FIELDS`, or a hyperparameter of a builder's own.
         operator: `==`, `!=`, `<`, `<=`, `>`, `>=`, `in` or `not in`.
         literal: A value of the field's kind or None; for `in`, a tuple of them.
     """
@@ -85,14 +81,16 @@ class Not:
 
 
 Condition = Comparison | AllOf | AnyOf | Not
+_Fields = Mapping[str, Knob]
 
 
-def parse(text: str) -> Condition:
+def parse(text: str, own: Mapping[str, Knob] = MappingProxyType({})) -> Condition:
     """Parse a `--where` expression.
 
     Args:
         text: For example `optimizer == 'adam' and 0.1 < dropout <= 0.3 and not batch_norm`; at most
             `MAX_LENGTH` characters.
+        own: Hyperparameters of a builder's own, which the text may name too.
 
     Raises:
         QueryError: The text is not in the language, a field does not exist, or a literal is not of its kind.
@@ -112,41 +110,41 @@ def parse(text: str) -> Condition:
         raise QueryError(
             f"--where must be an expression like \"optimizer == 'adam'\", got {show(text)}: {reason}"
         ) from error
-    return _condition(tree.body, 0)
+    return _condition(tree.body, 0, {**FIELDS, **own})
 
 
-def _condition(node: ast.expr, depth: int) -> Condition:
+def _condition(node: ast.expr, depth: int, fields: _Fields) -> Condition:
     if depth > MAX_DEPTH:
         raise QueryError(f"--where must not be nested deeper than {MAX_DEPTH} levels")
     match node:
         case ast.BoolOp(op=ast.And(), values=values):
-            return AllOf(tuple(_condition(value, depth + 1) for value in values))
+            return AllOf(tuple(_condition(value, depth + 1, fields) for value in values))
         case ast.BoolOp(values=values):
-            return AnyOf(tuple(_condition(value, depth + 1) for value in values))
+            return AnyOf(tuple(_condition(value, depth + 1, fields) for value in values))
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return Not(_condition(operand, depth + 1))
+            return Not(_condition(operand, depth + 1, fields))
         case ast.Compare():
-            return _comparisons(node)
-        case ast.Name(id=name) if FIELDS.get(name) == "boolean":
+            return _comparisons(node, fields)
+        case ast.Name(id=name) if name in fields and fields[name].kind == "boolean":
             return Comparison(name, "==", literal=True)
     raise QueryError(f"--where must be made of comparisons, got {_source(node)}")
 
 
-def _comparisons(node: ast.Compare) -> Condition:
+def _comparisons(node: ast.Compare, fields: _Fields) -> Condition:
     sides = [node.left, *node.comparators]
     parts = tuple(
-        _comparison(left, operator, right)
+        _comparison(left, operator, right, fields)
         for left, operator, right in zip(sides[:-1], node.ops, sides[1:], strict=True)
     )
     return parts[0] if len(parts) == 1 else AllOf(parts)
 
 
-def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> Comparison:
+def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr, fields: _Fields) -> Comparison:
     symbol = _symbol(operator, right)
     if _is_field(left) and not _is_field(right):
-        return _typed(_field(left), symbol, _literal(right))
+        return _typed(_field(left, fields), symbol, _literal(right))
     if _is_field(right) and not _is_field(left) and symbol in _MIRRORED:
-        return _typed(_field(right), _MIRRORED[symbol], _literal(left))
+        return _typed(_field(right, fields), _MIRRORED[symbol], _literal(left))
     sides = f"{_source(left)} and {_source(right)}"
     remedy = "; put text in quotes" if _is_field(left) and _is_field(right) else ""
     raise QueryError(f"--where must compare a field with a value, got {sides}{remedy}")
@@ -164,12 +162,12 @@ def _is_field(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id.lower() not in _WORDS
 
 
-def _field(node: ast.expr) -> str:
+def _field(node: ast.expr, fields: _Fields) -> Knob:
     name = node.id if isinstance(node, ast.Name) else ""
-    if name not in FIELDS:
-        remedy = suggest(name, tuple(FIELDS)) or f"known are {', '.join(FIELDS)}"
+    if name not in fields:
+        remedy = suggest(name, tuple(fields)) or f"known are {', '.join(fields)}"
         raise QueryError(f"--where: unknown field {name[:80]}; {remedy}")
-    return name
+    return fields[name]
 
 
 def _literal(node: ast.expr) -> Any:
@@ -187,31 +185,30 @@ def _literal(node: ast.expr) -> Any:
     raise QueryError(f"--where must compare with a number, a text, true, false, None or a list, got {_source(node)}")
 
 
-def _typed(field: str, operator: str, literal: Any) -> Comparison:
+def _typed(field: Knob, operator: str, literal: Any) -> Comparison:
     if operator in ("in", "not in"):
         if not isinstance(literal, tuple):
-            raise QueryError(f"--where: {field} {operator} must be followed by a list, got {show(literal)}")
-        return Comparison(field, operator, tuple(_of_kind(field, "==", item) for item in literal))
-    return Comparison(field, operator, _of_kind(field, operator, literal))
+            raise QueryError(f"--where: {field.name} {operator} must be followed by a list, got {show(literal)}")
+        return Comparison(field.name, operator, tuple(_of_kind(field, "==", item) for item in literal))
+    return Comparison(field.name, operator, _of_kind(field, operator, literal))
 
 
-def _of_kind(field: str, operator: str, literal: Any) -> Any:
-    kind = FIELDS[field]
+def _of_kind(field: Knob, operator: str, literal: Any) -> Any:
     is_order = operator not in ("==", "!=")
     if literal is None and not is_order:
         return None
-    if kind in ("choice", "boolean", "widths") and is_order:
-        raise QueryError(f"--where: {field} cannot be ordered, got {operator}; use == or in")
-    if not _is_kind(kind, literal):
-        raise QueryError(f"--where: {field} must be compared with {_NOUNS[kind]}, got {show(literal)}")
-    return _known_choice(field, literal) if kind == "choice" else literal
+    if field.kind in ("choice", "boolean", "widths") and is_order:
+        raise QueryError(f"--where: {field.name} cannot be ordered, got {operator}; use == or in")
+    if not _is_kind(field.kind, literal):
+        raise QueryError(f"--where: {field.name} must be compared with {_NOUNS[field.kind]}, got {show(literal)}")
+    return _known_choice(field, literal) if field.kind == "choice" else literal
 
 
-def _known_choice(field: str, literal: str) -> str:
-    spelled = literal.upper() if field == "state" else literal
-    if spelled not in _CHOICES[field]:
-        remedy = suggest(spelled, _CHOICES[field]) or f"known are {', '.join(_CHOICES[field])}"
-        raise QueryError(f"--where: {field} is never {show(literal)}; {remedy}")
+def _known_choice(field: Knob, literal: str) -> str:
+    spelled = literal.upper() if field.name == "state" else literal
+    if spelled not in field.choices:
+        remedy = suggest(spelled, field.choices) or f"known are {', '.join(field.choices)}"
+        raise QueryError(f"--where: {field.name} is never {show(literal)}; {remedy}")
     return spelled
 
 

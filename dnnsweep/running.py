@@ -121,9 +121,9 @@ def outline(spec: SweepSpec) -> Outline:
     from dnnsweep.trainers.planned import PlannedTrainer
 
     opening = PlannedTrainer(Job(spec.to_json())).open()
-    searched = {name: value for name, value in spec.defaults.to_params().items() if name not in spec.space}
+    fixed = {name: value for name, value in spec.default_params.items() if name not in spec.space}
     direction = spec.objective.resolved_direction
-    return Outline(spec.to_json(), opening.data, spec.window, direction, searched, opening.plan)
+    return Outline(spec.to_json(), opening.data, spec.window, direction, fixed, opening.plan)
 
 
 def run(
@@ -271,7 +271,7 @@ def _plan(sweep: Sweep, settings: Settings) -> Plan:
 def _order(spec: SweepSpec, sweep: Sweep, profile: Profile) -> FixedOrder:
     fresh = study.Study(spec.space, sweep.direction, spec.sampler.kind, spec.seed, spec.enqueue)
     fresh = profile.timed("tell", profile.timed("ask", fresh, "ask"), "tell")
-    return FixedOrder(fresh, spec.defaults, spec.seed, sweep.window)
+    return FixedOrder(fresh, spec.default_params, spec.seed, sweep.window)
 
 
 @contextmanager

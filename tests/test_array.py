@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from dnnsweep import networks
 from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
 from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, Hyperparameters
-from dnnsweep.trainers import Job, TrainerPlan
-from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, dropout, rule, weights
+from dnnsweep.trainers import Job, TrainerPlan, dropout
+from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, rule, weights
 from dnnsweep.trainers.array.judge import ENDS, judge
 from dnnsweep.trainers.array.shapes import Shape, Standing
 from dnnsweep.trainers.array.slots import Array

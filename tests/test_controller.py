@@ -126,7 +126,7 @@ def control(ledger: Ledger, executor: Scripted, models: Path, **changes: Any) ->
     sweep = ledger.sweep("sweep")
     plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, models)
     on_progress = changes.pop("on_progress", lambda _: None)
-    order = FixedOrder(Study(SPACE, "maximize", "tpe", 0), Hyperparameters(), 0, sweep.window)
+    order = FixedOrder(Study(SPACE, "maximize", "tpe", 0), Hyperparameters().to_params(), 0, sweep.window)
     return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor, on_progress)
 
 

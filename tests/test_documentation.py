@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
@@ -20,14 +21,24 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("file", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda file: file.stem)
 def test_a_sweep_to_start_from_is_valid_with_its_data_and_says_its_question(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _write_mnist(tmp_path / ".keras" / "datasets")
 
     shown = outline(spec.load(file))
 
     assert shown.data.n_train > 0
     assert "?" in file.read_text(encoding="utf-8").partition("\nname:")[0]
+
+
+def _write_mnist(folder: Path) -> None:
+    """Stand in for what Keras downloads: the same shapes, few rows."""
+    folder.mkdir(parents=True)
+    pixels, classes = np.random.default_rng(0).integers(0, 256, (300, 28, 28), np.uint8), np.arange(300) % 10
+    train, test = (pixels[:250], classes[:250]), (pixels[250:], classes[250:])
+    np.savez(folder / "mnist.npz", x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1])
 
 
 def blocks(language: str) -> list[str]:

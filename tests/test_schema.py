@@ -19,7 +19,6 @@ RIGHT_VALUES: list[dict[str, Any]] = [
     {"hidden": []},
 ]
 WRONG_VALUES: list[dict[str, Any]] = [
-    {"droput": 0.1},
     {"dropout": 1},
     {"dropout": "0.1"},
     {"dropout": None},
@@ -44,7 +43,6 @@ RIGHT_SPACES: list[dict[str, Any]] = [
     {"hidden": [[64, 32], [64]]},
 ]
 WRONG_SPACES: list[dict[str, Any]] = [
-    {"droput": [0.1]},
     {"dropout": 0.1},
     {"dropout": []},
     {"dropout": [0.1, 0.1]},

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from dnnsweep import seeds
 from dnnsweep.ledger import Asked, StudyTrial, Told
 from dnnsweep.records import Reason, Suggestion
-from dnnsweep.space import Hyperparameters
 from dnnsweep.study import Study
 
 Outcomes = Mapping[int, tuple[Reason, float | None]]
@@ -21,14 +21,14 @@ class FixedOrder:
 
     Args:
         study: Fresh.
-        defaults: The hyperparameters that are not searched.
+        defaults: The hyperparameters of every trial, by name; those that are searched are replaced.
         seed: The sweep's.
         window: W.
     """
 
-    def __init__(self, study: Study, defaults: Hyperparameters, seed: int, window: int) -> None:
+    def __init__(self, study: Study, defaults: Mapping[str, Any], seed: int, window: int) -> None:
         self._study = study
-        self._defaults = defaults.to_params()
+        self._defaults = defaults
         self._seed = seed
         self._window = window
         self.n_asked = 0

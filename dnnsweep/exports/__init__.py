@@ -32,10 +32,19 @@ def python(sweep: Sweep, trial: Trial) -> str:
     """
     plan = model.Plan.of(sweep, trial)
     body = "\n\n".join([*rows.blocks(plan.facts), *model.blocks(plan)])
-    return f"{_docstring(sweep, trial, plan.facts)}\n\n{imports(body)}\n\n{body}\n"
+    parts = [_docstring(sweep, trial, plan), imports(body), *_own_import(plan), body]
+    return "\n\n".join(parts) + "\n"
 
 
-def _docstring(sweep: Sweep, trial: Trial, facts: rows.Facts) -> str:
+def _own_import(plan: model.Plan) -> list[str]:
+    if plan.builder is None:
+        return []
+    module, function = model.module_and_function(plan.builder)
+    return [f"from {module} import {function}"]
+
+
+def _docstring(sweep: Sweep, trial: Trial, plan: model.Plan) -> str:
+    facts = plan.facts
     packages = ["tensorflow", "scikit-learn", *(["pandas"] if facts.kind == "csv" or facts.is_pickled else [])]
     lines = [
         f'"""{_result(sweep, trial)}.',
@@ -43,6 +52,8 @@ def _docstring(sweep: Sweep, trial: Trial, facts: rows.Facts) -> str:
         f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
         f"It needs: pip install {' '.join(packages)}",
     ]
+    if plan.builder is not None:
+        lines.append(f"The network comes from the module {model.module_and_function(plan.builder)[0]}.")
     if facts.kind == "arrays":
         lines += [f"It reads {facts.file}, which is saved by:", "", f"    {rows.saving(facts)}"]
     return "\n".join([*lines, '"""'])
@@ -71,4 +82,6 @@ def sweep_file(sweep: Sweep, trial: Trial) -> str:
         "fixed": Hyperparameters.of(trial.params).to_params(),
         "budget": {"trials": 1},
     }
+    if builder := sweep.spec["network"].get("builder"):
+        document |= {"network": {"builder": builder}, "fixed": dict(trial.params)}
     return spec.check(document).to_yaml()

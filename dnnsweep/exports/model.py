@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dnnsweep.exports.layout import call, indented, listing
+from dnnsweep.exports.layout import call, indented, listing, text
 from dnnsweep.exports.rows import Facts
 from dnnsweep.records import Sweep, Task, Trial
 from dnnsweep.space import Hyperparameters
@@ -55,6 +56,8 @@ class Plan:
         seed: Of weights, row order and dropout.
         objective: The sweep's metric.
         training: The section of the sweep file.
+        builder: `python:module:function`, where the network is a user's own.
+        params: What it is called with.
     """
 
     hp: Hyperparameters
@@ -62,12 +65,15 @@ class Plan:
     seed: int
     objective: str
     training: dict[str, Any]
+    builder: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sweep: Sweep, trial: Trial) -> Plan:
         """Gather it from a sweep and a trial as the ledger has them."""
         facts, hp = Facts.of(sweep), Hyperparameters.of(trial.params)
-        return cls(hp, facts, trial.seed, sweep.metric, sweep.spec["training"])
+        builder = sweep.spec["network"].get("builder")
+        return cls(hp, facts, trial.seed, sweep.metric, sweep.spec["training"], builder, trial.params)
 
     @property
     def monitor(self) -> str | None:
@@ -78,9 +84,18 @@ class Plan:
     def measured(self, metric: str) -> str:
         """Return the name under which Keras measures a metric; its own `loss` contains the L2 term."""
         prefix, name = ("val_", metric[4:]) if metric.startswith("val_") else ("", metric)
-        if name != "loss" or self.hp.l2 == 0:
+        if name != "loss" or not self.has_penalty:
             return metric
         return prefix + ("mse" if self.facts.task is Task.REGRESSION else "cross_entropy")
+
+    @property
+    def has_penalty(self) -> bool:
+        """Return whether Keras's `loss` may contain more than the data's loss; of a builder that is not known."""
+        return self.builder is not None or self.hp.l2 > 0
+
+    def inputs(self, rows: str) -> str:
+        """Return rows as the network takes them."""
+        return rows if self.builder is None or self.facts.has("flat_input") else f"inputs({rows})"
 
     @property
     def metrics(self) -> list[str]:
@@ -99,8 +114,61 @@ def blocks(plan: Plan) -> list[str]:
         f"SEED = {plan.seed}",
         "keras.utils.set_random_seed(SEED)",
     ]
+    if plan.builder is not None:
+        built = ["\n".join([*seed, _built(plan)]), *_inputs(plan), _compile(plan)]
+        return [*built, f"\n{_batches(plan)}", _fit(plan), *_scores(plan)]
     network = ["\n".join(seed), *_kernels(plan), _network(plan), _compile(plan)]
     return [*network, f"\n{_batches(plan)}", _fit(plan), *_scores(plan)]
+
+
+def module_and_function(builder: str) -> tuple[str, str]:
+    """Return the module and the function that a builder names."""
+    _, module, function = builder.split(":")
+    return module, function
+
+
+def _built(plan: Plan) -> str:
+    """The call of the user's function, as the trainer calls it."""
+    params, facts = plan.params, plan.facts
+    function = module_and_function(str(plan.builder))[1]
+    if facts.has("dictionary"):
+        given = ", ".join(f"{text(name)}: {_literal(value)}" for name, value in params.items())
+        return f"model = {function}({{{given}}})"
+    offered = {"n_features": facts.n_features, "n_outputs": facts.n_outputs, **params}
+    named = [f"{name}={_literal(value)}" for name, value in offered.items() if facts.has(f"takes_{name}")]
+    return call(f"model = {function}", *named)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    return text(value) if isinstance(value, str) else repr(value)
+
+
+def _inputs(plan: Plan) -> list[str]:
+    if plan.inputs("x") == "x":
+        return []
+    if plan.facts.has("one_input"):
+        code = "return x.reshape(-1, *model.inputs[0].shape[1:])"
+        return [f'\ndef inputs(x):\n    """Return rows in the shape that the model takes."""\n    {code}\n']
+    parts = (
+        "{one.name: part for one, part in zip(model.inputs, parts, strict=True)}"
+        if plan.facts.has("named_inputs")
+        else "tuple(parts)"
+    )
+    return [
+        f'''
+def inputs(x):
+    """Return for each of the model's inputs its columns, in its shape."""
+    shapes = [one.shape[1:] for one in model.inputs]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    parts = [
+        x[:, end - math.prod(shape) : end].reshape(-1, *shape)
+        for end, shape in zip(ends, shapes, strict=True)
+    ]
+    return {parts}
+'''
+    ]
 
 
 def _kernels(plan: Plan) -> list[str]:
@@ -204,7 +272,7 @@ def _batches(plan: Plan) -> str:
         order = shuffle.permutation(len(x_train))
         for start in range(0, len(order), {size}):
             rows = order[start : start + {size}]
-            yield x_train[rows], y_train[rows]
+            yield {plan.inputs("x_train[rows]")}, y_train[rows]
 '''
 
 
@@ -215,7 +283,7 @@ def _fit(plan: Plan) -> str:
         f"steps_per_epoch=math.ceil(len(x_train) / {plan.hp.batch_size})",
         f"epochs={plan.training['epochs']}",
         "shuffle=False",
-        "validation_data=(x_val, y_val)",
+        f"validation_data=({plan.inputs('x_val')}, y_val)",
     ]
     if stopping is not None:
         arguments.append("callbacks=[early_stopping]")
@@ -261,10 +329,10 @@ def _scores(plan: Plan) -> list[str]:
 
 
 def _score(plan: Plan, part: str) -> list[str]:
-    metric = plan.objective.removeprefix("val_")
+    metric, rows = plan.objective.removeprefix("val_"), plan.inputs(f"x_{part}")
     value = f"score['{plan.measured(metric)}']{_unit(metric, '*')}"
     form = ".4f" if metric == "accuracy" else ".6g"
     return [
-        f"score = model.evaluate(x_{part}, y_{part}, verbose=0, return_dict=True)",
+        f"score = model.evaluate({rows}, y_{part}, verbose=0, return_dict=True)",
         f'print(f"{part}_{metric}: {{{value}:{form}}}")',
     ]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, not_, or_
 
 from dnnsweep.ledger.tables import TrialRow
-from dnnsweep.query import AllOf, AnyOf, Comparison, Condition, Not
+from dnnsweep.query import FIELDS, AllOf, AnyOf, Comparison, Condition, Not
 from dnnsweep.space import KNOBS
 
 _COMPARE: Final[dict[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
@@ -50,7 +50,7 @@ def compiled(condition: Condition) -> ColumnElement[bool]:
 
 
 def _compared(field: str, operator: str, literal: Any) -> ColumnElement[bool]:
-    column = _column(field)
+    column = _column(field, literal)
     if literal is None:
         return column.is_(None) if operator == "==" else column.is_not(None)
     if isinstance(literal, tuple):
@@ -58,11 +58,18 @@ def _compared(field: str, operator: str, literal: Any) -> ColumnElement[bool]:
     return _COMPARE[operator](column, literal)
 
 
-def _column(field: str) -> ColumnElement[Any]:
-    knob = KNOBS.get(field)
-    if knob is None:
+def _column(field: str, literal: Any) -> ColumnElement[Any]:
+    if field in FIELDS and field not in KNOBS:
         column: ColumnElement[Any] = TrialRow.__table__.c[field]
         return column
+    kind = KNOBS[field].kind if field in KNOBS else _kind_of(literal)
     member: Any = TrialRow.params[field]
-    typed: ColumnElement[Any] = getattr(member, _AS_TYPE[knob.kind])()
+    typed: ColumnElement[Any] = getattr(member, _AS_TYPE[kind])()
     return typed
+
+
+def _kind_of(literal: Any) -> str:
+    """Return how a hyperparameter of a builder's own is compared; `query.parse` took care that it is of this kind."""
+    if isinstance(literal, bool):
+        return "boolean"
+    return "real" if isinstance(literal, int | float) else "choice"

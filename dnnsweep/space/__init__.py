@@ -11,6 +11,7 @@ from dnnsweep.space.knobs import (
     Hyperparameters,
     Knob,
 )
+from dnnsweep.space.own import TRAINING_KNOBS, own_knobs
 from dnnsweep.space.parsing import MAX_STEPS, parse_domain, parse_space, parse_value, parse_values, unknown
 from dnnsweep.space.words import ALIASES, closest, key_text, show, suggest, unquoted
 
@@ -23,6 +24,7 @@ __all__ = [
     "MAX_STEPS",
     "MAX_UNITS",
     "OPTIMIZERS",
+    "TRAINING_KNOBS",
     "Choice",
     "Domain",
     "Hyperparameters",
@@ -31,6 +33,7 @@ __all__ = [
     "SearchSpace",
     "closest",
     "key_text",
+    "own_knobs",
     "parse_domain",
     "parse_space",
     "parse_value",

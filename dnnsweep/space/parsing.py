@@ -9,6 +9,7 @@ from typing import Any, Final
 from dnnsweep.errors import Mistake
 from dnnsweep.space.domains import Choice, Domain, Range
 from dnnsweep.space.knobs import KNOBS, Knob
+from dnnsweep.space.own import NAME_RULE, VALUES_RULE, is_name, own_knob
 from dnnsweep.space.words import key_text, show, suggest
 
 MAX_STEPS: Final = 1_000_000
@@ -16,49 +17,66 @@ MAX_STEPS: Final = 1_000_000
 _RANGE_KEYS: Final = ("low", "high", "log", "step")
 
 
-def parse_values(path: str, raw: Any) -> tuple[dict[str, Any], list[Mistake]]:
+def parse_values(path: str, raw: Any, taken: Sequence[str] | None = None) -> tuple[dict[str, Any], list[Mistake]]:
     """Check a mapping of knobs to single values (`fixed`, or an entry of `enqueue`).
 
     Args:
         path: Its YAML path.
         raw: As read from YAML.
+        taken: Where a builder may have hyperparameters of its own, the names that they cannot have; else None.
 
     Returns:
         The values that are right, and every mistake.
     """
-    return _parse_each(path, raw, parse_value)
+    return _parse_each(path, raw, parse_value, taken)
 
 
-def parse_space(path: str, raw: Any) -> tuple[dict[str, Domain], list[Mistake]]:
+def parse_space(path: str, raw: Any, taken: Sequence[str] | None = None) -> tuple[dict[str, Domain], list[Mistake]]:
     """Check a mapping of knobs to domains (`space`).
 
     Args:
         path: Its YAML path.
         raw: As read from YAML.
+        taken: Where a builder may have hyperparameters of its own, the names that they cannot have; else None.
 
     Returns:
         The domains that are right, and every mistake.
     """
-    return _parse_each(path, raw, parse_domain)
+    return _parse_each(path, raw, parse_domain, taken)
 
 
 def _parse_each(
-    path: str, raw: Any, parse: Callable[[str, Knob, Any], tuple[Any, list[Mistake]]]
+    path: str,
+    raw: Any,
+    parse: Callable[[str, Knob, Any], tuple[Any, list[Mistake]]],
+    taken: Sequence[str] | None,
 ) -> tuple[dict[str, Any], list[Mistake]]:
     if not isinstance(raw, Mapping):
         return {}, [Mistake(path, "must be a mapping of hyperparameters", show(raw), "write `name: value` lines")]
     good: dict[str, Any] = {}
     mistakes: list[Mistake] = []
     for name, value in raw.items():
-        knob = KNOBS.get(name) if isinstance(name, str) else None
-        if knob is None:
-            mistakes.append(unknown(path, name, tuple(KNOBS)))
+        knob = _knob(path, name, [value] if parse is parse_value else value, taken)
+        if isinstance(knob, Mistake):
+            mistakes.append(knob)
             continue
         parsed, wrong = parse(f"{path}.{name}", knob, value)
         mistakes += wrong
         if not wrong:
             good[name] = parsed
-    return {name: good[name] for name in KNOBS if name in good}, mistakes
+    order = [*KNOBS, *(name for name in good if name not in KNOBS)]
+    return {name: good[name] for name in order if name in good}, mistakes
+
+
+def _knob(path: str, name: Any, values: Any, taken: Sequence[str] | None) -> Knob | Mistake:
+    if isinstance(name, str) and name in KNOBS:
+        return KNOBS[name]
+    if taken is None:
+        return unknown(path, name, tuple(KNOBS))
+    where = f"{path}.{key_text(name)}"
+    if not is_name(name, taken):
+        return Mistake(where, NAME_RULE.format(", ".join(taken)), show(name), "rename it")
+    return own_knob(name, values) or Mistake(where, VALUES_RULE, show(values))
 
 
 def unknown(path: str, name: Any, known: Sequence[str]) -> Mistake:

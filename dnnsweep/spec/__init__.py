@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
 from dnnsweep.space import show
-from dnnsweep.spec import documents, mistakes, rules
+from dnnsweep.spec import documents, mistakes, rules, schema
 from dnnsweep.spec.rules import SKLEARN
 from dnnsweep.spec.sections import (
     HANDED_OVER,
@@ -55,7 +55,8 @@ __all__ = [
 
 def json_schema() -> dict[str, Any]:
     """Return the sweep file's JSON Schema."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SweepSpec.model_json_schema()}
+    whole = SweepSpec.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, **schema.own_names()}
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = ()) -> SweepSpec:

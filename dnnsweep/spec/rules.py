@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from dnnsweep import functions
 from dnnsweep.errors import Mistake
 from dnnsweep.records import Task, direction_of, metrics_of
 from dnnsweep.space import KNOBS, closest, parse_space, parse_values, show, suggest
 from dnnsweep.spec.mistakes import Location
-from dnnsweep.spec.sections import HANDED_OVER, METRICS, SweepSpec
+from dnnsweep.spec.sections import HANDED_OVER, METRICS, TAKEN, SweepSpec
 
 SKLEARN: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 KINDS: Final = ("sklearn", "csv", "npz", "arrays")
@@ -63,12 +65,15 @@ def _overlap(place: Location, path: str) -> bool:
 def _broken_by(document: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _check_set_once(document)
     yield from _check_enqueued(document)
+    yield from _check_builder(document)
 
 
 def _check_set_once(document: Mapping[str, Any]) -> Iterator[Mistake]:
     """A knob may be set in one of `space`, `fixed` and `network` only."""
-    for knob in KNOBS:
-        found = [place for place in ("space", "fixed", "network") if knob in _mapping(document.get(place))]
+    places = {place: _mapping(document.get(place)) for place in ("space", "fixed", "network")}
+    own = [name for name in places["space"] if isinstance(name, str) and name not in KNOBS]
+    for knob in (*KNOBS, *own):
+        found = [place for place, names in places.items() if knob in names]
         if len(found) > 1:
             remedy = f"remove all but one of {', '.join(f'{place}.{knob}' for place in found)}"
             yield Mistake(f"{found[0]}.{knob}", f"{knob} may be set once", f"it in {' and '.join(found)}", remedy)
@@ -83,10 +88,11 @@ def _check_enqueued(document: Mapping[str, Any]) -> Iterator[Mistake]:
     raw, entries = document.get("space", {}), document.get("enqueue")
     if not isinstance(raw, Mapping) or not isinstance(entries, list):
         return
-    domains = parse_space("space", raw)[0]
-    searched = {name if name in KNOBS else closest(name, tuple(KNOBS)) for name in raw}
+    has_builder = bool(_mapping(document.get("network")).get("builder"))
+    domains = parse_space("space", raw, TAKEN if has_builder else None)[0]
+    searched = {name if name in KNOBS or has_builder else closest(name, tuple(KNOBS)) for name in raw}
     for index, entry in enumerate(entries):
-        for name, value in _knobs(entry).items():
+        for name, value in _knobs(entry, has_builder=has_builder).items():
             path = f"enqueue.{index}.{name}"
             if name not in searched:
                 rule = "must be a hyperparameter that is searched"
@@ -96,8 +102,18 @@ def _check_enqueued(document: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(path, rule, show(value), "widen the domain or change the value")
 
 
-def _knobs(entry: Any) -> dict[str, Any]:
-    return parse_values("", {name: raw for name, raw in _mapping(entry).items() if name in KNOBS})[0]
+def _knobs(entry: Any, *, has_builder: bool) -> dict[str, Any]:
+    known = {name: raw for name, raw in _mapping(entry).items() if has_builder or name in KNOBS}
+    return parse_values("", known, TAKEN)[0]
+
+
+def _check_builder(document: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What a builder returns is the whole network."""
+    network = _mapping(document.get("network"))
+    for key in ("hidden", "activation") if network.get("builder") else ():
+        if key in network:
+            rule = "belongs to networks without a builder"
+            yield Mistake(f"network.{key}", rule, show(network[key]), "move it to fixed if the builder takes it")
 
 
 def _check_source(spec: SweepSpec) -> Iterator[Mistake]:
@@ -190,6 +206,18 @@ def _check_slots(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake("trainer.slots", rule, show(spec.trainer.slots), "remove it or write kind: array")
 
 
+def _check_function(spec: SweepSpec) -> Iterator[Mistake]:
+    builder = spec.network.builder
+    if builder is not None and not re.fullmatch(functions.PATTERN, builder):
+        yield Mistake("network.builder", "must name a function", show(builder), "write python:MODULE:FUNCTION")
+
+
+def _check_trainer(spec: SweepSpec) -> Iterator[Mistake]:
+    if spec.network.builder is not None and spec.trainer.kind == "array":
+        rule = "must be auto or fit for networks of a builder"
+        yield Mistake("trainer.kind", rule, show("array"), "remove it: auto takes the fastest way")
+
+
 #: The places that a rule reads, and the rule.
 _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("dataset.source",), _check_source),
@@ -200,4 +228,6 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("objective",), _check_direction),
     (("enqueue", "budget.trials"), _check_enqueue_fits),
     (("trainer",), _check_slots),
+    (("network.builder",), _check_function),
+    (("trainer", "network"), _check_trainer),
 )

@@ -14,13 +14,21 @@ def value(name: str) -> dict[str, Any]:
 
 
 def values() -> dict[str, Any]:
-    """Return the schema of a mapping of knobs to values."""
-    return _mapping({name: _value(knob) for name, knob in KNOBS.items()})
+    """Return the schema of a mapping of hyperparameters to values."""
+    return {"type": "object", "properties": {name: _value(knob) for name, knob in KNOBS.items()}}
 
 
 def space() -> dict[str, Any]:
-    """Return the schema of a mapping of knobs to domains."""
-    return _mapping({name: _domain(knob) for name, knob in KNOBS.items()})
+    """Return the schema of a mapping of hyperparameters to domains."""
+    return {"type": "object", "properties": {name: _domain(knob) for name, knob in KNOBS.items()}}
+
+
+def own_names() -> dict[str, Any]:
+    """Return what makes the names of hyperparameters free where there is a builder, and only there."""
+    knobs = {"propertyNames": {"enum": list(KNOBS)}}
+    has_builder = {"properties": {"network": {"required": ["builder"], "properties": {"builder": {"type": "string"}}}}}
+    places = {"space": knobs, "fixed": knobs, "enqueue": {"items": knobs}}
+    return {"if": {"required": ["network"], **has_builder}, "else": {"properties": places}}
 
 
 def _mapping(properties: dict[str, Any]) -> dict[str, Any]:

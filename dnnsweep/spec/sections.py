@@ -8,12 +8,32 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
+from dnnsweep import functions
 from dnnsweep.errors import Mistake
+from dnnsweep.query import FIELDS
 from dnnsweep.records import Task, direction_of, metrics_of
-from dnnsweep.space import KNOBS, Hyperparameters, SearchSpace, parse_space, parse_value, parse_values, show
+from dnnsweep.space import (
+    KNOBS,
+    TRAINING_KNOBS,
+    Hyperparameters,
+    SearchSpace,
+    parse_space,
+    parse_value,
+    parse_values,
+    show,
+)
 from dnnsweep.spec import documents, schema
 from dnnsweep.spec.window import window
 
@@ -22,6 +42,8 @@ NOT_IDENTITY: Final = ("budget", "resources", "description")
 METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in metrics_of(task)))
 HANDED_OVER: Final = "arrays:"
 DEFAULTS: Final = Hyperparameters()
+#: Names that a builder's own hyperparameters cannot have: those of a trial's other fields.
+TAKEN: Final = tuple(name for name in FIELDS if name not in KNOBS)
 
 
 def _whole(raw: Any) -> Any:
@@ -39,13 +61,22 @@ class _Section(BaseModel):
 
 
 def _raising(parse: Callable[[Any], tuple[Any, list[Mistake]]]) -> Callable[[Any], Any]:
-    def validate(raw: Any) -> Any:
-        good, mistakes = parse(raw)
-        if mistakes:
-            raise PydanticCustomError("mistakes", "mistakes", {"mistakes": mistakes})
-        return good
+    return lambda raw: _right(*parse(raw))
+
+
+def _raising_named(parse: Callable[[Any, Sequence[str] | None], tuple[Any, list[Mistake]]]) -> Callable[..., Any]:
+    """As `_raising`, for sections whose names depend on whether the network has a builder."""
+
+    def validate(raw: Any, info: ValidationInfo) -> Any:
+        return _right(*parse(raw, _taken(info.data)))
 
     return validate
+
+
+def _right(good: Any, mistakes: list[Mistake]) -> Any:
+    if mistakes:
+        raise PydanticCustomError("mistakes", "mistakes", {"mistakes": mistakes})
+    return good
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -60,20 +91,26 @@ def _check_activation(raw: Any) -> tuple[Any, list[Mistake]]:
     return parse_value("network.activation", KNOBS["activation"], raw)
 
 
-def _check_space(raw: Any) -> tuple[Any, list[Mistake]]:
-    good, mistakes = parse_space("space", raw)
+def _taken(known: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names that a builder's own hyperparameters cannot have; None where there is no builder."""
+    network = known.get("network")  # missing where the section is wrong
+    return TAKEN if isinstance(network, NetworkSpec) and network.builder is not None else None
+
+
+def _check_space(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mistake]]:
+    good, mistakes = parse_space("space", raw, taken)
     return types.MappingProxyType(good), mistakes
 
 
-def _check_fixed(raw: Any) -> tuple[Any, list[Mistake]]:
-    good, mistakes = parse_values("fixed", raw)
+def _check_fixed(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mistake]]:
+    good, mistakes = parse_values("fixed", raw, taken)
     return types.MappingProxyType(good), mistakes
 
 
-def _check_enqueue(raw: Any) -> tuple[Any, list[Mistake]]:
+def _check_enqueue(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mistake]]:
     if not isinstance(raw, list):
         return (), [Mistake("enqueue", "must be a list of configurations", show(raw), "write `- name: value` lines")]
-    parsed = [parse_values(f"enqueue.{index}", entry) for index, entry in enumerate(raw)]
+    parsed = [parse_values(f"enqueue.{index}", entry, taken) for index, entry in enumerate(raw)]
     mistakes = [mistake for _, wrong in parsed for mistake in wrong]
     return tuple(types.MappingProxyType(good) for good, _ in parsed), mistakes
 
@@ -121,6 +158,11 @@ class NetworkSpec(_Section):
     activation: Annotated[
         str, PlainValidator(_raising(_check_activation)), WithJsonSchema(schema.value("activation"))
     ] = DEFAULTS.activation
+    builder: str | None = Field(
+        default=None,
+        json_schema_extra={"pattern": functions.PATTERN},
+        description="python:module:function, which returns any Keras model instead; called with the hyperparameters",
+    )
 
 
 class ObjectiveSpec(_Section):
@@ -210,13 +252,13 @@ class SweepSpec(_Section):
     network: NetworkSpec = NetworkSpec()
     space: Annotated[
         Mapping[str, Any],
-        PlainValidator(_raising(_check_space)),
+        PlainValidator(_raising_named(_check_space)),
         PlainSerializer(_plain_space),
         WithJsonSchema(schema.space()),
     ] = Field(default_factory=_nothing, description="what is searched: hyperparameter -> domain")
     fixed: Annotated[
         Mapping[str, Any],
-        PlainValidator(_raising(_check_fixed)),
+        PlainValidator(_raising_named(_check_fixed)),
         PlainSerializer(_plain_values),
         WithJsonSchema(schema.values()),
     ] = Field(default_factory=_nothing, description="hyperparameters that are not searched")
@@ -232,7 +274,7 @@ class SweepSpec(_Section):
     ] = TrainerSpec()
     enqueue: Annotated[
         tuple[Mapping[str, Any], ...],
-        PlainValidator(_raising(_check_enqueue)),
+        PlainValidator(_raising_named(_check_enqueue)),
         PlainSerializer(_plain_enqueue),
         WithJsonSchema({"type": "array", "items": schema.values()}),
     ] = Field(default=(), description="configurations to try first")
@@ -249,6 +291,17 @@ class SweepSpec(_Section):
     def defaults(self) -> Hyperparameters:
         """Return the knobs that are not searched, at their values; searched ones at their defaults."""
         return Hyperparameters.of({"hidden": self.network.hidden, "activation": self.network.activation, **self.fixed})
+
+    @property
+    def default_params(self) -> dict[str, Any]:
+        """Return the hyperparameters of a trial but for those that are searched; where those have defaults, these.
+
+        A builder is given what training needs and what the sweep file names: it need not know the other knobs.
+        """
+        knobs = self.defaults.to_params()
+        if self.network.builder is None:
+            return knobs
+        return {name: knobs[name] for name in TRAINING_KNOBS} | dict(self.fixed)
 
     @property
     def digest(self) -> str:
@@ -268,8 +321,13 @@ class SweepSpec(_Section):
     def to_json(self) -> dict[str, Any]:
         """Return the whole file, defaults filled in, as plain JSON that `check` takes back."""
         plain = self.model_dump(mode="json")
-        for knob in (*self.space, *self.fixed):
-            plain["network"].pop(knob, None)  # set elsewhere: a knob may be set once
+        elsewhere = [*self.space, *self.fixed]  # a knob may be set once
+        if self.network.builder is None:
+            del plain["network"]["builder"]  # files from before there were builders are the same sweeps
+        else:
+            elsewhere += ["hidden", "activation"]
+        for knob in elsewhere:
+            plain["network"].pop(knob, None)
         return plain
 
     def to_yaml(self) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dnnsweep.datasets import Dataset
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import Hyperparameters
@@ -18,6 +22,20 @@ from dnnsweep.trainers.stopping import Stopping, is_diverged
 
 #: Above this, the network before is freed at once: a quarter of a second against tens of megabytes.
 LARGE_PARAMETERS: Final = 1_000_000
+
+
+class Laps(NamedTuple):
+    """The epochs that a trial may train.
+
+    Args:
+        orders: The order of the rows (rows,) in each epoch; endless.
+        n_epochs: The most of them.
+        after_epoch: Called with what each epoch measured; answers whether to stop.
+    """
+
+    orders: Iterable[NDArray[np.int32]]
+    n_epochs: int
+    after_epoch: Callable[[Mapping[str, float]], bool]
 
 
 class FitTrainer(OneByOne):
@@ -75,22 +93,19 @@ class FitTrainer(OneByOne):
         hp, seed = Hyperparameters.of(course.suggestion.params), course.suggestion.seed
         task, n_train, n_epochs = data.summary.task, data.summary.n_train, sweep.training.epochs
         attempt.stopping = Stopping.of(sweep.training.early_stopping)
-        network = networks.build(hp, data.summary.n_features, task, data.n_outputs, seed)
-        networks.compile_(network, hp, task, networks.n_steps(n_train, hp.batch_size))
+        network = self._build(course.suggestion, data)
         if network.count_params() > LARGE_PARAMETERS:
             gc.collect()  # the networks before this one lie in reference cycles
 
         def after_epoch(measured: Mapping[str, float]) -> bool:
-            penalty = networks.l2_penalty(network, hp)
+            penalty = self._penalty(network, hp)
             attempt.add({**in_own_units(measured, task, data.target_std), "l2_penalty": penalty})
             if attempt.stopping.is_improved:
-                attempt.weights = network.get_weights()
+                attempt.weights = self._weights(network)
             return attempt.is_over
 
-        x, y, validation = self._hold(material)
         orders = (row_order(seed, epoch, n_train) for epoch in count(1))
-        batches = networks.batches_of(x, y, orders, hp.batch_size)
-        networks.fit(network, batches, validation, n_epochs, after_epoch)
+        self._fit(network, hp, data, Laps(orders, n_epochs, after_epoch))
         if attempt.is_diverged:
             return course.end(Reason.DIVERGED)
         network.set_weights(attempt.weights)
@@ -103,14 +118,45 @@ class FitTrainer(OneByOne):
         is_whole = len(course.reports) == n_epochs
         return course.end(Reason.COMPLETED if is_whole else Reason.EARLY_STOPPED, best_epoch, model=model)
 
-    def _hold(self, material: Material) -> tuple[Any, ...]:
-        """Return training rows and validation as TensorFlow has them: one copy for all trials."""
+    def _build(self, suggestion: Suggestion, data: Dataset) -> Any:
+        """Return a suggestion's network with its starting weights."""
+        from dnnsweep import networks
+
+        hp = Hyperparameters.of(suggestion.params)
+        return networks.build(hp, data.summary.n_features, data.summary.task, data.n_outputs, suggestion.seed)
+
+    def _penalty(self, network: Any, hp: Hyperparameters) -> float:
+        """Return what the size of the weights adds to the loss."""
+        from dnnsweep import networks
+
+        return networks.l2_penalty(network, hp)
+
+    def _weights(self, network: Any) -> list[Any]:
+        """Return a copy of the weights as they are."""
+        return list(network.get_weights())
+
+    def _fit(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps) -> None:
+        """Train a network."""
+        self._fit_steps(network, hp, data, laps)
+
+    def _fit_steps(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps, mode: str = "graph") -> None:
+        """Train a network by Keras's `fit`, all steps of an epoch in one call."""
+        from dnnsweep import networks
+
+        task, n_steps = data.summary.task, networks.n_steps(data.summary.n_train, hp.batch_size)
+        networks.compile_(network, hp, task, n_steps, mode)
+        x, y, x_validation, y_validation = self._hold(network, data)
+        batches = networks.batches_of(x, y, laps.orders, hp.batch_size)
+        validation = networks.evaluation_of(x_validation, y_validation)
+        networks.fit(network, batches, validation, laps.n_epochs, laps.after_epoch)
+
+    def _hold(self, network: Any, data: Dataset) -> tuple[Any, ...]:  # noqa: ARG002  other trainers ask it for its inputs
+        """Return training rows and validation rows as TensorFlow has them: one copy for all trials."""
         from dnnsweep import networks
 
         if not self._held:
-            data = material.data
-            validation = networks.evaluation_of(*networks.hold(data.x_validation, data.y_validation))
-            self._held = (*networks.hold(data.x_train, data.y_train), validation)
+            validation = networks.hold(data.x_validation, data.y_validation)
+            self._held = (*networks.hold(data.x_train, data.y_train), *validation)
         return self._held
 
     def _loaded(self) -> Material:

@@ -32,12 +32,24 @@ class PlannedTrainer:
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.
-            SpecError: The sweep file is wrong, or names a metric that the data's task does not have.
+            SpecError: The sweep file is wrong, names a metric that the data's task does not have, or a builder that
+                cannot be used.
         """
         material = load(self._job)
-        plan = self._job.plan or choose(material.sweep, material.data.summary, device())
+        known = self._job.plan
+        if material.sweep.network.builder is not None:
+            return self._open_builder(material, known)
+        plan = known or choose(material.sweep, material.data.summary, device())
         self._trainer = _create(self._job, material, plan)
         return Opening(material.data.summary, plan)
+
+    def _open_builder(self, material: Material, known: TrainerPlan | None) -> Opening:
+        from dnnsweep import networks  # noqa: F401  first: it sets how TensorFlow is loaded
+        from dnnsweep.trainers.compiled import CompiledTrainer
+
+        self._trainer = CompiledTrainer(self._job, material, device() if known is None else known.device)
+        opening = self._trainer.open()
+        return opening if known is None else Opening(opening.data, known)
 
     def warm_up(self) -> None:
         """Load and compile what the first trial would wait for."""

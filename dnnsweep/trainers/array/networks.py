@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from dnnsweep.records import Task
-from dnnsweep.trainers.array import dropout
+from dnnsweep.trainers import dropout
 from dnnsweep.trainers.array.shapes import Shape
 
 #: Of Keras's BatchNormalization.

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dnnsweep.trainers.array import dropout, rule
+from dnnsweep.trainers import dropout
+from dnnsweep.trainers.array import rule
 from dnnsweep.trainers.array.judge import judge
 from dnnsweep.trainers.array.networks import Knobs, Networks
 from dnnsweep.trainers.array.shapes import METRICS, Feed, Shape, Standing, Weights

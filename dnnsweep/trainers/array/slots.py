@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from dnnsweep import networks
 from dnnsweep.records import Reason, Suggestion, Task, direction_of
 from dnnsweep.space import Hyperparameters
-from dnnsweep.trainers import Emit
-from dnnsweep.trainers.array import dropout, rule, weights
+from dnnsweep.trainers import Emit, dropout
+from dnnsweep.trainers.array import rule, weights
 from dnnsweep.trainers.array.judge import ENDS
 from dnnsweep.trainers.array.networks import Knobs
 from dnnsweep.trainers.array.program import Program, Rows

@@ -1,4 +1,4 @@
-"""Keras's dropout, slot by slot: the masks that each slot's own Dropout layers would draw, bit for bit.
+"""Keras's dropout in programs that XLA compiles: the masks that Dropout layers would draw without it, bit for bit.
 
 Keras draws with TensorFlow's stateless Philox generator, from the layer's seed and the number of the step. XLA's
 version of it gives other bits and takes longer; so the ten rounds are written out here, once for the keys (NumPy) and
@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -95,6 +96,23 @@ def draw(key: tf.Tensor, limit: tf.Tensor, n_units: Sequence[int]) -> tuple[tf.T
         For each layer a tensor (slots, ceil(n_units / 4)) of 32-bit words, bit *i* for the *i*-th unit of each four.
     """
     return tuple(_draw(key[:, layer], limit, -(-n // _LANES)) for layer, n in enumerate(n_units))
+
+
+def mask(seed: tf.Tensor, limit: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
+    """Return what one Dropout layer keeps in one step: booleans of a shape.
+
+    Args:
+        seed: The layer's seed and the number of its calls before this one (2,).
+        limit: From `threshold`.
+        shape: Of what goes through the layer, rows first.
+    """
+    zero = tf.zeros((), tf.uint32)
+    words = tf.unstack(tf.cast(seed, tf.uint32))
+    key = tuple(tf.constant(word, tf.uint32) for word in _SCRAMBLE)
+    scrambled = tf.stack(_philox((words[0], zero, words[1], zero), key))
+    n_units = math.prod(shape)
+    packed = _draw(scrambled[None], limit[None], -(-n_units // _LANES))
+    return tf.reshape(kept(packed, 1, n_units), shape)
 
 
 def _draw(key: tf.Tensor, limit: tf.Tensor, n_groups: int) -> tf.Tensor:

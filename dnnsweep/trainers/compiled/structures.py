@@ -1,0 +1,131 @@
+"""The structure of a network: what a compiled program depends on, apart from all that can be loaded into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import keras
+
+_LAYERS: Final = keras.layers
+#: What was seen to be fast and right in a program; a subclass of one of them is something else.
+DENSE: Final = frozenset(
+    {
+        _LAYERS.InputLayer,
+        _LAYERS.Dense,
+        _LAYERS.Activation,
+        _LAYERS.ReLU,
+        _LAYERS.LeakyReLU,
+        _LAYERS.ELU,
+        _LAYERS.PReLU,
+        _LAYERS.Softmax,
+        _LAYERS.BatchNormalization,
+        _LAYERS.LayerNormalization,
+        _LAYERS.UnitNormalization,
+        _LAYERS.Dropout,
+        _LAYERS.Flatten,
+        _LAYERS.Reshape,
+        _LAYERS.Permute,
+        _LAYERS.Concatenate,
+        _LAYERS.Add,
+        _LAYERS.Subtract,
+        _LAYERS.Multiply,
+        _LAYERS.Average,
+        _LAYERS.Maximum,
+        _LAYERS.Minimum,
+        _LAYERS.Dot,
+        _LAYERS.Rescaling,
+    }
+)
+#: Regularizers whose strengths can be loaded.
+NORMS: Final = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+
+
+def layers(network: keras.Model) -> Iterator[keras.Layer]:
+    """Yield the layers of a network and of the networks in it."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from layers(layer)
+        else:
+            yield layer
+
+
+def obstacle(network: keras.Model) -> str | None:
+    """Return what keeps a network from being trained by a program, in a few words; None if nothing does."""
+    if not _is_plain(network):
+        return f"the class {type(network).__name__}, which may have code of its own"
+    found = list(layers(network))
+    if others := sorted({type(layer).__name__ for layer in found if type(layer) not in DENSE}):
+        return f"{', '.join(others)}, for which XLA is slow on a CPU or not measured"
+    for layer in found:
+        if (why := _oddity(layer)) is not None:
+            return f"{why} in the layer {layer.name}"
+    return None
+
+
+def _is_plain(network: keras.Model) -> bool:
+    """Return whether a network is made of its layers alone, without code of its own."""
+    one = keras.Input((1,))
+    kinds = (keras.Sequential, type(keras.Model(one, one)))
+    inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    return type(network) in kinds and all(map(_is_plain, inner))
+
+
+def _oddity(layer: keras.Layer) -> str | None:
+    config = layer.get_config()
+    if not isinstance(config.get("activation", ""), str):
+        return "an activation function that is not of Keras"
+    if layer.activity_regularizer is not None:
+        return "an activity regularizer"
+    if any(type(weight.regularizer) not in (*NORMS, type(None)) for weight in layer.weights):
+        return "a regularizer that is no L1 or L2"
+    if getattr(layer, "noise_shape", None) is not None:
+        return "the shape of its noise"
+    kind = keras.config.floatx()
+    return None if layer.compute_dtype == layer.variable_dtype == kind else f"numbers that are no {kind}"
+
+
+def strengths(regularizer: Any) -> tuple[float, float]:
+    """Return the factors of a weight's absolute values and of its squares.
+
+    Example:
+        >>> strengths(keras.regularizers.L2(0.5))
+        (0.0, 0.5)
+    """
+    return float(getattr(regularizer, "l1", 0.0)), float(getattr(regularizer, "l2", 0.0))
+
+
+def structure_of(network: keras.Model) -> str:
+    """Return a text that is equal for networks that one program can train.
+
+    Initializers, seeds, names, rates of dropout above 0 and strengths of regularizers do not matter.
+    """
+    text = json.dumps(_essence(network.get_config()), sort_keys=True, default=str)
+    for index, name in enumerate(_names(network)):
+        text = text.replace(json.dumps(name), f'"#{index}"')
+    return text
+
+
+def _names(network: keras.Model) -> Iterator[str]:
+    """Yield the names of a network, of its layers and of its inputs."""
+    yield network.name
+    for layer in network.layers:
+        yield from _names(layer) if isinstance(layer, keras.Model) else (layer.name,)
+    yield from (one.name for one in network.inputs)
+
+
+def _essence(config: Any) -> Any:
+    if isinstance(config, list | tuple):
+        return [_essence(item) for item in config]
+    if not isinstance(config, Mapping):
+        return config
+    kept = {}
+    for key, value in config.items():
+        if key.endswith("_regularizer"):
+            kept[key] = value is not None
+        elif key == "rate":
+            kept[key] = value > 0
+        elif key != "seed" and not key.endswith("_initializer"):
+            kept[key] = _essence(value)
+    return kept

@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import builders
+import keras
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import dnnsweep
+from dnnsweep import networks
+from dnnsweep.errors import SpecError
+from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
+from dnnsweep.trainers import Job
+from dnnsweep.trainers.compiled import CompiledTrainer, structures, ways
+from dnnsweep.trainers.compiled.builder import inputs_of
+from dnnsweep.trainers.material import Material, load
+from dnnsweep.trainers.planned import PlannedTrainer
+from dnnsweep.trainers.rows import row_order
+
+EPOCHS = 3
+
+
+def document(function: str, **sections: Any) -> dict[str, Any]:
+    return {
+        "name": "own",
+        "dataset": {"source": "sklearn:digits"},
+        "network": {"builder": f"python:builders:{function}"},
+        "training": {"epochs": EPOCHS, "early_stopping": None},
+        "budget": {"trials": 4},
+        **sections,
+    }
+
+
+def trainer_of(function: str, **sections: Any) -> CompiledTrainer:
+    return CompiledTrainer(job := Job(document(function, **sections)), load(job), "cpu")
+
+
+def trained(trainer: CompiledTrainer, /, **params: Any) -> TrialResult:
+    result = trainer.train(Suggestion(0, params, params.pop("seed", 5)), lambda _: None)
+    assert result.error is None
+    return result
+
+
+def curves(result: TrialResult) -> dict[str, tuple[float, ...]]:
+    return {series.metric: series.values for series in result.curve.series}
+
+
+@contextmanager
+def double() -> Iterator[None]:
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+
+
+def in_double(material: Material) -> Material:
+    data = material.data
+    return replace(
+        material,
+        data=replace(data, x_train=data.x_train.astype("float64"), x_validation=data.x_validation.astype("float64")),
+    )
+
+
+def by_keras(function: str, material: Material, seed: int, **params: Any) -> dict[str, list[float]]:
+    """What a person would write: the function, `compile`, `fit` with the rows in the trial's order."""
+    data, own = material.data, {key: params[key] for key in params if key not in ("optimizer", "learning_rate")}
+    keras.utils.set_random_seed(seed)
+    model = getattr(builders, function)(**own)
+    named = networks.OPTIMIZERS[params.get("optimizer", "adam")](params.get("learning_rate", 0.001))
+    model.compile(
+        named,
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="pure")],
+        jit_compile=False,
+        run_eagerly=function == "eager",
+    )
+    found: dict[str, list[float]] = {}
+    for epoch in range(1, EPOCHS + 1):
+        order = row_order(seed, epoch, len(data.x_train))
+        history = model.fit(
+            inputs_of(model, data.x_train[order]),
+            data.y_train[order],
+            batch_size=32,
+            shuffle=False,
+            verbose=0,
+            validation_data=(inputs_of(model, data.x_validation), data.y_validation),
+        ).history
+        for name in ("accuracy", "val_accuracy", "pure", "val_pure"):
+            found.setdefault(name.replace("pure", "loss"), []).extend(history[name])
+    return found
+
+
+def assert_like_keras(found: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float) -> None:
+    for name, values in expected.items():
+        assert_allclose(found[name], values, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+# ---- the judge is Keras
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam", "nadam"])
+def test_a_program_gives_what_fit_gives_in_double_precision(optimizer: str) -> None:
+    params: dict[str, Any] = {
+        "optimizer": optimizer,
+        "learning_rate": 0.01,
+        "batch_norm": optimizer in ("adam", "sgd"),
+        "dropout": 0.0,
+    }
+    with double():
+        trainer = trainer_of("dense")
+        trainer._material = material = in_double(trainer._loaded())
+        found = curves(trained(trainer, **params))
+        assert trainer._program is not None
+
+        assert_like_keras(found, by_keras("dense", material, 5, **params), 1e-8)
+
+
+@pytest.mark.parametrize("function", ["dense", "nested"])
+def test_dropout_in_a_program_drops_what_keras_drops(function: str) -> None:
+    trainer = trainer_of(function)
+    found = curves(trained(trainer, dropout=0.4, optimizer="momentum"))
+    assert trainer._program is not None
+
+    expected = by_keras(function, trainer._loaded(), 5, dropout=0.4, optimizer="momentum")
+
+    assert_like_keras(found, expected, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("function", "params"),
+    [
+        ("convolutional", {"filters": 3}),
+        ("two_inputs", {"units": 9}),
+        ("own_activation", {}),
+        ("eager", {}),
+    ],
+)
+def test_every_way_gives_what_fit_gives(function: str, params: dict[str, Any]) -> None:
+    trainer = trainer_of(function, fixed=params)
+
+    found = curves(trained(trainer, **params))
+
+    assert_like_keras(found, by_keras(function, trainer._loaded(), 5, **params), 2e-3 if function == "eager" else 1e-4)
+
+
+def test_a_program_that_was_used_before_gives_the_same_bits() -> None:
+    used, fresh = trainer_of("dense"), trainer_of("dense")
+    trained(used, seed=1, dropout=0.1, l2=0.1, learning_rate=0.05)
+    params: dict[str, Any] = {"dropout": 0.5, "l2": 1e-4, "learning_rate": 0.002}
+
+    assert curves(trained(used, **params)) == curves(trained(fresh, **params))
+    assert len(used._programs) == 1
+
+
+def test_the_penalty_is_that_of_the_regularizers() -> None:
+    trainer = trainer_of("dense", trainer="fit")
+    by_fit, by_program = curves(trained(trainer)), curves(trained(trainer_of("dense")))
+
+    assert_allclose(by_program["l2_penalty"], by_fit["l2_penalty"], rtol=1e-4)
+    assert by_program["l2_penalty"][0] > 1e-3
+
+
+def test_early_stopping_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
+    sections = {"training": {"epochs": 30, "early_stopping": {"monitor": "val_loss", "patience": 2}}}
+    job = Job(document("dense", **sections), models=str(tmp_path))
+    trainer = CompiledTrainer(job, load(job), "cpu")
+
+    result = trained(trainer, learning_rate=0.1, dropout=0.0, batch_norm=False)
+
+    values = result.curve.values("val_loss")
+    assert result.reason is Reason.EARLY_STOPPED
+    assert result.best_epoch == 1 + int(np.argmin(values)) == len(values) - 2
+    assert result.model_path is not None
+    data, model = trainer._loaded().data, keras.models.load_model(result.model_path)
+    assert not any(type(layer).__name__ == "_Dropout" for layer in model.layers)
+    score = model.evaluate(data.x_validation, data.y_validation, verbose=0, return_dict=True)
+    assert score["accuracy"] == pytest.approx(result.curve.values("val_accuracy")[result.best_epoch - 1], abs=1e-6)
+
+
+def test_a_network_that_diverges_says_so() -> None:
+    assert trained(trainer_of("dense"), optimizer="sgd", learning_rate=1e6, batch_norm=False).reason is Reason.DIVERGED
+
+
+def test_reports_come_epoch_by_epoch() -> None:
+    reports: list[EpochReport] = []
+
+    trainer_of("dense").train(Suggestion(3, {}, 5), reports.append)
+
+    assert [(report.number, report.epoch) for report in reports] == [(3, 1), (3, 2), (3, 3)]
+
+
+def test_building_leaves_the_callers_random_numbers_alone() -> None:
+    trainer = trainer_of("dense")
+    random.seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    expected = random.Random(7).random(), np.random.RandomState(7).rand()
+
+    trained(trainer)
+
+    assert (random.random(), np.random.rand()) == expected  # noqa: NPY002
+
+
+# ---- which way
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "reason"),
+    [
+        ("dense", ways.PROGRAM, "all layers are dense"),
+        ("nested", ways.PROGRAM, "all layers are dense"),
+        ("convolutional", networks.GRAPH, "because of Conv2D"),
+        ("own_activation", networks.GRAPH, "an activation function that is not of Keras in the layer"),
+        ("eager", networks.EAGER, "cannot be traced"),
+    ],
+)
+def test_the_way_depends_on_what_the_network_contains(function: str, kind: str, reason: str) -> None:
+    trainer = trainer_of(function, fixed={"filters": 2} if function == "convolutional" else {})
+
+    opening = trainer.open()
+    way = trainer._way(
+        trainer._builder.try_out({"filters": 2} if function == "convolutional" else {}), load(trainer._job).data
+    )
+
+    assert way.kind == kind
+    assert reason in opening.plan.reasons[1]
+    assert opening.plan.kind == ("compiled" if kind == ways.PROGRAM else "fit")
+
+
+def test_a_sweep_file_may_ask_for_fit() -> None:
+    opening = trainer_of("dense", trainer="fit").open()
+
+    assert opening.plan.kind == "fit"
+    assert "as the sweep file asks for fit" in opening.plan.reasons[1]
+
+
+def test_convolutions_are_compiled_on_a_gpu() -> None:
+    way = ways.way_of(builders.convolutional(2), "gpu", np.zeros((2, 64), "float32"))
+
+    assert way.kind == networks.XLA
+    assert "GPU" in way.reason
+
+
+def test_networks_have_the_same_structure_if_only_numbers_differ() -> None:
+    one = structures.structure_of(builders.dense(dropout=0.1, l2=0.1))
+
+    assert one == structures.structure_of(builders.dense(dropout=0.5, l2=1e-4))
+    assert one != structures.structure_of(builders.dense(dropout=0.0))
+    assert one != structures.structure_of(builders.dense(units=17))
+    assert one != structures.structure_of(builders.dense(batch_norm=False))
+
+
+# ---- what may be wrong
+
+
+@pytest.mark.parametrize(
+    ("function", "sections", "expected"),
+    [
+        ("gone", {}, "network.builder: must name a function of builders, got gone"),
+        ("NOT_A_FUNCTION", {}, "name a function"),
+        ("logits", {}, "must return a model that ends in probabilities, got other numbers; end it with Dense(10, "),
+        ("few_outputs", {}, "must return a model with one output of 10 units, got shape (3,)"),
+        ("two_outputs", {}, "got several outputs"),
+        ("other_columns", {}, "the network takes 7 numbers of a row [(7,)], but the data have 64"),
+        ("nothing", {}, "must return a Keras model, got NoneType"),
+        ("broken", {}, "RuntimeError: out of ideas"),
+        ("needy", {"fixed": {"units": 3}}, "needs depth; add it to space or fixed, or give it a default"),
+        (
+            "dense",
+            {"space": {"unit": [3, 4]}},
+            "space.unit: python:builders:dense does not take it; did you mean",
+        ),
+        ("dense", {"fixed": {"activation": "relu"}}, "fixed.activation: python:builders:dense does not take it"),
+    ],
+)
+def test_what_is_wrong_with_a_builder_is_said_before_any_trial(
+    function: str, sections: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        PlannedTrainer(Job(document(function, **sections))).open()
+
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("python:no_such_module:f", "there is no module no_such_module in"),
+        ("python:effort.deeper:f", "must name a module that can be imported"),
+    ],
+)
+def test_a_module_that_is_not_there_is_named(name: str, expected: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        PlannedTrainer(Job({**document("dense"), "network": {"builder": name}})).open()
+
+    assert expected in str(caught.value)
+
+
+# ---- from the sweep file to the answer
+
+
+def test_a_sweep_of_a_builders_own_hyperparameters_is_run_queried_and_exported(tmp_path: Path) -> None:
+    searched = {"units": [8, 16], "dropout": {"low": 0.0, "high": 0.4}, "optimizer": ["adam", "momentum"]}
+    enqueue = [{"units": 16, "dropout": 0.2, "optimizer": "adam"}]
+
+    dnnsweep.run(document("dense", space=searched, enqueue=enqueue), home=tmp_path, executor="inprocess")
+
+    found = dnnsweep.best("own", where="units == 16 and dropout < 0.3", home=tmp_path)
+    assert found
+    assert set(found[0].params) == {"optimizer", "learning_rate", "batch_size", "units", "dropout"}
+    assert all(trial.params["units"] == 16 for trial in found)
+    assert dnnsweep.client.show("own", home=tmp_path).trainer == "compiled"
+    best = dnnsweep.best("own", top=1, home=tmp_path)[0]
+    (tmp_path / "own.py").write_text(dnnsweep.export("own", home=tmp_path))
+    command = [sys.executable, str(tmp_path / "own.py")]
+    printed = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True).stdout
+    last = next(line for line in printed.splitlines() if line.startswith("val_loss"))
+    assert float(last.split()[1]) == pytest.approx(best.value, rel=1e-3)
+    again = dnnsweep.export("own", form="yaml", home=tmp_path)
+    assert "builder: python:builders:dense" in again
+    assert f"units: {best.params['units']}" in again
+
+
+@pytest.mark.parametrize(
+    ("function", "fixed"),
+    [("of_dictionary", {"units": 8}), ("two_inputs", {"units": 8}), ("named_inputs", {"units": 8})],
+)
+def test_an_exported_listing_calls_the_builder_as_the_trainer_does(
+    function: str, fixed: dict[str, Any], tmp_path: Path
+) -> None:
+    sections = {"fixed": fixed, "budget": {"trials": 1}, "objective": {"metric": "val_accuracy"}}
+    dnnsweep.run(document(function, **sections), home=tmp_path, executor="inprocess")
+    (tmp_path / "own.py").write_text(dnnsweep.export("own", home=tmp_path))
+
+    command = [sys.executable, str(tmp_path / "own.py")]
+    run = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stderr
+    stated = dnnsweep.best("own", home=tmp_path)[0].value
+    assert f"val_accuracy: {stated:.4f}" in run.stdout
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def test_a_sweep_that_is_resumed_keeps_its_way(tmp_path: Path) -> None:
+    few = document("dense", space={"units": [8, 16]}, budget={"trials": 2})
+    dnnsweep.run(few, home=tmp_path, executor="inprocess")
+    dnnsweep.run({**few, "budget": {"trials": 4}}, home=tmp_path, executor="inprocess")
+
+    assert len(dnnsweep.trials("own", home=tmp_path)) == 4
+    assert dnnsweep.client.show("own", home=tmp_path).trainer == "compiled"
