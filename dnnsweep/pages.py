@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from dnnsweep.records import Curve, Reason, State, Sweep, SweepState, Trial
 from dnnsweep.runs import Point, RunPage
+from dnnsweep.space import KNOBS, TRAINING_KNOBS
 
 _SWEEP_STATUS: Final = {
     SweepState.RUNNING: "RUNNING",
@@ -50,12 +51,20 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
         started_at=sweep.created_at,
         ended_at=sweep.ended_at,
         run_id=sweep.run_id,
+        columns=_columns(sweep),
         params=_data_params(sweep),
         tags={name: text for name, text in tags.items() if text},
         points=tuple(points),
         texts={"sweep.yaml": spec},
         files={} if model_path is None else {"best/model.keras": model_path},
     )
+
+
+def _columns(sweep: Sweep) -> tuple[str, ...]:
+    """Return the hyperparameters of the sweep's trials."""
+    if sweep.spec.get("network", {}).get("builder") is None:
+        return tuple(KNOBS)
+    return tuple(dict.fromkeys((*sweep.spec["space"], *sweep.spec["fixed"], *TRAINING_KNOBS)))
 
 
 def _data_params(sweep: Sweep) -> dict[str, str]:
@@ -115,6 +124,7 @@ def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve, *, is_n
         run_id=trial.run_id,
         parent_run_id=sweep.run_id,
         is_new=is_new and trial.run_id is None,
+        columns=_columns(sweep),
         params={name: str(value) for name, value in trial.params.items()},
         tags=_trial_tags(sweep, trial, curve),
         points=(*_curve_points(curve), *_single_points(trial)),

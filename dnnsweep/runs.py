@@ -39,6 +39,7 @@ class RunPage:
         run_id: The run, if it is known already.
         parent_run_id: The run that this one is folded under.
         is_new: Whether nobody ever tried to put it, so that no run can have its key.
+        columns: Hyperparameters that a table of the experiment's runs shows, in this order.
         params: Never change once put.
         tags: May change.
         points: At most one for each metric and step.
@@ -55,6 +56,7 @@ class RunPage:
     run_id: str | None = None
     parent_run_id: str | None = None
     is_new: bool = False
+    columns: tuple[str, ...] = ()
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     points: tuple[Point, ...] = ()

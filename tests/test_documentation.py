@@ -54,7 +54,20 @@ def test_the_python_code_of_the_readme_describes_a_valid_sweep() -> None:
     for block in blocks("python"):
         found: dict[str, object] = {}
         exec(block.partition("sweep = ")[0], found)  # noqa: S102
+        if "build" in found:
+            continue
         spec.load({**found["spec"], "dataset": {"source": "sklearn:iris"}})  # type: ignore[dict-item]
+
+
+def test_the_network_of_the_readme_can_be_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = next(block for block in blocks("python") if "def build" in block)
+    (tmp_path / "nets.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    file = next(block for block in blocks("yaml") if "python:nets:build" in block)
+
+    shown = outline(spec.check(documents.parse(file, "README.md")))
+
+    assert shown.plan.kind == "fit"
 
 
 def commands() -> list[str]:

@@ -27,6 +27,7 @@ from dnnsweep.tracking import Tracker, serve_ui, ui_command, ui_environment, ui_
 ROOT = Path(__file__).parents[1]
 POINTS = (Point("loss", 0.5, 1, 1000), Point("loss", 0.25, 2, 2000), Point("val_loss", 0.1 + 0.2, 1, 1000))
 PAGE = RunPage(
+    columns=("learning_rate", "dropout"),
     key="ledger/digits/0",
     experiment="digits",
     name="0000 adam",

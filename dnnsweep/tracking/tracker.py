@@ -8,7 +8,7 @@ import math
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +138,7 @@ class Tracker:
             return self._find_or_create_by_key(client, page)
         if run.info.lifecycle_stage == "deleted":
             self._experiments.pop(page.experiment, None)
-            self._experiment(client, page.experiment)
+            self._experiment(client, page)
             client.restore_run(page.run_id)
         return run
 
@@ -150,22 +150,23 @@ class Tracker:
             if run is not None:
                 self._experiments[page.experiment] = remembered
                 return run
-        return _find_or_create_in(client, self._experiment(client, page.experiment), page)
+        return _find_or_create_in(client, self._experiment(client, page), page)
 
-    def _experiment(self, client: Any, name: str) -> str:
+    def _experiment(self, client: Any, page: RunPage) -> str:
+        name = page.experiment
         if name not in self._experiments:
-            self._experiments[name] = self._resolve_experiment(client, name)
+            self._experiments[name] = self._resolve_experiment(client, name, experiment_tags(page.columns))
         return self._experiments[name]
 
-    def _resolve_experiment(self, client: Any, name: str) -> str:
+    def _resolve_experiment(self, client: Any, name: str, tags: Mapping[str, str]) -> str:
         found = client.get_experiment_by_name(name)
         if found is None:
             # Somebody else may be faster.
-            unless({TAKEN}, client.create_experiment, name, self._artifact_location(name), experiment_tags())
+            unless({TAKEN}, client.create_experiment, name, self._artifact_location(name), tags)
             found = client.get_experiment_by_name(name)
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
-        for tag, value in experiment_tags().items():
+        for tag, value in tags.items():
             if tag not in found.tags:
                 client.set_experiment_tag(found.experiment_id, tag, value)
         return str(found.experiment_id)

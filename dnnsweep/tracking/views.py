@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Final
-
-from dnnsweep.space import KNOBS
 
 # The UI keeps a view that somebody shares as a tag of the experiment, and opens it by the end of the tag's name.
 VIEW_TAG: Final = "mlflow.sharedViewState."
 DIRECTIONS: Final = ("maximize", "minimize")
-COLUMNS: Final = {
-    "metrics": ("objective", "best_epoch"),
-    "params": tuple(KNOBS),
-    "tags": ("dnnsweep.reason", "dnnsweep.findings"),
-}
+METRICS: Final = ("objective", "best_epoch")
+TAGS: Final = ("dnnsweep.reason", "dnnsweep.findings")
 
 
-def experiment_tags() -> dict[str, str]:
-    """Return the tags of a sweep's experiment: its kind, and a view of its trials for either direction, best first."""
+def experiment_tags(params: Sequence[str]) -> dict[str, str]:
+    """Return the tags of a sweep's experiment: its kind, and a view of its trials for either direction, best first.
+
+    Args:
+        params: The hyperparameters that the view shows.
+    """
     kind = {"mlflow.experimentKind": "custom_model_development"}
-    return kind | {VIEW_TAG + view_key(direction): json.dumps(_view(direction)) for direction in DIRECTIONS}
+    return kind | {VIEW_TAG + view_key(direction): json.dumps(_view(direction, params)) for direction in DIRECTIONS}
 
 
 def view_key(direction: str) -> str:
@@ -28,9 +28,10 @@ def view_key(direction: str) -> str:
     return f"dnnsweep-{direction}"
 
 
-def _view(direction: str) -> dict[str, object]:
+def _view(direction: str, params: Sequence[str]) -> dict[str, object]:
+    columns = {"metrics": METRICS, "params": params, "tags": TAGS}
     return {
-        "selectedColumns": [f"{kind}.`{name}`" for kind, names in COLUMNS.items() for name in names],
+        "selectedColumns": [f"{kind}.`{name}`" for kind, names in columns.items() for name in names],
         "orderByKey": "metrics.`objective`",
         "orderByAsc": direction == "minimize",
         "searchFilter": "",
