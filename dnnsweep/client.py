@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dnnsweep import query
 from dnnsweep.errors import DnnsweepError, ExportError, QueryError, SweepNotFoundError
+from dnnsweep.history import Event
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.settings import resolve
@@ -49,6 +50,10 @@ class SweepHandle:
         """Return the sweep."""
         return show(self.name, home=self.home)
 
+    def events(self) -> list[Event]:
+        """Return what happened to the sweep and its trials, oldest first."""
+        return events(self.name, home=self.home)
+
     def trials(self, where: str | None = None) -> list[Trial]:
         """Return the trials that meet a condition, in their order."""
         return trials(self.name, where=where, home=self.home)
@@ -75,6 +80,7 @@ def run(
     executor: str = "local",
     on_progress: Callable[[Any], None] | None = None,
     on_plan: Callable[[TrainerPlan], None] | None = None,
+    on_wait: Callable[[str], None] | None = None,
     profile: Profile | None = None,
 ) -> SweepHandle:
     """Run a sweep here, or go on with it; returns when it has ended or was interrupted.
@@ -91,6 +97,7 @@ def run(
         executor: `local` (processes) or `inprocess` (for debugging: trains in this process).
         on_progress: Called with a `controller.Progress` after each change.
         on_plan: Called once, with how trials will be trained and why, unless there is nothing left to train.
+        on_wait: Called again and again, with who holds it, while another process runs the sweep; None does not wait.
         profile: Filled with where the time went.
 
     Returns:
@@ -99,7 +106,7 @@ def run(
     Raises:
         SpecError: The sweep file or its data are wrong; nothing was stored.
         SweepConflictError: The name is taken by another content, or the data have changed.
-        SweepHeldError: Another process is running the sweep.
+        SweepHeldError: Another process is running the sweep, and `on_wait` is None.
         SweepFailedError: Ten trials in a row failed.
         TrainerError: No trainer can be started.
         LedgerError: The ledger cannot be read or written.
@@ -124,6 +131,7 @@ def run(
         executor=executor,
         on_progress=on_progress or (lambda _: None),
         on_plan=on_plan or (lambda _: None),
+        on_wait=on_wait,
         profile=profile,
     )
     return SweepHandle(checked.name, settings.home)
@@ -181,6 +189,16 @@ def show(name: str, *, home: Home = None) -> Sweep:
     """
     with _ledger(home) as ledger:
         return ledger.sweep(name)
+
+
+def events(name: str, *, home: Home = None) -> list[Event]:
+    """Return what happened to a sweep and its trials, oldest first.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+    """
+    with _ledger(home) as ledger:
+        return ledger.events(name)
 
 
 def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Trial]:

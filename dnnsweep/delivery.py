@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import Final, Protocol
 
-from dnnsweep.errors import TrackingError
+from dnnsweep.errors import LedgerError, TrackingError
 from dnnsweep.ledger import PARENT, Entry, Ledger
 from dnnsweep.ledger.outbox import DELETE
 from dnnsweep.pages import BestSoFar, sweep_page, trial_page
@@ -169,18 +169,23 @@ class Shipper:
                 n_failures += 1
             elif n_sent:
                 n_failures = 0
-            if is_closing and (n_failures >= LAST_TRIES or self._seconds_to_next() is None):
+            left = self._seconds_to_next()
+            if is_closing and (n_failures >= LAST_TRIES or left is None):
                 return
             if n_failures and not is_closing:
                 self._closing.wait(min(FIRST_BACKOFF_SECONDS * 2 ** (n_failures - 1), MAX_BACKOFF_SECONDS))
             elif n_sent == 0 and not is_closing:
                 self._closing.wait(IDLE_SECONDS)
             elif n_sent == 0:
-                time.sleep(min(self._seconds_to_next() or 0.0, FIRST_BACKOFF_SECONDS))
+                time.sleep(min(left or 0.0, FIRST_BACKOFF_SECONDS))
 
     def _seconds_to_next(self) -> float | None:
         """Return how long the next entry still waits; None if there is none."""
-        due = self._outbox.next_due(self._sweep_id)
+        try:
+            due = self._outbox.next_due(self._sweep_id)
+        except LedgerError as error:  # the database is away: so long as that lasts, nothing can be known
+            self.error = str(error)
+            return FIRST_BACKOFF_SECONDS
         return None if due is None else max(0.0, due / 1000 - time.time())
 
     def _deliver(self) -> int:

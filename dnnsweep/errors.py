@@ -97,6 +97,10 @@ class LedgerError(DnnsweepError):
     """The ledger cannot be opened or is of a newer version."""
 
 
+class LedgerAwayError(LedgerError):
+    """The ledger's database is away, locked or full, which may pass."""
+
+
 class TrackingError(DnnsweepError):
     """The tracking server cannot be reached or refuses."""
 

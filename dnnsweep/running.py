@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Final
 from dnnsweep import study
 from dnnsweep.controller import Controller, FixedOrder, Plan, Progress, abandon
 from dnnsweep.delivery import Shipper, deliver_all
-from dnnsweep.errors import DnnsweepError, LeaseLostError, Mistake, SpecError, SweepNotFoundError
+from dnnsweep.errors import DnnsweepError, LeaseLostError, Mistake, SpecError, SweepHeldError, SweepNotFoundError
 from dnnsweep.executors import Executor
 from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.executors.local import LocalExecutor
@@ -28,6 +29,8 @@ from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import Job, Opening, TrainerPlan
 
 LEASE_WRITES: Final = ("advance", "start", "progress", "finish", "requeue", "renew", "end")
+#: How often to look whether another process has let a sweep go.
+WAIT_SECONDS: Final = 1.0
 #: How long MLflow may take at the end of a run, and after an interruption.
 DELIVERY_SECONDS: Final = 300.0
 INTERRUPTED_DELIVERY_SECONDS: Final = 2.0
@@ -135,9 +138,45 @@ def run(
     executor: str,
     on_progress: Callable[[Progress], None],
     on_plan: Callable[[TrainerPlan], None] = lambda _: None,
+    on_wait: Callable[[str], None] | None = None,
     profile: Profile | None = None,
 ) -> SweepState:
     """Run a sweep until it is complete, stopped or interrupted; see `client.run` for the arguments."""
+    while True:
+        try:
+            return _run(
+                spec,
+                settings,
+                data=data,
+                trainers=trainers,
+                executor=executor,
+                on_progress=on_progress,
+                on_plan=on_plan,
+                profile=profile,
+            )
+        except SweepHeldError as held:
+            if on_wait is None:
+                raise
+            on_wait(str(held))
+        time.sleep(WAIT_SECONDS)
+
+
+def _run(
+    spec: SweepSpec,
+    settings: Settings,
+    *,
+    data: tuple[Any, Any] | None,
+    trainers: int | None,
+    executor: str,
+    on_progress: Callable[[Progress], None],
+    on_plan: Callable[[TrainerPlan], None],
+    profile: Profile | None,
+) -> SweepState:
+    """Run a sweep that nobody else runs.
+
+    Raises:
+        SweepHeldError: Somebody does.
+    """
     known = _known(spec, settings)
     if known is not None and known.n_finished >= spec.budget.trials:
         return SweepState.COMPLETE
@@ -148,7 +187,7 @@ def run(
         opening = hands.open()
         check_task(spec, opening.data.task)
         on_plan(opening.plan)
-        with closing(Ledger.open(settings.database_url, create=True)) as ledger:
+        with closing(Ledger.open(settings.database_url, create=True, patience=settings.patience)) as ledger:
             lease = ledger.begin(_new_sweep(spec, opening))
             run = _Run(spec, settings, ledger, lease, hands, profile or Profile(), is_local=executor == "local")
             state = _control(run, on_progress)

@@ -11,6 +11,8 @@ from pathlib import Path
 DEFAULT_HOME = "dnnsweep-home"
 #: The folder of a sweep's models that holds the best trial's.
 BEST = "best"
+#: How long a sweep goes on without its ledger's database, in seconds.
+DEFAULT_PATIENCE = 120.0
 DEFAULT_TRAINER = "dnnsweep.trainers.planned:PlannedTrainer"
 
 
@@ -23,12 +25,14 @@ class Settings:
         database_url: The ledger, as SQLAlchemy writes it.
         tracking_uri: Where MLflow keeps runs.
         trainer: What trains, as `module:class`; tests pretend with another one.
+        patience: Seconds for which a sweep goes on without its ledger's database.
     """
 
     home: Path
     database_url: str
     tracking_uri: str
     trainer: str = DEFAULT_TRAINER
+    patience: float = DEFAULT_PATIENCE
 
     @property
     def is_tracking_embedded(self) -> bool:
@@ -54,7 +58,8 @@ def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, st
 
     Args:
         home: The folder; None reads `DNNSWEEP_HOME`, else `./dnnsweep-home`.
-        environ: Read for `DNNSWEEP_HOME`, `DNNSWEEP_DATABASE_URL`, `MLFLOW_TRACKING_URI` and `DNNSWEEP_TRAINER`.
+        environ: Read for `DNNSWEEP_HOME`, `DNNSWEEP_DATABASE_URL`, `MLFLOW_TRACKING_URI`, `DNNSWEEP_TRAINER`
+            and `DNNSWEEP_DATABASE_PATIENCE` (seconds).
 
     Example:
         >>> resolve("/data/home", {}).database_url
@@ -66,7 +71,14 @@ def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, st
         database_url=environ.get("DNNSWEEP_DATABASE_URL") or sqlite_url(folder / "dnnsweep.db"),
         tracking_uri=environ.get("MLFLOW_TRACKING_URI") or sqlite_url(folder / "mlflow.db"),
         trainer=environ.get("DNNSWEEP_TRAINER") or DEFAULT_TRAINER,
+        patience=_seconds(environ.get("DNNSWEEP_DATABASE_PATIENCE"), DEFAULT_PATIENCE),
     )
+
+
+def _seconds(text: str | None, default: float) -> float:
+    with suppress(ValueError):
+        return max(0.0, float(text or default))
+    return default
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path | None:

@@ -602,7 +602,7 @@ def test_stopping_what_runs_leaves_a_wish(call: Call, file: Write, home: Path) -
         lease = ledger.acquire("pretend", owner="elsewhere:1")
 
         assert call("stop", "pretend") == Said(0, "", "sweep pretend is being stopped\n")
-        assert lease.renew() is True
+        assert lease.renew()[0] is True
         assert call("delete", "pretend", "--yes").code == 1
 
 

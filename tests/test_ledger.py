@@ -307,11 +307,11 @@ def test_taking_a_sweep_over_puts_its_running_trials_back_in_the_queue(ledger: L
 
 
 def test_a_stop_reaches_the_controller_with_its_next_renewal(ledger: Ledger, lease: Lease) -> None:
-    assert lease.renew() is False
+    assert lease.renew()[0] is False
 
     assert ledger.request_stop("digits") is True
 
-    assert lease.renew() is True
+    assert lease.renew()[0] is True
 
 
 def test_a_sweep_that_nobody_runs_cannot_be_stopped(ledger: Ledger) -> None:
@@ -359,7 +359,7 @@ def test_a_trial_that_is_trained_again_keeps_the_times_of_the_epochs_known_befor
     ask(lease, 1)
     lease.start(0, 1)
     lease.progress(0, curve(1.0, 0.9, first_time=10))
-    lease.requeue([0])
+    lease.requeue(0, 1, "died")
     lease.start(0, 2)
 
     lease.finish(result(0, attempt=2, curve=curve(1.0, 0.9, 0.8, first_time=500)), 0.9, {})
@@ -371,7 +371,7 @@ def test_times_known_before_survive_a_retry_that_is_stored_on_its_way(ledger: Le
     ask(lease, 1)
     lease.start(0, 1)
     lease.progress(0, curve(1.0, 0.9, 0.8, first_time=10))
-    lease.requeue([0])
+    lease.requeue(0, 1, "died")
     lease.start(0, 2)
     lease.progress(0, curve(1.0, first_time=500))
     assert ledger.curve(lease.sweep_id, 0).ended_at == (10,)
@@ -386,7 +386,8 @@ def test_only_running_trials_go_back_to_the_queue(ledger: Ledger, lease: Lease) 
     finish(lease, 0, 0.5)
     lease.start(1, 1)
 
-    lease.requeue([0, 1])
+    lease.requeue(0, 1, "died")
+    lease.requeue(1, 1, "died")
 
     assert [trial.state for trial in ledger.trials("digits")] == [State.COMPLETE, State.QUEUED]
 
@@ -746,7 +747,7 @@ def test_what_could_not_be_sent_keeps_its_time_when_it_changes(ledger: Ledger, l
     entry = ledger.outbox.claim(10, lease.sweep_id)[-1]
     ledger.outbox.postpone(entry, "down", 3600)
 
-    lease.requeue([0])
+    lease.requeue(0, 1, "died")
     lease.progress(0, curve(0.5))
 
     assert entry.number == 0

@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -161,6 +162,9 @@ def run(
     home: Home = None,
     *,
     explain: Explain = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait while another process runs the sweep, then go on with it.")
+    ] = False,
     profile: Annotated[
         Path | None, typer.Option("--profile", help="Write where the time went to a JSON file.", show_default=False)
     ] = None,
@@ -184,11 +188,24 @@ def run(
             executor=executor,
             on_progress=on_progress,
             on_plan=_explain if explain else None,
+            on_wait=_saying_once() if wait else None,
             profile=measured,
         )
     if profile is not None:
         profile.write_text(json.dumps(measured.to_json(), indent=2) + "\n", encoding="utf-8")
     _conclude(sweep, home, as_json=as_json)
+
+
+def _saying_once() -> Callable[[str], None]:
+    """Return what says, the first time, whom a run waits for."""
+    said: list[str] = []
+
+    def say(holder: str) -> None:
+        if not said:
+            typer.echo(f"waiting: {holder}", err=True)
+        said.append(holder)
+
+    return say
 
 
 def _explain(plan: TrainerPlan) -> None:
@@ -232,13 +249,23 @@ def list_(home: Home = None, *, as_json: AsJson = False, as_yaml: AsYaml = False
 
 @app.command()
 def show(
-    name: Name, home: Home = None, *, as_json: AsJson = False, as_yaml: AsYaml = False, as_csv: AsCsv = False
+    name: Name,
+    home: Home = None,
+    *,
+    events: Annotated[bool, typer.Option("--events", help="What happened to it and its trials, oldest first.")] = False,
+    as_json: AsJson = False,
+    as_yaml: AsYaml = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Show one sweep."""
     from dnnsweep import client
     from dnnsweep.cli import render
 
-    render.sweep(client.show(name, home=home), _form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv))
+    form = _form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
+    if events:
+        render.events(client.events(name, home=home), form)
+    else:
+        render.sweep(client.show(name, home=home), form)
 
 
 @app.command()

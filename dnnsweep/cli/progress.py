@@ -67,7 +67,8 @@ def _picture(title: str, progress: Progress) -> Group:
     failed = Text(f"{progress.n_failed} failed", style="red" if progress.n_failed else "dim")
     head.add_row(Text(title, style="bold"), bar, f"{progress.n_finished}/{progress.n_trials}", failed, left)
     running = ", ".join(f"{trial} (epoch {epochs})" for trial, epochs in sorted(progress.running.items()))
-    return Group(head, Text(f"running  {running or '-'}"), _best(progress))
+    behind = Text(f"MLflow   {progress.n_behind} updates behind", style="dim") if progress.n_behind else Text("")
+    return Group(head, Text(f"running  {running or '-'}"), _best(progress), behind)
 
 
 def _best(progress: Progress) -> Text:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dnnsweep.errors import ExportError
+from dnnsweep.history import Event
 from dnnsweep.records import Sweep, SweepState, Trial
 from dnnsweep.space import KNOBS
 
@@ -135,6 +136,18 @@ def _facts(item: Sweep) -> Iterable[tuple[str, str]]:
     yield "searched", ", ".join(item.spec["space"]) or "nothing"
     yield "seconds", f"{item.seconds:.0f}"
     yield "MLflow", _delivery(item)
+
+
+def events(found: Sequence[Event], form: str) -> None:
+    """Print what happened to a sweep, a line each; see `sweeps` for the forms."""
+    if _printed([event.to_json() for event in found], form, Event.__slots__):
+        return
+    table = _table("time", "trial", "what", "attempt", "how")
+    for event in found:
+        time = datetime.fromtimestamp(event.time / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        who = "-" if event.number is None else str(event.number)
+        table.add_row(time, who, event.kind, "" if event.attempt is None else str(event.attempt), event.detail or "")
+    _print(table)
 
 
 def _delivery(item: Sweep) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from dnnsweep.controller.order import FixedOrder
 from dnnsweep.controller.standing import Best, Ended, Progress, Standing, judged
-from dnnsweep.errors import SweepFailedError
+from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Event, Executor, TrainerLost
 from dnnsweep.ledger import Lease, StudyTrial, Told
 from dnnsweep.records import EpochReport, Reason, Suggestion, SweepState, TrialResult, curve_of
@@ -64,7 +64,7 @@ class _Running:
 def abandon(lease: Lease, error: BaseException) -> None:
     """Note why a sweep could not go on, put its running trials back in the queue, and give the lease back."""
     state = SweepState.FAILED if isinstance(error, Exception) else SweepState.INTERRUPTED
-    lease.end(state, str(error) or None)
+    lease.end(state, str(error) or None, is_patient=not isinstance(error, LedgerAwayError))
 
 
 class Controller:
@@ -105,6 +105,7 @@ class Controller:
         self._began = self._renewed = time.monotonic()
         self._is_interrupted = False
         self._is_stop_requested = False
+        self._n_behind = 0
 
     def interrupt(self) -> None:
         """Ask the loop to end at the next safe point; running trials go back to the queue."""
@@ -267,7 +268,7 @@ class Controller:
             return
         del self._running[number]
         self._queue.appendleft(replace(trial.suggestion, attempt=trial.suggestion.attempt + 1))
-        self._lease.requeue([number])
+        self._lease.requeue(number, trial.suggestion.attempt, error)
 
     def _cut_off(self, trial: _Running, reason: Reason, error: str) -> TrialResult:
         seconds = time.monotonic() - trial.started_at
@@ -278,7 +279,7 @@ class Controller:
         """End the sweep if it must end now; return how it ended."""
         now = time.monotonic()
         if now - self._renewed >= RENEW_SECONDS:
-            self._is_stop_requested = self._lease.renew()
+            self._is_stop_requested, self._n_behind = self._lease.renew()
             self._renewed = now
         if self._is_interrupted:
             return self._end(SweepState.INTERRUPTED)
@@ -314,5 +315,6 @@ class Controller:
                 seconds=seconds,
                 seconds_left=seconds / self._n_ended_here * n_left if self._n_ended_here else None,
                 ended=ended,
+                n_behind=self._n_behind,
             )
         )

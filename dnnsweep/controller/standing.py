@@ -80,6 +80,7 @@ class Progress:
         seconds: Since this run of the sweep began.
         seconds_left: Estimated; None before the first trial of this run has ended.
         ended: The trial whose end this is about.
+        n_behind: Changes that MLflow has not seen yet, as of some seconds ago.
     """
 
     n_trials: int
@@ -90,6 +91,7 @@ class Progress:
     seconds: float
     seconds_left: float | None
     ended: Ended | None = None
+    n_behind: int = 0
 
 
 def judged(result: TrialResult, metric: str) -> tuple[TrialResult, float | None]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dnnsweep.errors import SweepConflictError, SweepHeldError, SweepNotFoundError
-from dnnsweep.ledger import curves, outbox, owners, queries
+from dnnsweep.history import Event, EventKind
+from dnnsweep.ledger import curves, events, outbox, owners, queries
 from dnnsweep.ledger.database import Database, now, open_database
 from dnnsweep.ledger.lease import Asked, Lease, StudyTrial, Told, requeue_running
 from dnnsweep.ledger.outbox import Entry, Outbox
@@ -69,14 +71,19 @@ class Ledger:
         self.outbox = Outbox(database)
 
     @classmethod
-    def open(cls, url: str, *, create: bool = False) -> Ledger:
+    def open(cls, url: str, *, create: bool = False, patience: float = 0.0) -> Ledger:
         """Open the ledger at a database URL.
+
+        Args:
+            url: As SQLAlchemy writes it.
+            create: Whether to create what does not exist.
+            patience: Seconds for which leases try again to write while the database is away.
 
         Raises:
             SweepNotFoundError: There is no ledger and `create` is false.
             LedgerError: It cannot be opened.
         """
-        return cls(open_database(url, create=create))
+        return cls(open_database(url, create=create, patience=patience))
 
     def close(self) -> None:
         """Close every connection."""
@@ -103,7 +110,9 @@ class Ledger:
         with self._database.write() as connection:
             row = _locked_row(connection, new.name)
             if row is None:
-                connection.execute(insert(SweepRow).values(_columns(new)))
+                columns = _columns(new)
+                connection.execute(insert(SweepRow).values(columns))
+                events.note(connection, columns["id"], EventKind.CREATED, PARENT)
             else:
                 _check_free(row)
                 _check_same(row, new)
@@ -133,13 +142,16 @@ class Ledger:
             "owner": owner or owners.this_process(),
             "expires_at": now() + int(seconds * 1000),
             "token": row.token + 1,
+            "last_turn": 0,
             "state": SweepState.RUNNING,
             "error": None,
             "ended_at": None,
             "is_stop_requested": False,
         }
         connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
-        requeue_running(connection, row.id)
+        events.note(connection, row.id, EventKind.LEASED, PARENT, detail=f"by {owners.described(values['owner'])}")
+        lost = requeue_running(connection, row.id)
+        events.note(connection, row.id, EventKind.LOST, *lost, detail="its controller died")
         outbox.changed(connection, row.id, PARENT)
         return Lease(self._database, row.id, row.token + 1, seconds)
 
@@ -236,6 +248,15 @@ class Ledger:
         with self._database.read() as connection:
             return curves.read(connection, sweep_id, number)
 
+    def events(self, name: str) -> list[Event]:
+        """Return what happened to a sweep and its trials, oldest first.
+
+        Raises:
+            SweepNotFoundError: There is no such sweep.
+        """
+        with self._database.read() as connection:
+            return events.read(connection, queries.read_sweep(connection, name))
+
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None unless it is its sweep's best."""
         mine = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
@@ -253,6 +274,7 @@ class Ledger:
             if not owners.is_held(row.owner, row.expires_at, now()):
                 return False
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=True))
+            events.note(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
             return True
 
     def delete(self, name: str) -> None:
@@ -344,8 +366,9 @@ def _check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> N
 
 def _check_free(row: Row[Any]) -> None:
     if owners.is_held(row.owner, row.expires_at, now()):
-        wait = (row.expires_at - now()) / 1000
+        until = datetime.fromtimestamp(row.expires_at / 1000).astimezone()
         raise SweepHeldError(
-            f"sweep {row.name} is being run by {owners.described(row.owner)}, whose lease lasts {wait:.0f} more "
-            f"seconds and is renewed while it runs; stop it with `dnnsweep stop {row.name}`"
+            f"sweep {row.name} is being run by {owners.described(row.owner)}, whose lease lasts until "
+            f"{until:%H:%M:%S} and is renewed while it runs; wait for it with --wait, or stop it with "
+            f"`dnnsweep stop {row.name}`"
         )

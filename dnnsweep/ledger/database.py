@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError as UrlError
 from sqlalchemy.exc import (
     DatabaseError,
+    DBAPIError,
     IntegrityError,
+    InterfaceError,
     NoSuchModuleError,
     OperationalError,
     ProgrammingError,
     SQLAlchemyError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from dnnsweep.errors import LedgerError, SweepNotFoundError
+from dnnsweep.errors import LedgerAwayError, LedgerError, SweepNotFoundError
 from dnnsweep.ledger.tables import HEAD, LedgerRow
 
+T = TypeVar("T")
+log: Final = logging.getLogger(__name__)
 #: How long a SQLite transaction waits for another one's lock.
 BUSY_SECONDS: Final = 30
 
 
+#: How long to wait before the first and before each later try while the database is away.
+FIRST_WAIT_SECONDS: Final = 0.1
+MAX_WAIT_SECONDS: Final = 5.0
+#: Errors of SQLite that may pass by themselves.
+PASSING: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")
 #: How SQLite's files keep a transaction's way back unless they are told otherwise; an in-memory database has none.
 _ROLLBACK_MODES: Final = ("delete", "truncate", "persist", "off")
 
@@ -41,11 +52,41 @@ def now() -> int:
 
 
 class Database:
-    """A database at the newest version of the schema."""
+    """A database at the newest version of the schema.
 
-    def __init__(self, engine: Engine, ledger_id: str) -> None:
+    Args:
+        engine: Of SQLAlchemy.
+        ledger_id: Unique over all ledgers.
+        patience: Seconds for which `patiently` tries again while the database is away.
+    """
+
+    def __init__(self, engine: Engine, ledger_id: str, patience: float = 0.0) -> None:
         self.engine = engine
         self.ledger_id = ledger_id
+        self.patience = patience
+
+    def patiently(self, work: Callable[[], T], *, is_patient: bool = True) -> T:
+        """Do work, again and again while the database is away, locked or full.
+
+        Args:
+            work: Whole transactions; one that was cut off may have been stored, which `work` must find out.
+            is_patient: Whether to try again at all.
+
+        Raises:
+            LedgerError: It was away for as long as `patience`, or something else is wrong.
+        """
+        until = time.monotonic() + (self.patience if is_patient else 0)
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                return work()
+            except LedgerAwayError as error:
+                if time.monotonic() + wait > until:
+                    raise
+                if wait == FIRST_WAIT_SECONDS:
+                    log.warning("%s (trying again for %g seconds)", error, self.patience)
+            time.sleep(wait)
+            wait = min(2 * wait, MAX_WAIT_SECONDS)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -71,8 +112,19 @@ def _translated() -> Iterator[None]:
     except IntegrityError:  # a row that exists already is the caller's business
         raise
     except SQLAlchemyError as error:
-        reason = getattr(error, "orig", None) or error
-        raise LedgerError(f"the ledger cannot be read or written now: {reason}; run the command again") from error
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        kind = LedgerAwayError if _is_away(error) else LedgerError
+        raise kind(f"the ledger cannot be read or written now: {reason}; run the command again") from error
+
+
+def _is_away(error: SQLAlchemyError) -> bool:
+    """Return whether a database is away, locked or full, which may pass, and not wrong."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolTimeoutError)
+    name = getattr(error.orig, "sqlite_errorname", None)
+    if name is not None:
+        return str(name).startswith(PASSING)
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
 @contextmanager
@@ -84,12 +136,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
-def open_database(url: str, *, create: bool) -> Database:
+def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
     """Open the ledger's database and bring its schema up to date.
 
     Args:
         url: As SQLAlchemy writes it.
         create: Whether to create what does not exist.
+        patience: Seconds for which a controller's writes are tried again while the database is away.
 
     Raises:
         SweepNotFoundError: There is no ledger and `create` is false.
@@ -104,7 +157,7 @@ def open_database(url: str, *, create: bool) -> Database:
     except ModuleNotFoundError as error:
         raise LedgerError(f"the ledger's database needs {error.name}; install dnnsweep[postgres]") from error
     try:
-        return _opened(engine, create=create)
+        return _opened(engine, create=create, patience=patience)
     except DatabaseError as error:
         engine.dispose()
         where = engine.url.render_as_string()  # without its password
@@ -114,13 +167,13 @@ def open_database(url: str, *, create: bool) -> Database:
         raise
 
 
-def _opened(engine: Engine, *, create: bool) -> Database:
+def _opened(engine: Engine, *, create: bool, patience: float) -> Database:
     version = _version(engine)
     if version is None and not create:
         raise SweepNotFoundError(f"there is no sweep yet in {engine.url.render_as_string()}")
     if version != HEAD:
         _migrate(engine)
-    return Database(engine, _ledger_id(engine))
+    return Database(engine, _ledger_id(engine), patience)
 
 
 def _engine(url: str, *, create: bool) -> Engine:
@@ -134,6 +187,7 @@ def _engine(url: str, *, create: bool) -> Engine:
         address,
         json_serializer=partial(json.dumps, separators=(",", ":"), allow_nan=False),
         connect_args={"timeout": BUSY_SECONDS} if is_sqlite else {},
+        pool_pre_ping=not is_sqlite,  # a server may have been restarted since
     )
     if is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)

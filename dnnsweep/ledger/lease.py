@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from dnnsweep.errors import LeaseLostError
-from dnnsweep.ledger import curves, outbox
+from dnnsweep.history import EventKind
+from dnnsweep.ledger import curves, events, outbox
 from dnnsweep.ledger.database import Database, now
-from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
+from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 from dnnsweep.records import Curve, Reason, State, Suggestion, SweepState, TrialResult
 
 #: A trial that ends sooner is shown in MLflow once, when it has ended.
@@ -55,16 +56,14 @@ class StudyTrial:
     error: str | None
 
 
-@dataclass(slots=True)
-class _Turn:
-    """A transaction that is opened by the first write within."""
-
-    stack: ExitStack
-    connection: Connection | None = None
+Write = Callable[[Connection], None]
 
 
 class Lease:
     """The right to run one sweep until a time; how a controller writes its trials.
+
+    While the database is away, a transaction is tried again for a while (`Database.patiently`). Each leaves its number
+    behind: one that was stored though the answer was lost is not stored twice.
 
     Args:
         database: The ledger's.
@@ -77,51 +76,70 @@ class Lease:
         self._database = database
         self._seconds = seconds
         self._counted_at = time.monotonic()
-        self._turn: _Turn | None = None
+        self._n_turns = 0
+        self._writes: list[Write] | None = None
         self.sweep_id = sweep_id
         self.token = token
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Make one transaction of all writes within: each is stored or none; without a write there is none."""
-        with ExitStack() as stack:
-            self._turn = _Turn(stack)
-            try:
-                yield
-            finally:
-                self._turn = None  # the stack commits, or rolls back on an error
+        """Make one transaction, at the end, of all writes within: all are stored or none."""
+        self._writes = []
+        try:
+            yield
+            writes = self._writes
+        finally:
+            self._writes = None
+        if writes:
+            self._store(writes)
 
-    @contextmanager
-    def _fenced(self, **values: Any) -> Iterator[Connection]:
-        """Write in a transaction that holds the lease: the turn's, if there is one, else one of its own."""
-        if self._turn is None:
-            with self._transaction(**values) as connection:
-                yield connection
-            return
-        if self._turn.connection is None:
-            self._turn.connection = self._turn.stack.enter_context(self._transaction(**values))
-        elif values:
-            self._turn.connection.execute(update(SweepRow).where(SweepRow.id == self.sweep_id).values(values))
-        yield self._turn.connection
+    def _write(self, write: Write) -> None:
+        """Write with the turn's other writes, if there is a turn, else at once."""
+        if self._writes is None:
+            self._store([write])
+        else:
+            self._writes.append(write)
 
-    @contextmanager
-    def _transaction(self, **values: Any) -> Iterator[Connection]:
-        """Open a transaction that holds the lease, prolongs it, and counts the sweep's wall time."""
-        mine = (SweepRow.id == self.sweep_id, SweepRow.token == self.token)
-        with self._database.write() as connection:
-            moment = time.monotonic()  # unlike the time of day, it stands still while a laptop sleeps
-            spent = {"seconds": SweepRow.seconds + (moment - self._counted_at)}
-            lease = {"expires_at": now() + int(self._seconds * 1000)}
-            if connection.execute(update(SweepRow).where(*mine).values({**spent, **lease, **values})).rowcount == 0:
-                raise LeaseLostError("another controller took this sweep over, or it was deleted; this one has stopped")
-            yield connection
+    def _store(self, writes: Sequence[Write], *, is_patient: bool = True) -> None:
+        """Do all writes in one transaction that holds the lease, prolongs it, and counts the sweep's wall time."""
+        self._n_turns += 1
+        moment = time.monotonic()  # unlike the time of day, it stands still while a laptop sleeps
+
+        def store() -> None:
+            with self._database.write() as connection:
+                if self._hold(connection, moment - self._counted_at):
+                    for write in writes:
+                        write(connection)
+
+        self._database.patiently(store, is_patient=is_patient)
         self._counted_at = moment
 
-    def renew(self) -> bool:
-        """Prolong the lease; return whether the sweep is asked to stop."""
-        with self._fenced() as connection:
-            asked = select(SweepRow.is_stop_requested).where(SweepRow.id == self.sweep_id)
-            return connection.execute(asked).scalar_one()
+    def _hold(self, connection: Connection, spent: float) -> bool:
+        """Prolong the lease in a transaction; return whether its writes are not stored yet.
+
+        Raises:
+            LeaseLostError: Another controller holds it, or the sweep was deleted.
+        """
+        mine = (SweepRow.id == self.sweep_id, SweepRow.token == self.token)
+        values = {
+            "seconds": SweepRow.seconds + spent,
+            "expires_at": now() + int(self._seconds * 1000),
+            "last_turn": self._n_turns,
+        }
+        held = update(SweepRow).where(*mine, SweepRow.last_turn < self._n_turns).values(values)
+        if connection.execute(held).rowcount == 1:
+            return True
+        if connection.execute(select(SweepRow.id).where(*mine)).first() is None:
+            raise LeaseLostError("another controller took this sweep over, or it was deleted; this one has stopped")
+        return False
+
+    def renew(self) -> tuple[bool, int]:
+        """Prolong the lease; return whether the sweep is asked to stop, and how much of it MLflow has not seen yet."""
+        found: list[tuple[bool, int]] = []
+        behind = select(func.count()).select_from(OutboxRow).where(OutboxRow.sweep_id == self.sweep_id)
+        asked = select(SweepRow.is_stop_requested, behind.scalar_subquery()).where(SweepRow.id == self.sweep_id)
+        self._write(lambda connection: found.append(tuple(connection.execute(asked).one())))
+        return found[0] if found else (False, 0)
 
     def spent_seconds(self) -> float:
         """Return the wall time over all runs of the sweep."""
@@ -144,14 +162,23 @@ class Lease:
 
     def advance(self, told: Sequence[Told], asked: Sequence[Asked], study_attrs: Mapping[str, Any]) -> None:
         """Store a step of the study: what it was told and what it suggested then, in one transaction."""
-        with self._fenced(system_attrs=dict(study_attrs)) as connection:
+
+        def write(connection: Connection) -> None:
+            self._update_sweep(connection, system_attrs=dict(study_attrs))
             for item in told:
                 values = {"penalty": item.penalty, "system_attrs": dict(item.system_attrs)}
                 connection.execute(update(TrialRow).where(*self._trial(item.number)).values(values))
             if asked:
                 connection.execute(insert(TrialRow), [self._new(item) for item in asked])
+                numbers = [item.suggestion.number for item in asked]
+                events.note(connection, self.sweep_id, EventKind.CREATED, *numbers)
             if told:
                 outbox.changed(connection, self.sweep_id, PARENT)
+
+        self._write(write)
+
+    def _update_sweep(self, connection: Connection, **values: Any) -> None:
+        connection.execute(update(SweepRow).where(SweepRow.id == self.sweep_id).values(values))
 
     def _new(self, asked: Asked) -> dict[str, Any]:
         suggestion = asked.suggestion
@@ -170,16 +197,23 @@ class Lease:
     def start(self, number: int, attempt: int) -> None:
         """Note that a trainer works on a trial."""
         values = {"state": State.RUNNING, "attempts": attempt, "token": self.token, "started_at": now()}
-        with self._fenced() as connection:
+
+        def write(connection: Connection) -> None:
             connection.execute(update(TrialRow).where(*self._trial(number)).values(values))
             outbox.changed(connection, self.sweep_id, number, seconds=QUICK_SECONDS)
+            events.note(connection, self.sweep_id, EventKind.STARTED, number, attempt=attempt)
+
+        self._write(write)
 
     def progress(self, number: int, curve: Curve) -> None:
         """Store the epochs that a running trial has trained so far."""
-        with self._fenced() as connection:
+
+        def write(connection: Connection) -> None:
             values = {"epochs": curve.n_epochs, **self._store_curve(connection, number, curve)}
             connection.execute(update(TrialRow).where(*self._trial(number)).values(values))
             outbox.changed(connection, self.sweep_id, number)
+
+        self._write(write)
 
     def finish(self, result: TrialResult, value: float | None, metrics: Mapping[str, float]) -> None:
         """Store how a trial ended: result, curve and outbox entry in one transaction.
@@ -203,13 +237,18 @@ class Lease:
             "model_path": result.model_path,
             "ended_at": now(),
         }
-        with self._fenced() as connection:
+
+        def write(connection: Connection) -> None:
             if result.model_path is not None:  # the best so far; the models of beaten trials are not kept
                 others = update(TrialRow).where(TrialRow.sweep_id == self.sweep_id)
                 connection.execute(others.values(model_path=None))
             times = self._store_curve(connection, result.number, result.curve)
             connection.execute(update(TrialRow).where(*self._trial(result.number)).values({**values, **times}))
             outbox.changed(connection, self.sweep_id, result.number)
+            kind, attempt = EventKind.ENDED, result.attempt
+            events.note(connection, self.sweep_id, kind, result.number, attempt=attempt, detail=_how(result))
+
+        self._write(write)
 
     def _store_curve(self, connection: Connection, number: int, curve: Curve) -> dict[str, Any]:
         """Store a curve; return what belongs into the trial's own row: when each epoch ended."""
@@ -217,28 +256,50 @@ class Lease:
         curves.store(connection, self.sweep_id, number, curve, is_first=not known)
         return {"epoch_times": curves.kept_times(known, curve.ended_at)}
 
-    def requeue(self, numbers: Sequence[int]) -> None:
-        """Put running trials back in the queue: same number, same parameters, same seed."""
-        with self._fenced() as connection:
-            requeue_running(connection, self.sweep_id, TrialRow.number.in_(numbers))
+    def requeue(self, number: int, attempt: int, error: str) -> None:
+        """Put a running trial whose attempt was lost back in the queue: same number, same parameters, same seed."""
 
-    def end(self, state: SweepState, error: str | None = None) -> None:
-        """Note how the sweep ended, put what is still running back in the queue, and give the lease back."""
+        def write(connection: Connection) -> None:
+            requeue_running(connection, self.sweep_id, TrialRow.number == number)
+            events.note(connection, self.sweep_id, EventKind.LOST, number, attempt=attempt, detail=error)
+
+        self._write(write)
+
+    def end(self, state: SweepState, error: str | None = None, *, is_patient: bool = True) -> None:
+        """Note how the sweep ended, put what is still running back in the queue, and give the lease back.
+
+        Args:
+            state: How it ended.
+            error: Why, if it was given up.
+            is_patient: Whether to try again while the database is away.
+        """
         values = {"state": state, "error": error, "ended_at": now(), "is_stop_requested": False}
-        with self._fenced(**values, owner=None, expires_at=None) as connection:
-            requeue_running(connection, self.sweep_id)
+
+        def write(connection: Connection) -> None:
+            self._update_sweep(connection, **values, owner=None, expires_at=None)
+            numbers = requeue_running(connection, self.sweep_id)
+            events.note(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)
             outbox.changed(connection, self.sweep_id, PARENT)
+            how = f"{state.lower()}: {error}" if error else state.lower()
+            events.note(connection, self.sweep_id, EventKind.ENDED, PARENT, detail=how)
+
+        self._store([write], is_patient=is_patient)
 
     def _trial(self, number: int) -> tuple[Any, ...]:
         return TrialRow.sweep_id == self.sweep_id, TrialRow.number == number
 
 
-def requeue_running(connection: Connection, sweep_id: str, *conditions: ColumnElement[bool]) -> None:
-    """Put running trials of a sweep back in the queue, in the caller's transaction."""
+def _how(result: TrialResult) -> str:
+    return f"{result.reason}: {result.error}" if result.error else result.reason.value
+
+
+def requeue_running(connection: Connection, sweep_id: str, *conditions: ColumnElement[bool]) -> list[int]:
+    """Put running trials of a sweep back in the queue, in the caller's transaction; return their numbers."""
     mine = (TrialRow.sweep_id == sweep_id, TrialRow.state == State.RUNNING, *conditions)
-    numbers = connection.execute(select(TrialRow.number).where(*mine)).scalars().all()
+    numbers = list(connection.execute(select(TrialRow.number).where(*mine)).scalars())
     connection.execute(update(TrialRow).where(*mine).values(state=State.QUEUED))
     outbox.changed(connection, sweep_id, *numbers)
+    return numbers
 
 
 def _study_trial(values: Mapping[Any, Any]) -> StudyTrial:

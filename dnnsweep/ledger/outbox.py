@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, update
 
-from dnnsweep.ledger import owners
+from dnnsweep.ledger import events, owners
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 
@@ -138,7 +138,8 @@ class Outbox:
     def sent(self, entry: Entry, run_id: str | None) -> None:
         """Remove an entry, or make it due again if there was more to show meanwhile; remember the run."""
         with self._database.write() as connection:
-            connection.execute(delete(OutboxRow).where(*_as_taken(entry)))
+            if connection.execute(delete(OutboxRow).where(*_as_taken(entry))).rowcount and entry.kind == SYNC:
+                events.delivered(connection, entry.sweep_id, entry.number)
             again = update(OutboxRow).where(OutboxRow.id == entry.id)
             connection.execute(again.values(due_at=now(), claimed_until=0))
             if run_id is not None:

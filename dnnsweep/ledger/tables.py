@@ -8,7 +8,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, ForeignKeyConstraint, Integ
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: The newest migration; a database at this version needs no Alembic.
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 #: `OutboxRow.number` of what belongs to the sweep as a whole.
 PARENT: Final = -1
 
@@ -55,6 +55,7 @@ class SweepRow(Base):
     owner: Mapped[str | None] = mapped_column(String(200))
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     token: Mapped[int] = mapped_column(default=0)
+    last_turn: Mapped[int] = mapped_column(BigInteger, server_default="0")
     is_stop_requested: Mapped[bool] = mapped_column(default=False)
     run_id: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -104,6 +105,21 @@ class CurveRow(Base):
     metric: Mapped[str] = mapped_column(String(100), primary_key=True)
     layer: Mapped[str] = mapped_column(String(100), primary_key=True, default="")
     points: Mapped[list[Any]]
+
+
+class EventRow(Base):
+    """Something that happened to a trial or, with the number `PARENT`, to its sweep."""
+
+    __tablename__ = "events"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), index=True)
+    number: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int | None]
+    detail: Mapped[str | None] = mapped_column(Text)
+    time: Mapped[int] = mapped_column(BigInteger)
 
 
 class OutboxRow(Base):

@@ -252,6 +252,33 @@ def test_two_runs_started_together_do_not_both_train(quick: Bench, undisturbed: 
     assert_no_traceback(*both)
 
 
+def test_a_run_that_waits_goes_on_where_the_other_one_ended(quick: Bench, undisturbed: Summary) -> None:
+    file = gated(quick)
+    first = quick.start("run", file, "--trainers", "1")
+    first.until_ended(8)
+
+    second = quick.start("run", file, "--wait")
+    assert wait_until(lambda: f"process {first.process.pid} on" in second.err)
+    first.interrupt()
+    quick.gate.touch()
+
+    assert (first.code, second.code) == (130, 0), second.err
+    assert second.err.count("waiting:") == 1
+    assert identity(quick.trials()) == undisturbed
+
+
+def test_events_tell_the_story_of_a_sweep(quick: Bench) -> None:
+    assert quick.run("run", quick.file(description="kill=3"), "--trainers", "2").code == 0
+
+    shown, listed = quick.run("show", "pretend", "--events"), quick.run("show", "pretend", "--events", "--json").json
+    of_trial = [(event["kind"], event["attempt"]) for event in listed if event["number"] == 3]
+
+    assert of_trial[:4] == [("created", None), ("started", 1), ("attempt lost", 1), ("started", 2)]
+    assert of_trial[4] == ("ended", 2)
+    assert "SIGKILL" in shown.out
+    assert [event["kind"] for event in listed if event["number"] is None][:2] == ["created", "leased"]
+
+
 # -- endings --------------------------------------------------------------------------------------------------------
 
 
