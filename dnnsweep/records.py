@@ -185,6 +185,19 @@ class EpochReport:
     layers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Began:
+    """What a trainer says when it takes a suggestion up, which may have waited in line.
+
+    Args:
+        number: The trial.
+        attempt: Which start of it.
+    """
+
+    number: int
+    attempt: int
+
+
 def curve_of(reports: Iterable[EpochReport]) -> Curve:
     """Turn epoch reports, in order, into a curve.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -304,6 +305,8 @@ def _plan(sweep: Sweep, settings: Settings) -> Plan:
         n_trials=sweep.n_trials,
         max_seconds=sweep.spec["budget"]["seconds"],
         models=settings.models(sweep.name),
+        timeout=sweep.spec["training"].get("timeout_seconds"),
+        silence=sweep.spec["resources"].get("silence_seconds", math.inf),
     )
 
 

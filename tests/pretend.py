@@ -22,6 +22,7 @@ class PretendTrainer(OneByOne):
 
     `sleep=SECONDS` slows each epoch; `gate=PATH` holds trials from number 8 on, after an epoch, until the path
     exists; `kill=NUMBER` kills the process in a trial's first attempt, `kill_always=NUMBER` in each;
+    `hang=NUMBER` and `freeze=NUMBER` make one stay silent for ever in its first attempt, awake or stopped;
     `fail_from=NUMBER` makes trials fail; `diverge=NUMBER` makes one diverge; `die_at_start` never opens.
     """
 
@@ -59,6 +60,10 @@ class PretendTrainer(OneByOne):
         always, once = self._orders.get("kill_always"), self._orders.get("kill")
         if str(number) == always or (str(number) == once and attempt == 1):
             os.kill(os.getpid(), signal.SIGKILL)
+        if attempt == 1 and str(number) == self._orders.get("freeze"):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        while attempt == 1 and str(number) == self._orders.get("hang"):
+            time.sleep(0.05)
 
     def _wait_at_gate(self, number: int) -> None:
         gate = self._orders.get("gate")

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnnsweep import networks
-from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
+from dnnsweep.records import Began, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
 from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan, dropout
 from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, rule, weights
@@ -53,7 +53,7 @@ def results(trainer: ArrayTrainer, *suggestions: Suggestion) -> dict[int, TrialR
     """Train suggestions, all handed over at once."""
     got: dict[int, TrialResult] = {}
 
-    def emit(message: EpochReport | TrialResult) -> None:
+    def emit(message: Began | EpochReport | TrialResult) -> None:
         if isinstance(message, TrialResult):
             assert message.number not in got
             got[message.number] = message
@@ -470,7 +470,7 @@ def test_an_error_in_the_program_fails_its_trials_and_no_others(monkeypatch: pyt
 
 def test_epochs_of_a_long_trial_are_reported_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dnnsweep.trainers.array.slots.REPORT_SECONDS", 0.0)
-    trainer, messages = array_of(job(epochs=30), 1), list[EpochReport | TrialResult]()
+    trainer, messages = array_of(job(epochs=30), 1), list[Began | EpochReport | TrialResult]()
     trainer.take(suggestion(0))
     while not trainer.is_idle:
         trainer.step(messages.append)
@@ -479,3 +479,15 @@ def test_epochs_of_a_long_trial_are_reported_before_it_ends(monkeypatch: pytest.
     epochs = [report.epoch for report in reports if isinstance(report, EpochReport)]
     assert epochs == list(range(1, len(epochs) + 1))
     assert len(epochs) >= 8
+
+
+def test_a_trial_over_its_time_ends_alone_and_its_slot_is_refilled() -> None:
+    own = job(epochs=200)
+    limited = Job({**own.spec, "training": {**own.spec["training"], "timeout_seconds": 1e-9}})
+    trainer = array_of(limited, 2)
+
+    found = results(trainer, *(suggestion(i, seed=i) for i in range(3)))
+
+    assert [found[i].reason for i in range(3)] == [Reason.TIMEOUT] * 3
+    assert all(found[i].best_epoch is None and 0 < found[i].curve.n_epochs < 200 for i in range(3))
+    assert "training.timeout_seconds = 1e-09" in str(found[0].error)

@@ -73,6 +73,11 @@ class Scripted:
         self.submitted.append(suggestion)
         return True
 
+    def kill(self, number: int) -> tuple[int, ...]:
+        others = tuple(item.number for item in self.running if item.number != number)
+        self.running = []
+        return others
+
     def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
         if not self.running or self._n_left <= 0:
             return []

@@ -448,3 +448,16 @@ def test_arrays_can_be_handed_over() -> None:
 def test_a_monitor_that_the_data_do_not_have_is_a_mistake_at_once() -> None:
     with pytest.raises(SpecError, match=r"training\.early_stopping\.monitor"):
         FitTrainer(job("diabetes", early_stopping={"monitor": "val_accuracy"})).open()
+
+
+def test_a_trial_over_its_time_ends_after_its_epoch() -> None:
+    result = train(FitTrainer(job(epochs=50, timeout_seconds=1e-9)))
+
+    assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.TIMEOUT, None, 1)
+    assert "training.timeout_seconds = 1e-09" in str(result.error)
+
+
+def test_a_trial_within_its_time_is_not_touched(baseline: TrialResult) -> None:
+    result = train(FitTrainer(job(early_stopping=None, timeout_seconds=600)))
+
+    assert result.curve.series == baseline.curve.series

@@ -527,8 +527,14 @@ def test_mapping_is_loaded_with_overrides_like_a_file() -> None:
     [
         (["name=b"], {"name": "b"}),
         (["budget.trials=3", "budget.seconds=1.5"], {"budget": {"trials": 3, "seconds": 1.5}}),
-        (["resources.trainers=2"], {"resources": {"trainers": 2}}),
-        (["training.early_stopping=null"], {"training": {"epochs": 50, "early_stopping": None}}),
+        (
+            ["resources.trainers=2"],
+            {"resources": {"trainers": 2, "silence_seconds": 3600.0, "hung_seconds": 60.0}},
+        ),
+        (
+            ["training.early_stopping=null"],
+            {"training": {"epochs": 50, "timeout_seconds": None, "early_stopping": None}},
+        ),
         (["enqueue.0.dropout=0.5", "enqueue.0.l2=1e-3"], None),
         (["space.dropout={low: 0, high: 0.5, step: 0.1}"], None),
         (["space.hidden=[[64, 32], [64]]", "network={activation: tanh}"], None),

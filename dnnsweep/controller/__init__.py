@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from dnnsweep.controller.standing import Best, Ended, Progress, Standing, judged
 from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Event, Executor, TrainerLost
 from dnnsweep.ledger import Lease, StudyTrial, Told
-from dnnsweep.records import EpochReport, Reason, Suggestion, SweepState, TrialResult, curve_of
+from dnnsweep.records import Began, EpochReport, Reason, Suggestion, SweepState, TrialResult, curve_of
 from dnnsweep.settings import BEST
 
 __all__ = ["Best", "Controller", "Ended", "FixedOrder", "Plan", "Progress", "abandon"]
@@ -29,7 +30,11 @@ PROGRESS_SECONDS: Final = 10.0
 #: How often the lease is prolonged and a wish to stop is looked for.
 RENEW_SECONDS: Final = 2.0
 TICK_SECONDS: Final = 0.2
-_BROKEN: Final = (Reason.FAILED, Reason.KILLED, Reason.TIMEOUT)
+#: How much longer than its limit a trial may take until its trainer, which should have ended it, is killed.
+GRACE_SECONDS: Final = 10.0
+#: Longer than this between two looks at the clock, the controller itself was held up.
+ATTENTION_SECONDS: Final = 5.0
+_BROKEN: Final = (Reason.FAILED, Reason.KILLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class Plan:
         direction: `maximize` or `minimize`.
         n_trials: Trials that shall end in the budget.
         max_seconds: Wall time over all runs of the sweep; None without bound.
+        timeout: Seconds that a trial may train; its trainer ends it, and is killed if it does not.
+        silence: Seconds that a trial may report nothing.
         models: Folder of the trainers' models; the best trial's stays there.
     """
 
@@ -49,6 +56,8 @@ class Plan:
     n_trials: int
     max_seconds: float | None
     models: Path
+    timeout: float | None = None
+    silence: float = math.inf
 
 
 @dataclass(slots=True)
@@ -58,6 +67,8 @@ class _Running:
     suggestion: Suggestion
     started_at: float
     stored_at: float
+    began_at: float | None = None
+    heard_at: float = 0.0
     reports: list[EpochReport] = field(default_factory=list)
 
 
@@ -106,6 +117,7 @@ class Controller:
         self._is_interrupted = False
         self._is_stop_requested = False
         self._n_behind = 0
+        self._looked_at = time.monotonic()
 
     def interrupt(self) -> None:
         """Ask the loop to end at the next safe point; running trials go back to the queue."""
@@ -136,6 +148,7 @@ class Controller:
             with self._turn():
                 for event in events:
                     self._handle(event)
+                self._end_overdue()
             self._forget_beaten_models()
         self._advance()
         return self._end(SweepState.COMPLETE)
@@ -197,18 +210,51 @@ class Controller:
 
     def _handle(self, event: Event) -> None:
         match event:
+            case TrainerLost(numbers=numbers, error=error):
+                for number in numbers:
+                    self._lose(number, error)
+            case Began() | EpochReport() | TrialResult() if not self._is_expected(event):
+                pass  # of an attempt that was given up
+            case Began():
+                trial = self._running[event.number]
+                trial.began_at = trial.heard_at = time.monotonic()
             case EpochReport():
                 self._report(event)
             case TrialResult():
                 self._finish(event)
-            case TrainerLost(numbers=numbers, error=error):
-                for number in numbers:
-                    self._lose(number, error)
+
+    def _is_expected(self, event: Began | EpochReport | TrialResult) -> bool:
+        trial = self._running.get(event.number)
+        return trial is not None and trial.suggestion.attempt == event.attempt
+
+    def _end_overdue(self) -> None:
+        """End trials that train or are silent for too long by ending their trainers; neighbours are trained again."""
+        now = time.monotonic()
+        gap, self._looked_at = now - self._looked_at, now
+        for number, trial in list(self._running.items()):
+            if trial.began_at is None or number not in self._running:
+                continue
+            if gap > ATTENTION_SECONDS:  # this process was held up, and with it what trainers had to say
+                trial.began_at, trial.heard_at = trial.began_at + gap, trial.heard_at + gap
+            if (why := self._overdue(trial, now)) is None:
+                continue
+            others = self._executor.kill(number)
+            self._finish(self._cut_off(trial, Reason.TIMEOUT, why))
+            for other in others:
+                self._put_back(other, f"its trainer was ended because of trial {number}")
+
+    def _overdue(self, trial: _Running, now: float) -> str | None:
+        limit = self._plan.timeout
+        if limit is not None and trial.began_at is not None and now - trial.began_at > limit + GRACE_SECONDS:
+            return f"it trained longer than training.timeout_seconds = {limit:g}, and its trainer did not end it"
+        if now - trial.heard_at > self._plan.silence:
+            return f"it reported nothing for resources.silence_seconds = {self._plan.silence:g}"
+        return None
 
     def _report(self, report: EpochReport) -> None:
         trial = self._running[report.number]
         trial.reports.append(report)
-        now = time.monotonic()
+        now = trial.heard_at = time.monotonic()
         if now - trial.stored_at >= PROGRESS_SECONDS:
             self._lease.progress(report.number, curve_of(trial.reports))
             trial.stored_at = now
@@ -266,7 +312,10 @@ class Controller:
         if self._n_lost[number] >= MAX_ATTEMPTS:
             self._finish(self._cut_off(trial, Reason.KILLED, f"{error} ({MAX_ATTEMPTS} attempts)"))
             return
-        del self._running[number]
+        self._put_back(number, error)
+
+    def _put_back(self, number: int, error: str) -> None:
+        trial = self._running.pop(number)
         self._queue.appendleft(replace(trial.suggestion, attempt=trial.suggestion.attempt + 1))
         self._lease.requeue(number, trial.suggestion.attempt, error)
 

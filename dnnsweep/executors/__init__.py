@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dnnsweep.records import EpochReport, Suggestion, TrialResult
+from dnnsweep.records import Began, EpochReport, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Job, Opening, Trainer
 
 
@@ -25,7 +25,7 @@ class TrainerLost:
     error: str
 
 
-Event = EpochReport | TrialResult | TrainerLost
+Event = Began | EpochReport | TrialResult | TrainerLost
 
 
 class Executor(Protocol):
@@ -52,6 +52,9 @@ class Executor(Protocol):
 
     def events(self, timeout: float) -> Sequence[Event]:
         """Return what happened since the last call; wait for it up to `timeout` seconds."""
+
+    def kill(self, number: int) -> tuple[int, ...]:
+        """End the trainer that holds a trial, if it can be ended; return the other trials that it held."""
 
     def close(self) -> None:
         """End all trainers at once; leaves no process behind."""

@@ -67,6 +67,10 @@ class InProcessExecutor:
             self._n_held -= 1
         return [event]
 
+    def kill(self, number: int) -> tuple[int, ...]:  # noqa: ARG002  it goes on until it ends by itself
+        """Do nothing: a thread cannot be ended."""
+        return ()
+
     def close(self) -> None:
         """Let the thread end after its present step: there is no process to end."""
         self._suggestions.put(None)

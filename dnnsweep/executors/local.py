@@ -39,6 +39,10 @@ TRIALS_PER_PROCESS: Final = 100
 SLOTS_PER_SPARE: Final = 4
 #: Training that repays the start of one more trainer.
 SECONDS_PER_TRAINER: Final = 15.0
+#: How long a process may give no sign of life where the sweep file does not say it.
+HUNG_SECONDS: Final = 60.0
+#: Longer than this between two looks, nobody listened: the controller was held up.
+ATTENTION_SECONDS: Final = 5.0
 #: Trainers that may die before they have loaded the data, one after the other, until it is given up.
 MAX_FAILED_STARTS: Final = 3
 
@@ -53,6 +57,7 @@ class _Process:
         self.held: dict[int, Group] = {}
         self.warm: set[Group] = set()
         self.usage = Usage(0, 0, 0, math.nan)
+        self.heard_at = time.monotonic()
         environment = {**TRAINER_ENVIRONMENT, **_cached_programs()}
         self._process, self.connection = processes.start("dnnsweep.executors.process:main", self.output, environment)
         with contextlib.suppress(OSError):  # a process that is gone already is found by `events`
@@ -104,6 +109,8 @@ class LocalExecutor:
         self._n_failed_starts = 0
         self._opening: Opening | None = None
         self._lost: set[int] = set()
+        self._hung_seconds = float(job.spec.get("resources", {}).get("hung_seconds", HUNG_SECONDS))
+        self._looked_at = time.monotonic()
         self._ended_usage = (0, 0)
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
@@ -167,6 +174,30 @@ class LocalExecutor:
 
     def events(self, timeout: float) -> Sequence[Event]:
         """Return reports, results and losses."""
+        events = self._heard(timeout)
+        return [*events, *self._lost_by_silence()]
+
+    def _lost_by_silence(self) -> list[Event]:
+        """Replace processes that give no sign of life; the time in which nobody listened does not count."""
+        now = time.monotonic()
+        if (gap := now - self._looked_at) > ATTENTION_SECONDS:
+            for process in self._processes:
+                process.heard_at += gap
+        self._looked_at = now
+        hung = [process for process in self._processes if now - process.heard_at > self._hung_seconds]
+        why = f"the trainer gave no sign of life for {self._hung_seconds:g} seconds"
+        losses = [self._replace(process, why) for process in hung]
+        return [loss for loss in losses if loss is not None]
+
+    def kill(self, number: int) -> tuple[int, ...]:
+        """End the process that holds a trial and start another one; return the other trials that it held."""
+        for process in self._processes:
+            if number in process.held:
+                self._exchange(process)
+                return tuple(other for other in process.held if other != number)
+        return ()
+
+    def _heard(self, timeout: float) -> Sequence[Event]:
         until = time.monotonic() + timeout
         while True:
             ready = self._ready(max(0.0, until - time.monotonic()))
@@ -199,6 +230,7 @@ class LocalExecutor:
             yield self._receive(process)
 
     def _receive(self, process: _Process) -> Event | Opening | None:
+        process.heard_at = time.monotonic()
         try:
             message: Any = process.connection.recv()
         except Exception:  # noqa: BLE001  it is gone, or sends what cannot be read
@@ -248,9 +280,9 @@ class LocalExecutor:
             raise TrainerError("the data changed while the sweep was running; restore them and run it again")
         self._opening = self._opening or opening
 
-    def _replace(self, process: _Process) -> TrainerLost | None:
-        """Start another trainer in the place of one that died."""
-        error = process.death()
+    def _replace(self, process: _Process, why: str | None = None) -> TrainerLost | None:
+        """Start another trainer in the place of one that died, or that must, for a reason."""
+        error = why or process.death()
         self._n_failed_starts += not process.is_open
         if self._n_failed_starts < MAX_FAILED_STARTS:
             self._exchange(process)

@@ -7,14 +7,19 @@ import os
 import queue
 import signal
 import threading
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dnnsweep.errors import DnnsweepError
 from dnnsweep.executors import create_trainer, serve
-from dnnsweep.records import EpochReport, Suggestion, TrialResult
+from dnnsweep.records import Began, EpochReport, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Trainer, Usage
+
+#: How often a trainer says that it is alive.
+HEARTBEAT_SECONDS: Final = 2.0
+_SENDING: Final = threading.Lock()
 
 
 def main(descriptor: int) -> None:
@@ -29,6 +34,7 @@ def main(descriptor: int) -> None:
     suggestions: queue.SimpleQueue[Suggestion | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, suggestions), daemon=True).start()
     trainer = create_trainer(trainer_path, job)
+    threading.Thread(target=_beat, args=(connection,), daemon=True).start()
     try:
         _send(connection, trainer.open())
         trainer.warm_up()
@@ -41,7 +47,7 @@ def _sender(connection: Connection, trainer: Trainer) -> Emit:
     """Return what sends messages, and with each result what the trainer has used by then."""
     n_trials = 0
 
-    def send(message: EpochReport | TrialResult) -> None:
+    def send(message: Began | EpochReport | TrialResult) -> None:
         nonlocal n_trials
         _send(connection, message)
         if isinstance(message, TrialResult):
@@ -68,8 +74,16 @@ def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion | 
         os._exit(0)
 
 
+def _beat(connection: Connection) -> None:
+    """Give a sign of life again and again."""
+    while True:
+        _send(connection, None)
+        time.sleep(HEARTBEAT_SECONDS)
+
+
 def _send(connection: Connection, message: Any) -> None:
     try:
-        connection.send(message)
+        with _SENDING:
+            connection.send(message)
     except OSError:
         os._exit(0)

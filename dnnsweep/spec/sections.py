@@ -191,6 +191,9 @@ class TrainingSpec(_Section):
     """How long a trial trains."""
 
     epochs: Whole = Field(default=50, ge=1, le=1_000_000)
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, description="a trial that trains longer ends as `timeout` after its epoch; null: no limit"
+    )
     early_stopping: EarlyStoppingSpec | None = Field(
         default=EarlyStoppingSpec(), description="null trains all epochs and keeps the last one's weights"
     )
@@ -238,6 +241,12 @@ class ResourcesSpec(_Section):
     """What a sweep may use; does not change its results."""
 
     trainers: Few | None = Field(default=None, description="training processes; null: one per core")
+    silence_seconds: float = Field(
+        default=3600.0, gt=0, description="a trial that reports no epoch for so long ends as `timeout`"
+    )
+    hung_seconds: float = Field(
+        default=60.0, gt=0, description="a training process that gives no sign of life for so long is replaced"
+    )
 
 
 class SweepSpec(_Section):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dnnsweep.records import DataSummary, EpochReport, Suggestion, TrialResult
+from dnnsweep.records import Began, DataSummary, EpochReport, Suggestion, TrialResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Usage:
     memory_mb: float
 
 
-Emit = Callable[[EpochReport | TrialResult], None]
+Emit = Callable[[Began | EpochReport | TrialResult], None]
 
 
 class Trainer(Protocol):
@@ -144,4 +144,6 @@ class OneByOne(ABC):
 
     def step(self, emit: Emit) -> None:
         """Train the oldest suggestion to its end."""
-        emit(self.train(self._taken.popleft(), emit))
+        suggestion = self._taken.popleft()
+        emit(Began(suggestion.number, suggestion.attempt))
+        emit(self.train(suggestion, emit))

@@ -39,6 +39,14 @@ class Course:
         self.reports.append(EpochReport(number, attempt, epoch, metrics, moment))
         return self.reports[-1]
 
+    def is_late(self, limit: float | None) -> bool:
+        """Return whether the attempt has lasted longer than a limit in seconds, if there is one."""
+        return limit is not None and time.perf_counter() - self.began > limit
+
+    def end_late(self, limit: float | None) -> TrialResult:
+        """Return the end of an attempt that has lasted longer than a limit in seconds."""
+        return self.end(Reason.TIMEOUT, error=f"it trained longer than training.timeout_seconds = {limit:g}")
+
     def model_path(self, folder: str | None) -> Path | None:
         """Return where the model of this attempt is saved, if it is."""
         if folder is None:

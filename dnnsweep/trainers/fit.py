@@ -92,6 +92,7 @@ class FitTrainer(OneByOne):
         sweep, data, course = material.sweep, material.data, attempt.course
         hp, seed = Hyperparameters.of(course.suggestion.params), course.suggestion.seed
         task, n_train, n_epochs = data.summary.task, data.summary.n_train, sweep.training.epochs
+        limit = sweep.training.timeout_seconds
         attempt.stopping = Stopping.of(sweep.training.early_stopping)
         network = self._build(course.suggestion, data)
         if network.count_params() > LARGE_PARAMETERS:
@@ -102,12 +103,14 @@ class FitTrainer(OneByOne):
             attempt.add({**in_own_units(measured, task, data.target_std), "l2_penalty": penalty})
             if attempt.stopping.is_improved:
                 attempt.weights = self._weights(network)
-            return attempt.is_over
+            return attempt.is_over or course.is_late(limit)
 
         orders = (row_order(seed, epoch, n_train) for epoch in count(1))
         self._fit(network, hp, data, Laps(orders, n_epochs, after_epoch))
         if attempt.is_diverged:
             return course.end(Reason.DIVERGED)
+        if not attempt.is_over and len(course.reports) < n_epochs:
+            return course.end_late(limit)
         network.set_weights(attempt.weights)
         best_epoch = attempt.stopping.best_epoch
         model = course.model_path(self._job.models)

@@ -197,6 +197,32 @@ def test_a_trial_that_kills_every_trainer_ends_as_killed_and_the_others_go_on(qu
     assert [trial.reason for trial in trials if trial.number != 2] == [Reason.COMPLETED] * 15
 
 
+def test_a_trainer_that_is_stopped_is_replaced_and_changes_no_value(quick: Bench, undisturbed: Summary) -> None:
+    file = quick.file(description="freeze=3", resources={"hung_seconds": 3})
+
+    done = quick.run("run", file, "--trainers", "2")
+
+    assert done.code == 0, done.err
+    assert identity(quick.trials()) == undisturbed
+    assert [trial.attempts for trial in quick.trials()] == [2 if number == 3 else 1 for number in range(16)]
+    lost = [event for event in dnnsweep.events("pretend", home=quick.home) if event.kind == "attempt lost"]
+    assert [(event.number, event.attempt) for event in lost] == [(3, 1)]
+    assert "no sign of life for 3 seconds" in str(lost[0].detail)
+
+
+def test_a_trial_that_stays_silent_ends_as_timeout_and_the_others_go_on(quick: Bench, undisturbed: Summary) -> None:
+    file = quick.file(description="hang=3", resources={"silence_seconds": 1.5}, sampler={"window": 16})
+
+    done = quick.run("run", file, "--trainers", "2")
+
+    assert done.code == 0, done.err
+    silent = quick.trials()[3]
+    assert (silent.reason, silent.value) == (Reason.TIMEOUT, None)
+    assert "silence_seconds = 1.5" in str(silent.error)
+    assert [trial.reason for trial in quick.trials() if trial.number != 3] == [Reason.COMPLETED] * 15
+    assert [trial.number for trial in quick.trials()] == [trial[0] for trial in undisturbed]
+
+
 def test_trainers_that_cannot_start_end_the_run_with_the_reason(quick: Bench) -> None:
     done = quick.run("run", quick.file(description="die_at_start"))
 

@@ -108,6 +108,9 @@ class ArrayTrainer:
                 emit(course.end(Reason.FAILED, error=one_line(error)))
             return
         for course, reason, best_epoch, save in ended:
+            if reason is Reason.TIMEOUT:
+                emit(course.end_late(self._material.sweep.training.timeout_seconds))
+                continue
             emit(course.end(reason, best_epoch, model=self._saved(course, best_epoch, save)))
 
     def _saved(self, course: Course, best_epoch: int | None, save: Callable[[Any], None]) -> Any:

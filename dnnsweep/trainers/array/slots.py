@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnsweep import networks
-from dnnsweep.records import Reason, Suggestion, Task, direction_of
+from dnnsweep.records import Began, Reason, Suggestion, Task, direction_of
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Emit, dropout
 from dnnsweep.trainers.array import rule, weights
@@ -62,6 +62,7 @@ class Array:
             _rows(data.x_train, data.y_train, dtype),
             _rows(data.x_validation, data.y_validation, dtype),
         )
+        self._limit = material.sweep.training.timeout_seconds
         self._waiting: deque[Course] = deque()
         self._slots: list[Course | None] = [None] * n_slots
         self._feed = _Feed(self.shape)
@@ -108,7 +109,9 @@ class Array:
                 for metrics in outcome.metrics[: outcome.n_epochs, slot]:
                     course.add(self._named(metrics), moment)
         self._report(emit, moment / 1000)
-        return [self._end(slot, int(code)) for slot, code in enumerate(outcome.ends) if code]
+        ended = [self._end(slot, _REASONS[int(code)]) for slot, code in enumerate(outcome.ends) if code]
+        late = [slot for slot, course in enumerate(self._slots) if course is not None and course.is_late(self._limit)]
+        return [*ended, *(self._end(slot, Reason.TIMEOUT) for slot in late)]
 
     def _begin(self, slot: int, course: Course, emit: Emit) -> None:
         course.began = time.perf_counter()
@@ -122,6 +125,7 @@ class Array:
         knobs = Knobs(float(hp.batch_norm), hp.dropout, float(np.float32(hp.l2)))  # as Keras rounds it
         self.program.put(slot, start, knobs, rule.FIRST_V.get(hp.optimizer, 0.0))
         self._feed.begin(slot, hp, seed)
+        emit(Began(course.suggestion.number, course.suggestion.attempt))
 
     def _named(self, values: Any) -> dict[str, float]:
         second = "mae" if self.shape.task is Task.REGRESSION else "accuracy"
@@ -142,18 +146,18 @@ class Array:
                     emit(report)
                 self._reported[id(course)] = (len(course.reports), moment)
 
-    def _end(self, slot: int, code: int) -> Ended:
+    def _end(self, slot: int, reason: Reason) -> Ended:
         course = self._slots[slot]
         assert course is not None  # noqa: S101  only active slots end
         self._slots[slot] = None
         self._feed.end(slot)
         self._reported.pop(id(course), None)
-        reason, best_epoch = _REASONS[code], int(self._feed.standing.best_epoch[slot]) or None
+        best_epoch = int(self._feed.standing.best_epoch[slot]) or None
 
         def save(path: Path) -> None:
             networks.save(self.model(slot, course.suggestion), *self._identity(course.suggestion), path)
 
-        return Ended(course, reason, None if reason is Reason.DIVERGED else best_epoch, save)
+        return Ended(course, reason, None if reason in (Reason.DIVERGED, Reason.TIMEOUT) else best_epoch, save)
 
     def _identity(self, suggestion: Suggestion) -> tuple[Hyperparameters, Task]:
         return Hyperparameters.of(suggestion.params), self.shape.task
