@@ -15,6 +15,7 @@ PARTS: Final[dict[str, Callable[[Effort], str]]] = {
     "memory": sweeps.memory,
     "epochs": speeds.epochs,
     "cnn": speeds.cnn,
+    "sizes": speeds.sizes,
 }
 
 

@@ -54,6 +54,11 @@ CNN: Final = Case(
     "python:sweeps.mnist_cnn:build",
     {"filters": 8, "kernel_size": 3, "dropout": 0.25, "batch_norm": False, "initializer": "he_normal"},
 )
+#: The digits' network in several sizes, to see how many slots repay themselves.
+SIZES: Final = {
+    "x".join(map(str, hidden)): Case("sklearn:digits", hidden, 32)
+    for hidden in ((64, 32), (128, 64), (256, 128), (256, 256), (512, 256), (512, 512))
+}
 CASES: Final = {
     "digits": Case("sklearn:digits", (64, 32), 32),
     "letter": Case("npz:letter.npz", (128, 64), 128),
@@ -117,7 +122,7 @@ def main(name: str, seconds: float, contenders: list[str]) -> None:
     for contender in contenders:
         kind, _, slots = contender.partition(":")
         watch = Stopwatch(seconds)
-        n_epochs = measures[kind](CNN if name == "cnn" else CASES[name], watch, int(slots or 1))
+        n_epochs = measures[kind]({**CASES, **SIZES, "cnn": CNN}[name], watch, int(slots or 1))
         print(statistics.median(watch.times) / n_epochs * 1000, flush=True)
 
 

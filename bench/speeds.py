@@ -7,9 +7,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
-from bench.epochs import CASES, is_at_hand
+from bench.epochs import CASES, SIZES, Case, is_at_hand
 from bench.numbers import ratios, spread, verdict
 from bench.report import n_cores, table
 from bench.sweeps import Effort
@@ -145,6 +146,26 @@ def cnn(effort: Effort) -> str:
     faster = ratios(times[Entry("fit", 0)], times[best])
     row = [f"{NAMES[best.contender]}, {_shown(best.n_processes)}", spread(faster), verdict(faster, CNN_GOAL)]
     return "\n".join([_all({"cnn": times}), "", table(["", "times as fast as `fit`", "goal"], [row])])
+
+
+def sizes(effort: Effort) -> str:
+    """Measure arrays of several numbers of slots over sizes of a network, and return the table."""
+    times: dict[str, dict[str, list[float]]] = {name: {} for name in SIZES}
+    for _ in range(effort.repetitions):
+        for name, of_case in times.items():
+            found = measured(name, ARRAYS, 2, 0.3 if effort.is_quick else 1.5)
+            for contender, milliseconds in zip(ARRAYS, found, strict=True):
+                of_case.setdefault(contender, []).append(milliseconds)
+    rows = [
+        [name, f"{_n_weights(SIZES[name]):,}", *(spread(of_case[contender]) for contender in ARRAYS)]
+        for name, of_case in times.items()
+    ]
+    return table(["hidden", "weights", *(f"K = {slots}" for slots in SLOTS)], rows)
+
+
+def _n_weights(case: Case) -> int:
+    widths = (64, *case.hidden, 10)  # of digits
+    return sum((a + 1) * b for a, b in pairwise(widths))
 
 
 def _all(times: Mapping[str, Times]) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
 
 from dnnsweep.errors import LeaseLostError
 from dnnsweep.history import EventKind
@@ -57,6 +57,23 @@ class StudyTrial:
 
 
 Write = Callable[[Connection], None]
+# Made once: SQLAlchemy takes longer to make a statement than SQLite to carry it out.
+_OWN: Final = (TrialRow.sweep_id == bindparam("own_sweep"), TrialRow.number == bindparam("own_number"))
+_TRIAL: Final = update(TrialRow).where(*_OWN)
+_TIMES: Final = select(TrialRow.epoch_times).where(*_OWN)
+_HELD: Final = (
+    update(SweepRow)
+    .where(
+        SweepRow.id == bindparam("own_id"),
+        SweepRow.token == bindparam("own_token"),
+        SweepRow.last_turn < bindparam("own_turn"),
+    )
+    .values(
+        seconds=SweepRow.seconds + bindparam("spent"),
+        expires_at=bindparam("expires_at"),
+        last_turn=bindparam("own_turn"),
+    )
+)
 
 
 class Lease:
@@ -120,15 +137,11 @@ class Lease:
         Raises:
             LeaseLostError: Another controller holds it, or the sweep was deleted.
         """
-        mine = (SweepRow.id == self.sweep_id, SweepRow.token == self.token)
-        values = {
-            "seconds": SweepRow.seconds + spent,
-            "expires_at": now() + int(self._seconds * 1000),
-            "last_turn": self._n_turns,
-        }
-        held = update(SweepRow).where(*mine, SweepRow.last_turn < self._n_turns).values(values)
-        if connection.execute(held).rowcount == 1:
+        expires_at = now() + int(self._seconds * 1000)
+        own = {"own_id": self.sweep_id, "own_token": self.token, "own_turn": self._n_turns}
+        if connection.execute(_HELD, {**own, "spent": spent, "expires_at": expires_at}).rowcount == 1:
             return True
+        mine = (SweepRow.id == self.sweep_id, SweepRow.token == self.token)
         if connection.execute(select(SweepRow.id).where(*mine)).first() is None:
             raise LeaseLostError("another controller took this sweep over, or it was deleted; this one has stopped")
         return False
@@ -166,8 +179,7 @@ class Lease:
         def write(connection: Connection) -> None:
             self._update_sweep(connection, system_attrs=dict(study_attrs))
             for item in told:
-                values = {"penalty": item.penalty, "system_attrs": dict(item.system_attrs)}
-                connection.execute(update(TrialRow).where(*self._trial(item.number)).values(values))
+                self._update(connection, item.number, penalty=item.penalty, system_attrs=dict(item.system_attrs))
             if asked:
                 connection.execute(insert(TrialRow), [self._new(item) for item in asked])
                 numbers = [item.suggestion.number for item in asked]
@@ -199,7 +211,7 @@ class Lease:
         values = {"state": State.RUNNING, "attempts": attempt, "token": self.token, "started_at": now()}
 
         def write(connection: Connection) -> None:
-            connection.execute(update(TrialRow).where(*self._trial(number)).values(values))
+            self._update(connection, number, **values)
             outbox.changed(connection, self.sweep_id, number, seconds=QUICK_SECONDS)
             events.note(connection, self.sweep_id, EventKind.STARTED, number, attempt=attempt)
 
@@ -209,8 +221,7 @@ class Lease:
         """Store the epochs that a running trial has trained so far."""
 
         def write(connection: Connection) -> None:
-            values = {"epochs": curve.n_epochs, **self._store_curve(connection, number, curve)}
-            connection.execute(update(TrialRow).where(*self._trial(number)).values(values))
+            self._update(connection, number, epochs=curve.n_epochs, **self._store_curve(connection, number, curve))
             outbox.changed(connection, self.sweep_id, number)
 
         self._write(write)
@@ -240,10 +251,11 @@ class Lease:
 
         def write(connection: Connection) -> None:
             if result.model_path is not None:  # the best so far; the models of beaten trials are not kept
-                others = update(TrialRow).where(TrialRow.sweep_id == self.sweep_id)
+                mine = (TrialRow.sweep_id == self.sweep_id, TrialRow.model_path.is_not(None))
+                others = update(TrialRow).where(*mine)
                 connection.execute(others.values(model_path=None))
             times = self._store_curve(connection, result.number, result.curve)
-            connection.execute(update(TrialRow).where(*self._trial(result.number)).values({**values, **times}))
+            self._update(connection, result.number, **values, **times)
             outbox.changed(connection, self.sweep_id, result.number)
             kind, attempt = EventKind.ENDED, result.attempt
             events.note(connection, self.sweep_id, kind, result.number, attempt=attempt, detail=_how(result))
@@ -252,7 +264,7 @@ class Lease:
 
     def _store_curve(self, connection: Connection, number: int, curve: Curve) -> dict[str, Any]:
         """Store a curve; return what belongs into the trial's own row: when each epoch ended."""
-        known = connection.execute(select(TrialRow.epoch_times).where(*self._trial(number))).scalar_one()
+        known = connection.execute(_TIMES, {"own_sweep": self.sweep_id, "own_number": number}).scalar_one()
         curves.store(connection, self.sweep_id, number, curve, is_first=not known)
         return {"epoch_times": curves.kept_times(known, curve.ended_at)}
 
@@ -285,8 +297,8 @@ class Lease:
 
         self._store([write], is_patient=is_patient)
 
-    def _trial(self, number: int) -> tuple[Any, ...]:
-        return TrialRow.sweep_id == self.sweep_id, TrialRow.number == number
+    def _update(self, connection: Connection, number: int, **values: Any) -> None:
+        connection.execute(_TRIAL, {"own_sweep": self.sweep_id, "own_number": number, **values})
 
 
 def _how(result: TrialResult) -> str:

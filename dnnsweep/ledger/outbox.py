@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from dnnsweep.ledger import events, owners
 from dnnsweep.ledger.database import Database, now
@@ -14,6 +14,21 @@ from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 
 SYNC: Final = "sync"
 DELETE: Final = "delete"
+# Made once: SQLAlchemy takes longer to make a statement than SQLite to carry it out.
+_NEW: Final = insert(OutboxRow)
+_IS_LATER: Final = and_(OutboxRow.attempts == 0, OutboxRow.due_at > bindparam("own_due"))
+_AGAIN: Final = (
+    update(OutboxRow)
+    .where(
+        OutboxRow.sweep_id == bindparam("own_sweep"),
+        OutboxRow.number == bindparam("own_number"),
+        OutboxRow.kind == SYNC,
+    )
+    .values(
+        version=OutboxRow.version + 1,
+        due_at=case((_IS_LATER, bindparam("own_due")), else_=OutboxRow.due_at),
+    )
+)
 #: How long a sender may take over what it claimed.
 CLAIM_SECONDS: Final = 120.0
 
@@ -54,14 +69,11 @@ def changed(connection: Connection, sweep_id: str, *numbers: int, seconds: float
     """
     time = now()
     due = time + int(seconds * 1000)
-    waiting = and_(OutboxRow.attempts == 0, OutboxRow.due_at > due)
-    sooner = {"version": OutboxRow.version + 1, "due_at": case((waiting, due), else_=OutboxRow.due_at)}
     for number in numbers:
-        mine = (OutboxRow.sweep_id == sweep_id, OutboxRow.number == number, OutboxRow.kind == SYNC)
-        again = update(OutboxRow).where(*mine).values(sooner)
-        if connection.execute(again).rowcount == 0:
+        own = {"own_sweep": sweep_id, "own_number": number, "own_due": due}
+        if connection.execute(_AGAIN, own).rowcount == 0:
             new = {"sweep_id": sweep_id, "number": number, "kind": SYNC, "created_at": time, "due_at": due}
-            connection.execute(insert(OutboxRow).values(new))
+            connection.execute(_NEW, new)
 
 
 def removed(connection: Connection, sweep_id: str) -> None:
