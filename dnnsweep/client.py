@@ -20,6 +20,7 @@ from dnnsweep.settings import resolve
 from dnnsweep.space import own_knobs
 
 if TYPE_CHECKING:
+    from dnnsweep.examination import Examination
     from dnnsweep.profiling import Profile
     from dnnsweep.running import Outline
     from dnnsweep.trainers import TrainerPlan
@@ -49,10 +50,6 @@ class SweepHandle:
     def show(self) -> Sweep:
         """Return the sweep."""
         return show(self.name, home=self.home)
-
-    def events(self) -> list[Event]:
-        """Return what happened to the sweep and its trials, oldest first."""
-        return events(self.name, home=self.home)
 
     def trials(self, where: str | None = None) -> list[Trial]:
         """Return the trials that meet a condition, in their order."""
@@ -297,9 +294,7 @@ def model_file(name: str, *, number: int | None = None, home: Home = None) -> Pa
 
 
 def _chosen(ledger: Ledger, name: str, number: int | None) -> Trial:
-    if number is not None:
-        return ledger.trial(name, number)
-    found = ledger.best(name)
+    found = ledger.best(name) if number is None else [ledger.trial(name, number)]
     if not found:
         raise SweepNotFoundError(f"no trial of sweep {name} is complete yet")
     return found[0]
@@ -333,6 +328,23 @@ def delete(name: str, *, home: Home = None) -> bool:
         ledger.delete(name)
         shutil.rmtree(settings.models(name), ignore_errors=True)
         return ledger.outbox.next_due() is None or deliver_all(ledger, Tracker(settings), settings, DELETE_SECONDS)
+
+
+def doctor(name: str | None = None, *, is_mending: bool = True, home: Home = None) -> Examination:
+    """Compare the ledger with MLflow, run by run, and mend what MLflow shows otherwise.
+
+    Args:
+        name: The only sweep to look at; None for all but those that are running.
+        is_mending: Whether to deliver what is behind and to mend; else nothing is changed.
+        home: Where the sweeps are stored.
+
+    Raises:
+        TrackingError: MLflow cannot be reached or refuses.
+    """
+    from dnnsweep.examination import examined
+
+    with _ledger(home) as ledger:
+        return examined(ledger, resolve(home), name, is_mending=is_mending)
 
 
 def serve_ui(

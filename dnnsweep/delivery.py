@@ -105,13 +105,8 @@ class Delivery:
         return entries or (self._ledger.outbox.claim(limit, self._sweep_id) if recent else [])
 
     def _put_sweep(self, sweep: Sweep) -> str:
-        from dnnsweep.spec import documents
-
-        name = None if sweep.best_number is None else self._ledger.model_name(sweep.id, sweep.best_number)
-        path = None if name is None else str(self._settings.best_model(sweep.name, name))
         curve = self._curves.setdefault(sweep.id, BestSoFar(sweep.direction))
-        curve.extend(self._ledger.trials_of(sweep, curve.n_seen))
-        page = sweep_page(self._ledger.id, sweep, curve.points, documents.write(sweep.spec), path)
+        page = sweep_page_of(self._ledger, self._settings, sweep, curve)
         run_id = self._store.put(page)
         self._put_at[sweep.id] = time.monotonic()
         self._sweeps[sweep.id] = replace(sweep, run_id=run_id)
@@ -125,6 +120,25 @@ class Delivery:
         trial = self._ledger.trial_of(sweep, entry.number)
         curve = self._ledger.curve(sweep.id, entry.number)
         return self._store.put(trial_page(self._ledger.id, sweep, trial, curve, is_new=entry.claimed_by is None))
+
+
+def sweep_page_of(ledger: Ledger, settings: Settings, sweep: Sweep, curve: BestSoFar | None = None) -> RunPage:
+    """Return the run of a sweep as the ledger has it now.
+
+    Args:
+        ledger: Read.
+        settings: Where models are.
+        sweep: Its present state.
+        curve: Its curve as far as it was read before; goes on here.
+    """
+    from dnnsweep.spec import documents
+
+    name = None if sweep.best_number is None else ledger.model_name(sweep.id, sweep.best_number)
+    path = None if name is None else settings.best_model(sweep.name, name)
+    curve = curve or BestSoFar(sweep.direction)
+    curve.extend(ledger.trials_of(sweep, curve.n_seen))
+    is_there = path is not None and path.is_file()
+    return sweep_page(ledger.id, sweep, curve.points, documents.write(sweep.spec), str(path) if is_there else None)
 
 
 class Shipper:

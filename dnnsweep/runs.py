@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+KEY_TAG: Final = "dnnsweep.key"
+NAME_TAG: Final = "mlflow.runName"
+PARENT_TAG: Final = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +67,36 @@ class RunPage:
     points: tuple[Point, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_tags(self) -> dict[str, str]:
+        """Return its tags, with those that name it and fold it under another run."""
+        own = {KEY_TAG: self.key, NAME_TAG: self.name}
+        if self.parent_run_id:
+            own[PARENT_TAG] = self.parent_run_id
+        return {**self.tags, **own}
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run as the tracking server has it.
+
+    Args:
+        run_id: Its id.
+        key: The tag by which it is found again.
+        status: As in `RunPage`.
+        started_at: In milliseconds since 1970 (UTC).
+        is_deleted: Whether it was deleted; it can be restored.
+        params: What it was given.
+        tags: All of them.
+        n_metrics: How many metrics it has.
+    """
+
+    run_id: str
+    key: str
+    status: str
+    started_at: int
+    is_deleted: bool
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    n_metrics: int

@@ -27,7 +27,10 @@ from dnnsweep.controller import Best, Ended, Progress
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
 
-COMMANDS = ("validate", "schema", "run", "list", "show", "trials", "best", "export", "ui", "stop", "resume", "delete")
+COMMANDS = (
+    *("validate", "schema", "run", "list", "show", "trials", "best", "export"),
+    *("ui", "stop", "resume", "delete", "doctor"),
+)
 
 
 @dataclass(frozen=True)

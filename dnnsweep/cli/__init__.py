@@ -339,6 +339,24 @@ def export(
 
 
 @app.command()
+def doctor(
+    name: Annotated[str | None, typer.Argument(help="Only this sweep.", show_default="all sweeps")] = None,
+    home: Home = None,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit with 1 if anything differs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the ledger with MLflow, run by run, and mend what MLflow shows otherwise."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    found = client.doctor(name, is_mending=not check, home=home)
+    render.examination(found, "json" if as_json else "text")
+    if any(not difference.is_mended for difference in found.differences):
+        raise typer.Exit(1)
+
+
+@app.command()
 def ui(
     name: Annotated[str | None, typer.Argument(help="Print the address of this sweep.", show_default=False)] = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where to listen, on 127.0.0.1.")] = 5000,

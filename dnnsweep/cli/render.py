@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +20,9 @@ from dnnsweep.errors import ExportError
 from dnnsweep.history import Event
 from dnnsweep.records import Sweep, SweepState, Trial
 from dnnsweep.space import KNOBS
+
+if TYPE_CHECKING:  # queries load no MLflow
+    from dnnsweep.examination import Examination
 
 
 def print_json(data: Any) -> None:
@@ -148,6 +151,26 @@ def events(found: Sequence[Event], form: str) -> None:
         who = "-" if event.number is None else str(event.number)
         table.add_row(time, who, event.kind, "" if event.attempt is None else str(event.attempt), event.detail or "")
     _print(table)
+
+
+def examination(found: Examination, form: str) -> None:
+    """Print what differs between ledger and MLflow, a line each, and what was done about it."""
+    if _printed([difference.to_json() for difference in found.differences], form, ()):
+        return
+    for item in found.differences:
+        where = f"sweep {item.sweep}" if item.number is None else f"sweep {item.sweep}, trial {item.number}"
+        run = "" if item.run_id is None else f" (run {item.run_id})"
+        sys.stdout.write(f"{where}: {item.kind}: {item.detail}{run}{'; mended' if item.is_mended else ''}\n")
+    for name in found.skipped:
+        sys.stdout.write(f"sweep {name} is running and was left out\n")
+    looked_at = f"{found.n_sweeps} sweeps, {found.n_runs} runs"
+    n_open = sum(not item.is_mended for item in found.differences)
+    if not found.differences:
+        sys.stdout.write(f"ledger and MLflow agree: {looked_at}\n")
+    elif n_open:
+        sys.stdout.write(f"{looked_at}: {len(found.differences)} differences; `dnnsweep doctor` mends them\n")
+    else:
+        sys.stdout.write(f"{looked_at}: {len(found.differences)} differences, all mended\n")
 
 
 def _delivery(item: Sweep) -> str:

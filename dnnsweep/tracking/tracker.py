@@ -8,22 +8,19 @@ import math
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from dnnsweep.runs import Point, RunPage
+from dnnsweep.runs import KEY_TAG, Point, RunPage, RunState
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import access, store
 from dnnsweep.tracking.access import explained, quiet, unless
 from dnnsweep.tracking.views import experiment_tags
 
 OWN: Final = "dnnsweep."
-KEY_TAG: Final = "dnnsweep.key"
-NAME_TAG: Final = "mlflow.runName"
-PARENT_TAG: Final = "mlflow.parentRunId"
 ENDED: Final = frozenset({"FINISHED", "FAILED", "KILLED"})
 MAX_PARAM_LENGTH: Final = 6000
 MAX_TAG_LENGTH: Final = 8000
@@ -107,6 +104,46 @@ class Tracker:
             unless({MISSING}, client.delete_run, run_id)
         self._delivered.pop(run_id, None)
 
+    def runs(self, experiment: str, prefix: str) -> list[RunState]:
+        """Return the runs of an experiment whose key begins with a text, deleted ones too.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        with self._open() as client:
+            found = client.get_experiment_by_name(experiment)
+            if found is None:
+                return []
+            condition = f"tags.`{KEY_TAG}` LIKE '{prefix}%'"
+            return [_state(run) for run in _search(client, found.experiment_id, condition, is_all=True)]
+
+    def points(self, run_id: str, metrics: Sequence[str]) -> set[Point]:
+        """Return all points of some metrics of a run.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        with self._open() as client:
+            return {
+                Point(metric, point.value, point.step, point.timestamp)
+                for metric in metrics
+                for point in client.get_metric_history(run_id, metric)
+            }
+
+    def artifacts(self, run_id: str) -> set[str]:
+        """Return the paths of a run's artifacts.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        with self._open() as client:
+            folders, found = [""], set[str]()
+            while folders:
+                listed = client.list_artifacts(run_id, folders.pop() or None)
+                folders += [item.path for item in listed if item.is_dir]
+                found |= {item.path for item in listed if not item.is_dir}
+            return found
+
     def experiment_id(self, name: str) -> str | None:
         """Return the id of an experiment; None if there is none or it was deleted.
 
@@ -184,10 +221,26 @@ def _find_or_create_in(client: Any, experiment_id: str, page: RunPage) -> Any:
     return client.create_run(experiment_id, start_time=page.started_at, tags=_tags(page), run_name=page.name)
 
 
-def _search(client: Any, experiment_id: str, condition: str, limit: int = 1000) -> Iterator[Any]:
-    token = None
+def _state(run: Any) -> RunState:
+    return RunState(
+        run_id=str(run.info.run_id),
+        key=run.data.tags[KEY_TAG],
+        status=run.info.status,
+        started_at=run.info.start_time or 0,
+        is_deleted=run.info.lifecycle_stage == "deleted",
+        params=run.data.params,
+        tags=run.data.tags,
+        n_metrics=len(run.data.metrics),
+    )
+
+
+def _search(
+    client: Any, experiment_id: str, condition: str, limit: int = 1000, *, is_all: bool = False
+) -> Iterator[Any]:
+    token, kind = None, importlib.import_module("mlflow.entities").ViewType
+    view = kind.ALL if is_all else kind.ACTIVE_ONLY
     while True:
-        found = client.search_runs([experiment_id], condition, max_results=limit, page_token=token)
+        found = client.search_runs([experiment_id], condition, view, max_results=limit, page_token=token)
         yield from found
         token = found.token
         if not token:
@@ -195,10 +248,7 @@ def _search(client: Any, experiment_id: str, condition: str, limit: int = 1000) 
 
 
 def _tags(page: RunPage) -> dict[str, str]:
-    own = {KEY_TAG: page.key, NAME_TAG: page.name}
-    if page.parent_run_id:
-        own[PARENT_TAG] = page.parent_run_id
-    return {name: _fit(value, MAX_TAG_LENGTH) for name, value in {**page.tags, **own}.items()}
+    return {name: _fit(value, MAX_TAG_LENGTH) for name, value in page.all_tags.items()}
 
 
 def _put_values(client: Any, run: Any, page: RunPage, delivered: _Delivered) -> None:
