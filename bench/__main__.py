@@ -13,6 +13,7 @@ PARTS: Final[dict[str, Callable[[Effort], str]]] = {
     "hundred": sweeps.hundred,
     "thousand": sweeps.thousand,
     "memory": sweeps.memory,
+    "overhead": sweeps.overhead,
     "epochs": speeds.epochs,
     "cnn": speeds.cnn,
     "sizes": speeds.sizes,

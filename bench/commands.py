@@ -61,6 +61,22 @@ def dnnsweep(n_trials: int, cache: Path, seed: int, *options: str) -> Run:
         return Run(seconds, _best(answer), checked(home, n_trials), measured)
 
 
+def pretended(n_trials: int, seed: int) -> dict[str, Any]:
+    """Run `sweeps/digits.yaml` with one trainer that does not train, without MLflow, and return the run's profile.
+
+    So nothing waits for a core, and what is left is dnnsweep's own work.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        profile = Path(folder) / "profile.json"
+        settings = [word for setting in (*search.SETTINGS, f"seed={seed}") for word in ("--set", setting)]
+        command = ["-m", "dnnsweep", "run", search.FILE, "--trials", str(n_trials), "--json", *settings]
+        command += ["--home", folder, "--profile", str(profile), "--trainers", "1"]
+        pretence = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer", "PYTHONPATH": "tests"}
+        _output(command, {**pretence, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
+        found: dict[str, Any] = json.loads(profile.read_text(encoding="utf-8"))
+        return found
+
+
 def _output(command: Sequence[str], environment: dict[str, str]) -> str:
     done = subprocess.run(
         [sys.executable, *command], env={**os.environ, **environment}, capture_output=True, text=True, check=False

@@ -20,6 +20,7 @@ GOALS: Final = {"plain_loop": (25, 18), "tuner": (30, 22), "ray_tune": (40, 28)}
 LONG_GOAL: Final = 45
 OCCUPANCY_GOAL: Final = 0.9
 MEMORY_GOAL_MB: Final = 50
+OVERHEAD_GOAL_MS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,19 @@ def thousand(effort: Effort) -> str:
             effort.how,
         ]
     )
+
+
+def overhead(effort: Effort) -> str:
+    """Measure the controller's own work for each trial while nothing else wants the cores, and return the table."""
+    n_trials = effort.thousand
+    parts = [commands.pretended(n_trials, seed)["parts"] for seed in range(effort.repetitions)]
+    each = {
+        name: [of_run[name] / n_trials * 1000 for of_run in parts] for name in ("ask", "tell", "ledger", "messages")
+    }
+    own = [sum(values) for values in zip(each["ledger"], each["messages"], strict=True)]
+    rows = [[name, spread(values), ""] for name, values in each.items()]
+    rows.append(["ledger and messages", spread(own), verdict(own, OVERHEAD_GOAL_MS, is_limit=True)])
+    return table([f"{n_trials} trials that nobody trains", "ms a trial", "goal"], rows)
 
 
 def memory(effort: Effort) -> str:

@@ -27,10 +27,7 @@ from dnnsweep.controller import Best, Ended, Progress
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
 
-COMMANDS = (
-    *("validate", "schema", "run", "list", "show", "trials", "best", "export"),
-    *("ui", "stop", "resume", "delete", "doctor"),
-)
+COMMANDS = tuple(["validate", "schema", "run", "list", "show", "trials", "best", "export", "ui", "stop", "resume", "delete", "doctor"])
 
 
 @dataclass(frozen=True)
