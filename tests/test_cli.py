@@ -27,7 +27,8 @@ from dnnsweep.controller import Best, Ended, Progress
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
 
-COMMANDS = tuple(["validate", "schema", "run", "list", "show", "trials", "best", "export", "ui", "stop", "resume", "delete", "doctor"])
+READING = ("validate", "schema", "list", "show", "trials", "best", "export")
+COMMANDS = (*READING, "run", "ui", "stop", "resume", "delete", "doctor")
 
 
 @dataclass(frozen=True)
