@@ -7,11 +7,12 @@ STAMP := $(VENV)/installed
 BENCH_STAMP := $(VENV)/bench-installed
 PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help install sweep check test bench bench-install bench-samplers format lock clean
+.PHONY: help install sweep check test chaos bench bench-install bench-samplers format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
 	@echo "make test     set up, then run all tests"
+	@echo "make chaos    kill processes at random, some two hundred times, and count what is left (half an hour)"
 	@echo "make bench    measure against what others offer, into docs/performance.md (an hour)"
 	@echo "make bench-samplers  compare samplers on recorded tables, into docs/sampling.md (half an hour)"
 	@echo "make check    lint, types, import directions, house rules"
@@ -44,6 +45,9 @@ check: install
 
 test: install
 	$(BIN)/python -m pytest
+
+chaos: install
+	$(BIN)/python tests/chaos.py
 
 bench-install: $(BENCH_STAMP)
 

@@ -1,0 +1,329 @@
+"""Processes killed at random instants, and what is left of their sweeps; `make chaos` runs the long version.
+
+A round is a sweep of trials that are only pretended, so that kills fall on dnnsweep's own code; it is run again
+whenever its controller was killed, until it is complete. Then ledger and MLflow are compared, row by row, with each
+other and with the same sweep undisturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import postgres
+from commands import Bench, Command, identity, prepared, wait_until
+
+import dnnsweep
+from dnnsweep.ledger import Ledger
+from dnnsweep.settings import resolve
+
+N_TRIALS, N_EPOCHS = 40, 3
+PRETEND = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer"}
+#: Who is killed, how often among ten.
+VICTIMS = {"controller": 4, "trainer": 3, "shipping": 2, "server": 1}
+#: A round ends at last, whoever is killed.
+MAX_RUNS = 60
+
+
+@dataclass
+class Row:
+    """What is left of sweeps; every column from `lost` on has to be 0.
+
+    Args:
+        place: Where ledger and runs were kept.
+        kills: Processes killed.
+        asked: Trials asked for.
+        finished: Trials that ended.
+        runs: Runs of trials in MLflow.
+        lost: Numbers that are missing.
+        twice: Numbers, or runs of the same trial, that are there twice.
+        running: Trials that are still running, in the ledger or in MLflow.
+        different: Trials that differ from the undisturbed sweep's.
+        points_missing: Points of metrics that MLflow lacks.
+        points_more: Points that it has and the ledger has not.
+        unlike: Differences that `dnnsweep doctor` finds.
+    """
+
+    place: str
+    kills: int = 0
+    asked: int = 0
+    finished: int = 0
+    runs: int = 0
+    lost: int = 0
+    twice: int = 0
+    running: int = 0
+    different: int = 0
+    points_missing: int = 0
+    points_more: int = 0
+    unlike: int = 0
+
+    @property
+    def is_good(self) -> bool:
+        bad = ("lost", "twice", "running", "different", "points_missing", "points_more", "unlike")
+        return self.asked == self.finished == self.runs and not any(getattr(self, name) for name in bad)
+
+    def add(self, other: Row) -> None:
+        for each in fields(self)[1:]:
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+
+class MlflowServer:
+    """MLflow's own server on a loopback port; killed and started again at will."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = postgres.free_port()
+        self.uri = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environ = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        store = f"sqlite:///{self._folder / 'server.db'}"
+        words = ["server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"]
+        words += ["--backend-store-uri", store, "--artifacts-destination", str(self._folder / "artifacts")]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *words],
+            env=environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def is_up(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:  # noqa: S310  our own
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class Round:
+    """One sweep that is disturbed.
+
+    Args:
+        bench: To run commands in; ready for MLflow.
+        chance: Who is killed, and when.
+        server: MLflow's; None for the embedded store.
+    """
+
+    def __init__(self, bench: Bench, chance: random.Random, server: MlflowServer | None) -> None:
+        self._bench = bench
+        self._chance = chance
+        self._server = server
+        self.n_kills = 0
+
+    def run(self, n_kills: int) -> None:
+        """Run the sweep to its end; kill so many processes meanwhile, or fewer if it ends before."""
+        file = self._bench.file(**sweep())
+        for _ in range(MAX_RUNS):
+            command = self._bench.start("run", file, "--trainers", "2")
+            while command.process.poll() is None:
+                time.sleep(self._chance.uniform(0.05, 1.5))
+                if self.n_kills < n_kills:
+                    self._kill(command)
+            if command.code == 0:
+                return
+        raise AssertionError(f"the sweep did not end in {MAX_RUNS} runs: {command.err[-2000:]}")
+
+    def _kill(self, command: Command) -> None:
+        victim = self._chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
+        if victim == "server":
+            if self._server is not None:
+                self._server.kill()
+                self._server.start()
+                self.n_kills += 1
+            return
+        pids = [command.process.pid] if victim == "controller" else self._pids(victim)
+        if pids and command.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._chance.choice(pids), signal.SIGKILL)
+                self.n_kills += 1
+
+    def _pids(self, victim: str) -> list[int]:
+        word = {"trainer": b"dnnsweep.executors.process", "shipping": b"dnnsweep.shipping"}[victim]
+        found = []
+        for pid in self._bench.processes():
+            with suppress(OSError):
+                if word in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
+    def conclude(self) -> None:
+        """Deliver what is left."""
+        if self._server is not None:
+            assert wait_until(self._server.is_up)
+        done = self._bench.run("run", self._bench.file(**sweep()))
+        assert done.code == 0, done.err
+
+
+def sweep() -> dict[str, Any]:
+    return {"description": "sleep=0.03", "budget": {"trials": N_TRIALS}, "training": {"epochs": N_EPOCHS}}
+
+
+def undisturbed(folder: Path) -> list[tuple[Any, ...]]:
+    """Return what a sweep gives that nobody disturbs."""
+    bench = prepared(folder, None, PRETEND)
+    done = bench.run("run", bench.file(**sweep()), "--trainers", "1")
+    assert done.code == 0, done.err
+    return identity(bench.trials())
+
+
+def audited(place: str, bench: Bench, uri: str, expected: list[tuple[Any, ...]], n_kills: int) -> Row:
+    """Compare ledger, MLflow and the undisturbed sweep."""
+    with _environment(bench.environ):
+        trials, doctor = bench.trials(), dnnsweep.doctor(is_mending=False, home=bench.home)
+        with closing(Ledger.open(resolve(bench.home).database_url)) as ledger:
+            sweep_id = ledger.sweep("pretend").id
+            curves = {trial.number: ledger.curve(sweep_id, trial.number) for trial in trials}
+    numbers = Counter(trial.number for trial in trials)
+    row = Row(place, n_kills, N_TRIALS, sum(trial.reason is not None for trial in trials))
+    row.lost = len(set(range(N_TRIALS)) - set(numbers))
+    row.twice = sum(count - 1 for count in numbers.values())
+    row.running = sum(trial.reason is None for trial in trials)
+    row.different = sum(one != other for one, other in zip(identity(trials), expected, strict=False))
+    row.unlike = len(doctor.differences)
+    shown: dict[int, set[tuple[str, int, float]]] = {}
+    for number, status, points in _shown(uri):
+        row.runs += 1
+        row.twice += number in shown
+        row.running += status in ("RUNNING", "SCHEDULED")
+        shown[number] = points
+    for number, curve in curves.items():
+        known = {
+            (series.metric, step, value) for series in curve.series for step, value in enumerate(series.values, start=1)
+        }
+        seen = {point for point in shown.get(number, set()) if point[0] not in ("objective", "best_epoch")}
+        row.points_missing += len(known - seen)
+        row.points_more += len(seen - known)
+    return row
+
+
+def _shown(uri: str) -> Iterator[tuple[int, str, set[tuple[str, int, float]]]]:
+    """Yield number, status and points of each trial's run in MLflow."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("pretend")
+    for run in client.search_runs([experiment.experiment_id], "tags.`dnnsweep.trial` != ''", max_results=1000):
+        history = [client.get_metric_history(run.info.run_id, name) for name in run.data.metrics]
+        points = {(point.key, point.step, point.value) for metric in history for point in metric}
+        yield int(run.data.tags["dnnsweep.trial"]), run.info.status, points
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def disturbed(
+    folder: Path,
+    chance: random.Random,
+    n_kills: int,
+    expected: list[tuple[Any, ...]],
+    *,
+    template: Path | None = None,
+    database: postgres.Server | None = None,
+    has_server: bool = False,
+) -> Row:
+    """Run rounds until so many processes were killed; return what is left of their sweeps, added up.
+
+    Args:
+        folder: Empty; a folder in it for each round.
+        chance: Who is killed, and when.
+        n_kills: Processes to kill.
+        expected: The undisturbed sweep.
+        template: An empty MLflow store to copy, where there is no server.
+        database: PostgreSQL for the ledger; None for SQLite.
+        has_server: Whether MLflow is a server of its own.
+    """
+    place = f"{'SQLite' if database is None else 'PostgreSQL'}, MLflow {'server' if has_server else 'embedded'}"
+    total = Row(place)
+    while total.kills < n_kills:
+        own = folder / f"round-{total.asked // N_TRIALS}"
+        own.mkdir()
+        environ = {**PRETEND, **({} if database is None else {"DNNSWEEP_DATABASE_URL": database.database()})}
+        with ExitStack() as stack:
+            server = MlflowServer(own) if has_server else None
+            if server is not None:
+                stack.callback(server.kill)
+                server.start()
+                assert wait_until(server.is_up)
+                environ["MLFLOW_TRACKING_URI"] = server.uri
+            bench = prepared(own, None, environ)
+            bench.environ["PYTHONPATH"] = str(Path(__file__).parent)  # MLflow can be imported
+            if template is not None and not has_server:
+                (bench.home / "mlflow.db").write_bytes(template.read_bytes())
+            stack.callback(bench.end)
+            each = Round(bench, chance, server)
+            each.run(min(n_kills - total.kills, 12))
+            each.conclude()
+            uri = environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{bench.home / 'mlflow.db'}"
+            row = audited(place, bench, uri, expected, each.n_kills)
+        if not row.is_good:
+            sys.stderr.write(f"{own}: {row}\n")
+        total.add(row)
+    return total
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as a table in Markdown."""
+    names = [each.name.replace("_", " ") for each in fields(Row)]
+    lines = [names, ["---"] * len(names), *([str(value) for value in asdict(row).values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> int:
+    """Run the long version; return 0 if nothing was lost, and nothing counted twice."""
+    parser = argparse.ArgumentParser(description="Kill processes at random instants, and count what is left.")
+    parser.add_argument("--kills", type=int, default=210)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    given = parser.parse_args()
+    sys.stdout.write(f"seed {given.seed}\n")
+    chance, share = random.Random(given.seed), -(-given.kills // 3)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        expected = undisturbed(folder / "undisturbed")
+        database = None
+        if postgres.programs() is None:
+            sys.stdout.write("PostgreSQL was left out: there is no initdb\n")
+        else:
+            database = stack.enter_context(postgres.running())
+        rows = []
+        for label, own, has_server in (("a", None, False), ("b", None, True), ("c", database, True)):
+            if label == "c" and own is None:
+                continue
+            (folder / label).mkdir()
+            rows.append(disturbed(folder / label, chance, share, expected, database=own, has_server=has_server))
+            sys.stdout.write(table(rows[-1:]) + "\n")
+            sys.stdout.flush()
+    sys.stdout.write(table(rows) + "\n")
+    return 0 if all(row.is_good for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
