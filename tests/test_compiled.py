@@ -14,6 +14,7 @@ import builders
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.testing import assert_allclose
 
 import dnnsweep
@@ -23,6 +24,7 @@ from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.trainers import Job
 from dnnsweep.trainers.compiled import CompiledTrainer, structures, ways
 from dnnsweep.trainers.compiled.builder import inputs_of
+from dnnsweep.trainers.compiled.program import Program
 from dnnsweep.trainers.material import Material, load
 from dnnsweep.trainers.planned import PlannedTrainer
 from dnnsweep.trainers.rows import row_order
@@ -111,12 +113,12 @@ def assert_like_keras(found: Mapping[str, Any], expected: Mapping[str, Any], tol
 # ---- the judge is Keras
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam", "nadam"])
+@pytest.mark.parametrize("optimizer", ["adam", "nadam"])
 def test_a_program_gives_what_fit_gives_in_double_precision(optimizer: str) -> None:
     params: dict[str, Any] = {
         "optimizer": optimizer,
         "learning_rate": 0.01,
-        "batch_norm": optimizer in ("adam", "sgd"),
+        "batch_norm": optimizer == "adam",
         "dropout": 0.0,
     }
     with double():
@@ -163,6 +165,19 @@ def test_a_program_that_was_used_before_gives_the_same_bits() -> None:
 
     assert curves(trained(used, **params)) == curves(trained(fresh, **params))
     assert len(used._programs) == 1
+
+
+def test_what_xla_cannot_compile_is_trained_by_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise tf.errors.UnimplementedError(None, None, "no kernel")
+
+    trainer = trainer_of("dense")
+    monkeypatch.setattr(Program, "epoch", refuse)
+
+    first, second = curves(trained(trainer)), curves(trained(trainer))
+
+    assert first == second == curves(trained(trainer_of("dense", trainer="fit")))
+    assert (len(trainer._refused), trainer._programs) == (1, {})
 
 
 def test_the_penalty_is_that_of_the_regularizers() -> None:
@@ -254,6 +269,7 @@ def test_convolutions_are_compiled_on_a_gpu() -> None:
 
 
 def test_networks_have_the_same_structure_if_only_numbers_differ() -> None:
+    keras.backend.clear_session()  # the next layers have names without numbers, the others have not
     one = structures.structure_of(builders.dense(dropout=0.1, l2=0.1))
 
     assert one == structures.structure_of(builders.dense(dropout=0.5, l2=1e-4))

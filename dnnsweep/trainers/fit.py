@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any, Final, NamedTuple
 
@@ -28,12 +28,12 @@ class Laps(NamedTuple):
     """The epochs that a trial may train.
 
     Args:
-        orders: The order of the rows (rows,) in each epoch; endless.
+        orders: Called for the order of the rows (rows,) in each epoch; endless.
         n_epochs: The most of them.
         after_epoch: Called with what each epoch measured; answers whether to stop.
     """
 
-    orders: Iterable[NDArray[np.int32]]
+    orders: Callable[[], Iterator[NDArray[np.int32]]]
     n_epochs: int
     after_epoch: Callable[[Mapping[str, float]], bool]
 
@@ -105,7 +105,9 @@ class FitTrainer(OneByOne):
                 attempt.weights = self._weights(network)
             return attempt.is_over or course.is_late(limit)
 
-        orders = (row_order(seed, epoch, n_train) for epoch in count(1))
+        def orders() -> Iterator[NDArray[np.int32]]:
+            return (row_order(seed, epoch, n_train) for epoch in count(1))
+
         self._fit(network, hp, data, Laps(orders, n_epochs, after_epoch))
         if attempt.is_diverged:
             return course.end(Reason.DIVERGED)
@@ -149,7 +151,7 @@ class FitTrainer(OneByOne):
         task, n_steps = data.summary.task, networks.n_steps(data.summary.n_train, hp.batch_size)
         networks.compile_(network, hp, task, n_steps, mode)
         x, y, x_validation, y_validation = self._hold(network, data)
-        batches = networks.batches_of(x, y, laps.orders, hp.batch_size)
+        batches = networks.batches_of(x, y, laps.orders(), hp.batch_size)
         validation = networks.evaluation_of(x_validation, y_validation)
         networks.fit(network, batches, validation, laps.n_epochs, laps.after_epoch)
 

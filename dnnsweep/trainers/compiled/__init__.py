@@ -49,6 +49,7 @@ class CompiledTrainer(FitTrainer):
         self._shapes: Any = None
         self._programs: dict[tuple[str, str, int], Program] = {}
         self._program: Program | None = None
+        self._refused: set[tuple[str, str, int]] = set()
 
     def open(self) -> Opening:
         """Build the first network that the search space holds, and say how it will be trained.
@@ -87,18 +88,22 @@ class CompiledTrainer(FitTrainer):
     def _fit_program(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps) -> bool:
         """Train by a program; return False, with nothing trained, where XLA cannot compile it."""
         key = (structure_of(network), hp.optimizer, hp.batch_size)
+        if key in self._refused:
+            return False
         if key not in self._programs:
             self._programs = dict(list(self._programs.items())[-MAX_PROGRAMS + 1 :])
             self._programs[key] = Program(network, hp, data.summary.task, self._hold(network, data))
         self._program = program = self._programs[key]
         program.load(network, hp)
-        orders = iter(laps.orders)
+        orders = laps.orders()
         for number in range(laps.n_epochs):
             try:
                 measured = program.epoch(next(orders))
             except _NOT_COMPILED:
                 if number:
                     raise
+                self._refused.add(key)
+                del self._programs[key]
                 self._program = None
                 return False
             if laps.after_epoch(measured):

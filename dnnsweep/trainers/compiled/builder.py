@@ -60,7 +60,7 @@ class Builder:
 
         Raises:
             TypeError: The function returned something else than a Keras model.
-            ValueError: The model cannot take the data's columns, or is compiled already.
+            ValueError: The model cannot take the data's columns.
         """
         positional, named = self._arguments(params)
         with _seeded(seed):

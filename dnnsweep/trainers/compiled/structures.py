@@ -101,10 +101,8 @@ def structure_of(network: keras.Model) -> str:
 
     Initializers, seeds, names, rates of dropout above 0 and strengths of regularizers do not matter.
     """
-    text = json.dumps(_essence(network.get_config()), sort_keys=True, default=str)
-    for index, name in enumerate(_names(network)):
-        text = text.replace(json.dumps(name), f'"#{index}"')
-    return text
+    names = {name: f"#{index}" for index, name in enumerate(_names(network))}
+    return json.dumps(_essence(network.get_config(), names), sort_keys=True, default=str)
 
 
 def _names(network: keras.Model) -> Iterator[str]:
@@ -115,17 +113,20 @@ def _names(network: keras.Model) -> Iterator[str]:
     yield from (one.name for one in network.inputs)
 
 
-def _essence(config: Any) -> Any:
+def _essence(config: Any, names: Mapping[str, str]) -> Any:
+    """Return what matters of a network's configuration, with numbers in the place of names."""
     if isinstance(config, list | tuple):
-        return [_essence(item) for item in config]
+        return [_essence(item, names) for item in config]
     if not isinstance(config, Mapping):
-        return config
+        return names.get(config, config) if isinstance(config, str) else config
     kept = {}
     for key, value in config.items():
         if key.endswith("_regularizer"):
             kept[key] = value is not None
         elif key == "rate":
             kept[key] = value > 0
+        elif key == "activation":
+            kept[key] = value  # a layer may be called like a function
         elif key != "seed" and not key.endswith("_initializer"):
-            kept[key] = _essence(value)
+            kept[key] = _essence(value, names)
     return kept
