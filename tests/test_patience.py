@@ -68,6 +68,16 @@ def test_a_write_waits_until_a_locked_database_is_free(ledger: Ledger, lease: Le
     assert [trial.number for trial in ledger.trials("digits")] == [0]
 
 
+def test_a_lease_is_waited_for_while_somebody_holds_the_database_up(ledger: Ledger, file: Path) -> None:
+    with locked(file) as other:
+        timer = threading.Timer(0.5, lambda: other.execute("COMMIT"))
+        timer.start()
+        ledger.begin(NEW)
+        timer.join()
+
+    assert ledger.sweep("digits").n_trials == 5
+
+
 def test_after_its_patience_a_write_gives_up_and_the_sweep_goes_on_later(
     ledger: Ledger, lease: Lease, file: Path
 ) -> None:

@@ -102,7 +102,7 @@ class Ledger:
             SweepHeldError: Another controller holds it and has not been silent for long enough.
         """
         try:
-            return self._begin(new, owner, seconds)
+            return self._database.patiently(lambda: self._begin(new, owner, seconds))
         except IntegrityError:  # another process created it at the same moment
             return self._begin(new, owner, seconds)
 
