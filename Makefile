@@ -44,7 +44,7 @@ check: install
 	$(BIN)/python tools/house.py
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 chaos: install
 	$(BIN)/python tests/chaos.py

@@ -30,12 +30,58 @@ import dnnsweep
 from dnnsweep.ledger import Ledger
 from dnnsweep.settings import resolve
 
-N_TRIALS, N_EPOCHS = 40, 3
 PRETEND = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer"}
 #: Who is killed, how often among ten.
 VICTIMS = {"controller": 4, "trainer": 3, "shipping": 2, "server": 1}
 #: A round ends at last, whoever is killed.
 MAX_RUNS = 60
+#: How long a run may take when nobody disturbs it any more.
+END_SECONDS = 300
+#: Kills of processes that really train, in the long version; beside those that are asked for.
+REAL_KILLS = 15
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run while processes are killed.
+
+    Args:
+        sweep: Sections that replace those of the tests' sweep.
+        environ: For its commands.
+        pause: Bounds of the seconds between two kills.
+        n_kills: In one round at most.
+    """
+
+    sweep: Mapping[str, Any]
+    environ: Mapping[str, str]
+    pause: tuple[float, float] = (0.05, 1.5)
+    n_kills: int = 12
+
+    @property
+    def name(self) -> str:
+        return str(self.sweep["name"])
+
+
+def pretended(name: str = "pretend", n_trials: int = 40, sleep: float = 0.03) -> Plan:
+    """Return a sweep whose trials sleep so many seconds an epoch."""
+    words = {"name": name, "description": f"sleep={sleep}", "budget": {"trials": n_trials}, "training": {"epochs": 3}}
+    return Plan(words, PRETEND)
+
+
+PRETENDED = pretended()
+#: Trained by Keras and TensorFlow; their start takes seconds, in which a kill finds little to destroy.
+REAL = Plan(
+    {
+        "name": "real",
+        "dataset": {"source": "sklearn:digits"},
+        "space": {"dropout": {"low": 0.0, "high": 0.6}, "optimizer": ["sgd", "adam"]},
+        "training": {"epochs": 60, "early_stopping": None},
+        "budget": {"trials": 24},
+    },
+    {},
+    (1.0, 12.0),
+    5,
+)
 
 
 @dataclass
@@ -121,25 +167,29 @@ class Round:
 
     Args:
         bench: To run commands in; ready for MLflow.
+        plan: What is run.
         chance: Who is killed, and when.
         server: MLflow's; None for the embedded store.
     """
 
-    def __init__(self, bench: Bench, chance: random.Random, server: MlflowServer | None) -> None:
+    def __init__(self, bench: Bench, plan: Plan, chance: random.Random, server: MlflowServer | None) -> None:
         self._bench = bench
+        self._plan = plan
         self._chance = chance
         self._server = server
         self.n_kills = 0
 
     def run(self, n_kills: int) -> None:
         """Run the sweep to its end; kill so many processes meanwhile, or fewer if it ends before."""
-        file = self._bench.file(**sweep())
+        file = self._bench.file(**self._plan.sweep)
         for _ in range(MAX_RUNS):
             command = self._bench.start("run", file, "--trainers", "2")
             while command.process.poll() is None:
-                time.sleep(self._chance.uniform(0.05, 1.5))
-                if self.n_kills < n_kills:
-                    self._kill(command)
+                if self.n_kills >= n_kills:
+                    command.process.wait(END_SECONDS)
+                    break
+                time.sleep(self._chance.uniform(*self._plan.pause))
+                self._kill(command)
             if command.code == 0:
                 return
         raise AssertionError(f"the sweep did not end in {MAX_RUNS} runs: {command.err[-2000:]}")
@@ -171,38 +221,34 @@ class Round:
         """Deliver what is left."""
         if self._server is not None:
             assert wait_until(self._server.is_up)
-        done = self._bench.run("run", self._bench.file(**sweep()))
+        done = self._bench.run("run", self._bench.file(**self._plan.sweep))
         assert done.code == 0, done.err
 
 
-def sweep() -> dict[str, Any]:
-    return {"description": "sleep=0.03", "budget": {"trials": N_TRIALS}, "training": {"epochs": N_EPOCHS}}
-
-
-def undisturbed(folder: Path) -> list[tuple[Any, ...]]:
+def undisturbed(folder: Path, plan: Plan = PRETENDED) -> list[tuple[Any, ...]]:
     """Return what a sweep gives that nobody disturbs."""
-    bench = prepared(folder, None, PRETEND)
-    done = bench.run("run", bench.file(**sweep()), "--trainers", "1")
+    bench = prepared(folder, None, plan.environ)
+    done = bench.run("run", bench.file(**plan.sweep), "--trainers", "1")
     assert done.code == 0, done.err
-    return identity(bench.trials())
+    return identity(bench.trials(plan.name))
 
 
-def audited(place: str, bench: Bench, uri: str, expected: list[tuple[Any, ...]], n_kills: int) -> Row:
+def audited(place: str, bench: Bench, uri: str, expected: list[tuple[Any, ...]], n_kills: int, name: str) -> Row:
     """Compare ledger, MLflow and the undisturbed sweep."""
     with _environment(bench.environ):
-        trials, doctor = bench.trials(), dnnsweep.doctor(is_mending=False, home=bench.home)
+        trials, doctor = bench.trials(name), dnnsweep.doctor(name, is_mending=False, home=bench.home)
         with closing(Ledger.open(resolve(bench.home).database_url)) as ledger:
-            sweep_id = ledger.sweep("pretend").id
+            sweep_id = ledger.sweep(name).id
             curves = {trial.number: ledger.curve(sweep_id, trial.number) for trial in trials}
     numbers = Counter(trial.number for trial in trials)
-    row = Row(place, n_kills, N_TRIALS, sum(trial.reason is not None for trial in trials))
-    row.lost = len(set(range(N_TRIALS)) - set(numbers))
+    row = Row(place, n_kills, len(expected), sum(trial.reason is not None for trial in trials))
+    row.lost = len(set(range(len(expected))) - set(numbers))
     row.twice = sum(count - 1 for count in numbers.values())
     row.running = sum(trial.reason is None for trial in trials)
     row.different = sum(one != other for one, other in zip(identity(trials), expected, strict=False))
     row.unlike = len(doctor.differences)
     shown: dict[int, set[tuple[str, int, float]]] = {}
-    for number, status, points in _shown(uri):
+    for number, status, points in _shown(uri, name):
         row.runs += 1
         row.twice += number in shown
         row.running += status in ("RUNNING", "SCHEDULED")
@@ -217,12 +263,12 @@ def audited(place: str, bench: Bench, uri: str, expected: list[tuple[Any, ...]],
     return row
 
 
-def _shown(uri: str) -> Iterator[tuple[int, str, set[tuple[str, int, float]]]]:
+def _shown(uri: str, name: str) -> Iterator[tuple[int, str, set[tuple[str, int, float]]]]:
     """Yield number, status and points of each trial's run in MLflow."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name("pretend")
+    experiment = client.get_experiment_by_name(name)
     for run in client.search_runs([experiment.experiment_id], "tags.`dnnsweep.trial` != ''", max_results=1000):
         history = [client.get_metric_history(run.info.run_id, name) for name in run.data.metrics]
         points = {(point.key, point.step, point.value) for metric in history for point in metric}
@@ -246,6 +292,7 @@ def disturbed(
     n_kills: int,
     expected: list[tuple[Any, ...]],
     *,
+    plan: Plan = PRETENDED,
     template: Path | None = None,
     database: postgres.Server | None = None,
     has_server: bool = False,
@@ -257,16 +304,17 @@ def disturbed(
         chance: Who is killed, and when.
         n_kills: Processes to kill.
         expected: The undisturbed sweep.
+        plan: What is run.
         template: An empty MLflow store to copy, where there is no server.
         database: PostgreSQL for the ledger; None for SQLite.
         has_server: Whether MLflow is a server of its own.
     """
     place = f"{'SQLite' if database is None else 'PostgreSQL'}, MLflow {'server' if has_server else 'embedded'}"
-    total = Row(place)
+    total = Row(place if plan.environ else f"{place}, really trained")
     while total.kills < n_kills:
-        own = folder / f"round-{total.asked // N_TRIALS}"
+        own = folder / f"round-{total.asked // len(expected)}"
         own.mkdir()
-        environ = {**PRETEND, **({} if database is None else {"DNNSWEEP_DATABASE_URL": database.database()})}
+        environ = {**plan.environ, **({} if database is None else {"DNNSWEEP_DATABASE_URL": database.database()})}
         with ExitStack() as stack:
             server = MlflowServer(own) if has_server else None
             if server is not None:
@@ -279,11 +327,11 @@ def disturbed(
             if template is not None and not has_server:
                 (bench.home / "mlflow.db").write_bytes(template.read_bytes())
             stack.callback(bench.end)
-            each = Round(bench, chance, server)
-            each.run(min(n_kills - total.kills, 12))
+            each = Round(bench, plan, chance, server)
+            each.run(min(n_kills - total.kills, plan.n_kills))
             each.conclude()
             uri = environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{bench.home / 'mlflow.db'}"
-            row = audited(place, bench, uri, expected, each.n_kills)
+            row = audited(place, bench, uri, expected, each.n_kills, plan.name)
         if not row.is_good:
             sys.stderr.write(f"{own}: {row}\n")
         total.add(row)
@@ -313,12 +361,19 @@ def main() -> int:
             sys.stdout.write("PostgreSQL was left out: there is no initdb\n")
         else:
             database = stack.enter_context(postgres.running())
+        real = undisturbed(folder / "undisturbed-real", REAL)
+        rounds: list[tuple[Plan, int, list[tuple[Any, ...]], postgres.Server | None, bool]] = [
+            (PRETENDED, share, expected, None, False),
+            (PRETENDED, share, expected, None, True),
+            (REAL, REAL_KILLS, real, None, False),
+        ]
+        if database is not None:
+            rounds.append((PRETENDED, share, expected, database, True))
         rows = []
-        for label, own, has_server in (("a", None, False), ("b", None, True), ("c", database, True)):
-            if label == "c" and own is None:
-                continue
-            (folder / label).mkdir()
-            rows.append(disturbed(folder / label, chance, share, expected, database=own, has_server=has_server))
+        for i, (plan, n_kills, known, own, has_server) in enumerate(rounds):
+            place = folder / str(i)
+            place.mkdir()
+            rows.append(disturbed(place, chance, n_kills, known, plan=plan, database=own, has_server=has_server))
             sys.stdout.write(table(rows[-1:]) + "\n")
             sys.stdout.flush()
     sys.stdout.write(table(rows) + "\n")

@@ -55,6 +55,8 @@ def line(progress: Progress, ended: Ended) -> str:
     parts.append(f"{result.curve.n_epochs} epochs in {result.seconds:.1f} s")
     if progress.best is not None:
         parts.append(f"best {number(progress.best.value, '{:.5g}')} (trial {progress.best.number})")
+    if progress.n_behind:
+        parts.append(f"MLflow {progress.n_behind} updates behind")
     if result.error:
         parts.append(result.error)
     return ", ".join(parts)

@@ -1,0 +1,158 @@
+"""MLflow refuses, hangs, restarts or loses answers; a controller is paused; PostgreSQL restarts: all with real ones."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import chaos
+import postgres
+import pytest
+from commands import Bench, identity, prepared, wait_until
+from proxy import Fault, Proxy
+
+N_TRIALS = 12
+Identity = list[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    return chaos.undisturbed(tmp_path_factory.mktemp("undisturbed"), chaos.pretended(n_trials=N_TRIALS))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[chaos.MlflowServer]:
+    folder = tmp_path_factory.mktemp("mlflow")
+    (folder / "server.db").write_bytes(template.read_bytes())
+    made = chaos.MlflowServer(folder)
+    made.start()
+    try:
+        assert wait_until(made.is_up)
+        yield made
+    finally:
+        made.kill()
+
+
+@contextmanager
+def disturbed(tmp_path: Path, server: chaos.MlflowServer, name: str) -> Iterator[tuple[Bench, Proxy, str]]:
+    """Yield a bench behind a proxy, and a sweep's file of this name."""
+    proxy = Proxy(server.uri, random.Random(name))
+    with ExitStack() as stack:
+        stack.enter_context(proxy.running())
+        bench = prepared(tmp_path, None, {**chaos.PRETEND, "MLFLOW_TRACKING_URI": proxy.uri})
+        bench.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "2"
+        bench.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # MLflow can be imported
+        stack.callback(bench.end)
+        yield bench, proxy, bench.file(**chaos.pretended(name, N_TRIALS).sweep)
+
+
+def assert_whole(bench: Bench, server: chaos.MlflowServer, name: str, expected: Identity) -> None:
+    row = chaos.audited("here", bench, server.uri, expected, 0, name)
+    assert row.is_good, row
+
+
+@pytest.mark.timeout(300)
+def test_answers_lost_after_the_work_was_done_leave_one_run_for_each_trial(
+    tmp_path: Path, server: chaos.MlflowServer, expected: Identity
+) -> None:
+    with disturbed(tmp_path, server, "lost") as (bench, proxy, file):
+        proxy.disturb(Fault.LOST, 0.25)
+        done = bench.run("run", file, "--trainers", "2")
+        assert done.code == 0, done.err
+        assert any(path.endswith("/runs/create") for path in proxy.lost), proxy.lost
+
+        proxy.disturb(Fault.NONE)
+        assert bench.run("resume", "lost").code == 0
+        assert_whole(bench, server, "lost", expected)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.HANG])
+def test_a_server_that_answers_nothing_useful_keeps_nobody_waiting(
+    tmp_path: Path, server: chaos.MlflowServer, expected: Identity, fault: Fault
+) -> None:
+    with disturbed(tmp_path, server, fault.value) as (bench, proxy, file):
+        proxy.disturb(fault)
+        command = bench.start("run", file, "--trainers", "2")
+        command.until_ended(N_TRIALS - 1)  # trained while nothing arrives
+        assert "updates behind" in bench.run("show", fault.value).out
+        assert command.code == 0, command.err
+        assert "MLflow has not seen" in command.err
+        assert "dnnsweep resume" in command.err
+        assert proxy.n_faults > 0
+
+        proxy.disturb(Fault.NONE)
+        mended = bench.run("doctor", fault.value)
+        assert mended.code == 0, mended.err
+        assert_whole(bench, server, fault.value, expected)
+
+
+@pytest.mark.timeout(300)
+def test_what_a_restarted_server_missed_is_delivered_while_the_sweep_goes_on(
+    tmp_path: Path, server: chaos.MlflowServer, expected: Identity
+) -> None:
+    with disturbed(tmp_path, server, "restarted") as (bench, _, file):
+        command = bench.start("run", file, "--trainers", "2")
+        command.until_ended(3)
+        server.kill()
+        command.until_ended(8)
+        server.start()
+        assert wait_until(server.is_up)
+        assert command.code == 0, command.err
+        if "has not seen" in command.err:  # it started when the sweep had ended
+            assert bench.run("resume", "restarted").code == 0
+        assert_whole(bench, server, "restarted", expected)
+
+
+@pytest.mark.timeout(200)
+def test_a_controller_paused_for_longer_than_its_lease_can_write_nothing_more(
+    tmp_path: Path, expected: Identity
+) -> None:
+    bench = prepared(tmp_path, None, chaos.PRETEND)
+    file = bench.file(**chaos.pretended(n_trials=N_TRIALS, sleep=0.3).sweep)
+    first = bench.start("run", file, "--trainers", "2")
+    first.until_ended(4)
+    os.kill(first.process.pid, signal.SIGSTOP)
+    second = bench.start("run", file, "--trainers", "2", "--wait")
+    second.until_ended(1)
+    os.kill(first.process.pid, signal.SIGCONT)
+
+    assert first.code == 1
+    assert "another controller took this sweep over" in first.err
+    assert "Traceback" not in first.err
+    assert second.code == 0, second.err
+    assert identity(bench.trials()) == expected
+    assert bench.end() == []
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.skipif(postgres.programs() is None, reason="there is no PostgreSQL here")
+def test_postgresql_may_restart_and_when_it_stays_away_the_sweep_can_be_resumed(
+    tmp_path: Path, expected: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres.running() as database:
+        environ = {**chaos.PRETEND, "DNNSWEEP_DATABASE_URL": database.database()}
+        monkeypatch.setenv("DNNSWEEP_DATABASE_URL", environ["DNNSWEEP_DATABASE_URL"])
+        bench = prepared(tmp_path, None, environ)
+        file = bench.file(**chaos.pretended(n_trials=N_TRIALS, sleep=0.3).sweep)
+        first = bench.start("run", file, "--trainers", "2", environ={"DNNSWEEP_DATABASE_PATIENCE": "15"})
+        first.until_ended(4)
+        database.stop("fast")
+        time.sleep(3)
+        database.start()
+        first.until_ended(9)  # it went on
+        database.stop("fast")
+        assert first.code == 1
+        assert "Traceback" not in first.err
+        database.start()
+
+        again = bench.run("run", file, "--trainers", "2")
+        assert again.code == 0, again.err
+        assert identity(bench.trials()) == expected
+        assert bench.end() == []
