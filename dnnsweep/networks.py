@@ -189,7 +189,7 @@ def compile_(network: keras.Model, hp: Hyperparameters, task: Task, n_steps: int
     Args:
         network: From `build`.
         hp: Its point.
-        task: Decides the loss, and whether `accuracy` or `mae` is measured beside it.
+        task: Decides the loss, and whether `accuracy` or `mae` is measured beside it; weights of rows leave out both.
         n_steps: Steps of an epoch; one call into TensorFlow takes them all, which is faster and gives the same bits.
         mode: `GRAPH`, `XLA` or, for networks that TensorFlow cannot trace, `EAGER`.
     """
@@ -249,15 +249,20 @@ def n_steps(n_rows: int, batch_size: int) -> int:
     return -(-n_rows // batch_size)
 
 
-def hold(x: Any, y: NDArray[Any]) -> tuple[Any, tf.Tensor]:
+def hold(x: Any, y: NDArray[Any], weights: NDArray[Any] | None = None) -> tuple[Any, ...]:
     """Copy rows to TensorFlow, in main memory: a whole table might leave no room on an accelerator.
 
     Args:
         x: Features (rows, ...), or a nest of such arrays for a network of several inputs.
         y: Targets (rows,).
+        weights: Of the rows in the loss (rows,); None for equal ones.
+
+    Returns:
+        Features and targets; with weights these as well.
     """
     with tf.device("CPU:0"):
-        return tf.nest.map_structure(tf.constant, x), tf.constant(y)
+        parts = (x, y) if weights is None else (x, y, weights)
+        return tuple(tf.nest.map_structure(tf.constant, part) for part in parts)
 
 
 def placed(rows: NDArray[Any]) -> tf.Tensor:
@@ -270,19 +275,18 @@ def device() -> str:
     return "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
 
 
-def batches_of(x: Any, y: tf.Tensor, orders: Iterable[NDArray[np.int32]], batch_size: int) -> tf.data.Dataset:
+def batches_of(rows: tuple[Any, ...], orders: Iterable[NDArray[np.int32]], batch_size: int) -> tf.data.Dataset:
     """Return the batches of all epochs, one after the other; can be gone through once.
 
     Args:
-        x: Features, from `hold`.
-        y: Targets (rows,), likewise.
+        rows: From `hold`.
         orders: The order of the rows (rows,) in each epoch; taken one at a time, when the epoch begins.
         batch_size: Rows of a step; the last step of each epoch takes what is left.
     """
-    order = tf.TensorSpec((len(y),), tf.int32)
+    order = tf.TensorSpec((len(rows[1]),), tf.int32)
     epochs = tf.data.Dataset.from_generator(lambda: iter(orders), output_signature=order)
     indices = epochs.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(batch_size))
-    return indices.map(lambda index: tf.nest.map_structure(lambda rows: tf.gather(rows, index), (x, y)))
+    return indices.map(lambda index: tf.nest.map_structure(lambda part: tf.gather(part, index), rows))
 
 
 def evaluation_of(x: Any, y: tf.Tensor) -> tf.data.Dataset:

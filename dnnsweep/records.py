@@ -261,8 +261,9 @@ class DataSummary:
             that is converted before scaling: to float32 in an array, to float64 in a frame), `text` (columns of it),
             `only_text`, `mixed_text` (booleans, whole numbers or categories in text columns), `missing_numbers`,
             `missing_text`, `column_target` (of shape (rows, 1)), `text_target`, `own_test` (the file holds test rows
-            apart). Where a builder makes the networks, also how it is called (`dictionary`, or `takes_NAME` for each
-            parameter) and how they take rows (`flat_input`, `one_input` of another shape, `many_inputs`,
+            apart), `dictionary_of_arrays` (a function returned one), `dated` (rows are split by dates). Where a builder
+            makes the networks, also how it is called (`dictionary`, or `takes_NAME` for each parameter) and how they
+            take rows (`flat_input`, `one_input` of another shape, `many_inputs`,
             `named_inputs`).
     """
 

@@ -37,10 +37,13 @@ EPOCHS = 5
 SMALL: dict[str, Any] = {"hidden": (8, 4), "learning_rate": 0.01}
 
 
-def job(source: str = "iris", models: Path | None = None, **training: Any) -> Job:
+def job(
+    source: str = "iris", models: Path | None = None, dataset: Mapping[str, Any] | None = None, **training: Any
+) -> Job:
     plan = {"epochs": EPOCHS, "early_stopping": None, **training}
     metric = {"metric": "val_loss"}
-    document = {"name": "n", "dataset": {"source": f"sklearn:{source}"}, "training": plan, "objective": metric}
+    document = {"name": "n", "dataset": {"source": f"sklearn:{source}", **(dataset or {})}, "training": plan}
+    document["objective"] = metric
     return Job(document, None if models is None else str(models))
 
 
@@ -168,16 +171,16 @@ def fitted(material: Material, item: Suggestion) -> list[dict[str, float]]:
         network.set_weights(weights.keras_order(start, has_norm=hp.batch_norm))
         networks.compile_(network, hp, data.summary.task, networks.n_steps(data.summary.n_train, hp.batch_size))
         kind = np.float64 if data.summary.task is Task.REGRESSION else np.int32
-        x, y = networks.hold(data.x_train.astype(np.float64), data.y_train.astype(kind))
-        orders = (row_order(item.seed, epoch, len(x)) for epoch in count(1))
+        rows = networks.hold(data.x_train.astype(np.float64), data.y_train.astype(kind), data.w_train)
+        orders = (row_order(item.seed, epoch, len(data.x_train)) for epoch in count(1))
         held = networks.hold(data.x_validation.astype(np.float64), data.y_validation.astype(kind))
-        batches = networks.batches_of(x, y, orders, hp.batch_size)
+        batches = networks.batches_of(rows, orders, hp.batch_size)
         networks.fit(network, batches, networks.evaluation_of(*held), EPOCHS, after_epoch)
     return epochs
 
 
-def assert_equal_in_double(source: str, *items: Suggestion) -> None:
-    material = load(job(source))
+def assert_equal_in_double(source: str, *items: Suggestion, **dataset: Any) -> None:
+    material = load(job(source, dataset=dataset))
     array = Array(group_of(items[0].params), material, len(items), "float64")
     for item in items:
         array.take(item)
@@ -227,6 +230,20 @@ def test_in_double_precision_every_shape_equals_fit(
 ) -> None:
     knobs: dict[str, Any] = {"activation": activation, "hidden": hidden, "batch_size": batch_size, "l2": 1e-3}
     assert_equal_in_double(source, suggestion(0, **knobs), suggestion(1, batch_norm=True, optimizer="nadam", **knobs))
+
+
+@pytest.mark.parametrize(
+    ("source", "weight"), [("wine", "balanced"), ("breast_cancer", {"benign": 0.5, "malignant": 3})]
+)
+def test_in_double_precision_weights_of_classes_equal_those_of_fit(source: str, weight: Any) -> None:
+    knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "l2": 1e-3}  # the last step of an epoch is shorter
+    plain, weighted = (load(job(source, dataset=own)) for own in ({}, {"class_weight": weight}))
+    item = suggestion(0, optimizer="adam", **knobs)
+    assert fitted(plain, item) != fitted(weighted, item)
+
+    assert_equal_in_double(
+        source, item, suggestion(1, batch_norm=True, optimizer="nadam", **knobs), class_weight=weight
+    )
 
 
 # ---- independence

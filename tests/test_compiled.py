@@ -95,6 +95,7 @@ def by_keras(function: str, material: Material, seed: int, **params: Any) -> dic
         history = model.fit(
             inputs_of(model, data.x_train[order]),
             data.y_train[order],
+            sample_weight=None if data.w_train is None else data.w_train[order],
             batch_size=32,
             shuffle=False,
             verbose=0,
@@ -128,6 +129,16 @@ def test_a_program_gives_what_fit_gives_in_double_precision(optimizer: str) -> N
         assert trainer._program is not None
 
         assert_like_keras(found, by_keras("dense", material, 5, **params), 1e-8)
+
+
+@pytest.mark.parametrize("function", ["dense", "eager"])
+def test_weights_of_classes_count_as_in_keras(function: str) -> None:
+    dataset = {"source": "sklearn:digits", "class_weight": {str(label): 0.5 + label for label in range(10)}}
+    trainer = trainer_of(function, dataset=dataset)
+    found = curves(trained(trainer))
+    assert (trainer._program is not None) == (function == "dense")
+
+    assert_like_keras(found, by_keras(function, trainer._loaded(), 5), 1e-4)
 
 
 @pytest.mark.parametrize("function", ["dense", "nested"])

@@ -145,6 +145,14 @@ CASES = {
         },
         {"hidden": (32, 16), "l2": 0.01, "dropout": 0.1, "optimizer": "rmsprop"},
     ),
+    "weighted": Case(
+        {
+            "dataset": {"source": f"csv:{PENGUINS}", "target": "species", "class_weight": "balanced"},
+            "objective": {"metric": "val_loss"},
+            "training": {"epochs": 10, "early_stopping": None},
+        },
+        {"optimizer": "adam", "l2": 0.001},
+    ),
     "penguins": Case(
         {
             "dataset": {"source": f"csv:{PENGUINS}", "target": "species", "test": 0.1},
@@ -246,6 +254,8 @@ def check_rows(document: dict[str, Any], data: tuple[Any, Any] | None = None) ->
         assert_allclose(inputs.astype(np.float32), x, rtol=0, atol=1e-12)  # a mean depends on the order of its sum
         assert_array_equal(np.asarray(found[f"y_{ours}"]).astype(y.dtype), y)
         assert found[f"y_{ours}"].shape == y.shape
+    if expected.w_train is not None:
+        assert_allclose(found["w_train"], expected.w_train, rtol=1e-6)
     assert ruff("format", "--check", code=code) == ""
     assert ruff("check", code=code) == ""
     return code
@@ -285,6 +295,75 @@ def test_rows_of_csv_files_are_the_trainers_rows(
     assert ("SimpleImputer" in code) == (columns in ("everything", "numbers with gaps"))
     assert ("missing" in code) == (columns in ("everything", "text with gaps", "mixed text"))
     assert ("OneHotEncoder" in code) == ("numbers" not in columns or "text" in columns)
+
+
+ROLES: dict[str, dict[str, Any]] = {
+    "groups": {"split": {"by": "id"}},
+    "groups without test rows": {"split": {"by": "id"}, "test": 0.0},
+    "order of numbers": {"split": {"order": "sold_at"}},
+    "order of dates": {"split": {"order": "day"}},
+    "order without test rows": {"split": {"order": "day"}, "test": 0.0},
+    "balanced": {"class_weight": "balanced"},
+    "classes": {"class_weight": {"no": 2.0, "yes": 0.5}},
+    "weights": {"sample_weight": "sold_at"},
+    "all": {"split": {"by": "id"}, "sample_weight": "sold_at", "class_weight": "balanced"},
+}
+
+
+def calendar() -> pd.DataFrame:
+    table = pets(60)
+    return table.assign(id=[f"pet-{i // 2}" for i in range(60)], day=[f"2024-01-{1 + i % 28:02}" for i in range(60)])
+
+
+@pytest.mark.parametrize("scale", ["standard", "none"])
+@pytest.mark.parametrize("columns", ["everything", "numbers"])
+@pytest.mark.parametrize("roles", ROLES)
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrays", "python"])
+def test_splits_and_weights_are_the_trainers(
+    kind: str, roles: str, columns: str, scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    table, dataset = calendar(), {**ROLES[roles], "scale": scale}
+    used = [dataset.get("sample_weight"), *(dataset.get("split") or {}).values()]
+    drop = {"id", "day", *TARGETS, *CSV[columns]} - {"label", *used}
+    data = None
+    if kind in ("csv", "parquet"):
+        table.to_csv("pets.csv", index=False)
+        table.to_parquet("pets.parquet")
+        dataset |= {"source": f"{kind}:pets.{kind}", "target": "label", "drop": sorted(drop)}
+    elif kind == "arrays":
+        data = (table.drop(columns=[*drop, "label"]), table["label"])
+        dataset |= {"source": "arrays:"}
+    else:
+        module = f"own_{abs(hash(tmp_path))}"
+        table.drop(columns=sorted(drop)).to_csv("own.csv", index=False)
+        returned = 't.drop(columns="label"), t["label"]' if scale == "none" else "t"
+        lines = ["import pandas as pd", "def rows():", '    t = pd.read_csv("own.csv")', f"    return {returned}"]
+        Path(f"{module}.py").write_text("\n".join(lines))
+        dataset |= {"source": f"python:{module}:rows", **({} if scale == "none" else {"target": "label"})}
+
+    code = check_rows({"dataset": dataset}, data)
+
+    assert ("w_train" in code) == bool(dataset.get("class_weight") or dataset.get("sample_weight"))
+
+
+@pytest.mark.parametrize("function", ["pair", "apart", "dictionary", "words"])
+def test_rows_of_a_function_are_the_trainers_rows(
+    function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = f"own_{abs(hash(tmp_path))}"
+    parts = '{"x_train": X[:40], "y_train": Y[:40], "x_test": X[40:], "y_test": Y[40:]}'
+    returned = {"pair": "X, Y", "apart": "(X[:40], Y[:40]), (X[40:], Y[40:])", "dictionary": parts}
+    returned["words"] = "[[a, 'pq'[int(b) % 2]] for a, b in X], ['uvw'[c] for c in Y]"
+    lines = ["import numpy as np", "X, Y = np.arange(120.0).reshape(60, 2) % 7, np.arange(60) % 3"]
+    Path(f"{module}.py").write_text("\n".join([*lines, f"def rows(): return {returned[function]}"]))
+
+    code = check_rows({"dataset": {"source": f"python:{module}:rows"}})
+
+    assert f"from {module} import rows" in code
 
 
 @pytest.mark.parametrize(

@@ -330,7 +330,7 @@ def test_batches_hold_each_row_once_an_epoch_in_the_order_given() -> None:
     x, y = np.arange(20, dtype="float32").reshape(10, 2), np.arange(10, dtype="int32")
     orders = [np.random.default_rng(epoch).permutation(10).astype("int32") for epoch in range(2)]
 
-    batches = [(rows.numpy(), labels.numpy()) for rows, labels in networks.batches_of(*networks.hold(x, y), orders, 4)]
+    batches = [(rows.numpy(), labels.numpy()) for rows, labels in networks.batches_of(networks.hold(x, y), orders, 4)]
 
     assert [len(labels) for _, labels in batches] == [4, 4, 2, 4, 4, 2]  # the shorter last one is kept
     assert np.array_equal(np.concatenate([labels for _, labels in batches]), np.concatenate(orders))
@@ -345,7 +345,7 @@ def test_the_order_of_an_epoch_is_asked_for_when_it_begins() -> None:
             asked.append(epoch)
             yield np.arange(4, dtype="int32")
 
-    batches = iter(networks.batches_of(*networks.hold(normal(4, 2), normal(4)), orders(), 2))
+    batches = iter(networks.batches_of(networks.hold(normal(4, 2), normal(4)), orders(), 2))
     for _ in range(5):
         next(batches)
 
@@ -358,7 +358,7 @@ def test_an_epoch_takes_a_step_for_each_batch(batch_size: int) -> None:
     network, (x, y) = networks.build(hp, 3, Task.REGRESSION, 1, seed=0), networks.hold(normal(10, 3), normal(10))
     n_steps = networks.n_steps(10, batch_size)
     networks.compile_(network, hp, Task.REGRESSION, n_steps)
-    batches = networks.batches_of(x, y, [np.arange(10, dtype="int32")] * 2, batch_size)
+    batches = networks.batches_of((x, y), [np.arange(10, dtype="int32")] * 2, batch_size)
 
     networks.fit(network, batches, networks.evaluation_of(x, y), 2, lambda _: False)
 
@@ -376,7 +376,7 @@ def test_training_stops_after_the_epoch_that_says_so() -> None:
         seen.append(dict(measured))
         return len(seen) == 3
 
-    batches = networks.batches_of(x, y, [np.arange(10, dtype="int32")] * 9, 10)
+    batches = networks.batches_of((x, y), [np.arange(10, dtype="int32")] * 9, 10)
     networks.fit(network, batches, networks.evaluation_of(x, y), 9, after_epoch)
 
     assert len(seen) == 3
@@ -396,7 +396,7 @@ def test_the_loss_of_a_wrong_and_certain_network_is_not_clipped(task: Task) -> N
         measured.append(logs)
         return True
 
-    batches = networks.batches_of(x, y, [np.arange(4, dtype="int32")], 4)
+    batches = networks.batches_of((x, y), [np.arange(4, dtype="int32")], 4)
     networks.fit(network, batches, networks.evaluation_of(x, y), 1, after_epoch)
 
     # the logits say class 1 with 500 against class 0, which is right: -log p = log(1 + exp(500)) = 500

@@ -16,6 +16,7 @@ from dnnsweep.datasets.splits import Rows, split
 from dnnsweep.datasets.tables import table_of
 from dnnsweep.datasets.targets import Target, target_of
 from dnnsweep.datasets.traits import traits_of
+from dnnsweep.datasets.weights import weights_of
 from dnnsweep.records import DataSummary, Task
 from dnnsweep.spec import DatasetSpec
 
@@ -33,6 +34,7 @@ class Dataset:
         y_validation: (n_validation,) as `y_train`.
         x_test: (n_test, n_features) float32; n_test may be 0.
         y_test: (n_test,) as `y_train`.
+        w_train: (n_train,) float32, what each training row counts in the loss; None where all count alike.
         target_mean: Of the training rows' target before it was standardised; 0 for classes.
         target_std: Its standard deviation, > 0; 1 for classes.
         summary: What was found and done.
@@ -44,6 +46,7 @@ class Dataset:
     y_validation: NDArray[Any]
     x_test: NDArray[np.float32]
     y_test: NDArray[Any]
+    w_train: NDArray[np.float32] | None
     target_mean: float
     target_std: float
     summary: DataSummary
@@ -76,14 +79,15 @@ def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = N
     target, table = target_of(source, task), table_of(source)
     traits = traits_of(source, table, target)
     source = replace(source, x=table.numbers, y=source.y[:0])  # a large file is not held in two forms
-    rows = split(target, spec, source.n_own_test)
+    rows = split(target, spec, source.n_own_test, source.key)
     mean, std = _moments(target, rows.train)
+    w_train = weights_of(target, spec, source.weight, rows.train)
     x_train, x_validation, x_test = encode(table, rows, spec.scale)
     y_train, y_validation, y_test = (
         _outputs(target, part, mean, std) for part in (rows.train, rows.validation, rows.test)
     )
     summary = DataSummary(
-        fingerprint=fingerprint(table, target, source.n_own_test),
+        fingerprint=fingerprint(table, target, source.n_own_test, (source.key, source.weight)),
         task=target.task,
         n_features=x_train.shape[1],
         columns=source.columns,
@@ -94,7 +98,7 @@ def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = N
         notes=(*source.notes, *describe(table), *target.notes),
         traits=traits,
     )
-    return Dataset(x_train, y_train, x_validation, y_validation, x_test, y_test, mean, std, summary)
+    return Dataset(x_train, y_train, x_validation, y_validation, x_test, y_test, w_train, mean, std, summary)
 
 
 def _moments(target: Target, train: Rows) -> tuple[float, float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnnsweep.datasets.tables import Table
+from dnnsweep.datasets.tables import Table, text_values
 from dnnsweep.datasets.targets import Target
 
 _VERSION: Final = "dnnsweep data 1"
@@ -22,7 +23,7 @@ class _Digest(Protocol):
     def hexdigest(self) -> str: ...
 
 
-def fingerprint(table: Table, target: Target, n_own_test: int | None) -> str:
+def fingerprint(table: Table, target: Target, n_own_test: int | None, roles: Sequence[pd.Series | None] = ()) -> str:
     """Return the SHA-256 over names, kinds and values of all rows before any split.
 
     Numbers count as little-endian 64-bit floats, with one bit pattern for missing and one for zero; texts as
@@ -32,6 +33,7 @@ def fingerprint(table: Table, target: Target, n_own_test: int | None) -> str:
         table: The features.
         target: The target.
         n_own_test: How many of the last rows the file itself holds apart as test rows.
+        roles: Columns that rows are split and weighted by, as text.
     """
     digest = hashlib.sha256()
     for name in (_VERSION, target.name, target.kind, *table.number_columns, *table.text_columns):
@@ -41,6 +43,10 @@ def fingerprint(table: Table, target: Target, n_own_test: int | None) -> str:
     for column in table.text.T:
         _add_texts(digest, column)
     _add_target(digest, target)
+    for role in roles:
+        if role is not None:
+            _add_text(digest, str(role.name))
+            _add_texts(digest, text_values(role))
     return digest.hexdigest()
 
 

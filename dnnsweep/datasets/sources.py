@@ -1,42 +1,25 @@
-"""Where rows come from: scikit-learn, csv and npz files, and arrays handed over in Python."""
+"""Where rows come from: data sets by name, files, a user's own function, and arrays handed over in Python."""
 
 from __future__ import annotations
 
-import lzma
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import sklearn.datasets
 
+from dnnsweep import functions
+from dnnsweep.datasets import shelf
 from dnnsweep.datasets.arrays import Features, as_features, as_target
-from dnnsweep.datasets.refusals import check_names, listed, refusal
+from dnnsweep.datasets.files import csv_frame, keys_of, npz_arrays, parquet_frame
+from dnnsweep.datasets.refusals import listed, refusal
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.space import show, suggest
-from dnnsweep.spec import HANDED_OVER, SKLEARN, DatasetSpec
-
-PLAIN_KEYS: Final = ("x", "y")
-SPLIT_KEYS: Final = ("x_train", "y_train", "x_test", "y_test")
-#: Numbers are read to the last bit, so that equal files give equal rows; pandas does so by itself since 3.1.
-_EXACT: Final[Mapping[str, Any]] = (
-    {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
-)
-#: What readers of text, of npz and of compressed files raise for a file that is not what its name says.
-_UNREADABLE: Final = (
-    OSError,
-    ValueError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    zlib.error,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-)
+from dnnsweep.spec import HANDED_OVER, KERAS, SKLEARN, DatasetSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +38,9 @@ class Source:
         notes: What was done so far.
         is_reshaped: Whether rows of `x` were found with another number of dimensions than one.
         is_column_target: Whether `y` was found as a column, (rows, 1).
+        is_dictionary: Whether a function returned a dictionary of arrays.
+        key: What `dataset.split` splits by, one value for each row; None if it does not.
+        weight: Of each row; None for equal ones.
     """
 
     x: Features
@@ -68,6 +54,9 @@ class Source:
     notes: tuple[str, ...] = ()
     is_reshaped: bool = False
     is_column_target: bool = False
+    is_dictionary: bool = False
+    key: pd.Series | None = None
+    weight: pd.Series | None = None
 
 
 def read(spec: DatasetSpec, data: tuple[Any, Any] | None) -> Source:
@@ -75,21 +64,22 @@ def read(spec: DatasetSpec, data: tuple[Any, Any] | None) -> Source:
 
     Raises:
         DataError: There is no such source, or it cannot be read as rows and a target.
+        SpecError: A function of the user's own cannot be imported.
     """
+    return _without_roles(spec, _read(spec, data))
+
+
+def _read(spec: DatasetSpec, data: tuple[Any, Any] | None) -> Source:
     kind, _, name = spec.source.partition(":")
     if data is not None:
         return _read_arrays(data)
     if spec.source == HANDED_OVER:
         rule = "arrays are handed over in Python"
         raise refusal("dataset.source", rule, show(spec.source), "call dnnsweep.run(spec, data=(x, y))")
-    if kind == "sklearn":
-        return _read_sklearn(name)
-    if kind == "csv":
-        return _read_csv(spec, name)
-    if kind == "npz":
-        return _read_npz(name)
-    rule = "must name a known kind of source"
-    raise refusal("dataset.source", rule, show(spec.source), "write sklearn:NAME, csv:PATH or npz:PATH")
+    if kind not in _READERS:
+        rule = "must name a known kind of source"
+        raise refusal("dataset.source", rule, show(spec.source), "write sklearn:NAME, csv:PATH or npz:PATH")
+    return _READERS[kind](spec, name)
 
 
 def _read_arrays(data: Any) -> Source:
@@ -110,10 +100,8 @@ def _check_index(x: Any, y: Any) -> None:
         raise refusal("dataset.source", "x and y must have the same index", "different ones", remedy)
 
 
-def _read_sklearn(name: str) -> Source:
-    if name not in SKLEARN:
-        rule = f"must be one of {', '.join(f'sklearn:{known}' for known in SKLEARN)}"
-        raise refusal("dataset.source", rule, show(f"sklearn:{name}"), suggest(name, SKLEARN))
+def _read_sklearn(_: DatasetSpec, name: str) -> Source:
+    _check_name("sklearn", name, SKLEARN)
     # scikit-learn scales diabetes by all its rows unless told not to; test rows must not reach a scaler.
     options = {"scaled": False} if name == "diabetes" else {}
     bunch = getattr(sklearn.datasets, f"load_{name}")(**options)
@@ -121,72 +109,72 @@ def _read_sklearn(name: str) -> Source:
     return Source(bunch.data, pd.Series(bunch.target), tuple(map(str, bunch.feature_names)), labels=labels)
 
 
-def _file(name: str) -> Path:
+def _read_keras(_: DatasetSpec, name: str) -> Source:
+    _check_name("keras", name, KERAS)
+    return _of_arrays(shelf.arrays(name))
+
+
+def _check_name(kind: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        rule = f"must be one of {', '.join(f'{kind}:{one}' for one in known)}"
+        raise refusal("dataset.source", rule, show(f"{kind}:{name}"), suggest(name, known))
+
+
+def _read_function(spec: DatasetSpec, _: str) -> Source:
+    """Call a function of the user's own; what it prints goes to stderr, for stdout holds data only."""
+    function = functions.load(spec.source, "dataset.source")
     try:
-        path = Path(name).expanduser()
-        is_file, is_folder = path.is_file(), path.is_dir()
-    except (OSError, RuntimeError) as error:
-        raise _unreadable("a file that can be read", name, error, "check the path") from error
-    if not is_file:
-        got = f"the folder {show(name)}" if is_folder else show(name)
-        remedy = "check the path; relative paths start where dnnsweep was started"
-        raise refusal("dataset.source", "must be a file that exists", got, remedy)
-    return path
+        with contextlib.redirect_stdout(sys.stderr):
+            found = function()
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[: functions.MAX_REASON]
+        raise refusal(
+            "dataset.source", "must return rows when it is called", f"{spec.source}: {reason}", "correct the function"
+        ) from error
+    if isinstance(found, pd.DataFrame):
+        _check_target(spec, "where the function returns a table")
+        return _of_frame(spec, found.reset_index(drop=True))
+    if isinstance(found, Mapping):
+        return replace(_of_arrays({key: found[key] for key in keys_of(list(map(str, found)))}), is_dictionary=True)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        rule = "must return (x, y), ((x_train, y_train), (x_test, y_test)), a dictionary of these, or a DataFrame"
+        raise refusal("dataset.source", rule, f"{spec.source}: {type(found).__name__}")
+    if all(isinstance(part, tuple) and len(part) == 2 for part in found):
+        (x, y), (x_test, y_test) = found
+        return _of_arrays({"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test})
+    return _read_arrays(found)
 
 
-def _unreadable(kind: str, name: str, error: Exception, remedy: str) -> DataError:
-    reason = str(error).strip().splitlines()
-    return refusal("dataset.source", f"must be {kind}", f"{show(name)}: {reason[0] if reason else 'nothing'}", remedy)
-
-
-def _read_csv(spec: DatasetSpec, name: str) -> Source:
+def _check_target(spec: DatasetSpec, where: str) -> None:
     if spec.target is None:
-        raise refusal("dataset.target", "is missing", "", "name the column of the csv file to predict")
-    frame = _csv_frame(name)
-    _check_csv_columns(spec, [str(column) for column in frame.columns])
+        raise refusal("dataset.target", "is missing", "", f"name the column to predict {where}")
+
+
+def _of_frame(spec: DatasetSpec, frame: pd.DataFrame) -> Source:
+    """Take the target out of a table, and the columns that are not learned from."""
+    _check_target(spec, "in the file")
+    frame = frame.set_axis([str(column) for column in frame.columns], axis="columns")
+    _check_columns(spec, list(frame.columns))
     kept = [column for column in frame.columns if column != spec.target and column not in spec.drop]
     if not kept:
         raise refusal("dataset.drop", "must leave a column to learn from", listed(list(spec.drop)))
     notes = (f"Left out the columns {listed(spec.drop)}.",) if spec.drop else ()
     return Source(
         x=frame[kept],
-        y=frame[spec.target],
+        y=frame[str(spec.target)],
         columns=tuple(kept),
-        target=spec.target,
+        target=str(spec.target),
         target_path="dataset.target",
         drop_remedy="leave it out with dataset.drop",
         notes=notes,
     )
 
 
-def _csv_frame(name: str) -> pd.DataFrame:
-    path = _file(name)
-    try:
-        # Two lines without a header: where the second is longer, pandas would take its first value for an index.
-        header = pd.read_csv(path, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0].tolist()
-        frame = pd.read_csv(path, low_memory=False, **_EXACT)
-    except UnicodeDecodeError as error:
-        raise _unreadable("a csv file in UTF-8", name, error, "save it as UTF-8") from error
-    except _UNREADABLE as error:
-        remedy = "separate the columns by commas" if _is_separated_otherwise(path) else "check the file"
-        raise _unreadable("a csv file with a line of column names", name, error, remedy) from error
-    check_names(header)
-    if not len(frame):
-        raise refusal("dataset.source", "must hold rows", "column names only")
-    return frame
-
-
-def _is_separated_otherwise(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        header = lines.readline(10_000)
-    return "," not in header and any(mark in header for mark in ";\t|")
-
-
-def _check_csv_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:
+def _check_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:
     wanted = {"dataset.target": spec.target or ""}
     wanted |= {f"dataset.drop.{index}": name for index, name in enumerate(spec.drop)}
     mistakes = [
-        Mistake(path, "must be a column of the csv file", show(name), suggest(name, columns) or _known(columns))
+        Mistake(path, "must be a column of the table", show(name), suggest(name, columns) or _known(columns))
         for path, name in wanted.items()
         if name not in columns
     ]
@@ -200,8 +188,30 @@ def _known(columns: Sequence[str]) -> str:
     return f"columns are {listed(columns)}"
 
 
-def _read_npz(name: str) -> Source:
-    arrays = _npz_arrays(name)
+def _without_roles(spec: DatasetSpec, source: Source) -> Source:
+    """Take out the columns that rows are split or weighted by: they are not learned from."""
+    wanted = {"key": spec.split and spec.split.column, "weight": spec.sample_weight}
+    paths = {"key": spec.split and f"dataset.split.{spec.split.kind}", "weight": "dataset.sample_weight"}
+    roles = {role: name for role, name in wanted.items() if name}
+    if not roles:
+        return source
+    for role, name in roles.items():
+        path = str(paths[role])
+        if not isinstance(source.x, pd.DataFrame):
+            raise refusal(path, "needs rows with named columns", show(name), "hand over a table, or remove it")
+        if name not in source.columns:
+            remedy = suggest(name, source.columns) or _known(source.columns)
+            raise refusal(path, "must be a column beside the target and those left out", show(name), remedy)
+    left = [name for name in source.columns if name not in roles.values()]
+    if not left:
+        raise refusal("dataset.source", "must leave a column to learn from", listed(list(source.columns)))
+    assert isinstance(source.x, pd.DataFrame)  # noqa: S101  checked above
+    taken: dict[str, Any] = {role: source.x[name] for role, name in roles.items()}
+    note = f"Left out {listed(list(roles.values()))}, by which rows are split or weighted."
+    return replace(source, x=source.x[left], columns=tuple(left), notes=(*source.notes, note), **taken)
+
+
+def _of_arrays(arrays: Mapping[str, Any]) -> Source:
     if "x" in arrays:
         return _paired(arrays["x"], arrays["y"], "x", "y")
     train = _paired(arrays["x_train"], arrays["y_train"], "x_train", "y_train")
@@ -243,22 +253,11 @@ def _type(y: pd.Series) -> str:
     return {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}.get(y.dtype.kind, "text")
 
 
-def _npz_arrays(name: str) -> Mapping[str, Any]:
-    path = _file(name)
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.lib.npyio.NpzFile):
-                return {key: archive[key] for key in _npz_keys(archive.files)}
-    except _UNREADABLE as error:
-        remedy = "write it again with numpy.savez, without arrays of Python objects"
-        raise _unreadable("an npz file of plain arrays", name, error, remedy) from error
-    raise refusal("dataset.source", "must be an npz file", f"{show(name)}, a single array", "use numpy.savez")
-
-
-def _npz_keys(found: Sequence[str]) -> tuple[str, ...]:
-    for keys in (SPLIT_KEYS, PLAIN_KEYS):
-        if set(keys) <= set(found):
-            return keys
-    rule = f"must hold the arrays {', '.join(PLAIN_KEYS)} or {', '.join(SPLIT_KEYS)}"
-    raise refusal("dataset.source", rule, listed(sorted(found)) or "none", "rename the keys in numpy.savez")
+_READERS: Final[Mapping[str, Callable[[DatasetSpec, str], Source]]] = {
+    "sklearn": _read_sklearn,
+    "keras": _read_keras,
+    "csv": lambda spec, name: _of_frame(spec, csv_frame(name)),
+    "parquet": lambda spec, name: _of_frame(spec, parquet_frame(name)),
+    "npz": lambda _, name: _of_arrays(npz_arrays(name)),
+    "python": _read_function,
+}

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from dnnsweep.datasets.refusals import listed, refusal
+from dnnsweep.datasets.tables import is_number
 from dnnsweep.datasets.targets import Target
 from dnnsweep.spec import DatasetSpec
 
@@ -25,20 +27,26 @@ class Split:
     test: Rows
 
 
-def split(target: Target, spec: DatasetSpec, n_own_test: int | None) -> Split:
+def split(target: Target, spec: DatasetSpec, n_own_test: int | None, key: pd.Series | None = None) -> Split:
     """Split rows by the seed of the data set: test rows first, then validation rows out of the others.
 
     Classes have their share in each part. The numbers of rows are `round(test * n)` and `round(validation * n)`.
+    With `split.by` groups are drawn instead of rows, by scikit-learn's GroupShuffleSplit: the fractions are of groups.
+    With `split.order` nothing is drawn: the last rows are test rows, those before them validation rows; rows of equal
+    time are in one part, so that the later parts may be larger than their fractions.
 
     Args:
         target: One value for each row.
-        spec: Fractions and seed.
+        spec: Fractions, seed and column.
         n_own_test: How many of the last rows the file itself holds apart; then these are the test rows, and
             n counts the others. None takes `spec.test` from all rows.
+        key: What `spec.split` splits by, one value for each row.
 
     Raises:
-        DataError: A part would be empty or lack a class.
+        DataError: A part would be empty or lack a class; values to split by are missing or have no order.
     """
+    if spec.split is not None and key is not None:
+        return _split_by(target, spec, key)
     n_rows = len(target.values) - (n_own_test or 0)
     n_test = 0 if n_own_test is not None else round(spec.test * n_rows)
     n_validation = round(spec.validation * n_rows)
@@ -60,6 +68,67 @@ def _part(rows: Rows, n_taken: int, target: Target, seed: int) -> tuple[Rows, Ro
         _check_stratified(target, values)
     rest, taken = train_test_split(rows, test_size=n_taken, random_state=seed, stratify=values)
     return rest, taken
+
+
+def _split_by(target: Target, spec: DatasetSpec, key: pd.Series) -> Split:
+    path = f"dataset.split.{spec.split.kind if spec.split else ''}"
+    n_missing = int(key.isna().sum())
+    if n_missing:
+        raise refusal(path, "must not be missing in any row", f"{n_missing} of {len(key)} rows", "fill them in")
+    is_ordered = spec.split is not None and spec.split.kind == "order"
+    parts = _in_order(spec, _moments(key, path)) if is_ordered else _in_groups(spec, key, path)
+    least, rule = _least(target)
+    for name, rows in (("validation", parts.validation), ("test", parts.test), ("train", parts.train)):
+        if len(rows) < (1 if is_ordered else least) and (name != "test" or spec.test > 0):
+            got = f"{len(rows)} of {len(key)}"
+            raise refusal(path, f"{rule} to {name} on", got, "change the fractions or split by another column")
+    _check_classes(target, parts.train)
+    return parts
+
+
+def _in_groups(spec: DatasetSpec, key: pd.Series, path: str) -> Split:
+    groups, distinct = pd.factorize(key)
+    n_parts = 3 if spec.test > 0 else 2
+    if len(distinct) < n_parts:
+        rule = f"must have at least {n_parts} groups, one for each part"
+        raise refusal(path, rule, f"{len(distinct)} in {len(key)} rows", "split by another column")
+
+    def drawn(rows: Rows, n_groups: int) -> tuple[Rows, Rows]:
+        splitter = GroupShuffleSplit(n_splits=1, test_size=max(1, n_groups), random_state=spec.seed)
+        rest, taken = next(splitter.split(rows, groups=groups[rows]))
+        return rows[rest], rows[taken]
+
+    rest = np.arange(len(key))
+    test = rest[:0]
+    if spec.test > 0:
+        rest, test = drawn(rest, round(spec.test * len(distinct)))
+    train, validation = drawn(rest, round(spec.validation * len(distinct)))
+    return Split(train, validation, test)
+
+
+def _moments(key: pd.Series, path: str) -> NDArray[Any]:
+    """Return what rows are ordered by: numbers, or dates as numbers."""
+    if is_number(key):
+        return np.asarray(key.to_numpy(dtype=np.float64))
+    try:
+        return np.asarray(pd.to_datetime(key, format="ISO8601", utc=True).to_numpy(dtype="datetime64[ns]"))
+    except (ValueError, TypeError, OverflowError) as error:
+        rule, remedy = "must hold numbers or dates like 2024-01-31", "write them so, or number the rows"
+        raise refusal(path, rule, (str(error).splitlines() or [""])[0][:100], remedy) from error
+
+
+def _in_order(spec: DatasetSpec, moments: NDArray[Any]) -> Split:
+    order = np.argsort(moments, kind="stable")
+    ordered = moments[order]
+
+    def start(share: float) -> int:
+        """Return where the last rows begin that have this share, with all rows of the same time."""
+        at = len(ordered) - round(share * len(ordered))
+        return int(np.searchsorted(ordered, ordered[at], side="left")) if at < len(ordered) else at
+
+    test = start(spec.test) if spec.test > 0 else len(ordered)
+    validation = min(start(spec.test + spec.validation), test)
+    return Split(order[:validation], order[validation:test], order[test:])
 
 
 def _least(target: Target) -> tuple[int, str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 
 from dnnsweep.datasets.sources import Source
-from dnnsweep.datasets.tables import Table
+from dnnsweep.datasets.tables import Table, is_number
 from dnnsweep.datasets.targets import Target
 
 
@@ -27,6 +27,8 @@ def traits_of(source: Source, table: Table, target: Target) -> tuple[str, ...]:
         "missing_text": bool(pd.isna(table.text).any()),
         "own_test": source.n_own_test is not None,
         "text_target": target.kind == "text",
+        "dictionary_of_arrays": source.is_dictionary,
+        "dated": source.key is not None and not is_number(source.key),
     }
     return tuple(word for word, holds in facts.items() if holds)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from dnnsweep import spec
 from dnnsweep.exports import model, rows
+from dnnsweep.exports.facts import Facts
 from dnnsweep.exports.layout import imports
 from dnnsweep.records import Sweep, Trial
 from dnnsweep.space import Hyperparameters
@@ -37,21 +38,28 @@ def python(sweep: Sweep, trial: Trial) -> str:
 
 
 def _own_import(plan: model.Plan) -> list[str]:
-    if plan.builder is None:
-        return []
-    module, function = model.module_and_function(plan.builder)
-    return [f"from {module} import {function}"]
+    own = [f"python:{plan.facts.name}"] if plan.facts.kind == "python" else []
+    own += [plan.builder] if plan.builder is not None else []
+    found = sorted({model.module_and_function(name) for name in own})
+    return ["\n".join(f"from {module} import {function}" for module, function in found)] if found else []
+
+
+def _tables(facts: Facts) -> list[str]:
+    is_table = facts.is_table or facts.is_pickled or facts.has("text")
+    return [*(["pandas"] if is_table else []), *(["pyarrow"] if facts.kind == "parquet" else [])]
 
 
 def _docstring(sweep: Sweep, trial: Trial, plan: model.Plan) -> str:
     facts = plan.facts
-    packages = ["tensorflow", "scikit-learn", *(["pandas"] if facts.kind == "csv" or facts.is_pickled else [])]
+    packages = ["tensorflow", "scikit-learn", *_tables(facts)]
     lines = [
         f'"""{_result(sweep, trial)}.',
         "",
         f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
         f"It needs: pip install {' '.join(packages)}",
     ]
+    if facts.kind == "python":
+        lines.append(f"The rows come from the module {facts.name.partition(':')[0]}.")
     if plan.builder is not None:
         lines.append(f"The network comes from the module {model.module_and_function(plan.builder)[0]}.")
     if facts.kind == "arrays":

@@ -24,11 +24,13 @@ IMPORTS: Final = {
     "load_iris": "from sklearn.datasets import load_iris",
     "load_wine": "from sklearn.datasets import load_wine",
     "SimpleImputer": "from sklearn.impute import SimpleImputer",
+    "GroupShuffleSplit": "from sklearn.model_selection import GroupShuffleSplit",
     "train_test_split": "from sklearn.model_selection import train_test_split",
     "make_pipeline": "from sklearn.pipeline import make_pipeline",
     "MinMaxScaler": "from sklearn.preprocessing import MinMaxScaler",
     "OneHotEncoder": "from sklearn.preprocessing import OneHotEncoder",
     "StandardScaler": "from sklearn.preprocessing import StandardScaler",
+    "compute_sample_weight": "from sklearn.utils.class_weight import compute_sample_weight",
 }
 _STANDARD: Final = ("itertools", "math", "partial", "Path")
 

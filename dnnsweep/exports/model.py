@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dnnsweep.exports.facts import Facts
 from dnnsweep.exports.layout import call, indented, listing, text
-from dnnsweep.exports.rows import Facts
 from dnnsweep.records import Sweep, Task, Trial
 from dnnsweep.space import Hyperparameters
 
@@ -84,7 +84,8 @@ class Plan:
     def measured(self, metric: str) -> str:
         """Return the name under which Keras measures a metric; its own `loss` contains the L2 term."""
         prefix, name = ("val_", metric[4:]) if metric.startswith("val_") else ("", metric)
-        if name != "loss" or not self.has_penalty:
+        is_weighted = self.facts.is_weighted and not prefix
+        if name != "loss" or not (self.has_penalty or is_weighted):
             return metric
         return prefix + ("mse" if self.facts.task is Task.REGRESSION else "cross_entropy")
 
@@ -272,7 +273,7 @@ def _batches(plan: Plan) -> str:
         order = shuffle.permutation(len(x_train))
         for start in range(0, len(order), {size}):
             rows = order[start : start + {size}]
-            yield {plan.inputs("x_train[rows]")}, y_train[rows]
+            yield {plan.inputs("x_train[rows]")}, y_train[rows]{", w_train[rows]" if plan.facts.is_weighted else ""}
 '''
 
 

@@ -2,109 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
+from dnnsweep.exports.facts import Facts
 from dnnsweep.exports.layout import call, listing, text
-from dnnsweep.records import Sweep, Task
+from dnnsweep.exports.parts import split, weights
+from dnnsweep.records import Task
 
 IMPUTER: Final = 'SimpleImputer(strategy="median", keep_empty_features=True)'
+#: Data sets that Keras keeps in no npz file.
+LOADED_BY_KERAS: Final = ("fashion_mnist", "cifar10")
 SCALERS: Final = {"standard": "StandardScaler()", "minmax": "MinMaxScaler()"}
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a listing must know of the data.
-
-    Args:
-        kind: Of the source: `sklearn`, `csv`, `npz` or `arrays`.
-        name: What the source names: a data set, a path, or nothing.
-        sweep: The sweep's name.
-        target: The column to predict; None where there are no columns.
-        left_out: Columns that are not learned from.
-        scale: `standard`, `minmax` or `none`.
-        seed: Of the split.
-        task: Decides whether rows are drawn by class.
-        classes: Labels in the order of the outputs; empty for regression.
-        n_features: Inputs of the network.
-        n_train: Training rows.
-        n_validation: Validation rows.
-        n_test: Test rows.
-        traits: Words of `records.DataSummary`.
-    """
-
-    kind: str
-    name: str
-    sweep: str
-    target: str | None
-    left_out: tuple[str, ...]
-    scale: str
-    seed: int
-    task: Task
-    classes: tuple[str, ...]
-    n_features: int
-    n_train: int
-    n_validation: int
-    n_test: int
-    traits: frozenset[str]
-
-    @classmethod
-    def of(cls, sweep: Sweep) -> Facts:
-        """Gather them from a sweep as the ledger has it."""
-        dataset: dict[str, Any] = sweep.spec["dataset"]
-        kind, _, name = dataset["source"].partition(":")
-        return cls(
-            kind=kind,
-            name=name,
-            sweep=sweep.name,
-            target=dataset["target"],
-            left_out=tuple(dataset["drop"]),
-            scale=dataset["scale"],
-            seed=dataset["seed"],
-            task=Task(sweep.data["task"]),
-            classes=tuple(sweep.data["classes"]),
-            n_features=sweep.data["n_features"],
-            n_train=sweep.data["n_train"],
-            n_validation=sweep.data["n_validation"],
-            n_test=sweep.data["n_test"],
-            traits=frozenset(sweep.data.get("traits", ())),
-        )
-
-    def has(self, trait: str) -> bool:
-        """Return whether a word of `records.DataSummary` holds."""
-        return trait in self.traits
-
-    @property
-    def n_outputs(self) -> int:
-        """Return the units of the last layer."""
-        return len(self.classes) if self.task is Task.MULTICLASS else 1
-
-    @property
-    def file(self) -> str:
-        """Return the file that the listing reads; empty where it reads none."""
-        return f"{self.sweep}.{'pkl' if self.is_pickled else 'npz'}" if self.kind == "arrays" else self.name
-
-    @property
-    def is_pickled(self) -> bool:
-        """Return whether arrays were handed over that an npz file cannot hold: tables with text."""
-        return self.kind == "arrays" and self.has("text")
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Return the endings of the names of the parts: train, val and, where there are such rows, test."""
-        return ("train", "val", "test") if self.n_test else ("train", "val")
-
-    @property
-    def is_indexed(self) -> bool:
-        """Return whether the target holds the numbers of the classes as it is found: 0, 1, ..."""
-        if self.kind == "sklearn":
-            return True
-        return not self.has("text_target") and self.classes == tuple(map(str, range(len(self.classes))))
-
-    @property
-    def is_raw(self) -> bool:
-        """Return whether the rows go into the network without any encoding."""
-        return self.scale == "none" and not self.has("text") and not self.has("missing_numbers")
 
 
 def saving(facts: Facts) -> str:
@@ -118,16 +27,27 @@ def saving(facts: Facts) -> str:
 
 def blocks(facts: Facts) -> list[str]:
     """Return the code from the source to `x_train`, `x_val`, `x_test` and their targets, block by block."""
-    rows = [_read(facts), _columns(facts), _split(facts), _encode(facts), _standardise(facts)]
+    rows = [_read(facts), _columns(facts), split(facts), weights(facts), _encode(facts), _standardise(facts)]
     return [block for block in rows if block]
 
 
 def _read(facts: Facts) -> str:
-    readers = {"sklearn": _read_sklearn, "csv": _read_csv, "npz": _read_npz, "arrays": _read_npz}
     n_rows = facts.n_train + facts.n_validation + facts.n_test
     kinds = f" of {len(facts.classes)} classes" if facts.classes else ""
-    lines = _read_pickle(facts) if facts.is_pickled else readers[facts.kind](facts)
+    lines = _reader(facts)(facts)
     return "\n".join([f"# {n_rows} rows{kinds}; {facts.n_features} features go into the network.", *lines])
+
+
+def _reader(facts: Facts) -> Callable[[Facts], list[str]]:
+    if facts.is_pickled:
+        return _read_pickle
+    if facts.is_table:
+        return _read_table
+    if facts.kind == "python" and not facts.has("dictionary_of_arrays"):
+        return _read_function
+    if facts.kind == "keras" and facts.name in LOADED_BY_KERAS:
+        return _read_keras
+    return _read_sklearn if facts.kind == "sklearn" else _read_npz
 
 
 def _read_sklearn(facts: Facts) -> list[str]:
@@ -137,19 +57,88 @@ def _read_sklearn(facts: Facts) -> list[str]:
     return [why, "x, y = load_diabetes(return_X_y=True, scaled=False)"]
 
 
-def _read_csv(facts: Facts) -> list[str]:
+def _read_table(facts: Facts) -> list[str]:
     target = f"data[{text(facts.target or '')}]"
     if facts.task is Task.REGRESSION:
         target = f'{target}.to_numpy("float64")'
     elif facts.is_indexed:
         target = f"{target}.to_numpy()"
+    read = {
+        "csv": call("data = pd.read_csv", text(facts.file), "low_memory=False"),
+        "parquet": f"data = pd.read_parquet({text(facts.file)})",
+        "python": f"data = {_function(facts)}()",
+    }
+    left_out = [text(name) for name in (facts.target or "", *facts.left_out, *facts.roles)]
     return [
-        call("data = pd.read_csv", text(facts.file), "low_memory=False"),
-        *_without(
-            [text(facts.target or ""), *map(text, facts.left_out)], '.to_numpy("float32")' if facts.is_raw else ""
-        ),
+        read[facts.kind],
+        *_without(left_out, '.to_numpy("float32")' if facts.is_raw else ""),
         *_target(facts, target),
+        *_roles(facts, "data"),
     ]
+
+
+def _function(facts: Facts) -> str:
+    return facts.name.partition(":")[2]
+
+
+def _roles(facts: Facts, table: str) -> list[str]:
+    """Take down what rows are split and weighted by."""
+    lines = []
+    if facts.split_by:
+        lines.append(f"groups = pd.factorize({table}[{text(facts.split_by)}])[0]")
+    if facts.order_by:
+        moments = f"{table}[{text(facts.order_by)}]"
+        is_dated = facts.has("dated")
+        lines.append(
+            call("moments = pd.to_datetime", moments, 'format="ISO8601"', "utc=True")
+            if is_dated
+            else f"moments = {moments}"
+        )
+    if facts.sample_weight:
+        lines.append(f'weights = {table}[{text(facts.sample_weight)}].to_numpy("float64")')
+    return lines
+
+
+def _read_keras(facts: Facts) -> list[str]:
+    return [
+        f"(x, y), (x_test, y_test) = keras.datasets.{facts.name}.load_data()",
+        f"x, y = x{_form(facts)}, y.ravel()",
+        f"x_test, y_test = x_test{_form(facts)}, y_test.ravel()",
+    ]
+
+
+def _read_function(facts: Facts) -> list[str]:
+    """The call of the user's function; what it returns may be arrays, lists or tables."""
+    kind = ', dtype="float64"' if facts.task is Task.REGRESSION else ", dtype=str" if facts.has("text_target") else ""
+    flat = ".ravel()" if facts.has("column_target") else ""
+    targets = "(x, y), (x_test, y_test)" if facts.has("own_test") else "x, y"
+    lines = [f"{targets} = {_function(facts)}()", *_target(facts, f"np.asarray(y{kind}){flat}")]
+    rows = ["x", "x_test"] if facts.has("own_test") else ["x"]
+    if facts.has("own_test"):
+        strange = facts.task is not Task.REGRESSION and not facts.is_indexed
+        found = f"np.asarray(y_test{kind}){flat}"
+        lines.append(f"y_test = {f'np.searchsorted(classes, {found})' if strange else found}")
+    for name in rows:
+        lines += _as_rows(facts, name)
+    return lines
+
+
+def _as_rows(facts: Facts, name: str) -> list[str]:
+    """Bring rows to a table where there is text or something to split by, else to an array."""
+    if facts.has("text") or facts.roles:
+        lines = [f"{name} = pd.DataFrame({name}).infer_objects().rename(columns=str)", *_roles(facts, name)]
+        return [*lines, *_left_over(facts, name)]
+    form = '.astype("float32")' if facts.is_raw or (facts.has("cast") and not facts.has("frame")) else ""
+    kind = ', dtype="float64"' if facts.has("frame") and not form else ""
+    flat = f".reshape(-1, {facts.n_features})" if facts.has("reshaped") else ""
+    return [f"{name} = np.asarray({name}{kind}){flat}{form}"]
+
+
+def _left_over(facts: Facts, name: str) -> list[str]:
+    if not facts.roles:
+        return []
+    kind = "" if facts.has("text") else '.to_numpy("float32")' if facts.is_raw else '.to_numpy("float64")'
+    return [f"{name} = {name}.drop(columns=[{', '.join(map(text, facts.roles))}]){kind}"]
 
 
 def _without(columns: list[str], ending: str) -> list[str]:
@@ -162,7 +151,7 @@ def _without(columns: list[str], ending: str) -> list[str]:
 def _read_npz(facts: Facts) -> list[str]:
     ending = "_train" if facts.has("own_test") else ""
     lines = [
-        f"data = np.load({_path(facts.file)})",
+        f"data = {f'{_function(facts)}()' if facts.kind == 'python' else f'np.load({_path(facts.file)})'}",
         f'x = data["x{ending}"]{_form(facts)}',
         *_target(facts, f'data["y{ending}"]{_target_form(facts)}'),
     ]
@@ -205,13 +194,14 @@ def _read_pickle(facts: Facts) -> list[str]:
     return [
         f'x, y = pd.read_pickle("{facts.file}")',
         *_target(facts, f"np.asarray(y{kind}){'.ravel()' if facts.has('column_target') else ''}"),
+        *_roles(facts, "x"),
+        *_left_over(facts, "x"),
     ]
 
 
 def _columns(facts: Facts) -> str:
     """Tell columns of text from columns of numbers, and make all text text."""
-    is_table = facts.kind == "csv" or facts.is_pickled
-    if not (is_table and facts.has("text")):
+    if not facts.has("text"):
         return ""
     words, why = _words(facts), "# Gaps count as a text of their own." if facts.has("missing_text") else ""
     if facts.has("only_text"):
@@ -238,25 +228,6 @@ def _words(facts: Facts) -> str:
     if facts.has("mixed_text"):
         return '.astype(object).fillna("missing").astype(str)' if facts.has("missing_text") else ".astype(str)"
     return '.fillna("missing")' if facts.has("missing_text") else ""
-
-
-def _split(facts: Facts) -> str:
-    draws = [] if facts.has("own_test") or not facts.n_test else [("test", facts.n_test)]
-    draws.append(("val", facts.n_validation))
-    lines = []
-    x, y = "x", "y"
-    for name, n_rows in draws:
-        drawn = f"test_size={n_rows}, random_state={facts.seed}{f', stratify={y}' if facts.classes else ''}"
-        lines.append(call(f"x_train, x_{name}, y_train, y_{name} = train_test_split", x, y, *drawn.split(", ")))
-        x, y = "x_train", "y_train"
-    return "\n".join([*_why_split(facts, len(draws)), *lines])
-
-
-def _why_split(facts: Facts, n_draws: int) -> list[str]:
-    shares = ["# Each part has its share of every class."] if facts.classes else []
-    if n_draws == 1:
-        return ["# Rows to validate on are kept apart from those to train on.", *shares]
-    return ["# First the test rows, which no choice may depend on, then those to validate on.", *shares]
 
 
 def _encode(facts: Facts) -> str:

@@ -13,12 +13,11 @@ from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
 from dnnsweep.space import show
 from dnnsweep.spec import documents, mistakes, rules, schema
-from dnnsweep.spec.rules import SKLEARN
+from dnnsweep.spec.rows import BALANCED, HANDED_OVER, DatasetSpec
+from dnnsweep.spec.rules import KERAS, SKLEARN
 from dnnsweep.spec.sections import (
-    HANDED_OVER,
     METRICS,
     BudgetSpec,
-    DatasetSpec,
     EarlyStoppingSpec,
     NetworkSpec,
     ObjectiveSpec,
@@ -31,7 +30,9 @@ from dnnsweep.spec.sections import (
 )
 
 __all__ = [
+    "BALANCED",
     "HANDED_OVER",
+    "KERAS",
     "METRICS",
     "SKLEARN",
     "BudgetSpec",

@@ -13,10 +13,14 @@ from dnnsweep.errors import Mistake
 from dnnsweep.records import Task, direction_of, metrics_of
 from dnnsweep.space import KNOBS, closest, parse_space, parse_values, show, suggest
 from dnnsweep.spec.mistakes import Location
-from dnnsweep.spec.sections import HANDED_OVER, METRICS, TAKEN, SweepSpec
+from dnnsweep.spec.rows import HANDED_OVER
+from dnnsweep.spec.sections import METRICS, TAKEN, SweepSpec
 
 SKLEARN: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes")
-KINDS: Final = ("sklearn", "csv", "npz", "arrays")
+KERAS: Final = ("mnist", "fashion_mnist", "cifar10", "california_housing")
+KINDS: Final = ("sklearn", "keras", "csv", "parquet", "npz", "python", "arrays")
+#: Kinds whose columns have names.
+TABLES: Final = ("csv", "parquet")
 
 _METRIC: Final = "objective.metric"
 _MONITOR: Final = "training.early_stopping.monitor"
@@ -120,14 +124,17 @@ def _check_source(spec: SweepSpec) -> Iterator[Mistake]:
     source = spec.dataset.source
     kind, colon, name = source.partition(":")
     path, got = "dataset.source", show(source)
+    shelves = {"sklearn": SKLEARN, "keras": KERAS}
     if kind not in KINDS or not colon:
-        remedy = suggest(kind, KINDS) or "write sklearn:NAME, csv:PATH or npz:PATH"
+        remedy = suggest(kind, KINDS) or "write sklearn:NAME, keras:NAME, csv:PATH, parquet:PATH or npz:PATH"
         yield Mistake(path, "must name a known kind of source", got, remedy)
-    elif kind == "sklearn" and name not in SKLEARN:
-        rule = f"must be one of {', '.join(f'sklearn:{known}' for known in SKLEARN)}"
-        yield Mistake(path, rule, got, suggest(name, SKLEARN))
-    elif kind in ("csv", "npz") and not name.strip():
+    elif kind in shelves and name not in shelves[kind]:
+        rule = f"must be one of {', '.join(f'{kind}:{known}' for known in shelves[kind])}"
+        yield Mistake(path, rule, got, suggest(name, shelves[kind]))
+    elif kind in ("csv", "parquet", "npz") and not name.strip():
         yield Mistake(path, "must name a file", got, f"write {kind}:PATH")
+    elif kind == "python" and not re.fullmatch(functions.PATTERN, source):
+        yield Mistake(path, "must name a function", got, "write python:MODULE:FUNCTION")
     elif kind == "arrays" and name:
         yield Mistake(path, f"must be {HANDED_OVER} alone for arrays handed over in Python", got, "name a file instead")
 
@@ -135,15 +142,33 @@ def _check_source(spec: SweepSpec) -> Iterator[Mistake]:
 def _check_columns(spec: SweepSpec) -> Iterator[Mistake]:
     dataset = spec.dataset
     kind = dataset.source.partition(":")[0]
-    if kind == "csv" and not dataset.target:
-        yield Mistake("dataset.target", "is missing", "", "name the column of the csv file to predict")
-    elif kind == "csv" and dataset.target in dataset.drop:
+    if kind in TABLES and not dataset.target:
+        yield Mistake("dataset.target", "is missing", "", f"name the column of the {kind} file to predict")
+    elif dataset.target is not None and dataset.target in dataset.drop:
         yield Mistake("dataset.drop", "must not contain the target", show(dataset.target), "remove it here")
-    elif kind in KINDS and kind != "csv":
-        given = {"target": dataset.target, "drop": list(dataset.drop)}
+    elif kind in KINDS and kind not in (*TABLES, "python"):  # a function may return a table
+        given: dict[str, Any] = {"target": dataset.target, "drop": list(dataset.drop)}
         for key, value in given.items():
             if value:
-                yield Mistake(f"dataset.{key}", "belongs to csv sources only", show(value), "remove it")
+                yield Mistake(f"dataset.{key}", "belongs to csv and parquet sources only", show(value), "remove it")
+
+
+def _check_roles(spec: SweepSpec) -> Iterator[Mistake]:
+    """Columns that rows are split or weighted by."""
+    dataset = spec.dataset
+    kind = dataset.source.partition(":")[0]
+    roles = {"dataset.sample_weight": dataset.sample_weight}
+    if dataset.split is not None:
+        roles[f"dataset.split.{dataset.split.kind}"] = dataset.split.column
+    taken: dict[str | None, str] = dict.fromkeys(dataset.drop, "is left out by dataset.drop")
+    taken[dataset.target] = "is the target"
+    for path, name in roles.items():
+        if name is None:
+            continue
+        if kind in ("sklearn", "keras", "npz"):
+            yield Mistake(path, "belongs to tables with named columns", show(name), "remove it")
+        elif name in taken:
+            yield Mistake(path, "must be a column of its own", f"{show(name)}, which {taken[name]}", "name another one")
 
 
 def _check_fractions(spec: SweepSpec) -> Iterator[Mistake]:
@@ -153,6 +178,12 @@ def _check_fractions(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake(
             "dataset.validation", "must leave rows to train on beside the test rows", got, "lower one of them"
         )
+
+
+def _check_class_weight(spec: SweepSpec) -> Iterator[Mistake]:
+    weight = spec.dataset.class_weight
+    if weight is not None and spec.task == "regression":
+        yield Mistake("dataset.class_weight", "belongs to classes", show(weight), "remove it")
 
 
 def _check_metric(spec: SweepSpec) -> list[Mistake]:
@@ -222,7 +253,9 @@ def _check_trainer(spec: SweepSpec) -> Iterator[Mistake]:
 _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("dataset.source",), _check_source),
     (("dataset.source", "dataset.target", "dataset.drop"), _check_columns),
+    (("dataset",), _check_roles),
     (("dataset.validation", "dataset.test"), _check_fractions),
+    (("dataset.class_weight", "task"), _check_class_weight),
     ((_METRIC,), _check_metric),
     ((_MONITOR,), _check_monitor),
     (("objective",), _check_direction),

@@ -8,17 +8,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    ValidationInfo,
-    WithJsonSchema,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from dnnsweep import functions
 from dnnsweep.errors import Mistake
@@ -35,48 +25,28 @@ from dnnsweep.space import (
     show,
 )
 from dnnsweep.spec import documents, schema
+from dnnsweep.spec.base import Few, Section, Whole, raising, right
+from dnnsweep.spec.rows import LATER, DatasetSpec
 from dnnsweep.spec.window import window
 
 #: Changing these does not make another sweep.
 NOT_IDENTITY: Final = ("budget", "resources", "description")
 METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in metrics_of(task)))
-HANDED_OVER: Final = "arrays:"
 DEFAULTS: Final = Hyperparameters()
 #: Names that a builder's own hyperparameters cannot have: those of a trial's other fields.
 TAKEN: Final = tuple(name for name in FIELDS if name not in KNOBS)
 
 
-def _whole(raw: Any) -> Any:
-    """Let 1e3 and 32.0 be whole numbers, as they are for hyperparameters."""
-    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-Few = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]
 Metric = Annotated[str, Field(json_schema_extra={"enum": list(METRICS)})]  # which of them, the task decides
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _raising(parse: Callable[[Any], tuple[Any, list[Mistake]]]) -> Callable[[Any], Any]:
-    return lambda raw: _right(*parse(raw))
-
-
 def _raising_named(parse: Callable[[Any, Sequence[str] | None], tuple[Any, list[Mistake]]]) -> Callable[..., Any]:
-    """As `_raising`, for sections whose names depend on whether the network has a builder."""
+    """As `raising`, for sections whose names depend on whether the network has a builder."""
 
     def validate(raw: Any, info: ValidationInfo) -> Any:
-        return _right(*parse(raw, _taken(info.data)))
+        return right(*parse(raw, _taken(info.data)))
 
     return validate
-
-
-def _right(good: Any, mistakes: list[Mistake]) -> Any:
-    if mistakes:
-        raise PydanticCustomError("mistakes", "mistakes", {"mistakes": mistakes})
-    return good
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -127,36 +97,17 @@ def _plain_enqueue(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     return [_plain_values(entry) for entry in entries]
 
 
-class DatasetSpec(_Section):
-    """Where the rows come from and how they are split and scaled."""
-
-    source: str = Field(
-        default=HANDED_OVER,
-        description="sklearn:NAME, csv:PATH or npz:PATH; arrays: stands for arrays handed over in Python",
-    )
-    target: str | None = Field(default=None, description="csv: the column to predict")
-    drop: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        default=(), description="csv: columns to leave out, identifiers for example"
-    )
-    validation: float = Field(default=0.2, gt=0, lt=1, description="share of the rows that early stopping looks at")
-    test: float = Field(default=0.2, ge=0, lt=1, description="share of the rows held out from every choice")
-    scale: Literal["standard", "minmax", "none"] = Field(
-        default="standard", description="fitted on the training rows only"
-    )
-    seed: Whole = Field(default=0, ge=0, lt=2**32, description="of the split")
-
-
-class NetworkSpec(_Section):
+class NetworkSpec(Section):
     """The network's shape, where it is not searched."""
 
     hidden: Annotated[
         tuple[int, ...],
-        PlainValidator(_raising(_check_widths)),
+        PlainValidator(raising(_check_widths)),
         PlainSerializer(list),
         WithJsonSchema(schema.value("hidden")),
     ] = DEFAULTS.hidden
     activation: Annotated[
-        str, PlainValidator(_raising(_check_activation)), WithJsonSchema(schema.value("activation"))
+        str, PlainValidator(raising(_check_activation)), WithJsonSchema(schema.value("activation"))
     ] = DEFAULTS.activation
     builder: str | None = Field(
         default=None,
@@ -165,7 +116,7 @@ class NetworkSpec(_Section):
     )
 
 
-class ObjectiveSpec(_Section):
+class ObjectiveSpec(Section):
     """What the sampler improves."""
 
     metric: Metric = "val_loss"
@@ -179,7 +130,7 @@ class ObjectiveSpec(_Section):
         return self.direction or direction_of(self.metric)
 
 
-class EarlyStoppingSpec(_Section):
+class EarlyStoppingSpec(Section):
     """When a trial's own curve counts as flat; the semantics of Keras's EarlyStopping with restored best weights."""
 
     monitor: Metric = "val_loss"
@@ -187,7 +138,7 @@ class EarlyStoppingSpec(_Section):
     min_delta: float = Field(default=0.0, ge=0, description="smallest change that counts as an improvement")
 
 
-class TrainingSpec(_Section):
+class TrainingSpec(Section):
     """How long a trial trains."""
 
     epochs: Whole = Field(default=50, ge=1, le=1_000_000)
@@ -199,14 +150,14 @@ class TrainingSpec(_Section):
     )
 
 
-class BudgetSpec(_Section):
+class BudgetSpec(Section):
     """How much a sweep may spend."""
 
     trials: Whole = Field(default=100, ge=1, le=1_000_000, description="trials that end in the budget")
     seconds: float | None = Field(default=None, gt=0, description="wall time over all runs of the sweep")
 
 
-class SamplerSpec(_Section):
+class SamplerSpec(Section):
     """Who chooses the next point."""
 
     kind: Literal["tpe", "random"] = "tpe"
@@ -215,13 +166,13 @@ class SamplerSpec(_Section):
     )
 
 
-class PrunerSpec(_Section):
+class PrunerSpec(Section):
     """Who ends trials that are worse than others."""
 
     kind: Literal["none"] = "none"
 
 
-class TrainerSpec(_Section):
+class TrainerSpec(Section):
     """What trains; `trainer: fit` is short for `trainer: {kind: fit}`."""
 
     kind: Literal["auto", "array", "fit"] = Field(
@@ -237,7 +188,7 @@ def _unfolded(raw: Any) -> Any:
     return {"kind": raw} if isinstance(raw, str) else raw
 
 
-class ResourcesSpec(_Section):
+class ResourcesSpec(Section):
     """What a sweep may use; does not change its results."""
 
     trainers: Few | None = Field(default=None, description="training processes; null: one per core")
@@ -249,7 +200,7 @@ class ResourcesSpec(_Section):
     )
 
 
-class SweepSpec(_Section):
+class SweepSpec(Section):
     """A sweep file, checked; the one description of what a sweep does."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100, description="unique in a ledger")
@@ -330,6 +281,9 @@ class SweepSpec(_Section):
     def to_json(self) -> dict[str, Any]:
         """Return the whole file, defaults filled in, as plain JSON that `check` takes back."""
         plain = self.model_dump(mode="json")
+        for key in LATER:  # files from before these keys are the same sweeps
+            if plain["dataset"][key] is None:
+                del plain["dataset"][key]
         elsewhere = [*self.space, *self.fixed]  # a knob may be set once
         if self.network.builder is None:
             del plain["network"]["builder"]  # files from before there were builders are the same sweeps

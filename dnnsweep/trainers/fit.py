@@ -150,9 +150,9 @@ class FitTrainer(OneByOne):
 
         task, n_steps = data.summary.task, networks.n_steps(data.summary.n_train, hp.batch_size)
         networks.compile_(network, hp, task, n_steps, mode)
-        x, y, x_validation, y_validation = self._hold(network, data)
-        batches = networks.batches_of(x, y, laps.orders(), hp.batch_size)
-        validation = networks.evaluation_of(x_validation, y_validation)
+        training, validation = self._hold(network, data)
+        batches = networks.batches_of(training, laps.orders(), hp.batch_size)
+        validation = networks.evaluation_of(*validation)
         networks.fit(network, batches, validation, laps.n_epochs, laps.after_epoch)
 
     def _hold(self, network: Any, data: Dataset) -> tuple[Any, ...]:  # noqa: ARG002  other trainers ask it for its inputs
@@ -160,8 +160,8 @@ class FitTrainer(OneByOne):
         from dnnsweep import networks
 
         if not self._held:
-            validation = networks.hold(data.x_validation, data.y_validation)
-            self._held = (*networks.hold(data.x_train, data.y_train), *validation)
+            training = networks.hold(data.x_train, data.y_train, data.w_train)
+            self._held = (training, networks.hold(data.x_validation, data.y_validation))
         return self._held
 
     def _loaded(self) -> Material:

@@ -54,16 +54,16 @@ class Networks:
         Args:
             weights: Of all slots.
             moving: Moving mean and variance.
-            rows: Features (slots, batch, features), targets (slots, batch), and which rows count (batch,), 1 or 0; None
-                where all do.
+            rows: Features (slots, batch, features), targets (slots, batch), which rows count (batch,), 1 or 0, None
+                where all do, and what they count in the loss (slots, batch), None where it is 1.
             masks: From `dropout.draw`.
         """
-        x, y, is_row = rows
+        x, y, is_row, factors = rows
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             logits, batch = self._forward(weights, x, masks, is_row)
             losses = self._losses(logits, y)  # (slots, batch)
-            total = _mean(losses, is_row, axis=1)
+            total = _mean(losses if factors is None else losses * factors, is_row, axis=1)
         gradients = tape.gradient(total, weights)
         l2 = self._knobs.l2[:, None, None]
         penalised = [g + 2 * l2 * w for g, w in zip(gradients[:-1], weights[:-1], strict=True)]

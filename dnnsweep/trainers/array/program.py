@@ -21,10 +21,11 @@ EVALUATION_ROWS: Final = 2048
 
 
 class Rows(NamedTuple):
-    """Rows and their targets, as TensorFlow has them."""
+    """Rows, their targets and, unless all count alike, their weights in the loss; as TensorFlow has them."""
 
     x: tf.Tensor
     y: tf.Tensor
+    weights: tf.Tensor | None = None
 
 
 class _State(NamedTuple):
@@ -171,6 +172,7 @@ class Program:
                 tf.gather(self._rows.x, index),
                 tf.gather(self._rows.y, index),
                 None if is_row is None else is_row[step],
+                None if self._rows.weights is None else tf.gather(self._rows.weights, index),
             )
             gradients, moving, counted = self._networks.learn(state.weights, state.moving, rows, masks)
             updated = rule.update(state.weights, state.m, state.v, gradients, feed.coefficients[:, step])

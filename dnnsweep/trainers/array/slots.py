@@ -59,7 +59,7 @@ class Array:
         self.shape = _shape(group, material, n_slots, dtype)
         self.program = Program(
             self.shape,
-            _rows(data.x_train, data.y_train, dtype),
+            _rows(data.x_train, data.y_train, dtype, data.w_train),
             _rows(data.x_validation, data.y_validation, dtype),
         )
         self._limit = material.sweep.training.timeout_seconds
@@ -175,9 +175,10 @@ class Array:
         return network
 
 
-def _rows(x: NDArray[Any], y: NDArray[Any], dtype: str) -> Rows:
+def _rows(x: NDArray[Any], y: NDArray[Any], dtype: str, weights: NDArray[Any] | None = None) -> Rows:
     targets = y.astype(dtype) if y.dtype.kind == "f" else y
-    return Rows(networks.placed(x.astype(dtype)), networks.placed(targets))
+    factors = None if weights is None else networks.placed(weights.astype(dtype))
+    return Rows(networks.placed(x.astype(dtype)), networks.placed(targets), factors)
 
 
 def _shape(group: Group, material: Material, n_slots: int, dtype: str) -> Shape:

@@ -116,7 +116,10 @@ class CompiledTrainer(FitTrainer):
         shapes = tf.nest.map_structure(lambda part: part.shape, x_train)
         if shapes != self._shapes:  # as good as always the same for all networks
             self._shapes = shapes
-            self._held = (*networks.hold(x_train, data.y_train), *networks.hold(x_validation, data.y_validation))
+            self._held = (
+                networks.hold(x_train, data.y_train, data.w_train),
+                networks.hold(x_validation, data.y_validation),
+            )
         return self._held
 
 

@@ -32,11 +32,11 @@ class Program:
         network: Functional or Sequential, of dense layers; trained in place.
         hp: Names the optimizer and the batch size.
         task: Decides loss and metric.
-        rows: Training and validation rows as the network takes them, each followed by its targets.
+        rows: Training and validation rows from `networks.hold`, as the network takes them.
     """
 
     def __init__(
-        self, network: keras.Model, hp: Hyperparameters, task: Task, rows: tuple[Any, tf.Tensor, Any, tf.Tensor]
+        self, network: keras.Model, hp: Hyperparameters, task: Task, rows: tuple[tuple[Any, ...], tuple[Any, ...]]
     ) -> None:
         self._dropouts: list[_Dropout] = []
         self._network = self._with_own_dropout(network)
@@ -50,7 +50,8 @@ class Program:
         self._loss = networks.LOSSES[task](reduction="none")
         self._metric = _METRICS[task]
         self._names = ("loss", networks.METRICS[task])
-        self._x, self._y, self._x_validation, self._y_validation = rows
+        (self._x, self._y, *weights), (self._x_validation, self._y_validation) = rows
+        self._weights = weights[0] if weights else None
         self._epoch = tf.function(self._run, jit_compile=True, autograph=False)
 
     def load(self, network: keras.Model, hp: Hyperparameters) -> None:
@@ -124,7 +125,8 @@ class Program:
         with tf.GradientTape() as tape:
             answers = self._network(x, training=True)
             losses = self._loss(y, answers)
-            whole = tf.add_n([tf.reduce_mean(losses), *self._each_penalty()])
+            weighted = losses if self._weights is None else losses * tf.gather(self._weights, rows)
+            whole = tf.add_n([tf.reduce_mean(weighted), *self._each_penalty()])
         self._optimizer.apply(tape.gradient(whole, self._variables), self._variables)
         return self._sums(y, answers, losses)
 

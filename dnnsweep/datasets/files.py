@@ -1,0 +1,129 @@
+"""Files of rows: csv, parquet and npz, read as they are."""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from dnnsweep.datasets.refusals import check_names, listed, refusal
+from dnnsweep.errors import DataError
+from dnnsweep.space import show
+
+PLAIN_KEYS: Final = ("x", "y")
+SPLIT_KEYS: Final = ("x_train", "y_train", "x_test", "y_test")
+#: Numbers are read to the last bit, so that equal files give equal rows; pandas does so by itself since 3.1.
+_EXACT: Final[Mapping[str, Any]] = (
+    {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
+)
+#: What readers of text, of npz and of compressed files raise for a file that is not what its name says.
+_UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
+
+
+def _file(name: str) -> Path:
+    try:
+        path = Path(name).expanduser()
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except (OSError, RuntimeError) as error:
+        raise _unreadable("a file that can be read", name, error, "check the path") from error
+    if not is_file:
+        got = f"the folder {show(name)}" if is_folder else show(name)
+        remedy = "check the path; relative paths start where dnnsweep was started"
+        raise refusal("dataset.source", "must be a file that exists", got, remedy)
+    return path
+
+
+def _unreadable(kind: str, name: str, error: Exception, remedy: str) -> DataError:
+    reason = str(error).strip().splitlines()
+    return refusal("dataset.source", f"must be {kind}", f"{show(name)}: {reason[0] if reason else 'nothing'}", remedy)
+
+
+def csv_frame(name: str) -> pd.DataFrame:
+    """Read a csv file with a line of column names.
+
+    Raises:
+        DataError: It cannot be read, repeats a column name, or holds no rows.
+    """
+    path = _file(name)
+    try:
+        # Two lines without a header: where the second is longer, pandas would take its first value for an index.
+        header = pd.read_csv(path, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0].tolist()
+        frame = pd.read_csv(path, low_memory=False, **_EXACT)
+    except UnicodeDecodeError as error:
+        raise _unreadable("a csv file in UTF-8", name, error, "save it as UTF-8") from error
+    except _UNREADABLE as error:
+        remedy = "separate the columns by commas" if _is_separated_otherwise(path) else "check the file"
+        raise _unreadable("a csv file with a line of column names", name, error, remedy) from error
+    check_names(header)
+    if not len(frame):
+        raise refusal("dataset.source", "must hold rows", "column names only")
+    return frame
+
+
+def _is_separated_otherwise(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        header = lines.readline(10_000)
+    return "," not in header and any(mark in header for mark in ";\t|")
+
+
+def parquet_frame(name: str) -> pd.DataFrame:
+    """Read a parquet file; its index, where it has one, is not a column.
+
+    Raises:
+        DataError: It cannot be read, repeats a column name, or holds no rows.
+    """
+    path = _file(name)
+    try:
+        frame = pd.read_parquet(path, engine="pyarrow")
+    except (*_UNREADABLE, NotImplementedError) as error:
+        raise _unreadable("a parquet file", name, error, "check the file") from error
+    check_names([str(column) for column in frame.columns])
+    if not len(frame):
+        raise refusal("dataset.source", "must hold rows", "column names only")
+    return frame.reset_index(drop=True)
+
+
+def npz_arrays(name: str) -> Mapping[str, Any]:
+    """Read `x` and `y` of an npz file, or `x_train`, `y_train`, `x_test` and `y_test`.
+
+    Raises:
+        DataError: It cannot be read, or does not hold them.
+    """
+    path = _file(name)
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.lib.npyio.NpzFile):
+                return {key: archive[key] for key in keys_of(archive.files)}
+    except _UNREADABLE as error:
+        remedy = "write it again with numpy.savez, without arrays of Python objects"
+        raise _unreadable("an npz file of plain arrays", name, error, remedy) from error
+    raise refusal("dataset.source", "must be an npz file", f"{show(name)}, a single array", "use numpy.savez")
+
+
+def keys_of(found: Sequence[str]) -> tuple[str, ...]:
+    """Return which arrays are the rows and the target: with test rows apart, or without.
+
+    Raises:
+        DataError: Neither is there.
+    """
+    for keys in (SPLIT_KEYS, PLAIN_KEYS):
+        if set(keys) <= set(found):
+            return keys
+    rule = f"must hold the arrays {', '.join(PLAIN_KEYS)} or {', '.join(SPLIT_KEYS)}"
+    raise refusal("dataset.source", rule, listed(sorted(found)) or "none", "rename the keys")

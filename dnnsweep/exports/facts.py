@@ -1,0 +1,137 @@
+"""What a listing must know of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dnnsweep.records import Sweep, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a listing must know of the data.
+
+    Args:
+        kind: Of the source: `sklearn`, `keras`, `csv`, `parquet`, `npz`, `python` or `arrays`.
+        name: What the source names: a data set, a path, or nothing.
+        sweep: The sweep's name.
+        target: The column to predict; None where there are no columns.
+        left_out: Columns that are dropped.
+        split_by: The column of groups that rows are split by; None for none.
+        order_by: The column that rows are ordered by to be split; None for none.
+        shares: Fractions of validation and test rows.
+        class_weight: As in the sweep file.
+        sample_weight: The column of weights; None for none.
+        scale: `standard`, `minmax` or `none`.
+        seed: Of the split.
+        task: Decides whether rows are drawn by class.
+        classes: Labels in the order of the outputs; empty for regression.
+        n_features: Inputs of the network.
+        n_train: Training rows.
+        n_validation: Validation rows.
+        n_test: Test rows.
+        traits: Words of `records.DataSummary`.
+    """
+
+    kind: str
+    name: str
+    sweep: str
+    target: str | None
+    left_out: tuple[str, ...]
+    split_by: str | None
+    order_by: str | None
+    shares: tuple[float, float]
+    class_weight: str | Mapping[str, float] | None
+    sample_weight: str | None
+    scale: str
+    seed: int
+    task: Task
+    classes: tuple[str, ...]
+    n_features: int
+    n_train: int
+    n_validation: int
+    n_test: int
+    traits: frozenset[str]
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> Facts:
+        """Gather them from a sweep as the ledger has it."""
+        dataset: dict[str, Any] = sweep.spec["dataset"]
+        kind, _, name = dataset["source"].partition(":")
+        split = dataset.get("split") or {}
+        return cls(
+            kind=kind,
+            name=name,
+            sweep=sweep.name,
+            target=dataset["target"],
+            left_out=tuple(dataset["drop"]),
+            split_by=split.get("by"),
+            order_by=split.get("order"),
+            shares=(dataset["validation"], dataset["test"]),
+            class_weight=dataset.get("class_weight"),
+            sample_weight=dataset.get("sample_weight"),
+            scale=dataset["scale"],
+            seed=dataset["seed"],
+            task=Task(sweep.data["task"]),
+            classes=tuple(sweep.data["classes"]),
+            n_features=sweep.data["n_features"],
+            n_train=sweep.data["n_train"],
+            n_validation=sweep.data["n_validation"],
+            n_test=sweep.data["n_test"],
+            traits=frozenset(sweep.data.get("traits", ())),
+        )
+
+    def has(self, trait: str) -> bool:
+        """Return whether a word of `records.DataSummary` holds."""
+        return trait in self.traits
+
+    @property
+    def n_outputs(self) -> int:
+        """Return the units of the last layer."""
+        return len(self.classes) if self.task is Task.MULTICLASS else 1
+
+    @property
+    def file(self) -> str:
+        """Return the file that the listing reads; empty where it reads none."""
+        if self.kind == "keras":
+            return f"~/.keras/datasets/{self.name}.npz"
+        return f"{self.sweep}.{'pkl' if self.is_pickled else 'npz'}" if self.kind == "arrays" else self.name
+
+    @property
+    def is_pickled(self) -> bool:
+        """Return whether arrays were handed over that an npz file cannot hold: tables with text, or columns by name."""
+        return self.kind == "arrays" and (self.has("text") or bool(self.roles))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Return the columns that rows are split or weighted by."""
+        return tuple(name for name in (self.split_by, self.order_by, self.sample_weight) if name)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Return whether some rows count more in the loss than others."""
+        return bool(self.class_weight or self.sample_weight)
+
+    @property
+    def is_table(self) -> bool:
+        """Return whether the target is a column of a table that is read."""
+        return self.kind in ("csv", "parquet") or (self.kind == "python" and self.target is not None)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the endings of the names of the parts: train, val and, where there are such rows, test."""
+        return ("train", "val", "test") if self.n_test else ("train", "val")
+
+    @property
+    def is_indexed(self) -> bool:
+        """Return whether the target holds the numbers of the classes as it is found: 0, 1, ..."""
+        if self.kind == "sklearn":
+            return True
+        return not self.has("text_target") and self.classes == tuple(map(str, range(len(self.classes))))
+
+    @property
+    def is_raw(self) -> bool:
+        """Return whether the rows go into the network without any encoding."""
+        return self.scale == "none" and not self.has("text") and not self.has("missing_numbers")
