@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from dnnsweep.ranking import Rank
+
 
 class Task(StrEnum):
     """What the target asks for; decides the network's head, its loss and its metrics."""
@@ -81,26 +83,6 @@ def metrics_of(task: Task) -> tuple[str, ...]:
 def direction_of(metric: str) -> str:
     """Return `maximize` or `minimize`: the better end of a metric."""
     return "maximize" if metric.removeprefix("val_") in MAXIMIZED else "minimize"
-
-
-#: What trials are ordered by, best first: the value as a cost, then `val_loss`, then the number.
-Rank = tuple[float, float, int]
-
-
-def rank(value: float, val_loss: float | None, number: int, direction: str) -> Rank:
-    """Return what a complete trial is ordered by.
-
-    Args:
-        value: Its objective.
-        val_loss: At its best epoch; none ranks behind all others of equal value.
-        number: The trial's.
-        direction: `maximize` or `minimize`.
-
-    Example:
-        >>> rank(0.9, 0.2, 7, "maximize") < rank(0.8, 0.1, 3, "maximize")
-        True
-    """
-    return (-value if direction == "maximize" else value), (math.inf if val_loss is None else val_loss), number
 
 
 @dataclass(frozen=True, slots=True)

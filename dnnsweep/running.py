@@ -21,6 +21,7 @@ from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.ledger import Lease, Ledger, NewSweep, summary_json
 from dnnsweep.profiling import Profile
+from dnnsweep.ranking import is_as_good
 from dnnsweep.records import DataSummary, Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.shipping import ShippingProcess
@@ -179,7 +180,7 @@ def _run(
         SweepHeldError: Somebody does.
     """
     known = _known(spec, settings)
-    if known is not None and known.n_finished >= spec.budget.trials:
+    if known is not None and _has_spent(known, spec):
         return SweepState.COMPLETE
     plan = None if known is None else _plan_of(known)
     job = Job(spec.to_json(), str(settings.models(spec.name)), data, plan)
@@ -230,13 +231,18 @@ def _known(spec: SweepSpec, settings: Settings) -> Sweep | None:
     with suppress(SweepNotFoundError), closing(Ledger.open(settings.database_url)) as ledger:
         ledger.check(spec.name, spec.digest, spec.identity())
         sweep = ledger.sweep(spec.name)
-        if sweep.n_finished >= spec.budget.trials:
+        if _has_spent(sweep, spec):
             if sweep.state is not SweepState.COMPLETE or sweep.n_trials != spec.budget.trials:
                 ledger.conclude(spec.name, spec.to_json())
             if ledger.outbox.next_due() is not None:
                 deliver_all(ledger, Tracker(settings), settings, DELIVERY_SECONDS)
         return sweep
     return None
+
+
+def _has_spent(sweep: Sweep, spec: SweepSpec) -> bool:
+    """Return whether a sweep has nothing left to train: all its trials, or a value as good as its target."""
+    return sweep.n_finished >= spec.budget.trials or is_as_good(sweep.best_value, spec.budget.target, sweep.direction)
 
 
 def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most: int) -> Executor:
@@ -306,6 +312,7 @@ def _plan(sweep: Sweep, settings: Settings) -> Plan:
         max_seconds=sweep.spec["budget"]["seconds"],
         models=settings.models(sweep.name),
         timeout=sweep.spec["training"].get("timeout_seconds"),
+        target=sweep.spec["budget"].get("target"),
         silence=sweep.spec["resources"].get("silence_seconds", math.inf),
     )
 

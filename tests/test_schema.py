@@ -47,7 +47,7 @@ WRONG_SPACES: list[dict[str, Any]] = [
     {"dropout": []},
     {"dropout": [0.1, 0.1]},
     {"dropout": {"low": 0}},
-    {"dropout": {"low": 0, "high": 0.5, "steps": 5}},
+    {"dropout": {"low": 0, "high": 0.5, "steps": 1}},
     {"dropout": {"low": 0, "high": 0.5, "step": 0}},
     {"dropout": {"low": 0, "high": 0.5, "log": 1}},
     {"dropout": {"low": 0, "high": 0.5, "values": [0.1]}},

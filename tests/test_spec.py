@@ -201,7 +201,16 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("space: {hidden: [64, 32]}", ["space.hidden"]),
     ("space: {hidden: {values: [[64], [a]]}}", ["space.hidden.values.1"]),
     # kinds that do not exist
-    ("sampler: {kind: grid}", ["sampler.kind"]),
+    ("sampler: {kind: grids}", ["sampler.kind"]),
+    ("sampler: {kind: grid}\nspace: {dropout: {low: 0, high: 0.5}}", ["space.dropout"]),
+    (
+        "sampler: {kind: grid}\nspace: {l2: {low: 0, high: 1, steps: 2000}, dropout: {low: 0, high: 0.5, steps: 2000}}",
+        ["space"],
+    ),
+    ("sampler: {kind: grid}\nspace: {batch_norm: [true, false]}\nenqueue: [{batch_norm: true}]", ["enqueue"]),
+    ("sampler: {kind: cmaes}\nspace: {batch_norm: [true, false]}", ["sampler.kind"]),
+    ("sampler: {kind: gp}", ["sampler.kind"]),
+    ("budget: {target: high}", ["budget.target"]),
     ("pruner: {kind: median}", ["pruner.kind"]),
     ("task: classification", ["task"]),
     ("dataset: {scale: robust}", ["dataset.scale"]),
@@ -296,6 +305,12 @@ _BEYOND_SHAPE = (
     "distance",
     "must be one of sklearn",
     "known kind of source",
+    "belongs to grids",
+    "for a grid",
+    "belongs to other samplers",
+    "where no hyperparameter is a range",
+    "needs PyTorch",
+    "step and steps cannot",
     "must name a file",
     "must be arrays:",
     "is missing; name the column",
@@ -441,7 +456,7 @@ def test_mistakes_of_every_kind_come_with_rule_value_and_remedy(file: Path) -> N
         objective: {metric: val_acuracy, direction: up}
         training: {epochs: '50', early_stopping: {monitr: val_loss}}
         pruner: {kind: median}
-        sampler: {kind: grid}
+        sampler: {kind: grids}
         """)
     )
 
@@ -453,7 +468,7 @@ def test_mistakes_of_every_kind_come_with_rule_value_and_remedy(file: Path) -> N
         "training.epochs: must be a whole number, got '50'; write the number without quotes or underscores",
         "training.early_stopping.monitr: unknown key; did you mean monitor?",
         "budget.trials: must be at least 1, got 0",
-        "sampler.kind: must be one of 'tpe' or 'random', got 'grid'",
+        "sampler.kind: must be one of 'tpe', 'random', 'grid', 'qmc', 'cmaes' or 'gp', got 'grids'; did you mean grid?",
         "pruner.kind: must be 'none', got 'median'",
         "dataset.target: is missing; name the column of the csv file to predict",
         f"objective.metric: must be one of {', '.join(METRICS)}, got 'val_acuracy'; did you mean val_accuracy?",
@@ -546,7 +561,7 @@ def test_mapping_is_loaded_with_overrides_like_a_file() -> None:
     ("overrides", "expected"),
     [
         (["name=b"], {"name": "b"}),
-        (["budget.trials=3", "budget.seconds=1.5"], {"budget": {"trials": 3, "seconds": 1.5}}),
+        (["budget.trials=3", "budget.seconds=1.5"], {"budget": {"trials": 3, "seconds": 1.5, "target": None}}),
         (
             ["resources.trainers=2"],
             {"resources": {"trainers": 2, "silence_seconds": 3600.0, "hung_seconds": 60.0}},
@@ -762,3 +777,16 @@ def test_broken_file_names_the_place_that_was_broken(document: dict[str, Any], d
         section_path = f"{section}.x" if isinstance(junk, dict) and isinstance(document[section], dict) else section
 
     assert section_path in _paths(lambda: check({**document, section: junk}))
+
+
+def test_a_grid_has_no_more_trials_than_points() -> None:
+    document = {
+        "name": "a",
+        "dataset": {"source": "sklearn:iris"},
+        "sampler": {"kind": "grid"},
+        "space": {"batch_norm": [True, False], "dropout": {"low": 0.0, "high": 0.5, "steps": 6}},
+    }
+
+    assert check(document).budget.trials == 12
+    assert check({**document, "budget": {"trials": 5}}).budget.trials == 5
+    assert check({**document, "sampler": {"kind": "random"}, "space": {}}).budget.trials == 100

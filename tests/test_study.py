@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -9,10 +10,11 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]
 
 from dnnsweep import seeds
-from dnnsweep.records import Reason, State
-from dnnsweep.space import Choice, Domain, Range
+from dnnsweep.records import Reason
+from dnnsweep.space import Choice, Domain, Range, grid_size
 from dnnsweep.spec.window import window
 from dnnsweep.study import Study, _decoded, distribution
 
@@ -25,6 +27,11 @@ SPACE: dict[str, Domain] = {
     "batch_size": Range(16, 96, is_integer=True, step=16),
 }
 ENQUEUE: list[dict[str, Any]] = [{"optimizer": "adam", "hidden": (8,)}, {"batch_norm": False}]
+GRID: dict[str, Domain] = {
+    **SPACE,
+    "learning_rate": Range(1e-4, 1e-1, log=True, steps=4),
+    "batch_size": Range(16, 32, is_integer=True, step=16),
+}
 WINDOW = 4
 Params = dict[str, Any]
 
@@ -39,6 +46,8 @@ def outcome(number: int, params: Params) -> tuple[Reason, float | None]:
 
 
 def fresh(kind: str) -> Study:
+    if kind == "grid":
+        return Study(GRID, "maximize", kind, 0)
     return Study(SPACE, "maximize", kind, 0, ENQUEUE)
 
 
@@ -68,12 +77,12 @@ def rebuilt(
         known = None
         if number < n_told:
             reason, value = outcome(number, params)
-            known = (reason.state, penalties[number] if value is None else value)
+            known = (reason, penalties[number] if value is None else value)
         study.restore(number, params, attrs, known)
     return study, n_told
 
 
-@pytest.mark.parametrize("kind", ["tpe", "random"])
+@pytest.mark.parametrize("kind", ["tpe", "random", "qmc", "cmaes", "grid"])
 def test_a_study_that_was_rebuilt_goes_on_as_if_it_had_never_stopped(kind: str) -> None:
     assert drive(kind, 40, interruptions=(1, 5, 6, 17, 30)) == drive(kind, 40)
 
@@ -119,8 +128,8 @@ def test_a_diverged_trial_counts_as_the_worst_value_told_so_far() -> None:
 def test_a_penalty_told_before_an_interruption_is_not_taken_for_a_value_after_it() -> None:
     space = {"dropout": SPACE["dropout"]}
     study = Study(space, "minimize", "random")
-    study.restore(0, {"dropout": 0.1}, {}, (State.FAILED, 1e9))  # diverged first, told the penalty
-    study.restore(1, {"dropout": 0.2}, {}, (State.COMPLETE, 2.0))
+    study.restore(0, {"dropout": 0.1}, {}, (Reason.DIVERGED, 1e9))  # diverged first, told the penalty
+    study.restore(1, {"dropout": 0.2}, {}, (Reason.COMPLETED, 2.0))
     study.ask(2)
 
     assert study.tell(2, Reason.DIVERGED, None) == 2.0
@@ -188,11 +197,11 @@ def test_a_stepped_range_becomes_a_distribution_without_complaint(low: int, n_st
 
 def test_states_are_restored_as_they_were_told() -> None:
     study = Study({"dropout": SPACE["dropout"]}, "maximize")
-    told: list[tuple[State, float | None] | None] = [
-        (State.COMPLETE, 0.5),
-        (State.FAILED, None),
-        (State.FAILED, 0.1),
-        (State.PRUNED, 0.2),
+    told: list[tuple[Reason, float | None] | None] = [
+        (Reason.EARLY_STOPPED, 0.5),
+        (Reason.FAILED, None),
+        (Reason.DIVERGED, 0.1),
+        (Reason.PRUNED, 0.2),
         None,
     ]
 
@@ -217,3 +226,104 @@ def test_suggestions_are_those_of_optunas_tpe_with_the_same_seeds() -> None:
             value = None if reason is Reason.FAILED else math.sin(number)
             ours.tell(number - 4, reason, value)
             plain.tell(number - 4, value, state=optuna.trial.TrialState.FAIL if value is None else None)
+
+
+# ---- grids and sequences
+
+
+def points(study: Study, n_trials: int) -> list[Params]:
+    found = []
+    for number in range(n_trials):
+        found.append(study.ask(number))
+        study.tell(number, Reason.COMPLETED, 0.5)
+    return found
+
+
+def test_a_grid_tries_every_point_once_and_then_has_none() -> None:
+    space: dict[str, Domain] = {name: GRID[name] for name in ("learning_rate", "hidden", "batch_norm")}
+    study = Study(space, "maximize", "grid", 3)
+
+    found = points(study, 24)
+
+    expected = itertools.product([1e-4, 1e-3, 1e-2, 1e-1], SPACE["hidden"].grid(), [True, False])
+    seen = {(round(p["learning_rate"], 6), p["hidden"], p["batch_norm"]) for p in found}
+    assert seen == set(expected)
+    assert {p["learning_rate"] for p in found} >= {1e-4, 1e-1}  # the ends are not rounded
+    assert not study.may_ask(24)
+    with pytest.raises(ValueError, match="exhausted"):
+        study.ask(24)
+    assert points(Study(space, "maximize", "grid", 4), 24) != found
+
+
+@pytest.mark.parametrize("rebuilds", [False, True])
+def test_points_of_stopped_trials_are_tried_again(rebuilds: bool) -> None:
+    space: dict[str, Domain] = {"dropout": SPACE["dropout"]}  # seven points
+    study = Study(space, "maximize", "grid")
+    asked = [(study.ask(number), study.attrs(number)) for number in range(7)]
+    reasons = [Reason.COMPLETED, Reason.STOPPED, Reason.FAILED, Reason.STOPPED, *[Reason.PRUNED] * 3]
+    if rebuilds:
+        study = Study(space, "maximize", "grid")
+        for number, (params, attrs) in enumerate(asked):
+            study.restore(number, params, attrs, (reasons[number], None) if number < 3 else None)
+    for number in range(3 if rebuilds else 0, 7):
+        study.tell(number, reasons[number], 0.5 if reasons[number] is Reason.COMPLETED else None)
+
+    again = [study.ask(7)["dropout"], study.ask(8)["dropout"]]
+
+    assert again == [asked[1][0]["dropout"], asked[3][0]["dropout"]]
+    assert not study.may_ask(9)
+    study.tell(7, Reason.STOPPED, None)
+    assert study.ask(9)["dropout"] == again[0]
+
+
+def test_a_sequence_is_scipys_scrambled_sobol_from_its_first_point_on() -> None:
+    space: dict[str, Domain] = {"dropout": Range(0.0, 0.5), "learning_rate": Range(1e-4, 1e-1, log=True)}
+    study = Study(space, "maximize", "qmc", 5)
+
+    found = points(study, 16)
+
+    expected = Sobol(2, scramble=True, seed=seeds.derive(5, "sequence", 0)).random(16)
+    for params, (x, y) in zip(found, expected, strict=True):
+        assert params["dropout"] == pytest.approx(0.5 * x)
+        assert params["learning_rate"] == pytest.approx(1e-4 * 1000**y)
+
+
+def test_an_evolution_strategy_equals_optunas_with_the_same_seeds() -> None:
+    space: dict[str, Domain] = {"dropout": Range(0.0, 0.5), "learning_rate": Range(1e-4, 1e-1, log=True)}
+    study, plain = Study(space, "minimize", "cmaes", 1), optuna.create_study()
+    values: list[float] = []
+    for number in range(60):
+        plain.sampler = optuna.samplers.CmaEsSampler(seed=seeds.derive(1, "ask", number))
+        trial = plain.ask({name: distribution(domain) for name, domain in space.items()})
+        params = study.ask(number)
+        if number:  # the first one is drawn independently, by another generator
+            assert params == trial.params
+        value = (params["dropout"] - 0.3) ** 2 + (math.log10(params["learning_rate"]) + 2) ** 2
+        values.append(value)
+        study.tell(number, Reason.COMPLETED, value)
+        plain.tell(trial, value)
+    assert sum(values[-10:]) < sum(values[:10]) / 5
+
+
+@pytest.mark.parametrize(
+    ("domain", "expected"),
+    [
+        (Range(0.0, 0.3, step=0.1), (0.0, 0.1, 0.2, 0.3)),
+        (Range(0.0, 1.0, steps=3), (0.0, 0.5, 1.0)),
+        (Range(1, 4, is_integer=True), (1, 2, 3, 4)),
+        (Range(1, 100, is_integer=True, log=True, steps=3), (1, 10, 100)),
+        (Range(1, 3, is_integer=True, steps=9), (1, 2, 3)),
+        (Range(0.2, 0.2), (0.2,)),
+        (Choice(("a", "b")), ("a", "b")),
+    ],
+)
+def test_the_values_of_a_grid(domain: Domain, expected: tuple[Any, ...]) -> None:
+    assert domain.grid() == pytest.approx(expected) if isinstance(expected[0], float) else domain.grid() == expected
+    assert grid_size({"a": domain}) == len(expected)
+    assert all(domain.contains(value) for value in domain.grid())
+
+
+def test_a_range_without_steps_has_no_grid() -> None:
+    assert grid_size({"a": Choice((1, 2)), "b": Range(0.0, 1.0)}) is None
+    with pytest.raises(ValueError, match="steps"):
+        Range(0.0, 1.0).grid()

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from dnnsweep.errors import ExportError
 from dnnsweep.history import Event
+from dnnsweep.ranking import is_as_good
 from dnnsweep.records import Sweep, SweepState, Trial
 from dnnsweep.space import KNOBS
 
@@ -238,8 +239,11 @@ def conclusion(of: Sweep, resume: str) -> None:
         SweepState.INTERRUPTED: f"sweep {of.name} was interrupted after {of.n_finished} of {of.n_trials} trials",
     }.get(of.state, f"sweep {of.name}: {of.state}")
     if of.state is SweepState.COMPLETE and of.n_finished < of.n_trials:
-        seconds = of.spec["budget"]["seconds"]
-        state = f"sweep {of.name} has spent its {seconds:g} seconds: {of.n_finished} of {of.n_trials} trials"
+        budget = of.spec["budget"]
+        spent = "has spent its {seconds:g} seconds"
+        if is_as_good(of.best_value, budget.get("target"), of.direction):
+            spent = "has reached its target of {target:g}"
+        state = f"sweep {of.name} {spent.format(**budget)}: {of.n_finished} of {of.n_trials} trials"
     hint = "" if of.state is SweepState.COMPLETE else f"; `{resume}` goes on with it"
     lines = [f"{state}{hint}"]
     if of.n_undelivered:

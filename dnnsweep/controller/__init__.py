@@ -48,6 +48,7 @@ class Plan:
         max_seconds: Wall time over all runs of the sweep; None without bound.
         timeout: Seconds that a trial may train; its trainer ends it, and is killed if it does not.
         silence: Seconds that a trial may report nothing.
+        target: A value as good as this ends the sweep; None for no such value.
         models: Folder of the trainers' models; the best trial's stays there.
     """
 
@@ -58,6 +59,7 @@ class Plan:
     models: Path
     timeout: float | None = None
     silence: float = math.inf
+    target: float | None = None
 
 
 @dataclass(slots=True)
@@ -337,6 +339,8 @@ class Controller:
         limit = self._plan.max_seconds
         if limit is not None and self._spent_before + now - self._began >= limit:
             return self._stop(f"the budget of {limit:g} seconds was spent", SweepState.COMPLETE)
+        if self._standing.reaches(self._plan.target):
+            return self._stop(f"the target of {self._plan.target:g} was reached", SweepState.COMPLETE)
         return None
 
     def _stop(self, why: str, state: SweepState) -> SweepState:

@@ -45,8 +45,8 @@ class FixedOrder:
         self.n_asked, self.n_told = len(trials), max(0, len(trials) - self._window)
         for trial in trials:
             outcome = None
-            if trial.number < self.n_told:
-                outcome = (trial.state, trial.penalty if trial.value is None else trial.value)
+            if trial.number < self.n_told and trial.reason is not None:
+                outcome = (trial.reason, trial.penalty if trial.value is None else trial.value)
             self._study.restore(trial.number, trial.params, trial.system_attrs, outcome)
 
     def advance(self, outcomes: Outcomes, may_ask: Callable[[int], bool]) -> tuple[list[Told], list[Asked]]:
@@ -78,7 +78,7 @@ class FixedOrder:
 
     def _ask(self, may_ask: Callable[[int], bool]) -> list[Asked]:
         asked = []
-        while self.n_asked < self.n_told + self._window and may_ask(self.n_asked):
+        while self.n_asked < self.n_told + self._window and may_ask(self.n_asked) and self._study.may_ask(self.n_asked):
             number = self.n_asked
             params = {**self._defaults, **self._study.ask(number)}
             suggestion = Suggestion(number, params, seeds.derive(self._seed, "trial", number))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dnnsweep.records import Rank, Reason, State, Suggestion, TrialResult, rank
+from dnnsweep.ranking import Rank, is_as_good, rank
+from dnnsweep.records import Reason, State, Suggestion, TrialResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Standing:
     def to_beat(self) -> Rank | None:
         """Return the rank of the best trial; None if there is none."""
         return None if self.best is None else self.best.rank(self._direction)
+
+    def reaches(self, target: float | None) -> bool:
+        """Return whether the best value is as good as a target."""
+        return self.best is not None and is_as_good(self.best.value, target, self._direction)
 
     def count(self, reason: Reason) -> None:
         """Count a trial that ended, if it is in the budget."""

@@ -1,6 +1,6 @@
 """The hyperparameters, every knob once, and the domains that a sweep searches."""
 
-from dnnsweep.space.domains import Choice, Domain, Range, SearchSpace
+from dnnsweep.space.domains import Choice, Domain, Range, SearchSpace, grid_size
 from dnnsweep.space.knobs import (
     ACTIVATIONS,
     INITIALIZERS,
@@ -12,7 +12,15 @@ from dnnsweep.space.knobs import (
     Knob,
 )
 from dnnsweep.space.own import TRAINING_KNOBS, own_knobs
-from dnnsweep.space.parsing import MAX_STEPS, parse_domain, parse_space, parse_value, parse_values, unknown
+from dnnsweep.space.parsing import (
+    MAX_GRID_VALUES,
+    MAX_STEPS,
+    parse_domain,
+    parse_space,
+    parse_value,
+    parse_values,
+    unknown,
+)
 from dnnsweep.space.words import ALIASES, closest, key_text, show, suggest, unquoted
 
 __all__ = [
@@ -20,6 +28,7 @@ __all__ = [
     "ALIASES",
     "INITIALIZERS",
     "KNOBS",
+    "MAX_GRID_VALUES",
     "MAX_LAYERS",
     "MAX_STEPS",
     "MAX_UNITS",
@@ -32,6 +41,7 @@ __all__ = [
     "Range",
     "SearchSpace",
     "closest",
+    "grid_size",
     "key_text",
     "own_knobs",
     "parse_domain",

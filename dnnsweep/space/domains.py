@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 
@@ -12,6 +14,15 @@ class Choice:
     """A domain of listed values, in the order of the sweep file."""
 
     values: tuple[Any, ...]
+
+    @property
+    def n_values(self) -> int:
+        """Return how many values a grid takes from it: all of them."""
+        return len(self.values)
+
+    def grid(self) -> tuple[Any, ...]:
+        """Return the values that a grid takes from it."""
+        return self.values
 
     def contains(self, value: Any) -> bool:
         """Return whether a parsed value is in the domain; true is not 1."""
@@ -32,6 +43,7 @@ class Range:
         log: Whether the logarithm is uniform.
         step: Distance of the grid that starts at `low`; None for every number (for whole numbers, 1).
         is_integer: Whether the values are whole numbers.
+        steps: How many values a grid takes from it, evenly from `low` to `high`, or evenly in the logarithm.
     """
 
     low: float
@@ -39,6 +51,37 @@ class Range:
     log: bool = False
     step: float | None = None
     is_integer: bool = False
+    steps: int | None = None
+
+    @property
+    def n_values(self) -> int | None:
+        """Return how many values a grid takes from it; None if it does not say which."""
+        if self.steps is not None:
+            return self.steps if self.low < self.high else 1
+        if self.step is None and not self.is_integer:
+            return 1 if self.low == self.high else None
+        return round((self.high - self.low) / (self.step or 1)) + 1
+
+    def grid(self) -> tuple[float, ...]:
+        """Return the values that a grid takes from it, smallest first; whole numbers that coincide count once.
+
+        Raises:
+            ValueError: It does not say which.
+        """
+        n_values = self.n_values
+        if n_values is None:
+            raise ValueError("a range of numbers needs step or steps to be a grid")
+        values = [self._at(index, n_values - 1) for index in range(n_values)]
+        return tuple(dict.fromkeys(round(value) for value in values)) if self.is_integer else tuple(values)
+
+    def _at(self, index: int, last: int) -> float:
+        if index in (0, last):  # without rounding
+            return self.high if index == last and last else self.low
+        if self.steps is None:
+            return float(Decimal(str(self.low)) + index * Decimal(str(self.step or 1)))
+        if self.log:
+            return float(math.exp(math.log(self.low) + (math.log(self.high) - math.log(self.low)) * index / last))
+        return self.low + (self.high - self.low) * index / last
 
     def contains(self, value: Any) -> bool:
         """Return whether a parsed value is in the domain."""
@@ -55,6 +98,8 @@ class Range:
             plain["log"] = True
         if self.step is not None:
             plain["step"] = self.step
+        if self.steps is not None:
+            plain["steps"] = self.steps
         return plain
 
 
@@ -66,3 +111,20 @@ def is_on_grid(value: float, low: float, step: float) -> bool:
 
 Domain = Choice | Range
 SearchSpace = Mapping[str, Domain]
+
+
+def grid_size(space: SearchSpace) -> int | None:
+    """Return how many points the grid of a search space has; None if it has none.
+
+    Example:
+        >>> grid_size({"dropout": Range(0.0, 0.5, steps=6), "batch_norm": Choice((True, False))})
+        12
+    """
+    size = 1
+    for domain in space.values():
+        if domain.n_values is None:
+            return None
+        size *= (
+            len(domain.grid()) if isinstance(domain, Range) and domain.is_integer and domain.steps else domain.n_values
+        )
+    return size

@@ -14,7 +14,9 @@ from dnnsweep.space.words import key_text, show, suggest
 
 MAX_STEPS: Final = 1_000_000
 
-_RANGE_KEYS: Final = ("low", "high", "log", "step")
+_RANGE_KEYS: Final = ("low", "high", "log", "step", "steps")
+#: The most values that a grid takes from one range.
+MAX_GRID_VALUES: Final = 10_000
 
 
 def parse_values(path: str, raw: Any, taken: Sequence[str] | None = None) -> tuple[dict[str, Any], list[Mistake]]:
@@ -140,6 +142,8 @@ def _parse_numbers(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[dict[
     rules = {"low": knob, "high": knob}
     if raw.get("step") is not None:
         rules["step"] = Knob("step", knob.kind, low=0, is_low_excluded=True)
+    if raw.get("steps") is not None:
+        rules["steps"] = Knob("steps", "integer", low=2, high=MAX_GRID_VALUES)
     numbers: dict[str, Any] = {}
     mistakes: list[Mistake] = []
     for key, rule in rules.items():
@@ -161,6 +165,9 @@ def _check_range(path: str, domain: Range) -> list[Mistake]:
     if domain.log and step is not None:
         rule = "log and step cannot be combined"
         mistakes.append(Mistake(path, rule, f"step={show(step)}", "remove one of them"))
+    if domain.steps is not None and step is not None:
+        got = f"step={show(step)} and steps={show(domain.steps)}"
+        mistakes.append(Mistake(path, "step and steps cannot be combined", got, "remove one of them"))
     return mistakes or _check_step(path, domain, got)
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
-from dnnsweep.space import show
+from dnnsweep.space import grid_size, show
 from dnnsweep.spec import documents, mistakes, rules, schema
 from dnnsweep.spec.rows import BALANCED, HANDED_OVER, DatasetSpec
 from dnnsweep.spec.rules import KERAS, SKLEARN
@@ -99,7 +99,15 @@ def _checked(document: Any, known: Sequence[Mistake]) -> SweepSpec:
     found = [*known, *odd, *wrong, *rules.broken(plain, places)]
     if found or spec is None:
         raise SpecError(dict.fromkeys(found))
-    return spec
+    return _limited(spec)
+
+
+def _limited(spec: SweepSpec) -> SweepSpec:
+    """Lower the budget of a grid to its points."""
+    size = grid_size(spec.space) if spec.sampler.kind == "grid" else None
+    if size is None or size >= spec.budget.trials:
+        return spec
+    return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": size})})
 
 
 def _model(plain: Any) -> tuple[SweepSpec | None, list[Mistake], list[mistakes.Location]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from dnnsweep import functions
 from dnnsweep.errors import Mistake
 from dnnsweep.records import Task, direction_of, metrics_of
-from dnnsweep.space import KNOBS, closest, parse_space, parse_values, show, suggest
+from dnnsweep.space import KNOBS, Range, closest, grid_size, parse_space, parse_values, show, suggest
 from dnnsweep.spec.mistakes import Location
 from dnnsweep.spec.rows import HANDED_OVER
 from dnnsweep.spec.sections import METRICS, TAKEN, SweepSpec
@@ -21,6 +22,9 @@ KERAS: Final = ("mnist", "fashion_mnist", "cifar10", "california_housing")
 KINDS: Final = ("sklearn", "keras", "csv", "parquet", "npz", "python", "arrays")
 #: Kinds whose columns have names.
 TABLES: Final = ("csv", "parquet")
+
+#: The most points of a grid; their order is drawn at once.
+MAX_GRID_POINTS: Final = 1_000_000
 
 _METRIC: Final = "objective.metric"
 _MONITOR: Final = "training.early_stopping.monitor"
@@ -231,6 +235,38 @@ def _check_enqueue_fits(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake("enqueue", "must not hold more configurations than trials", got, "raise budget.trials")
 
 
+def _check_grid(spec: SweepSpec) -> Iterator[Mistake]:
+    """A grid is finite, and no other sampler asks for one."""
+    is_grid, ranges = spec.sampler.kind == "grid", {n: d for n, d in spec.space.items() if isinstance(d, Range)}
+    for name, domain in ranges.items():
+        if is_grid and domain.n_values is None:
+            yield Mistake(
+                f"space.{name}", "must be finite for a grid", show(domain.to_json()), "add steps: 5, or list values"
+            )
+        elif not is_grid and domain.steps is not None:
+            remedy = "write sampler: {kind: grid}, or use step"
+            yield Mistake(f"space.{name}.steps", "belongs to grids", show(domain.steps), remedy)
+    if not is_grid:
+        return
+    size = grid_size(spec.space)
+    if size is not None and size > MAX_GRID_POINTS:
+        rule, got = f"must make at most {MAX_GRID_POINTS} points for a grid", f"{size}"
+        yield Mistake("space", rule, got, "take fewer steps, or another sampler")
+    if spec.enqueue:
+        got = f"{len(spec.enqueue)} configurations"
+        yield Mistake("enqueue", "belongs to other samplers than a grid, which tries all", got, "remove it")
+
+
+def _check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
+    kind = spec.sampler.kind
+    if kind == "cmaes" and not any(isinstance(one, Range) and one.low < one.high for one in spec.space.values()):
+        rule = "must be tpe, random, grid or qmc where no hyperparameter is a range of numbers"
+        yield Mistake("sampler.kind", rule, show(kind), "search a range, or take tpe")
+    if kind == "gp" and importlib.util.find_spec("torch") is None:
+        remedy = "pip install 'dnnsweep[gp]'"
+        yield Mistake("sampler.kind", "needs PyTorch for Gaussian processes", show(kind), remedy)
+
+
 def _check_slots(spec: SweepSpec) -> Iterator[Mistake]:
     if spec.trainer.kind == "fit" and spec.trainer.slots is not None:
         rule = "belongs to arrays only"
@@ -260,6 +296,8 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     ((_MONITOR,), _check_monitor),
     (("objective",), _check_direction),
     (("enqueue", "budget.trials"), _check_enqueue_fits),
+    (("sampler", "space", "enqueue"), _check_grid),
+    (("sampler", "space"), _check_sampler),
     (("trainer",), _check_slots),
     (("network.builder",), _check_function),
     (("trainer", "network"), _check_trainer),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dnnsweep.space import KNOBS, MAX_LAYERS, MAX_UNITS, Knob
+from dnnsweep.space import KNOBS, MAX_GRID_VALUES, MAX_LAYERS, MAX_UNITS, Knob
 
 
 def value(name: str) -> dict[str, Any]:
@@ -62,5 +62,6 @@ def _domain(knob: Knob) -> dict[str, Any]:
         number = _value(knob)
         step = {"anyOf": [{"type": number["type"], "exclusiveMinimum": 0}, {"type": "null"}]}
         keys = {"low": number, "high": number, "log": {"type": "boolean"}, "step": step}
+        keys["steps"] = {"anyOf": [{"type": "integer", "minimum": 2, "maximum": MAX_GRID_VALUES}, {"type": "null"}]}
         forms.append({**_mapping(keys), "required": ["low", "high"]})
     return {"anyOf": forms}

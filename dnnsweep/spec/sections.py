@@ -155,12 +155,13 @@ class BudgetSpec(Section):
 
     trials: Whole = Field(default=100, ge=1, le=1_000_000, description="trials that end in the budget")
     seconds: float | None = Field(default=None, gt=0, description="wall time over all runs of the sweep")
+    target: float | None = Field(default=None, description="the sweep ends when a trial's value is as good as this")
 
 
 class SamplerSpec(Section):
     """Who chooses the next point."""
 
-    kind: Literal["tpe", "random"] = "tpe"
+    kind: Literal["tpe", "random", "grid", "qmc", "cmaes", "gp"] = "tpe"
     window: Few | None = Field(
         default=None, description="suggestions ahead of the results told; from the budget if null"
     )

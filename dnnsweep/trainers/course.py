@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from dnnsweep.records import EpochReport, Rank, Reason, Suggestion, Task, TrialResult, curve_of, rank
+from dnnsweep.ranking import Rank, rank
+from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult, curve_of
 
 MAX_ERROR_CHARACTERS: Final = 500
 

@@ -340,6 +340,39 @@ def test_a_time_budget_ends_the_sweep_and_what_ran_does_not_count(quick: Bench) 
     assert dnnsweep.show("pretend", home=quick.home).n_finished == 10
 
 
+def test_a_target_that_is_reached_ends_the_sweep_and_a_higher_one_goes_on(quick: Bench, undisturbed: Summary) -> None:
+    values = [value for _, _, _, value, *_ in undisturbed if value is not None]
+    low, high = sorted(values)[len(values) // 2], max(values)
+
+    done = quick.run("run", quick.file(), "--set", f"budget.target={low!r}", "--trainers", "1")
+
+    assert done.code == 0, done.err
+    assert f"has reached its target of {low:g}" in done.err
+    sweep, n_first = dnnsweep.show("pretend", home=quick.home), len(quick.trials())
+    assert (sweep.state, sweep.best_value is not None and sweep.best_value >= low) == (SweepState.COMPLETE, True)
+    assert sweep.n_finished < len(undisturbed)
+    again = quick.run("run", quick.file(), "--set", f"budget.target={low!r}")
+    assert (again.code, again.n_ended, len(quick.trials())) == (0, 0, n_first)
+    more = quick.run("run", quick.file(), "--set", f"budget.target={high + 1}")
+    assert more.code == 0, more.err
+    assert dnnsweep.show("pretend", home=quick.home).n_finished == len(undisturbed)
+
+
+def test_a_grid_ends_when_every_point_was_tried_whatever_happened(quick: Bench) -> None:
+    space = {"dropout": {"low": 0.0, "high": 0.6, "steps": 4}, "optimizer": ["sgd", "adam", "nadam"]}
+    file = gated(quick, space=space, sampler={"kind": "grid"}, budget={"trials": 100})
+
+    stopped = quick.run("run", file, "--seconds", "3", "--trainers", "2")
+    quick.gate.touch()
+    done = quick.run("run", file, "--set", "budget.seconds=null")
+
+    assert (stopped.code, done.code) == (0, 0), done.err
+    trials = quick.trials()
+    tried = [(t.params["dropout"], t.params["optimizer"]) for t in trials if t.reason is Reason.COMPLETED]
+    assert len(set(tried)) == len(tried) == 12
+    assert sum(trial.reason is Reason.STOPPED for trial in trials) == len(trials) - 12 > 0
+
+
 # -- terminals and pipes --------------------------------------------------------------------------------------------
 
 

@@ -11,12 +11,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dnnsweep import seeds
 from dnnsweep.records import Reason, State
 from dnnsweep.space import Choice, Domain, SearchSpace
+from dnnsweep.study.grid import Grid
+from dnnsweep.study.samplers import sampler
 
 #: What a diverged trial counts as where no value was told before it, by direction.
 FIRST_PENALTY: Final = {"maximize": 0.0, "minimize": 1e9}
+
+#: The attribute of a trial that holds its place in the grid.
+GRID: Final = "dnnsweep:grid"
 
 _DIRECTIONS: Final = {"maximize": StudyDirection.MAXIMIZE, "minimize": StudyDirection.MINIMIZE}
 
@@ -32,7 +36,7 @@ class Study:
     Args:
         space: What is searched.
         direction: `maximize` or `minimize`.
-        kind: `tpe` or `random`.
+        kind: `tpe`, `random`, `grid`, `qmc`, `cmaes` or `gp`.
         seed: The sweep's.
         enqueue: Configurations to suggest first; knobs that they lack are sampled.
     """
@@ -52,6 +56,7 @@ class Study:
         self._direction = direction
         self._distributions = {name: distribution(domain) for name, domain in space.items()}
         self._worst: float | None = None
+        self._grid = Grid(space, seed) if kind == "grid" else None
         self._study = optuna.create_study(direction=_DIRECTIONS[direction], sampler=self._sampler(0))
 
     def restore(
@@ -59,7 +64,7 @@ class Study:
         number: int,
         params: Mapping[str, Any],
         attrs: Mapping[str, Any],
-        outcome: tuple[State, float | None] | None,
+        outcome: tuple[Reason, float | None] | None,
     ) -> None:
         """Add a trial that was suggested before, in the order of numbers.
 
@@ -69,7 +74,12 @@ class Study:
             attrs: What the sampler remembers about it.
             outcome: As `tell` was given it, with a penalty as the value; None if it was not told yet.
         """
-        state, value = outcome if outcome is not None else (State.RUNNING, None)
+        reason, value = outcome if outcome is not None else (None, None)
+        state = State.RUNNING if reason is None else reason.state
+        if self._grid is not None:
+            self._grid.begin(number, attrs[GRID])
+            if reason is not None:
+                self._grid.end(number, reason)
         trial = create_trial(
             state=_optuna_state(state, value),
             value=value,
@@ -88,6 +98,10 @@ class Study:
         for key, value in attrs.items():
             self._study._storage.set_study_system_attr(self._study._study_id, key, value)  # noqa: SLF001  no public way
 
+    def may_ask(self, number: int) -> bool:
+        """Return whether there is a point left to suggest, as far as was told by now; always, but for a grid."""
+        return self._grid is None or self._grid.has_point(number)
+
     def ask(self, number: int) -> dict[str, Any]:
         """Suggest the next point.
 
@@ -98,12 +112,22 @@ class Study:
             A value for each hyperparameter of the space.
         """
         self._study.sampler = self._sampler(number)
-        if number < len(self._enqueue):
-            self._study.enqueue_trial({name: _encoded(value) for name, value in self._enqueue[number].items()})
+        first, own = self._first(number)
+        if first:
+            self._study.enqueue_trial({name: _encoded(value) for name, value in first.items()})
         trial = self._study.ask(self._distributions)
         if trial.number != number:
             raise ValueError(f"suggestions must be asked in order, got {number} instead of {trial.number}")
+        for key, value in own.items():
+            trial.storage.set_trial_system_attr(trial._trial_id, key, value)  # noqa: SLF001  no public way
         return {name: _decoded(domain, trial.params[name]) for name, domain in self._space.items()}
+
+    def _first(self, number: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return what a trial does not leave to the sampler, and what is to be remembered about it."""
+        if self._grid is not None:
+            place = self._grid.place(number)
+            return self._grid.begin(number, place), {GRID: place}
+        return self._enqueue[number] if number < len(self._enqueue) else {}, {}
 
     def tell(self, number: int, reason: Reason, value: float | None) -> float | None:
         """Tell how a trial ended; in the order of numbers.
@@ -117,6 +141,8 @@ class Study:
             The penalty told in place of the value of a diverged trial: the worst value told so far, so that the
             sampler avoids what the worst trials have in common; None for other reasons.
         """
+        if self._grid is not None:
+            self._grid.end(number, reason)
         if reason is Reason.DIVERGED:
             penalty = FIRST_PENALTY[self._direction] if self._worst is None else self._worst
             self._study.tell(number, penalty)
@@ -145,27 +171,7 @@ class Study:
         self._worst = value if self._worst is None else worse(self._worst, value)
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        seed = seeds.derive(self._seed, "ask", number)
-        if self._kind == "random":
-            return optuna.samplers.RandomSampler(seed=seed)
-        return _Tpe(self._distributions, seed)
-
-
-class _Tpe(optuna.samplers.TPESampler):
-    """TPE that knows its search space; Optuna's looks for it in all trials, in most of the time of a suggestion.
-
-    Args:
-        distributions: What every trial is sampled from.
-        seed: Of its random numbers.
-    """
-
-    def __init__(self, distributions: Mapping[str, BaseDistribution], seed: int) -> None:
-        super().__init__(seed=seed)
-        self._known = {name: known for name, known in sorted(distributions.items()) if not known.single()}
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """Return what all trials have in common."""
-        return self._known
+        return sampler(self._kind, self._distributions, self._seed, number)
 
 
 def distribution(domain: Domain) -> BaseDistribution:
