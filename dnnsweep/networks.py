@@ -295,6 +295,16 @@ def evaluation_of(x: Any, y: tf.Tensor) -> tf.data.Dataset:
     return starts.map(lambda start: tf.nest.map_structure(lambda rows: rows[start : start + EVALUATION_ROWS], (x, y)))
 
 
+def answers_of(network: keras.Model, validation: tf.data.Dataset) -> NDArray[Any]:
+    """Return what a network answers to all rows (rows, outputs).
+
+    Args:
+        network: From `build` or any other.
+        validation: From `evaluation_of`.
+    """
+    return np.concatenate([np.asarray(network(x, training=False)) for x, *_ in validation])
+
+
 def l2_penalty(network: keras.Sequential, hp: Hyperparameters) -> float:
     """Return `l2 * sum(w**2)` over every kernel: what Keras adds to the data's loss."""
     if hp.l2 == 0:

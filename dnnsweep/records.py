@@ -66,18 +66,29 @@ class SweepState(StrEnum):
 
 CLASS_METRICS = ("loss", "accuracy")
 NUMBER_METRICS = ("loss", "mse", "mae")
-MAXIMIZED = frozenset({"accuracy"})
+#: Measured on the validation rows alone, where a sweep file names them.
+CLASS_SCORES = ("val_auc", "val_f1", "val_precision", "val_recall")
+MAXIMIZED = frozenset({"accuracy", "auc", "f1", "precision", "recall", "r2"})
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:
-    """Return the metrics that are computed for a task, on the training and on the validation rows.
+    """Return the metrics that are always computed for a task, on the training and on the validation rows.
 
     Example:
         >>> metrics_of(Task.BINARY)
         ('loss', 'accuracy', 'val_loss', 'val_accuracy')
     """
     names = NUMBER_METRICS if task is Task.REGRESSION else CLASS_METRICS
-    return (*names, *(f"val_{name}" for name in names))
+    return (*names, *(f"val_{name}" for name in names), *(["val_r2"] if task is Task.REGRESSION else []))
+
+
+def scores_of(task: Task) -> tuple[str, ...]:
+    """Return the metrics that are computed for a task where a sweep file names them.
+
+    All are those of scikit-learn over all validation rows: the area under the ROC curve (each class against the rest,
+    averaged over classes), and F1, precision and recall, averaged over classes.
+    """
+    return () if task is Task.REGRESSION else CLASS_SCORES
 
 
 def direction_of(metric: str) -> str:

@@ -351,6 +351,7 @@ def shape_of(monitor: int | None, *, is_maximized: bool, min_delta: float, patie
         epochs_per_call=1,
         monitor=monitor,
         scale=1.0,
+        offset=0.0,
         is_maximized=is_maximized,
         min_delta=min_delta,
         patience=patience,

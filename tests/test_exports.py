@@ -31,6 +31,7 @@ from dnnsweep.records import (
     Trial,
     direction_of,
     metrics_of,
+    scores_of,
 )
 from dnnsweep.space import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, Hyperparameters
 from dnnsweep.spec import documents
@@ -153,6 +154,30 @@ CASES = {
         },
         {"optimizer": "adam", "l2": 0.001},
     ),
+    "scored": Case(
+        {
+            "dataset": {"source": "sklearn:wine"},
+            "objective": {"metric": "val_f1"},
+            "training": {"epochs": 30, "early_stopping": {"monitor": "val_auc", "patience": 4}},
+        },
+        {"optimizer": "adam", "learning_rate": 0.003},
+    ),
+    "areas": Case(
+        {
+            "dataset": {"source": "sklearn:breast_cancer"},
+            "objective": {"metric": "val_auc"},
+            "training": {"epochs": 12, "early_stopping": {"monitor": "val_precision", "patience": 4}},
+        },
+        {"optimizer": "sgd", "learning_rate": 0.01},
+    ),
+    "determined": Case(
+        {
+            "dataset": {"source": "sklearn:diabetes"},
+            "objective": {"metric": "val_r2"},
+            "training": {"epochs": 30, "early_stopping": {"monitor": "val_r2", "patience": 4}},
+        },
+        {"optimizer": "adam", "learning_rate": 0.003},
+    ),
     "penguins": Case(
         {
             "dataset": {"source": f"csv:{PENGUINS}", "target": "species", "test": 0.1},
@@ -188,7 +213,7 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(name: str,
     scores = printed(done.stdout)
     assert list(scores)[-2:] == [metric, metric.replace("val_", "test_")]
     assert f"{metric} {stated:.6g}" in (ast.get_docstring(ast.parse(code)) or "")
-    if metric == "val_accuracy":
+    if metric in ("val_accuracy", "val_f1", "val_auc", "val_r2"):
         assert scores[metric] == pytest.approx(stated, abs=1e-3)
     elif metric == "val_loss":
         assert scores[metric] == pytest.approx(stated, rel=1e-3)
@@ -522,7 +547,7 @@ def trials(draw: st.DrawFn) -> Trial:
 @st.composite
 def sweeps(draw: st.DrawFn) -> Sweep:
     task = draw(st.sampled_from(list(Task)))
-    metrics = st.sampled_from(metrics_of(task))
+    metrics = st.sampled_from((*metrics_of(task), *scores_of(task)))
     rules = st.fixed_dictionaries(
         {"monitor": metrics, "patience": st.integers(0, 20), "min_delta": st.sampled_from([0.0, 0.001])}
     )

@@ -49,7 +49,7 @@ def test_reason_decides_state_and_budget(reason: str, state: State, is_in_budget
     [
         (Task.BINARY, ("loss", "accuracy", "val_loss", "val_accuracy")),
         (Task.MULTICLASS, ("loss", "accuracy", "val_loss", "val_accuracy")),
-        (Task.REGRESSION, ("loss", "mse", "mae", "val_loss", "val_mse", "val_mae")),
+        (Task.REGRESSION, ("loss", "mse", "mae", "val_loss", "val_mse", "val_mae", "val_r2")),
     ],
 )
 def test_task_decides_metrics(task: Task, names: tuple[str, ...]) -> None:

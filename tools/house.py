@@ -27,7 +27,7 @@ DOORS = {
     "yaml": ("dnnsweep.spec",),
     "pydantic": ("dnnsweep.spec",),
     "pandas": ("dnnsweep.datasets",),
-    "sklearn": ("dnnsweep.datasets",),
+    "sklearn": ("dnnsweep.datasets", "dnnsweep.trainers.scores"),
 }
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 HOSTS = re.compile(r"(pypi|pythonhosted|npmjs)\.(org|com)|index-url *=? *http")

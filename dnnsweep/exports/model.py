@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dnnsweep.exports import scores
 from dnnsweep.exports.facts import Facts
 from dnnsweep.exports.layout import call, indented, listing, text
+from dnnsweep.exports.scores import NAMES
 from dnnsweep.records import Sweep, Task, Trial
 from dnnsweep.space import Hyperparameters
 
@@ -102,7 +104,7 @@ class Plan:
     def metrics(self) -> list[str]:
         """Return what is measured beside the loss."""
         wanted = [self.measured(metric).removeprefix("val_") for metric in (self.monitor, self.objective) if metric]
-        wanted = [name for name in wanted if name != "loss"]
+        wanted = [name for name in wanted if name not in ("loss", *NAMES.values())]
         if self.facts.task is not Task.REGRESSION:
             wanted.insert(0, "accuracy")
         return list(dict.fromkeys(wanted)) or ["mae"]
@@ -117,9 +119,15 @@ def blocks(plan: Plan) -> list[str]:
     ]
     if plan.builder is not None:
         built = ["\n".join([*seed, _built(plan)]), *_inputs(plan), _compile(plan)]
-        return [*built, f"\n{_batches(plan)}", _fit(plan), *_scores(plan)]
+        return [*built, *_functions(plan), _fit(plan), *_scores(plan)]
     network = ["\n".join(seed), *_kernels(plan), _network(plan), _compile(plan)]
-    return [*network, f"\n{_batches(plan)}", _fit(plan), *_scores(plan)]
+    return [*network, *_functions(plan), _fit(plan), *_scores(plan)]
+
+
+def _functions(plan: Plan) -> list[str]:
+    named = [metric for metric in (plan.monitor, plan.objective) if metric]
+    parts = [*scores.functions(named, plan.facts.task, plan.inputs("x")), *scores.callback(plan.monitor, "x_val")]
+    return [f"\n{_batches(plan)}", *parts]
 
 
 def module_and_function(builder: str) -> tuple[str, str]:
@@ -287,7 +295,8 @@ def _fit(plan: Plan) -> str:
         f"validation_data=({plan.inputs('x_val')}, y_val)",
     ]
     if stopping is not None:
-        arguments.append("callbacks=[early_stopping]")
+        is_scored = plan.monitor in NAMES
+        arguments.append(f"callbacks=[{'Scores(), ' if is_scored else ''}early_stopping]")
     lines = [] if stopping is None else _early_stopping(plan, stopping)
     return "\n".join([*lines, call("model.fit", *arguments, "verbose=2", is_tall=True)])
 
@@ -297,9 +306,10 @@ def _early_stopping(plan: Plan, stopping: dict[str, Any]) -> list[str]:
     epochs = "the first epoch" if patience <= 1 else f"{patience} epochs in a row"
     # Keras knows by itself which way its own metrics improve, but not a wrapped one.
     is_wrapped = plan.facts.task is Task.BINARY and monitor.endswith("cross_entropy")
+    mode = "max" if monitor in NAMES else "min" if is_wrapped else None
     arguments = [
         f'monitor="{monitor}"',
-        *(['mode="min"'] if is_wrapped else []),
+        *([f'mode="{mode}"'] if mode else []),
         f"patience={patience}",
         f"min_delta={_min_delta(stopping)}",
         "restore_best_weights=True",
@@ -330,6 +340,9 @@ def _scores(plan: Plan) -> list[str]:
 
 
 def _score(plan: Plan, part: str) -> list[str]:
+    if plan.objective in NAMES:
+        name = NAMES[plan.objective]
+        return [f"score = scores(x_{part}, y_{part})", f"print(f\"{part}_{name}: {{score['{name}']:.4f}}\")"]
     metric, rows = plan.objective.removeprefix("val_"), plan.inputs(f"x_{part}")
     value = f"score['{plan.measured(metric)}']{_unit(metric, '*')}"
     form = ".4f" if metric == "accuracy" else ".6g"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dnnsweep import functions
 from dnnsweep.errors import Mistake
-from dnnsweep.records import Task, direction_of, metrics_of
+from dnnsweep.records import Task, direction_of, metrics_of, scores_of
 from dnnsweep.space import KNOBS, Range, closest, grid_size, parse_space, parse_values, show, suggest
 from dnnsweep.spec.mistakes import Location
 from dnnsweep.spec.rows import HANDED_OVER
@@ -28,6 +28,7 @@ MAX_GRID_POINTS: Final = 1_000_000
 
 _METRIC: Final = "objective.metric"
 _MONITOR: Final = "training.early_stopping.monitor"
+_MORE: Final = "training.metrics"
 
 
 def broken(document: Mapping[str, Any], wrong: Sequence[Location]) -> list[Mistake]:
@@ -198,19 +199,26 @@ def _check_monitor(spec: SweepSpec) -> list[Mistake]:
     return _not_computed(spec, _task_of(spec), (_MONITOR,))
 
 
+def _check_more_metrics(spec: SweepSpec) -> list[Mistake]:
+    return _not_computed(spec, _task_of(spec), (_MORE,))
+
+
 def _task_of(spec: SweepSpec) -> Task | None:
     return None if spec.task == "auto" else Task(spec.task)
 
 
 def unmeasured(spec: SweepSpec, task: Task) -> list[Mistake]:
     """Find the metrics that a sweep file names and that are not computed for a task."""
-    return _not_computed(spec, task, (_METRIC, _MONITOR))
+    return _not_computed(spec, task, (_METRIC, _MONITOR, _MORE))
 
 
 def _not_computed(spec: SweepSpec, task: Task | None, paths: Sequence[str]) -> list[Mistake]:
     stopping = spec.training.early_stopping
     named = {_METRIC: spec.objective.metric, _MONITOR: stopping and stopping.monitor}
-    known = METRICS if task is None else metrics_of(task)
+    named |= {f"{_MORE}.{index}": name for index, name in enumerate(spec.training.metrics)}
+    if _MORE in paths:
+        paths = [path for path in named if path in paths or path.startswith(f"{_MORE}.")]
+    known = METRICS if task is None else (*metrics_of(task), *scores_of(task))
     rule = f"must be one of {', '.join(known)}{'' if task is None else f' (the task is {task})'}"
     wrong = {path: named[path] for path in paths if named[path] not in (None, *known)}
     return [Mistake(path, rule, show(got), _metric_remedy(got, known)) for path, got in wrong.items()]
@@ -294,6 +302,7 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("dataset.class_weight", "task"), _check_class_weight),
     ((_METRIC,), _check_metric),
     ((_MONITOR,), _check_monitor),
+    ((_MORE,), _check_more_metrics),
     (("objective",), _check_direction),
     (("enqueue", "budget.trials"), _check_enqueue_fits),
     (("sampler", "space", "enqueue"), _check_grid),

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Va
 from dnnsweep import functions
 from dnnsweep.errors import Mistake
 from dnnsweep.query import FIELDS
-from dnnsweep.records import Task, direction_of, metrics_of
+from dnnsweep.records import CLASS_SCORES, Task, direction_of, metrics_of, scores_of
 from dnnsweep.space import (
     KNOBS,
     TRAINING_KNOBS,
@@ -31,7 +31,7 @@ from dnnsweep.spec.window import window
 
 #: Changing these does not make another sweep.
 NOT_IDENTITY: Final = ("budget", "resources", "description")
-METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in metrics_of(task)))
+METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in (*metrics_of(task), *scores_of(task))))
 DEFAULTS: Final = Hyperparameters()
 #: Names that a builder's own hyperparameters cannot have: those of a trial's other fields.
 TAKEN: Final = tuple(name for name in FIELDS if name not in KNOBS)
@@ -142,6 +142,9 @@ class TrainingSpec(Section):
     """How long a trial trains."""
 
     epochs: Whole = Field(default=50, ge=1, le=1_000_000)
+    metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
+        default=(), description="val_auc, val_f1, val_precision, val_recall: measured beside objective and monitor"
+    )
     timeout_seconds: float | None = Field(
         default=None, gt=0, description="a trial that trains longer ends as `timeout` after its epoch; null: no limit"
     )
@@ -275,6 +278,13 @@ class SweepSpec(Section):
         """Return how many suggestions may be ahead of the results told to the sampler."""
         return self.sampler.window or window(self.budget.trials)
 
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Return the metrics that are measured because the file names them."""
+        stopping = self.training.early_stopping
+        named = {self.objective.metric, *self.training.metrics, *([] if stopping is None else [stopping.monitor])}
+        return tuple(name for name in CLASS_SCORES if name in named)
+
     def identity(self) -> dict[str, Any]:
         """Return what identifies the sweep, as plain JSON."""
         return {key: value for key, value in self.to_json().items() if key not in NOT_IDENTITY}
@@ -282,6 +292,8 @@ class SweepSpec(Section):
     def to_json(self) -> dict[str, Any]:
         """Return the whole file, defaults filled in, as plain JSON that `check` takes back."""
         plain = self.model_dump(mode="json")
+        if not plain["training"]["metrics"]:
+            del plain["training"]["metrics"]
         for key in LATER:  # files from before these keys are the same sweeps
             if plain["dataset"][key] is None:
                 del plain["dataset"][key]

@@ -100,13 +100,16 @@ class Champion:
         return is_best
 
 
-def in_own_units(measured: Mapping[str, float], task: Task, target_std: float) -> dict[str, float]:
+def in_own_units(
+    measured: Mapping[str, float], task: Task, target_std: float, variance: float = 1.0
+) -> dict[str, float]:
     """Return an epoch's metrics, those of regression in the units of the target as well.
 
     Args:
         measured: `loss` and `val_loss`; `accuracy` and `val_accuracy` for classes, `mae` and `val_mae` for regression.
         task: Of the data.
         target_std: What the target was divided by before training; 1 for classes.
+        variance: Of the standardised target of the validation rows.
 
     Returns:
         The metrics of `records.metrics_of`. For regression `mse` is `loss * target_std**2` and `mae` is multiplied by
@@ -114,7 +117,7 @@ def in_own_units(measured: Mapping[str, float], task: Task, target_std: float) -
 
     Example:
         >>> in_own_units({"loss": 0.5, "mae": 0.25, "val_loss": 1.0, "val_mae": 0.75}, Task.REGRESSION, 2.0)
-        {'loss': 0.5, 'mse': 2.0, 'mae': 0.5, 'val_loss': 1.0, 'val_mse': 4.0, 'val_mae': 1.5}
+        {'loss': 0.5, 'mse': 2.0, 'mae': 0.5, 'val_loss': 1.0, 'val_mse': 4.0, 'val_mae': 1.5, 'val_r2': 0.0}
     """
     if task is not Task.REGRESSION:
         return dict(measured)
@@ -123,7 +126,19 @@ def in_own_units(measured: Mapping[str, float], task: Task, target_std: float) -
         loss = measured[f"{prefix}loss"]
         values |= {f"{prefix}loss": loss, f"{prefix}mse": loss * target_std**2}
         values[f"{prefix}mae"] = measured[f"{prefix}mae"] * target_std
-    return values
+    return {**values, "val_r2": r2(measured["val_loss"], variance)}
+
+
+def r2(mean_square: float, variance: float) -> float:
+    """Return the coefficient of determination; of a target that does not vary, 1 if it is met and 0 if it is not.
+
+    Args:
+        mean_square: Of the errors.
+        variance: Of the target; in the same units.
+    """
+    if variance == 0:
+        return 1.0 if mean_square == 0 else 0.0
+    return 1 - mean_square / variance
 
 
 def one_line(error: Exception) -> str:

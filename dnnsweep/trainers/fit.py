@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dnnsweep.datasets import Dataset
 from dnnsweep.errors import TrainerError
-from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
+from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Job, OneByOne, Opening, TrainerPlan
 from dnnsweep.trainers.course import Champion, Course, in_own_units, one_line
@@ -100,7 +100,9 @@ class FitTrainer(OneByOne):
 
         def after_epoch(measured: Mapping[str, float]) -> bool:
             penalty = self._penalty(network, hp)
-            attempt.add({**in_own_units(measured, task, data.target_std), "l2_penalty": penalty})
+            variance = float(data.y_validation.var()) if task is Task.REGRESSION else 1.0
+            own = in_own_units(measured, task, data.target_std, variance)
+            attempt.add({**own, **self._scores(network, data), "l2_penalty": penalty})
             if attempt.stopping.is_improved:
                 attempt.weights = self._weights(network)
             return attempt.is_over or course.is_late(limit)
@@ -135,6 +137,18 @@ class FitTrainer(OneByOne):
         from dnnsweep import networks
 
         return networks.l2_penalty(network, hp)
+
+    def _scores(self, network: Any, data: Dataset) -> dict[str, float]:
+        """Return the scores that the sweep file names."""
+        from dnnsweep import networks
+
+        names = self._loaded().sweep.scores
+        if not names:
+            return {}
+        from dnnsweep.trainers.scores import scores
+
+        validation = networks.evaluation_of(*self._hold(network, data)[1])
+        return scores(names, data.y_validation, networks.answers_of(network, validation))
 
     def _weights(self, network: Any) -> list[Any]:
         """Return a copy of the weights as they are."""

@@ -19,7 +19,7 @@ def judge(shape: Shape, metrics: Any, standing: Standing) -> tuple[Standing, Any
 
     Args:
         shape: Holds the rule.
-        metrics: Of the epoch (slots, 5).
+        metrics: Of the epoch (slots, measured).
         standing: Before it.
 
     Returns:
@@ -43,7 +43,9 @@ def _compared(shape: Shape, metrics: Any, standing: Standing) -> tuple[Any, Any,
     best = standing.best
     if shape.monitor is None:
         return best, tf.ones_like(standing.is_active), standing.n_waited
-    value = metrics[:, shape.monitor] * tf.constant(shape.scale, metrics.dtype)
+    value = metrics[:, shape.monitor] * tf.constant(shape.scale, metrics.dtype) + tf.constant(
+        shape.offset, metrics.dtype
+    )
     delta = tf.constant(shape.min_delta, metrics.dtype)
     is_beaten = value - delta > best if shape.is_maximized else value + delta < best
     is_better = tf.where(tf.math.is_nan(best), tf.logical_not(tf.math.is_nan(value)), is_beaten)

@@ -75,23 +75,35 @@ class Networks:
         return [*penalised, gradients[-1]], moving, tf.reduce_sum(counted, axis=1)
 
     def measure(self, weights: Any, moving: Any, validation: Any) -> Any:
-        """Return sums of loss and metric over all validation rows (slots, 2).
+        """Return sums of loss and metric over all validation rows (slots, 2), and the logits (slots, rows, outputs).
+
+        The logits are there only where scores are wanted of them.
 
         Args:
             weights: Of all slots.
             moving: Moving mean and variance.
             validation: Features (chunks, rows, features), targets (chunks, rows), and which rows count.
         """
+        shape, (n_chunks, n_rows) = self._shape, validation[0].shape[:2]
 
-        def body(chunk: Any, total: Any) -> Any:
+        def body(chunk: Any, total: Any, seen: Any) -> Any:
             x, y, is_row = (part[chunk] for part in validation)
             logits, _ = self._forward(weights, x, moving=moving)
             y = y[None] + tf.zeros((self._shape.slots, 1), y.dtype)
             counted = tf.stack([self._losses(logits, y), self._metric(logits, y)], axis=-1)
-            return chunk + 1, total + tf.reduce_sum(counted * is_row[:, None], axis=1)
+            total += tf.reduce_sum(counted * is_row[:, None], axis=1)
+            return (
+                chunk + 1,
+                total,
+                tf.tensor_scatter_nd_update(seen, [[chunk]], logits[None]) if shape.scores else seen,
+            )
 
-        start = (tf.constant(0), tf.zeros((self._shape.slots, 2), self._dtype))
-        return tf.while_loop(lambda chunk, _: chunk < validation[0].shape[0], body, start)[1]
+        room = (n_chunks, shape.slots, n_rows, shape.n_outputs) if shape.scores else (0,)
+        start = (tf.constant(0), tf.zeros((shape.slots, 2), self._dtype), tf.zeros(room, self._dtype))
+        _, total, seen = tf.while_loop(lambda chunk, *_: chunk < n_chunks, body, start)
+        if shape.scores:
+            seen = tf.reshape(tf.transpose(seen, (1, 0, 2, 3)), (shape.slots, n_chunks * n_rows, shape.n_outputs))
+        return total, seen
 
     def penalty(self, weights: Any) -> Any:
         """Return the L2 term (slots,)."""

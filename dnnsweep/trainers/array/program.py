@@ -11,10 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from dnnsweep.trainers import dropout
-from dnnsweep.trainers.array import rule
+from dnnsweep.trainers.array import rule, scores
 from dnnsweep.trainers.array.judge import judge
 from dnnsweep.trainers.array.networks import Knobs, Networks
-from dnnsweep.trainers.array.shapes import METRICS, Feed, Shape, Standing, Weights
+from dnnsweep.trainers.array.shapes import Feed, Shape, Standing, Weights
 
 #: Rows of a validation step.
 EVALUATION_ROWS: Final = 2048
@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 
     Args:
         n_epochs: Epochs trained.
-        metrics: (epochs_per_call, slots, 5), in the order of `METRICS`; zeros where no epoch was trained.
+        metrics: (epochs_per_call, slots, measured), in the order of `Shape.measured`; zeros where no epoch was trained.
         standing: Where each slot's trial stands now.
         ends: How trials ended (slots,), codes of `judge`.
     """
@@ -150,7 +150,7 @@ class Program:
             return epoch + 1, state, kept, measured, standing, ends
 
         slots = self.shape.slots
-        measured = tf.zeros((self.shape.epochs_per_call, slots, len(METRICS)), self._dtype)
+        measured = tf.zeros((self.shape.epochs_per_call, slots, len(self.shape.measured)), self._dtype)
         state = _State(*([variable.value() for variable in part] for part in self._state))
         kept = [variable.value() for variable in self._kept]
         start = (tf.constant(0), state, kept, measured, standing, tf.zeros((slots,), tf.int32))
@@ -203,10 +203,15 @@ class Program:
         return dropout.draw(feed.keys[:, step], feed.limits, n_units)
 
     def _measured(self, sums: Any, state: _State) -> Any:
-        """Return the metrics of an epoch (slots, 5), in the order of `METRICS`."""
-        validation = self._networks.measure(state.weights, state.moving, self._validation)
-        penalty = self._networks.penalty(state.weights)
-        return tf.concat([sums / self.shape.n_rows, validation / self._n_validation, penalty[:, None]], axis=1)
+        """Return the metrics of an epoch (slots, measured), in the order of `Shape.measured`."""
+        validation, logits = self._networks.measure(state.weights, state.moving, self._validation)
+        penalty = self._networks.penalty(state.weights)[:, None]
+        parts = [sums / self.shape.n_rows, validation / self._n_validation, penalty]
+        if self.shape.scores:
+            targets = tf.reshape(self._validation[1], (-1,))[: self._n_validation]
+            answers = scores.answers_of(self.shape, logits[:, : self._n_validation])
+            parts.append(scores.scores(self.shape, answers, targets))
+        return tf.concat(parts, axis=1)
 
 
 def _packed(weights: Weights, dtype: str) -> tuple[list[NDArray[Any]], NDArray[Any], list[NDArray[Any]]]:

@@ -24,12 +24,14 @@ class Shape:
         batch_size: Rows of a step.
         n_rows: Training rows.
         epochs_per_call: The most epochs of a call.
-        monitor: Index in `metrics` of what early stopping looks at; None for no early stopping.
-        scale: What turns it into its own units.
+        monitor: Index in `measured` of what early stopping looks at; None for no early stopping.
+        scale: What turns it into its own units,
+        offset: and is added to it then.
         is_maximized: Whether more of it is better.
         min_delta: What an improvement must exceed.
         patience: Epochs without improvement before stopping.
         n_epochs: Epochs of a trial.
+        scores: Metrics of `records.scores_of` that are measured beside.
         dtype: `float32`, or `float64` to compare with Keras closely.
     """
 
@@ -44,16 +46,23 @@ class Shape:
     epochs_per_call: int
     monitor: int | None
     scale: float
+    offset: float
     is_maximized: bool
     min_delta: float
     patience: int
     n_epochs: int
+    scores: tuple[str, ...] = ()
     dtype: str = "float32"
 
     @property
     def n_steps(self) -> int:
         """Return the steps of an epoch, the shorter last one included."""
         return -(-self.n_rows // self.batch_size)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Return what an epoch measures, in its order."""
+        return (*METRICS, *self.scores)
 
     @property
     def widths(self) -> tuple[int, ...]:

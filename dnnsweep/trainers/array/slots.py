@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnsweep import networks
+from dnnsweep.datasets import Dataset
 from dnnsweep.records import Began, Reason, Suggestion, Task, direction_of
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Emit, dropout
@@ -62,6 +63,7 @@ class Array:
             _rows(data.x_train, data.y_train, dtype, data.w_train),
             _rows(data.x_validation, data.y_validation, dtype),
         )
+        self._variance = float(data.y_validation.var())
         self._limit = material.sweep.training.timeout_seconds
         self._waiting: deque[Course] = deque()
         self._slots: list[Course | None] = [None] * n_slots
@@ -129,11 +131,11 @@ class Array:
 
     def _named(self, values: Any) -> dict[str, float]:
         second = "mae" if self.shape.task is Task.REGRESSION else "accuracy"
-        names = [name.replace("metric", second) for name in METRICS]
+        names = [name.replace("metric", second) for name in self.shape.measured]
         measured = dict(zip(names, values.tolist(), strict=True))
-        data = self._material.data
         penalty = measured.pop("l2_penalty")
-        return {**in_own_units(measured, self.shape.task, data.target_std), "l2_penalty": penalty}
+        own = in_own_units(measured, self.shape.task, self._material.data.target_std, self._variance)
+        return {**own, "l2_penalty": penalty}
 
     def _report(self, emit: Emit, moment: float) -> None:
         """Report the epochs of trials that last, in batches: those that end soon come with their result."""
@@ -197,25 +199,33 @@ def _shape(group: Group, material: Material, n_slots: int, dtype: str) -> Shape:
         batch_size=min(group.batch_size, n_rows),
         n_rows=n_rows,
         epochs_per_call=max(1, min(MAX_EPOCHS_PER_CALL, round(CALL_ARITHMETIC / per_epoch))),
-        monitor=None if stopping is None else _monitor(stopping.monitor),
-        scale=1.0 if stopping is None else _scale(stopping.monitor, data.target_std),
+        monitor=None if stopping is None else _monitor(stopping.monitor, sweep.scores),
+        **_units(None if stopping is None else stopping.monitor, data),
         is_maximized=stopping is not None and direction_of(stopping.monitor) == "maximize",
         min_delta=0.0 if stopping is None else stopping.min_delta,
         patience=0 if stopping is None else stopping.patience,
         n_epochs=sweep.training.epochs,
+        scores=sweep.scores,
         dtype=dtype,
     )
 
 
-def _monitor(metric: str) -> int:
-    """Return where the program measures a metric, or for `mse` the loss that it is a multiple of."""
+def _monitor(metric: str, scores: tuple[str, ...]) -> int:
+    """Return where the program measures a metric, or for `mse` and `r2` the loss that they follow from."""
+    if metric in scores:
+        return len(METRICS) + scores.index(metric)
     is_validation, name = metric.startswith("val_"), metric.removeprefix("val_")
-    return METRICS.index(("val_" if is_validation else "") + ("loss" if name in ("loss", "mse") else "metric"))
+    is_loss = name in ("loss", "mse", "r2")
+    return METRICS.index(("val_" if is_validation else "") + ("loss" if is_loss else "metric"))
 
 
-def _scale(metric: str, target_std: float) -> float:
-    """Return what turns a measured metric into its own units."""
-    return {"mse": target_std**2, "mae": target_std}.get(metric.removeprefix("val_"), 1.0)
+def _units(metric: str | None, data: Dataset) -> dict[str, float]:
+    """Return what turns a measured metric into its own units: `scale` times it, plus `offset`."""
+    if metric == "val_r2":
+        variance = float(data.y_validation.var())
+        return {"scale": -1 / variance, "offset": 1.0} if variance else {"scale": 0.0, "offset": 0.0}
+    scale = {"mse": data.target_std**2, "mae": data.target_std}.get((metric or "").removeprefix("val_"), 1.0)
+    return {"scale": scale, "offset": 0.0}
 
 
 class _Feed:

@@ -76,6 +76,9 @@ class CompiledTrainer(FitTrainer):
     def _penalty(self, network: Any, hp: Hyperparameters) -> float:  # noqa: ARG002  the network knows its penalties
         return networks.weight_penalty(network) if self._program is None else self._program.penalty()
 
+    def _scores(self, network: Any, data: Dataset) -> dict[str, float]:
+        return super()._scores(network if self._program is None else self._program.network, data)
+
     def _weights(self, network: Any) -> list[Any]:
         return super()._weights(network if self._program is None else self._program.network)
 

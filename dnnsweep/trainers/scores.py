@@ -1,0 +1,49 @@
+"""Scores of validation rows by scikit-learn: what every other way to compute them is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
+
+_AVERAGED: Final[Mapping[str, Callable[..., Any]]] = {
+    "val_f1": f1_score,
+    "val_precision": precision_score,
+    "val_recall": recall_score,
+}
+
+
+def scores(names: Sequence[str], y: NDArray[Any], answers: NDArray[Any]) -> dict[str, float]:
+    """Return scores of a network's answers.
+
+    Args:
+        names: Of `records.scores_of`.
+        y: Class indices (rows,).
+        answers: Probabilities (rows, classes); (rows, 1) of the second of two classes.
+
+    Returns:
+        Name -> score; NaN where there is none, because an answer is no number or all rows are of one class.
+
+    Example:
+        >>> scores(["val_auc", "val_recall"], np.array([0, 1, 1]), np.array([[0.4], [0.3], [0.8]]))
+        {'val_auc': 0.5, 'val_recall': 0.75}
+    """
+    if not np.isfinite(answers).all():
+        return dict.fromkeys(names, float("nan"))
+    is_binary = answers.shape[1] == 1
+    labels = (answers[:, 0] > 0.5).astype(y.dtype) if is_binary else answers.argmax(axis=1)
+    known: dict[str, Callable[[], float]] = {"val_auc": lambda: _auc(y, answers)}
+    for name, score in _AVERAGED.items():
+        known[name] = lambda score=score: float(score(y, labels, average="macro", zero_division=0))  # type: ignore[misc]
+    return {name: known[name]() for name in names}
+
+
+def _auc(y: NDArray[Any], answers: NDArray[Any]) -> float:
+    """Return the mean of the areas of all classes that some rows are of and others are not."""
+    if answers.shape[1] == 1:
+        return float(roc_auc_score(y, answers[:, 0])) if len(np.unique(y)) == 2 else float("nan")
+    areas = [roc_auc_score(y == label, answers[:, label]) for label in np.unique(y) if (y != label).any()]
+    return float(np.mean(areas)) if areas else float("nan")
