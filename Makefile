@@ -7,7 +7,7 @@ STAMP := $(VENV)/installed
 BENCH_STAMP := $(VENV)/bench-installed
 PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help install sweep check test chaos bench bench-install bench-samplers format lock clean
+.PHONY: help install sweep check test chaos bench bench-install bench-samplers docs format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
@@ -15,6 +15,7 @@ help:
 	@echo "make chaos    kill processes at random, some two hundred times, and count what is left (half an hour)"
 	@echo "make bench    measure against what others offer, into docs/performance.md (an hour)"
 	@echo "make bench-samplers  compare samplers on recorded tables, into docs/sampling.md (half an hour)"
+	@echo "make docs     write docs/cli.md"
 	@echo "make check    lint, types, import directions, house rules"
 	@echo "make install  the set-up alone"
 	@echo "make format   format the code"
@@ -61,6 +62,9 @@ bench: bench-install
 
 bench-samplers: bench-install
 	$(BIN)/python -m bench.samplers
+
+docs: install
+	$(BIN)/python tools/commands.py
 
 format: install
 	$(BIN)/ruff format

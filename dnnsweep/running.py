@@ -108,7 +108,8 @@ class Outline:
             yield "fixed", f"{name}: {show(value)}"
         budget, sampler = spec["budget"], spec["sampler"]["kind"]
         seconds = "" if budget["seconds"] is None else f", at most {budget['seconds']:g} seconds"
-        yield "budget", f"{budget['trials']} trials of at most {spec['training']['epochs']} epochs{seconds}"
+        target = "" if budget["target"] is None else f", until {spec['objective']['metric']} is {budget['target']:g}"
+        yield "budget", f"{budget['trials']} trials of at most {spec['training']['epochs']} epochs{seconds}{target}"
         yield "sampler", f"{sampler}, at most {self.window} suggestions ahead of the results"
         slots = f", {self.plan.slots} trials side by side" if self.plan.kind == "array" else ""
         yield "trainer", f"{self.plan.kind} on a {self.plan.device}{slots}"

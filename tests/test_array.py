@@ -338,7 +338,9 @@ def test_the_rule_takes_the_steps_of_keras(name: str, dtype: str, tolerance: flo
 # ---- early stopping and divergence in the graph
 
 
-def shape_of(monitor: int | None, *, is_maximized: bool, min_delta: float, patience: int, n_epochs: int) -> Shape:
+def shape_of(
+    monitor: int | None, *, is_maximized: bool, min_delta: float, patience: int, n_epochs: int, start: int
+) -> Shape:
     return Shape(
         slots=1,
         n_features=1,
@@ -356,6 +358,7 @@ def shape_of(monitor: int | None, *, is_maximized: bool, min_delta: float, patie
         min_delta=min_delta,
         patience=patience,
         n_epochs=n_epochs,
+        start_from_epoch=start,
     )
 
 
@@ -367,10 +370,11 @@ values = st.one_of(st.floats(0, 2, width=32), st.sampled_from([0.5, 0.25, math.n
     st.sampled_from([None, "val_loss", "val_accuracy"]),
     st.sampled_from([0.0, 0.125]),
     st.integers(0, 3),
+    st.integers(0, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_graph_stops_as_the_reference_does(
-    curve: list[tuple[float, float]], monitor: str | None, min_delta: float, patience: int
+    curve: list[tuple[float, float]], monitor: str | None, min_delta: float, patience: int, start: int
 ) -> None:
     index = {"val_loss": 2, "val_accuracy": 3}.get(monitor or "")
     shape = shape_of(
@@ -379,8 +383,9 @@ def test_the_graph_stops_as_the_reference_does(
         min_delta=min_delta,
         patience=patience,
         n_epochs=len(curve),
+        start=start,
     )
-    stopping = Stopping(monitor, patience, min_delta)
+    stopping = Stopping(monitor, patience, min_delta, start)
     standing = Standing(
         tf.constant([math.nan]), tf.constant([0]), tf.constant([0]), tf.constant([0]), tf.constant([True])
     )

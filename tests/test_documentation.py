@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,20 +31,35 @@ def test_a_sweep_to_start_from_is_valid_with_its_data_and_says_its_question(
 ) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("HOME", str(tmp_path))
-    _write_mnist(tmp_path / ".keras" / "datasets")
+    _write_data(tmp_path / ".keras" / "datasets")
+    np.savez(tmp_path / "letter.npz", **_parts(16, n_classes=26))
 
-    shown = outline(spec.load(file))
+    shown = outline(spec.load(file, [f"dataset.source=npz:{tmp_path / 'letter.npz'}"] if file.stem == "letter" else []))
 
     assert shown.data.n_train > 0
     assert "?" in file.read_text(encoding="utf-8").partition("\nname:")[0]
 
 
-def _write_mnist(folder: Path) -> None:
+def _write_data(folder: Path) -> None:
     """Stand in for what Keras downloads: the same shapes, few rows."""
-    folder.mkdir(parents=True)
-    pixels, classes = np.random.default_rng(0).integers(0, 256, (300, 28, 28), np.uint8), np.arange(300) % 10
-    train, test = (pixels[:250], classes[:250]), (pixels[250:], classes[250:])
-    np.savez(folder / "mnist.npz", x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1])
+    (folder / "fashion-mnist").mkdir(parents=True)
+    images = _parts(28, 28, n_classes=10)
+    np.savez(folder / "mnist.npz", **images)
+    for part, name in (("train", "train"), ("test", "t10k")):
+        pixels, labels = images[f"x_{part}"], images[f"y_{part}"].astype(np.uint8)
+        for kind, content in (
+            ("images-idx3", bytes(16) + pixels.tobytes()),
+            ("labels-idx1", bytes(8) + labels.tobytes()),
+        ):
+            (folder / "fashion-mnist" / f"{name}-{kind}-ubyte.gz").write_bytes(gzip.compress(content))
+    houses = np.random.default_rng(0).normal(size=(300, 8))
+    np.savez(folder / "california_housing.npz", x=houses, y=1e5 + houses[:, 0])
+
+
+def _parts(*shape: int, n_classes: int) -> dict[str, Any]:
+    rows = np.random.default_rng(0).integers(0, 256, (600, *shape), np.uint8)
+    classes = np.arange(600) % n_classes
+    return {"x_train": rows[:500], "y_train": classes[:500], "x_test": rows[500:], "y_test": classes[500:]}
 
 
 def blocks(language: str) -> list[str]:
@@ -89,3 +110,52 @@ def test_the_readme_shows_every_kind_of_use() -> None:
     used = {shlex.split(line)[1] for line in commands()}
 
     assert used >= {"validate", "run", "ui", "best", "export"}
+
+
+# ---- the pages, one for each task
+
+
+PAGES = ["data", "samplers", "resume", "notebook"]
+
+
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_of_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
+    """Write the files that the page shows, then type its commands, one after the other."""
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for language in ("python", "yaml"):
+        for block in re.findall(rf"^```{language}\n(# (\S+)\n.*?)^```", page, re.MULTILINE | re.DOTALL):
+            (tmp_path / block[1]).write_text(block[0], encoding="utf-8")
+    consoles = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    lines = [line for block in consoles for line in block.splitlines()]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    assert lines
+
+    for line in lines:
+        assert line.startswith("$ ")
+        done = subprocess.run(
+            ["/bin/sh", "-c", line.removeprefix("$ ")],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+
+    assert {name for name in pages if f"docs/{name}" not in README} == set()
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    found = importlib.util.spec_from_file_location("commands_page", ROOT / "tools" / "commands.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == module.page(), "run `make docs`"

@@ -158,7 +158,7 @@ CASES = {
         {
             "dataset": {"source": "sklearn:wine"},
             "objective": {"metric": "val_f1"},
-            "training": {"epochs": 30, "early_stopping": {"monitor": "val_auc", "patience": 4}},
+            "training": {"epochs": 30, "early_stopping": {"monitor": "val_auc", "patience": 4, "start_from_epoch": 6}},
         },
         {"optimizer": "adam", "learning_rate": 0.003},
     ),

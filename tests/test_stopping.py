@@ -24,11 +24,15 @@ def follow(stopping: Stopping, values: list[float]) -> tuple[int, int | None, in
     return stopping.epoch, stopping.best_epoch, kept
 
 
-def follow_keras(monitor: str, patience: int, min_delta: float, values: list[float]) -> tuple[int, int, int]:
+def follow_keras(
+    monitor: str, patience: int, min_delta: float, values: list[float], start: int = 0
+) -> tuple[int, int, int]:
     import keras
 
     mode = "max" if monitor == "val_accuracy" else "min"
-    callback = keras.callbacks.EarlyStopping(monitor, min_delta, patience, mode=mode, restore_best_weights=True)
+    callback = keras.callbacks.EarlyStopping(
+        monitor, min_delta, patience, mode=mode, restore_best_weights=True, start_from_epoch=start
+    )
     epoch = 0
     restored: list[int] = []
     network = SimpleNamespace(stop_training=False, get_weights=lambda: epoch, set_weights=restored.append)
@@ -53,19 +57,20 @@ measured = st.one_of(steps, single)
     min_delta=st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1e-7]), st.floats(0, 10, allow_subnormal=False)),
     first=st.one_of(measured, st.sampled_from([math.inf, -math.inf])),
     others=st.lists(st.one_of(measured, st.sampled_from([NAN, math.inf, -math.inf])), max_size=14),
+    start=st.integers(0, 4),
 )
 @settings(max_examples=300, deadline=None)
-@example(monitor="val_loss", patience=0, min_delta=0.0, first=0.5, others=[0.4, 0.4, 0.3])
-@example(monitor="val_loss", patience=1, min_delta=0.25, first=1.0, others=[0.75, 0.5])
-@example(monitor="val_accuracy", patience=1, min_delta=1e-7, first=1.0, others=[1.0 + 2**-23, 1.0])  # single precision
+@example(monitor="val_loss", patience=0, min_delta=0.0, first=0.5, others=[0.4, 0.4, 0.3], start=0)
+@example(monitor="val_loss", patience=1, min_delta=0.25, first=1.0, others=[0.75, 0.5], start=0)
+@example(monitor="val_accuracy", patience=1, min_delta=1e-7, first=1.0, others=[1.0 + 2**-23, 1.0], start=0)
 def test_it_stops_and_keeps_as_keras_does(
-    monitor: str, patience: int, min_delta: float, first: float, others: list[float]
+    monitor: str, patience: int, min_delta: float, first: float, others: list[float], start: int
 ) -> None:
-    values = [first, *others]
+    values = [*[5.0] * start, first, *others]  # the last example compares in single precision
 
-    expected = follow_keras(monitor, patience, min_delta, values)
+    expected = follow_keras(monitor, patience, min_delta, values, start)
 
-    assert follow(Stopping(monitor, patience, min_delta), values) == expected
+    assert follow(Stopping(monitor, patience, min_delta, start), values) == expected
 
 
 @given(patience=st.integers(0, 4), n_epochs=st.integers(1, 10))
@@ -118,9 +123,9 @@ def test_without_early_stopping_the_last_epoch_is_kept() -> None:
 
 
 def test_it_takes_the_rule_of_the_sweep_file() -> None:
-    rule = EarlyStoppingSpec(monitor="val_accuracy", patience=7, min_delta=0.5)
+    rule = EarlyStoppingSpec(monitor="val_accuracy", patience=7, min_delta=0.5, start_from_epoch=3)
 
-    assert Stopping.of(rule) == Stopping("val_accuracy", 7, 0.5)
+    assert Stopping.of(rule) == Stopping("val_accuracy", 7, 0.5, 3)
 
 
 @pytest.mark.parametrize("name", ["loss", "val_loss", "l2_penalty"])

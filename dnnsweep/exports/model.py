@@ -127,7 +127,8 @@ def blocks(plan: Plan) -> list[str]:
 def _functions(plan: Plan) -> list[str]:
     named = [metric for metric in (plan.monitor, plan.objective) if metric]
     parts = [*scores.functions(named, plan.facts.task, plan.inputs("x")), *scores.callback(plan.monitor, "x_val")]
-    return [f"\n{_batches(plan)}", *parts]
+    code = "\n\n\n".join(part.strip("\n") for part in (_batches(plan), *parts))
+    return [f"\n{code}\n"]
 
 
 def module_and_function(builder: str) -> tuple[str, str]:
@@ -313,6 +314,7 @@ def _early_stopping(plan: Plan, stopping: dict[str, Any]) -> list[str]:
         f"patience={patience}",
         f"min_delta={_min_delta(stopping)}",
         "restore_best_weights=True",
+        *([f"start_from_epoch={stopping['start_from_epoch']}"] if stopping.get("start_from_epoch") else []),
     ]
     why = f"# Stop after {epochs} without improvement and go back to the best weights."
     return [why, call("early_stopping = keras.callbacks.EarlyStopping", *arguments)]

@@ -229,6 +229,13 @@ def _metric_remedy(got: object, known: Sequence[str]) -> str:
     return "name one of these, or say the task by `task:`" if got in METRICS else suggest(got, known)
 
 
+def _check_warm_up(spec: SweepSpec) -> Iterator[Mistake]:
+    stopping, epochs = spec.training.early_stopping, spec.training.epochs
+    if stopping is not None and stopping.start_from_epoch >= epochs:
+        path, got = "training.early_stopping.start_from_epoch", show(stopping.start_from_epoch)
+        yield Mistake(path, f"must be below training.epochs = {epochs}, or no epoch is looked at", got, "lower it")
+
+
 def _check_direction(spec: SweepSpec) -> Iterator[Mistake]:
     metric, direction = spec.objective.metric, spec.objective.direction
     better = direction_of(metric)
@@ -303,6 +310,7 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     ((_METRIC,), _check_metric),
     ((_MONITOR,), _check_monitor),
     ((_MORE,), _check_more_metrics),
+    (("training.early_stopping.start_from_epoch", "training.epochs"), _check_warm_up),
     (("objective",), _check_direction),
     (("enqueue", "budget.trials"), _check_enqueue_fits),
     (("sampler", "space", "enqueue"), _check_grid),

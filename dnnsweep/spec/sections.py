@@ -136,6 +136,7 @@ class EarlyStoppingSpec(Section):
     monitor: Metric = "val_loss"
     patience: Whole = Field(default=5, ge=0, description="epochs without improvement before stopping")
     min_delta: float = Field(default=0.0, ge=0, description="smallest change that counts as an improvement")
+    start_from_epoch: Whole = Field(default=0, ge=0, description="epochs that are not looked at, in the beginning")
 
 
 class TrainingSpec(Section):
@@ -292,6 +293,9 @@ class SweepSpec(Section):
     def to_json(self) -> dict[str, Any]:
         """Return the whole file, defaults filled in, as plain JSON that `check` takes back."""
         plain = self.model_dump(mode="json")
+        stopping = plain["training"]["early_stopping"]
+        if stopping is not None and not stopping["start_from_epoch"]:
+            del stopping["start_from_epoch"]
         if not plain["training"]["metrics"]:
             del plain["training"]["metrics"]
         for key in LATER:  # files from before these keys are the same sweeps

@@ -40,12 +40,14 @@ class Stopping:
     The rule is that of Keras's `EarlyStopping(restore_best_weights=True)`: an epoch improves if it beats the best so
     far by more than `min_delta`; `patience` epochs in a row without improvement end the trial (0 and 1 both end it at
     the first one). One difference: Keras takes a NaN in the first epoch for the best there will ever be, here NaN is
-    never the best. Without a monitor every epoch improves, so that the last epoch is kept.
+    never the best. The first `start_from_epoch` epochs are not looked at. Without a monitor every epoch improves, so
+    that the last epoch is kept.
 
     Args:
         monitor: The metric that must improve; None for no early stopping.
         patience: Epochs without improvement that are borne, >= 0.
         min_delta: What an improvement must exceed, >= 0.
+        start_from_epoch: How many epochs are not looked at, >= 0.
         epoch: The last epoch seen, from 1; 0 before.
         best: The monitored value at `best_epoch`.
         best_epoch: The last epoch that improved; None before there is one.
@@ -67,6 +69,7 @@ class Stopping:
     monitor: str | None = None
     patience: int = 0
     min_delta: float = 0.0
+    start_from_epoch: int = 0
     epoch: int = 0
     best: float = math.nan
     best_epoch: int | None = None
@@ -77,18 +80,21 @@ class Stopping:
     @classmethod
     def of(cls, rule: EarlyStoppingSpec | None) -> Stopping:
         """Begin a trial under the rule of a sweep file."""
-        return cls() if rule is None else cls(rule.monitor, rule.patience, rule.min_delta)
+        return cls() if rule is None else cls(rule.monitor, rule.patience, rule.min_delta, rule.start_from_epoch)
 
     def after(self, metrics: Mapping[str, float]) -> Stopping:
         """Return where it stands after one more epoch with these metrics."""
         epoch = self.epoch + 1
         if self.monitor is None:
             return replace(self, epoch=epoch, best_epoch=epoch, is_improved=True)
+        if epoch <= self.start_from_epoch:
+            return replace(self, epoch=epoch, is_improved=False)
         value = metrics[self.monitor]
         if self._is_better(value, self.monitor):
             return replace(self, epoch=epoch, best=value, best_epoch=epoch, n_waited=0, is_improved=True, is_over=False)
-        n_waited = self.n_waited + 1 if epoch > 1 else 0
-        is_over = epoch > 1 and n_waited >= self.patience
+        is_first = epoch == self.start_from_epoch + 1
+        n_waited = 0 if is_first else self.n_waited + 1
+        is_over = not is_first and n_waited >= self.patience
         return replace(self, epoch=epoch, n_waited=n_waited, is_improved=False, is_over=is_over)
 
     def _is_better(self, value: float, monitor: str) -> bool:

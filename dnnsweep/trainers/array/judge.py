@@ -29,7 +29,7 @@ def judge(shape: Shape, metrics: Any, standing: Standing) -> tuple[Standing, Any
     best, is_better, n_waited = _compared(shape, metrics, standing)
     ends = tf.zeros_like(epoch)
     if shape.monitor is not None:
-        is_flat = tf.logical_not(is_better) & (epoch > 1) & (n_waited >= shape.patience)
+        is_flat = tf.logical_not(is_better) & (epoch > shape.start_from_epoch + 1) & (n_waited >= shape.patience)
         ends = tf.where(is_flat, ENDS[Reason.EARLY_STOPPED], ends)
     ends = tf.where(epoch >= shape.n_epochs, ENDS[Reason.COMPLETED], ends)
     ends = tf.where(_is_diverged(metrics), ENDS[Reason.DIVERGED], ends)
@@ -49,7 +49,8 @@ def _compared(shape: Shape, metrics: Any, standing: Standing) -> tuple[Any, Any,
     delta = tf.constant(shape.min_delta, metrics.dtype)
     is_beaten = value - delta > best if shape.is_maximized else value + delta < best
     is_better = tf.where(tf.math.is_nan(best), tf.logical_not(tf.math.is_nan(value)), is_beaten)
-    n_waited = tf.where(is_better | (standing.epoch == 0), 0, standing.n_waited + 1)
+    is_better &= standing.epoch >= shape.start_from_epoch
+    n_waited = tf.where(is_better | (standing.epoch <= shape.start_from_epoch), 0, standing.n_waited + 1)
     return tf.where(is_better, value, best), is_better, n_waited
 
 

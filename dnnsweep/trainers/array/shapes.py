@@ -30,6 +30,7 @@ class Shape:
         is_maximized: Whether more of it is better.
         min_delta: What an improvement must exceed.
         patience: Epochs without improvement before stopping.
+        start_from_epoch: Epochs that early stopping does not look at, in the beginning.
         n_epochs: Epochs of a trial.
         scores: Metrics of `records.scores_of` that are measured beside.
         dtype: `float32`, or `float64` to compare with Keras closely.
@@ -52,6 +53,7 @@ class Shape:
     patience: int
     n_epochs: int
     scores: tuple[str, ...] = ()
+    start_from_epoch: int = 0
     dtype: str = "float32"
 
     @property

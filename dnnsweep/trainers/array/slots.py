@@ -206,6 +206,7 @@ def _shape(group: Group, material: Material, n_slots: int, dtype: str) -> Shape:
         patience=0 if stopping is None else stopping.patience,
         n_epochs=sweep.training.epochs,
         scores=sweep.scores,
+        start_from_epoch=0 if stopping is None else stopping.start_from_epoch,
         dtype=dtype,
     )
 
