@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import drawn
 import jsonschema
 import pytest
 from effort import MAX_CALLS, n_calls
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from dnnsweep.errors import SpecError
 from dnnsweep.records import Task, direction_of
-from dnnsweep.space import ACTIVATIONS, INITIALIZERS, KNOBS, OPTIMIZERS, Hyperparameters
+from dnnsweep.space import Hyperparameters
 from dnnsweep.spec import (
     HANDED_OVER,
     METRICS,
@@ -713,69 +714,23 @@ def test_spec_loads_no_heavy_library() -> None:
     assert answer.stdout.strip() == "[]"
 
 
-_NUMBERS = {
-    "dropout": st.floats(0, 0.99),
-    "l2": st.floats(0, 1e6),
-    "learning_rate": st.floats(1e-9, 10),
-    "batch_size": st.integers(1, 1000),
-}
-_VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "initializer": st.sampled_from(INITIALIZERS),
-    "dropout": _NUMBERS["dropout"],
-    "l2": _NUMBERS["l2"],
-    "batch_norm": st.booleans(),
-    "optimizer": st.sampled_from(OPTIMIZERS),
-    "learning_rate": _NUMBERS["learning_rate"],
-    "batch_size": _NUMBERS["batch_size"],
-    "hidden": st.lists(st.integers(1, 100), max_size=3),
-    "activation": st.sampled_from(ACTIVATIONS),
-}
-
-
-@st.composite
-def _domain_and_value(draw: st.DrawFn, name: str) -> tuple[Any, Any]:
-    """A domain, and a value in it."""
-    if name in _NUMBERS and draw(st.booleans()):
-        low, value, high = sorted(draw(st.tuples(*[_NUMBERS[name]] * 3)))
-        return {"low": low, "high": high, "log": low > 0 and draw(st.booleans())}, value
-    values = draw(st.lists(_VALUES[name], min_size=1, max_size=4, unique_by=lambda value: str(value).lstrip("-")))
-    return draw(st.sampled_from([values, {"values": values}])), draw(st.sampled_from(values))
-
-
-@st.composite
-def _documents(draw: st.DrawFn) -> dict[str, Any]:
-    places = {name: draw(st.sampled_from(["space", "fixed", "absent"])) for name in KNOBS}
-    drawn = {name: draw(_domain_and_value(name)) for name, place in places.items() if place == "space"}
-    document = {
-        "name": draw(st.from_regex(r"\A[A-Za-z0-9_-]{1,20}\Z") | st.sampled_from(["1e5", "null", "007", "-", "no"])),
-        "description": draw(st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))),
-        "dataset": {"validation": draw(st.floats(0.1, 0.4)), "test": draw(st.floats(0, 0.5))},
-        "space": {name: domain for name, (domain, _) in drawn.items()},
-        "fixed": {name: draw(_VALUES[name]) for name, place in places.items() if place == "fixed"},
-        "objective": {"metric": draw(st.sampled_from(METRICS))},
-        "training": {"early_stopping": draw(st.none() | st.fixed_dictionaries({"patience": st.integers(0, 9)}))},
-        "enqueue": [{name: value for name, (_, value) in drawn.items()}],
-        "seed": draw(st.integers(0, 2**32 - 1)),
-    }
-    return {key: document[key] for key in draw(st.permutations(list(document)))}
-
-
 @settings(deadline=None)
-@given(_documents())
+@given(drawn.documents())
 def test_valid_file_validates_round_trips_and_fits_the_schema(document: dict[str, Any]) -> None:
     spec = check(document)
 
     assert _read(spec.to_yaml()) == spec
     assert _read(spec.to_yaml()).digest == spec.digest
     assert pickle.loads(pickle.dumps(spec)) == spec  # noqa: S301  our own bytes
-    assert set(spec.enqueue[0]) == set(spec.space)
-    assert all(domain.contains(spec.enqueue[0][name]) for name, domain in spec.space.items())
+    for entry in spec.enqueue:
+        assert set(entry) == set(spec.space)
+        assert all(domain.contains(entry[name]) for name, domain in spec.space.items())
     SCHEMA.validate(document)
     SCHEMA.validate(spec.to_json())
 
 
 @settings(deadline=None)
-@given(_documents(), st.data())
+@given(drawn.documents(), st.data())
 def test_broken_file_names_the_place_that_was_broken(document: dict[str, Any], data: st.DataObject) -> None:
     section = data.draw(st.sampled_from(sorted(document)))
     junk = data.draw(st.sampled_from([5.5, ["x"], {"x": 1}, True]))
