@@ -11,6 +11,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +37,7 @@ with silenced(is_needed="tensorflow" not in sys.modules):  # what it writes whil
 
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Task
-from dnnsweep.space import Hyperparameters
+from dnnsweep.space import LAST_SHARE, Hyperparameters
 
 if keras.backend.backend() != "tensorflow":
     raise TrainerError(
@@ -51,10 +52,10 @@ INITIALIZERS: Final[Mapping[str, Any]] = {
     "lecun_uniform": keras.initializers.LecunUniform,
     "lecun_normal": keras.initializers.LecunNormal,
 }
-OPTIMIZERS: Final[Mapping[str, Callable[[float], Any]]] = {
+OPTIMIZERS: Final[Mapping[str, Callable[..., Any]]] = {
     "sgd": keras.optimizers.SGD,
-    "momentum": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
-    "nesterov": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+    "momentum": partial(keras.optimizers.SGD, momentum=0.9),
+    "nesterov": partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
     "rmsprop": keras.optimizers.RMSprop,
     "adagrad": keras.optimizers.Adagrad,
     "adam": keras.optimizers.Adam,
@@ -175,26 +176,49 @@ def _seed(draw: random.Random) -> int:
     return draw.randint(1, int(1e9))
 
 
-def optimizer_of(hp: Hyperparameters) -> keras.optimizers.Optimizer:
-    """Return the optimizer at its constant learning rate, with Keras's defaults for everything else.
+def optimizer_of(hp: Hyperparameters, n_steps: int | None = None) -> keras.optimizers.Optimizer:
+    """Return the optimizer, with Keras's defaults for everything else.
 
-    `momentum` and `nesterov` are SGD with momentum 0.9; `adamw` decays weights by 0.004.
+    `momentum` and `nesterov` are SGD with momentum 0.9; `adamw` decays weights by 0.004. A learning rate on a schedule
+    goes from its start to 0 (`cosine`) or to `LAST_SHARE` of it (`exponential`).
+
+    Args:
+        hp: Names it.
+        n_steps: Of all epochs; None for a constant learning rate.
     """
-    return OPTIMIZERS[hp.optimizer](hp.learning_rate)
+    rate = hp.learning_rate if n_steps is None else _schedule_of(hp, n_steps)
+    clipping = {"global_clipnorm": hp.global_clipnorm} if hp.global_clipnorm else {}
+    return OPTIMIZERS[hp.optimizer](rate, **clipping)
 
 
-def compile_(network: keras.Model, hp: Hyperparameters, task: Task, n_steps: int, mode: str = GRAPH) -> None:
-    """Compile for `fit`: a new optimizer, the task's loss and metric, and the loss without the L2 term as `data_loss`.
+def _schedule_of(hp: Hyperparameters, n_steps: int) -> Any:
+    if hp.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(hp.learning_rate, n_steps)
+    if hp.schedule == "exponential":
+        return keras.optimizers.schedules.ExponentialDecay(hp.learning_rate, n_steps, LAST_SHARE)
+    return hp.learning_rate
+
+
+def learning_rates(hp: Hyperparameters, n_steps: int) -> NDArray[np.floating]:
+    """Return the learning rate of each step of all epochs (n_steps,), as Keras computes it."""
+    schedule = _schedule_of(hp, n_steps)
+    if isinstance(schedule, float):
+        return np.full(n_steps, schedule)
+    return np.asarray(schedule(tf.range(n_steps)))
+
+
+def compile_(network: keras.Model, optimizer: Any, task: Task, n_steps: int, mode: str = GRAPH) -> None:
+    """Compile for `fit`: the task's loss and metric, and the loss without the L2 term as `data_loss`.
 
     Args:
         network: From `build`.
-        hp: Its point.
+        optimizer: New, from `optimizer_of`.
         task: Decides the loss, and whether `accuracy` or `mae` is measured beside it; weights of rows leave out both.
         n_steps: Steps of an epoch; one call into TensorFlow takes them all, which is faster and gives the same bits.
         mode: `GRAPH`, `XLA` or, for networks that TensorFlow cannot trace, `EAGER`.
     """
     network.compile(
-        optimizer=optimizer_of(hp),
+        optimizer=optimizer,
         loss=LOSSES[task](),
         metrics=[METRICS[task], keras.metrics.MeanMetricWrapper(LOSSES[task](reduction="none"), DATA_LOSS)],
         steps_per_execution=n_steps,

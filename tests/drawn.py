@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dnnsweep.records import Task, metrics_of, scores_of
-from dnnsweep.space import ACTIVATIONS, INITIALIZERS, KNOBS, OPTIMIZERS
+from dnnsweep.space import ACTIVATIONS, INITIALIZERS, KNOBS, OPTIMIZERS, SCHEDULES
 
 SOURCES = {
     "iris": Task.MULTICLASS,
@@ -19,6 +19,7 @@ NUMBERS = {
     "dropout": st.floats(0, 0.99),
     "l2": st.floats(0, 1e6),
     "learning_rate": st.floats(1e-9, 10),
+    "global_clipnorm": st.just(0.0) | st.floats(1e-3, 100),
     "batch_size": st.integers(1, 1000),
 }
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -28,6 +29,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "batch_norm": st.booleans(),
     "optimizer": st.sampled_from(OPTIMIZERS),
     "learning_rate": NUMBERS["learning_rate"],
+    "schedule": st.sampled_from(SCHEDULES),
+    "global_clipnorm": NUMBERS["global_clipnorm"],
     "batch_size": NUMBERS["batch_size"],
     "hidden": st.lists(st.integers(1, 100), max_size=3),
     "activation": st.sampled_from(ACTIVATIONS),

@@ -168,7 +168,7 @@ CASES = {
             "objective": {"metric": "val_auc"},
             "training": {"epochs": 12, "early_stopping": {"monitor": "val_precision", "patience": 4}},
         },
-        {"optimizer": "sgd", "learning_rate": 0.01},
+        {"optimizer": "sgd", "learning_rate": 0.1, "schedule": "cosine", "global_clipnorm": 0.5},
     ),
     "determined": Case(
         {
@@ -176,7 +176,7 @@ CASES = {
             "objective": {"metric": "val_r2"},
             "training": {"epochs": 30, "early_stopping": {"monitor": "val_r2", "patience": 4}},
         },
-        {"optimizer": "adam", "learning_rate": 0.003},
+        {"optimizer": "adam", "learning_rate": 0.01, "schedule": "exponential"},
     ),
     "penguins": Case(
         {

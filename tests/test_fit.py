@@ -229,6 +229,8 @@ OTHERS: dict[str, Any] = {
     "batch_norm": True,
     "optimizer": "sgd",
     "learning_rate": 0.02,
+    "schedule": "cosine",
+    "global_clipnorm": 0.1,
     "batch_size": 31,
     "hidden": (9,),
     "activation": "tanh",

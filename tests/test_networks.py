@@ -302,7 +302,7 @@ def test_three_steps_follow_the_formula_of_the_optimizer_with_the_l2_term_in_the
 ) -> None:
     hp = Hyperparameters(hidden=(), l2=0.2, optimizer=optimizer, learning_rate=rate)
     network = networks.build(hp, 3, Task.REGRESSION, 1, seed=0)
-    networks.compile_(network, hp, Task.REGRESSION, n_steps=1)
+    networks.compile_(network, networks.optimizer_of(hp), Task.REGRESSION, n_steps=1)
     x, y = normal(16, 3), normal(16)
     w, b = (part.astype("float64") for part in network.get_weights())
     step_w, step_b = updates(optimizer, rate), updates(optimizer, rate)
@@ -357,7 +357,7 @@ def test_an_epoch_takes_a_step_for_each_batch(batch_size: int) -> None:
     hp = Hyperparameters(hidden=(), batch_size=batch_size)
     network, (x, y) = networks.build(hp, 3, Task.REGRESSION, 1, seed=0), networks.hold(normal(10, 3), normal(10))
     n_steps = networks.n_steps(10, batch_size)
-    networks.compile_(network, hp, Task.REGRESSION, n_steps)
+    networks.compile_(network, networks.optimizer_of(hp), Task.REGRESSION, n_steps)
     batches = networks.batches_of((x, y), [np.arange(10, dtype="int32")] * 2, batch_size)
 
     networks.fit(network, batches, networks.evaluation_of(x, y), 2, lambda _: False)
@@ -369,7 +369,7 @@ def test_an_epoch_takes_a_step_for_each_batch(batch_size: int) -> None:
 def test_training_stops_after_the_epoch_that_says_so() -> None:
     hp = Hyperparameters(hidden=())
     network, (x, y) = networks.build(hp, 3, Task.REGRESSION, 1, seed=0), networks.hold(normal(10, 3), normal(10))
-    networks.compile_(network, hp, Task.REGRESSION, n_steps=1)
+    networks.compile_(network, networks.optimizer_of(hp), Task.REGRESSION, n_steps=1)
     seen: list[dict[str, float]] = []
 
     def after_epoch(measured: Any) -> bool:
@@ -389,7 +389,7 @@ def test_the_loss_of_a_wrong_and_certain_network_is_not_clipped(task: Task) -> N
     n_outputs = 1 if task is Task.BINARY else 3
     network, (x, y) = networks.build(hp, 1, task, n_outputs, seed=0), networks.hold(np.ones((4, 1)), np.zeros(4, int))
     network.get_layer("output").kernel.assign([[500.0]] if task is Task.BINARY else [[0.0, 500.0, 0.0]])
-    networks.compile_(network, hp, task, n_steps=1)
+    networks.compile_(network, networks.optimizer_of(hp), task, n_steps=1)
     measured: list[Any] = []
 
     def after_epoch(logs: Any) -> bool:

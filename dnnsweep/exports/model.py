@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,7 +12,7 @@ from dnnsweep.exports.facts import Facts
 from dnnsweep.exports.layout import call, indented, listing, text
 from dnnsweep.exports.scores import NAMES
 from dnnsweep.records import Sweep, Task, Trial
-from dnnsweep.space import Hyperparameters
+from dnnsweep.space import LAST_SHARE, Hyperparameters
 
 #: More hidden layers than these are added in a loop.
 MAX_LISTED: Final = 3
@@ -250,14 +251,31 @@ def _output(plan: Plan) -> str:
 
 def _compile(plan: Plan) -> str:
     kind, options, why = OPTIMIZERS[plan.hp.optimizer]
-    lines = [
-        f"# {why}",
-        call(f"optimizer = keras.optimizers.{kind}", f"learning_rate={plan.hp.learning_rate}", *options),
-        *_data_loss(plan),
-    ]
+    clipping = [f"global_clipnorm={plan.hp.global_clipnorm}"] if plan.hp.global_clipnorm else []
+    rate, schedule = str(plan.hp.learning_rate), _schedule(plan)
+    arguments = [f"learning_rate={'schedule' if schedule else rate}", *options, *clipping]
+    lines = [*schedule, f"# {why}", call(f"optimizer = keras.optimizers.{kind}", *arguments), *_data_loss(plan)]
     names = ", ".join(name if name == "cross_entropy" else f'"{name}"' for name in plan.metrics)
     compiled = ("optimizer=optimizer", f'loss="{LOSSES[plan.facts.task]}"', f"metrics=[{names}]")
     return "\n".join([*lines, call("model.compile", *compiled)])
+
+
+def _schedule(plan: Plan) -> list[str]:
+    """The learning rate, where it changes from step to step."""
+    hp = plan.hp
+    if hp.schedule == "constant":
+        return []
+    n_steps = plan.training["epochs"] * math.ceil(plan.facts.n_train / hp.batch_size)
+    kind, more, why = {
+        "cosine": ("CosineDecay", [], "The learning rate goes down to 0 along a cosine, over all epochs."),
+        "exponential": (
+            "ExponentialDecay",
+            [f"decay_rate={LAST_SHARE}"],
+            "The learning rate goes down to a hundredth, over all epochs.",
+        ),
+    }[hp.schedule]
+    arguments = [str(hp.learning_rate), f"decay_steps={n_steps}", *more]
+    return [f"# {why}", call(f"schedule = keras.optimizers.schedules.{kind}", *arguments)]
 
 
 def _data_loss(plan: Plan) -> list[str]:

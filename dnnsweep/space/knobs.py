@@ -19,6 +19,9 @@ INITIALIZERS: Final = (
 )
 OPTIMIZERS: Final = ("sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "nadam")
 ACTIVATIONS: Final = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
+SCHEDULES: Final = ("constant", "cosine", "exponential")
+#: What an exponential schedule leaves of the learning rate after the last step.
+LAST_SHARE: Final = 0.01
 MAX_LAYERS: Final = 100
 MAX_UNITS: Final = 65_536
 
@@ -33,7 +36,9 @@ class Hyperparameters:
         l2: Factor of the squared kernels that is added to the loss, >= 0.
         batch_norm: Whether batch normalisation stands between each hidden linear layer and its activation.
         optimizer: One of `OPTIMIZERS`.
-        learning_rate: > 0, constant.
+        learning_rate: > 0, of the first step.
+        schedule: What becomes of it over all epochs; one of `SCHEDULES`.
+        global_clipnorm: The norm that all gradients of a step together may have, >= 0; 0 for any.
         batch_size: Rows a step, >= 1.
         hidden: Units of each hidden layer, from the input on; empty for a linear model.
         activation: Of every hidden layer; one of `ACTIVATIONS`.
@@ -45,6 +50,8 @@ class Hyperparameters:
     batch_norm: bool = False
     optimizer: str = "adam"
     learning_rate: float = 0.001
+    schedule: str = "constant"
+    global_clipnorm: float = 0.0
     batch_size: int = 32
     hidden: tuple[int, ...] = (64, 32)
     activation: str = "relu"
@@ -181,6 +188,8 @@ KNOBS: Final[Mapping[str, Knob]] = {
         Knob("batch_norm", "boolean"),
         Knob("optimizer", "choice", choices=OPTIMIZERS),
         Knob("learning_rate", "real", low=0.0, is_low_excluded=True),
+        Knob("schedule", "choice", choices=SCHEDULES),
+        Knob("global_clipnorm", "real", low=0.0),
         Knob("batch_size", "integer", low=1, high=1_000_000),
         Knob("hidden", "widths"),
         Knob("activation", "choice", choices=ACTIVATIONS),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from dnnsweep.space.knobs import KNOBS, Knob
 
 #: What `fit` needs whatever the network is; every other knob is there only if the sweep file names it.
-TRAINING_KNOBS: Final = ("optimizer", "learning_rate", "batch_size")
+TRAINING_KNOBS: Final = ("optimizer", "learning_rate", "schedule", "global_clipnorm", "batch_size")
 MAX_NAME: Final = 100
 NAME_RULE: Final = f"must be a Python name of at most {MAX_NAME} characters, not {{}}"
 VALUES_RULE: Final = "values must be all numbers, all text, all true or false, or all lists of whole numbers from 1"

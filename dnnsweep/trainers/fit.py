@@ -163,7 +163,7 @@ class FitTrainer(OneByOne):
         from dnnsweep import networks
 
         task, n_steps = data.summary.task, networks.n_steps(data.summary.n_train, hp.batch_size)
-        networks.compile_(network, hp, task, n_steps, mode)
+        networks.compile_(network, networks.optimizer_of(hp, n_steps * laps.n_epochs), task, n_steps, mode)
         training, validation = self._hold(network, data)
         batches = networks.batches_of(training, laps.orders(), hp.batch_size)
         validation = networks.evaluation_of(*validation)

@@ -23,11 +23,13 @@ class Knobs(NamedTuple):
         has_norm: 1 with batch normalisation, 0 without.
         rate: Of dropout.
         l2: Factor of the squared kernels.
+        clip: The norm that all gradients together may have; 0 for any.
     """
 
     has_norm: Any
     rate: Any
     l2: Any
+    clip: Any
 
 
 class Networks:
@@ -72,7 +74,16 @@ class Networks:
             moving = tuple(old * kept + new * (1 - kept) for old, new in zip(moving, batch, strict=True))
         counted = tf.stack([losses, self._metric(logits, y)], axis=-1)
         counted = counted if is_row is None else counted * is_row[:, None]
-        return [*penalised, gradients[-1]], moving, tf.reduce_sum(counted, axis=1)
+        return self._clipped([*penalised, gradients[-1]]), moving, tf.reduce_sum(counted, axis=1)
+
+    def _clipped(self, gradients: Any) -> Any:
+        """Shorten the gradients of slots in which they are longer, all together, than they may be."""
+        if not self._shape.is_clipped:
+            return gradients
+        squares = [tf.reduce_sum(tf.square(g), axis=tuple(range(1, len(g.shape)))) for g in gradients]
+        norm, clip = tf.sqrt(tf.add_n(squares)), self._knobs.clip
+        scale = tf.where((clip > 0) & (norm > clip), clip / norm, tf.ones_like(norm))
+        return [g * tf.reshape(scale, (-1, *[1] * (len(g.shape) - 1))) for g in gradients]
 
     def measure(self, weights: Any, moving: Any, validation: Any) -> Any:
         """Return sums of loss and metric over all validation rows (slots, 2), and the logits (slots, rows, outputs).

@@ -74,7 +74,7 @@ class Program:
         moving = [(slots, n_hidden)] * 2
         self._state = _State(*(self._variables(part) for part in (shapes, shapes, shapes, moving)))
         self._kept = self._variables([*shapes, *moving])
-        self._knobs = Knobs(*self._variables([(slots,)] * 3))
+        self._knobs = Knobs(*self._variables([(slots,)] * len(Knobs._fields)))
         self._networks = Networks(shape, self._knobs)
         # Not AutoGraph, which triples the time of tracing.
         self._call = tf.function(self._epochs, jit_compile=True, autograph=False)

@@ -40,7 +40,11 @@ Columns = dict[str, NDArray[np.floating] | float]
 
 
 def coefficients(
-    optimizer: str, learning_rate: float, first_step: int, n_steps: int, dtype: DTypeLike = np.float32
+    optimizer: str,
+    learning_rate: float | NDArray[np.floating],
+    first_step: int,
+    n_steps: int,
+    dtype: DTypeLike = np.float32,
 ) -> NDArray[np.floating]:
     """Return the coefficients of consecutive steps.
 
@@ -49,7 +53,7 @@ def coefficients(
     Args:
         optimizer: One of `space.OPTIMIZERS`, with Keras's defaults: momentum 0.9, betas 0.9 and 0.999, RMSprop's rho
             0.9, AdamW's weight decay 0.004, epsilon 1e-7.
-        learning_rate: Constant, > 0.
+        learning_rate: Of all steps, or of each (n_steps,); >= 0.
         first_step: Steps taken before, >= 0.
         n_steps: Steps, >= 1.
         dtype: Of the weights.
@@ -63,7 +67,7 @@ def coefficients(
     """
     table = _at_rate_one(optimizer, first_step, n_steps, np.dtype(dtype)).copy()
     scaled = [COEFFICIENTS.index(name) for name in _PER_RATE.get(optimizer, ("nm", "ng", "decay"))]
-    table[:, scaled] *= np.asarray(learning_rate, dtype)
+    table[:, scaled] *= np.asarray(learning_rate, dtype).reshape(-1, 1)
     return table
 
 

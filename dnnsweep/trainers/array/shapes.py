@@ -33,6 +33,7 @@ class Shape:
         start_from_epoch: Epochs that early stopping does not look at, in the beginning.
         n_epochs: Epochs of a trial.
         scores: Metrics of `records.scores_of` that are measured beside.
+        is_clipped: Whether gradients may be clipped.
         dtype: `float32`, or `float64` to compare with Keras closely.
     """
 
@@ -53,6 +54,7 @@ class Shape:
     patience: int
     n_epochs: int
     scores: tuple[str, ...] = ()
+    is_clipped: bool = False
     start_from_epoch: int = 0
     dtype: str = "float32"
 

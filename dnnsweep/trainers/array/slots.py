@@ -124,7 +124,9 @@ class Array:
             emit(course.end(Reason.FAILED, error=one_line(error)))
             return
         self._slots[slot] = course  # before what may fail: it is among those held then
-        knobs = Knobs(float(hp.batch_norm), hp.dropout, float(np.float32(hp.l2)))  # as Keras rounds it
+        knobs = Knobs(
+            float(hp.batch_norm), hp.dropout, float(np.float32(hp.l2)), hp.global_clipnorm
+        )  # as Keras rounds l2
         self.program.put(slot, start, knobs, rule.FIRST_V.get(hp.optimizer, 0.0))
         self._feed.begin(slot, hp, seed)
         emit(Began(course.suggestion.number, course.suggestion.attempt))
@@ -206,6 +208,7 @@ def _shape(group: Group, material: Material, n_slots: int, dtype: str) -> Shape:
         patience=0 if stopping is None else stopping.patience,
         n_epochs=sweep.training.epochs,
         scores=sweep.scores,
+        is_clipped="global_clipnorm" in sweep.space or sweep.defaults.global_clipnorm > 0,
         start_from_epoch=0 if stopping is None else stopping.start_from_epoch,
         dtype=dtype,
     )
@@ -240,6 +243,7 @@ class _Feed:
         self._coefficients[..., rule.COEFFICIENTS.index("outside")] = 1  # nothing to divide by zero in idle slots
         self._keys = np.zeros((n_calls, slots, steps, len(shape.hidden), 4), np.uint32)
         self._rates = np.zeros(slots, np.float32)
+        self._learning_rates: list[NDArray[np.floating]] = [np.zeros(0)] * slots
         self._n_done = np.zeros(slots, np.int64)
         self._points: list[tuple[Hyperparameters, int] | None] = [None] * slots
         self._seeds = np.zeros((slots, len(shape.hidden)), np.int64)
@@ -251,6 +255,7 @@ class _Feed:
         """Prepare a slot for a new trial."""
         self._points[slot] = (hp, seed)
         self._rates[slot] = hp.dropout
+        self._learning_rates[slot] = networks.learning_rates(hp, self._shape.n_steps * self._shape.n_epochs)
         self._seeds[slot] = networks.layer_seeds(hp, seed)[1]
         for part, value in zip(self.standing, (np.nan, 0, 0, 0, True), strict=True):
             part[slot] = value
@@ -270,8 +275,9 @@ class _Feed:
             for slot, hp, seed, n_done in self._active(courses):
                 first_step = (n_done + ahead) * shape.n_steps
                 self._orders[ahead, slot] = row_order(seed, n_done + ahead + 1, shape.n_rows)
+                rates = self._learning_rates[slot][first_step : first_step + shape.n_steps]
                 self._coefficients[ahead, slot] = rule.coefficients(
-                    hp.optimizer, hp.learning_rate, first_step, shape.n_steps, shape.dtype
+                    hp.optimizer, rates, first_step, shape.n_steps, shape.dtype
                 )
             if self._rates.any():
                 first_steps = (self._n_done + ahead) * shape.n_steps

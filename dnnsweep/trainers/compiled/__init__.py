@@ -84,7 +84,8 @@ class CompiledTrainer(FitTrainer):
 
     def _fit(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps) -> None:
         self._program, way = None, self._way(network, data)
-        if way.kind == ways.PROGRAM and self._fit_program(network, hp, data, laps):
+        is_steady = hp.schedule == "constant" and not hp.global_clipnorm  # what a program can load
+        if way.kind == ways.PROGRAM and is_steady and self._fit_program(network, hp, data, laps):
             return
         self._fit_steps(network, hp, data, laps, networks.GRAPH if way.kind == ways.PROGRAM else way.kind)
 
