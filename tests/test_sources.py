@@ -228,6 +228,7 @@ def apart(): return (X[:40], Y[:40]), (X[40:], Y[40:])
 def dictionary(): return {"x_train": X[:40], "y_train": Y[:40], "x_test": X[40:], "y_test": Y[40:], "more": 1}
 def table(): print("to stderr"); return pd.read_csv("visits.csv")
 def frames(): return pd.DataFrame(X), pd.Series(Y)
+def own(): return (pd.DataFrame(X[:40]), Y[:40]), (pd.DataFrame(X[40:]), Y[40:])
 def nothing(): return None
 def three(): return X, Y, Y
 def wrong(): raise RuntimeError("the disk is gone")
@@ -280,6 +281,12 @@ def test_a_function_may_return_a_table(module: str, capfd: pytest.CaptureFixture
 )
 def test_functions_that_return_no_rows_are_refused(module: str, function: str, words: str) -> None:
     assert words in refused(source=f"python:{module}:{function}", target=None, drop=())
+
+
+def test_rows_with_test_rows_of_their_own_are_not_split_by_a_column(module: str) -> None:
+    assert "no test rows of their own" in refused(
+        source=f"python:{module}:own", target=None, drop=(), split={"by": "0"}, class_weight=None
+    )
 
 
 def test_a_table_of_a_function_needs_a_target(module: str) -> None:

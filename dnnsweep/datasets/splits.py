@@ -46,6 +46,9 @@ def split(target: Target, spec: DatasetSpec, n_own_test: int | None, key: pd.Ser
         DataError: A part would be empty or lack a class; values to split by are missing or have no order.
     """
     if spec.split is not None and key is not None:
+        if n_own_test is not None:
+            path, rule = f"dataset.split.{spec.split.kind}", "belongs to rows that hold no test rows of their own"
+            raise refusal(path, rule, f"{n_own_test} test rows", "remove it")
         return _split_by(target, spec, key)
     n_rows = len(target.values) - (n_own_test or 0)
     n_test = 0 if n_own_test is not None else round(spec.test * n_rows)
