@@ -947,3 +947,13 @@ def test_data_are_read_without_any_library_that_trains_or_stores() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_one_large_class_and_constant_columns_are_told() -> None:
+    x = pd.DataFrame({"a": range(100), "same": [7.0] * 100, "gaps": [None, 1] * 50})
+
+    notes = of(x, ["yes" if i < 15 else "no" for i in range(100)]).summary.notes
+
+    assert any(note.startswith("85.0% of the rows are 'no'") for note in notes)
+    assert any("Nothing can be learned from 'same', 'gaps'" in note for note in notes)
+    assert not any("rows are" in note for note in of(x[["a"]], classes(100)).summary.notes)

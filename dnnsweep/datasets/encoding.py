@@ -19,6 +19,8 @@ Inputs = NDArray[np.float32]
 
 #: The category of texts that are missing.
 MISSING: Final = "missing"
+#: Of more columns than these, pixels for example, constant ones are not worth a word.
+MAX_DESCRIBED: Final = 200
 _SCALERS: Final = {"standard": StandardScaler, "minmax": MinMaxScaler}
 
 
@@ -75,14 +77,22 @@ def _check_finite(table: Table, parts: list[Inputs]) -> None:
         raise refusal("dataset.source", rule, f"larger ones in {listed(names)}", remedy)
 
 
+def _constant(table: Table) -> list[str]:
+    """Return the columns of numbers that hold the same one wherever they hold any."""
+    is_constant = np.fmin.reduce(table.numbers, axis=0) == np.fmax.reduce(table.numbers, axis=0)
+    return [name for name, holds in zip(table.number_columns, is_constant, strict=True) if holds]
+
+
 def describe(table: Table) -> tuple[str, ...]:
     """Say what encoding does to the columns of a table, one sentence each."""
     n_numbers, n_texts = np.isnan(table.numbers).sum(axis=0), pd.isna(table.text).sum(axis=0)
     filled = [name for name, count in zip(table.number_columns, n_numbers, strict=True) if count]
     marked = [name for name, count in zip(table.text_columns, n_texts, strict=True) if count]
+    constant = [] if len(table.number_columns) > MAX_DESCRIBED else _constant(table)
     notes = {
         f"Filled {n_numbers.sum()} missing numbers with the median of the training rows, in {listed(filled)}.": filled,
         f"Made {n_texts.sum()} missing texts a category '{MISSING}', in {listed(marked)}.": marked,
         f"One-hot encoded the text columns {listed(table.text_columns)}.": table.text_columns,
+        f"Nothing can be learned from {listed(constant)}: no row holds another number.": constant,
     }
     return tuple(note for note, names in notes.items() if names)

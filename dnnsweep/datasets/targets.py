@@ -18,6 +18,8 @@ from dnnsweep.records import Task
 
 #: More distinct whole numbers than these are numbers, not classes.
 MAX_CLASSES: Final = 50
+#: From this share on, the largest class is worth a word.
+UNBALANCED: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,18 @@ def target_of(source: Source, task: str) -> Target:
     if decided is Task.REGRESSION:
         return Target(*known, found.astype(np.float64), notes=_number_notes(kind, distinct))
     classes = tuple(source.labels[value] if source.labels else _label(value) for value in distinct)
-    return Target(*known, _indices(found, distinct), classes)
+    indices = _indices(found, distinct)
+    return Target(*known, indices, classes, notes=_balance_notes(indices, classes))
+
+
+def _balance_notes(indices: NDArray[np.int32], classes: tuple[str, ...]) -> tuple[str, ...]:
+    counts = np.bincount(indices)
+    largest = int(counts.argmax())
+    share = counts[largest] / len(indices)
+    if share < UNBALANCED:
+        return ()
+    what = f"{share:.1%} of the rows are {classes[largest]!r}, and so right is whoever always says so"
+    return (f"{what}; val_auc, val_f1 and dataset.class_weight look at the others.",)
 
 
 def _indices(found: NDArray[Any], distinct: NDArray[Any]) -> NDArray[np.int32]:
