@@ -346,7 +346,8 @@ def test_a_sweep_of_a_builders_own_hyperparameters_is_run_queried_and_exported(t
 
     found = dnnsweep.best("own", where="units == 16 and dropout < 0.3", home=tmp_path)
     assert found
-    assert set(found[0].params) == {"optimizer", "learning_rate", "batch_size", "units", "dropout"}
+    trained = {"optimizer", "learning_rate", "schedule", "global_clipnorm", "batch_size"}
+    assert set(found[0].params) == {*trained, "units", "dropout"}
     assert all(trial.params["units"] == 16 for trial in found)
     assert dnnsweep.client.show("own", home=tmp_path).trainer == "compiled"
     best = dnnsweep.best("own", top=1, home=tmp_path)[0]
