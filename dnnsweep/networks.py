@@ -199,12 +199,16 @@ def _schedule_of(hp: Hyperparameters, n_steps: int) -> Any:
     return hp.learning_rate
 
 
-def learning_rates(hp: Hyperparameters, n_steps: int) -> NDArray[np.floating]:
-    """Return the learning rate of each step of all epochs (n_steps,), as Keras computes it."""
+def learning_rates(hp: Hyperparameters, steps: range, n_steps: int) -> float | NDArray[np.floating]:
+    """Return the learning rate of each of some steps (steps,), as Keras computes it; one for all where it is constant.
+
+    Args:
+        hp: Names the schedule.
+        steps: Counted from 0.
+        n_steps: Of all epochs.
+    """
     schedule = _schedule_of(hp, n_steps)
-    if isinstance(schedule, float):
-        return np.full(n_steps, schedule)
-    return np.asarray(schedule(tf.range(n_steps)))
+    return schedule if isinstance(schedule, float) else np.asarray(schedule(tf.range(steps.start, steps.stop)))
 
 
 def compile_(network: keras.Model, optimizer: Any, task: Task, n_steps: int, mode: str = GRAPH) -> None:
@@ -319,14 +323,20 @@ def evaluation_of(x: Any, y: tf.Tensor) -> tf.data.Dataset:
     return starts.map(lambda start: tf.nest.map_structure(lambda rows: rows[start : start + EVALUATION_ROWS], (x, y)))
 
 
-def answers_of(network: keras.Model, validation: tf.data.Dataset) -> NDArray[Any]:
+def answers_of(network: keras.Model, x: Any, n_rows: int) -> NDArray[Any]:
     """Return what a network answers to all rows (rows, outputs).
 
     Args:
         network: From `build` or any other.
-        validation: From `evaluation_of`.
+        x: Features, from `hold`.
+        n_rows: How many.
     """
-    return np.concatenate([np.asarray(network(x, training=False)) for x, *_ in validation])
+
+    def answers(start: int) -> NDArray[Any]:
+        rows = tf.nest.map_structure(lambda part: part[start : start + EVALUATION_ROWS], x)
+        return np.asarray(network(rows, training=False))
+
+    return np.concatenate([answers(start) for start in range(0, n_rows, EVALUATION_ROWS)])
 
 
 def l2_penalty(network: keras.Sequential, hp: Hyperparameters) -> float:

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import io
 import pickle
-import resource
 import subprocess
 import sys
 import tarfile
@@ -438,4 +437,3 @@ def test_a_large_table_is_not_held_four_times(folder: Path) -> None:
 
     assert n_train == 300_000
     assert kilobytes * 1024 < 3 * n_rows * n_columns * 8
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0

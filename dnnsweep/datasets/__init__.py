@@ -52,6 +52,11 @@ class Dataset:
     summary: DataSummary
 
     @property
+    def validation_variance(self) -> float:
+        """Return the variance of the standardised target of the validation rows; 1 for classes."""
+        return float(self.y_validation.var()) if self.summary.task is Task.REGRESSION else 1.0
+
+    @property
     def n_outputs(self) -> int:
         """Return the units of the last layer: one for each of several classes, else a single one."""
         return len(self.summary.classes) if self.summary.task is Task.MULTICLASS else 1

@@ -31,7 +31,7 @@ def functions(metrics: Sequence[str], task: Task, inputs: str) -> list[str]:
         *(f'        "{name}": {_call(name, task)},' for name in names),
         "    }",
     ]
-    return ["\n" + "\n".join(lines) + "\n"]
+    return ["\n".join(lines)]
 
 
 def _labels(names: Sequence[str], task: Task) -> list[str]:
@@ -54,7 +54,7 @@ def callback(monitor: str | None, inputs: str) -> list[str]:
     if monitor not in NAMES:
         return []
     return [
-        f'''
+        f'''\
 class Scores(keras.callbacks.Callback):
     """Measures the validation rows after each epoch."""
 

@@ -15,8 +15,6 @@ from dnnsweep.spec.base import Section, Whole, raising, right
 
 HANDED_OVER: Final = "arrays:"
 BALANCED: Final = "balanced"
-#: Keys that came later; where they are null, they are left out, so that older files are the same sweeps.
-LATER: Final = ("split", "class_weight", "sample_weight")
 #: `balanced`, or label -> weight.
 ClassWeight: TypeAlias = str | Mapping[str, float]
 

@@ -26,7 +26,7 @@ from dnnsweep.space import (
 )
 from dnnsweep.spec import documents, schema
 from dnnsweep.spec.base import Few, Section, Whole, raising, right
-from dnnsweep.spec.rows import LATER, DatasetSpec
+from dnnsweep.spec.rows import DatasetSpec
 from dnnsweep.spec.window import window
 
 #: Changing these does not make another sweep.
@@ -293,18 +293,18 @@ class SweepSpec(Section):
     def to_json(self) -> dict[str, Any]:
         """Return the whole file, defaults filled in, as plain JSON that `check` takes back."""
         plain = self.model_dump(mode="json")
-        stopping = plain["training"]["early_stopping"]
-        if stopping is not None and not stopping["start_from_epoch"]:
-            del stopping["start_from_epoch"]
-        if not plain["training"]["metrics"]:
-            del plain["training"]["metrics"]
-        for key in LATER:  # files from before these keys are the same sweeps
-            if plain["dataset"][key] is None:
-                del plain["dataset"][key]
+        training = plain["training"]
+        for section, keys in (
+            (plain["dataset"], ("split", "class_weight", "sample_weight")),
+            (training, ("metrics",)),
+            (training["early_stopping"] or {}, ("start_from_epoch",)),
+            (plain["network"], ("builder",)),
+        ):
+            for key in keys:  # they came later: files from before are the same sweeps
+                if not section.get(key):
+                    section.pop(key, None)
         elsewhere = [*self.space, *self.fixed]  # a knob may be set once
-        if self.network.builder is None:
-            del plain["network"]["builder"]  # files from before there were builders are the same sweeps
-        else:
+        if self.network.builder is not None:
             elsewhere += ["hidden", "activation"]
         for knob in elsewhere:
             plain["network"].pop(knob, None)

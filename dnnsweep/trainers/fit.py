@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dnnsweep.datasets import Dataset
 from dnnsweep.errors import TrainerError
-from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult
+from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Job, OneByOne, Opening, TrainerPlan
 from dnnsweep.trainers.course import Champion, Course, in_own_units, one_line
@@ -92,7 +92,7 @@ class FitTrainer(OneByOne):
         sweep, data, course = material.sweep, material.data, attempt.course
         hp, seed = Hyperparameters.of(course.suggestion.params), course.suggestion.seed
         task, n_train, n_epochs = data.summary.task, data.summary.n_train, sweep.training.epochs
-        limit = sweep.training.timeout_seconds
+        limit, variance = sweep.training.timeout_seconds, data.validation_variance
         attempt.stopping = Stopping.of(sweep.training.early_stopping)
         network = self._build(course.suggestion, data)
         if network.count_params() > LARGE_PARAMETERS:
@@ -100,7 +100,6 @@ class FitTrainer(OneByOne):
 
         def after_epoch(measured: Mapping[str, float]) -> bool:
             penalty = self._penalty(network, hp)
-            variance = float(data.y_validation.var()) if task is Task.REGRESSION else 1.0
             own = in_own_units(measured, task, data.target_std, variance)
             attempt.add({**own, **self._scores(network, data), "l2_penalty": penalty})
             if attempt.stopping.is_improved:
@@ -147,8 +146,9 @@ class FitTrainer(OneByOne):
             return {}
         from dnnsweep.trainers.scores import scores
 
-        validation = networks.evaluation_of(*self._hold(network, data)[1])
-        return scores(names, data.y_validation, networks.answers_of(network, validation))
+        x_validation = self._hold(network, data)[1][0]
+        answers = networks.answers_of(network, x_validation, len(data.y_validation))
+        return scores(names, data.y_validation, answers)
 
     def _weights(self, network: Any) -> list[Any]:
         """Return a copy of the weights as they are."""

@@ -63,7 +63,7 @@ class Array:
             _rows(data.x_train, data.y_train, dtype, data.w_train),
             _rows(data.x_validation, data.y_validation, dtype),
         )
-        self._variance = float(data.y_validation.var())
+        self._variance = data.validation_variance
         self._limit = material.sweep.training.timeout_seconds
         self._waiting: deque[Course] = deque()
         self._slots: list[Course | None] = [None] * n_slots
@@ -226,7 +226,7 @@ def _monitor(metric: str, scores: tuple[str, ...]) -> int:
 def _units(metric: str | None, data: Dataset) -> dict[str, float]:
     """Return what turns a measured metric into its own units: `scale` times it, plus `offset`."""
     if metric == "val_r2":
-        variance = float(data.y_validation.var())
+        variance = data.validation_variance
         return {"scale": -1 / variance, "offset": 1.0} if variance else {"scale": 0.0, "offset": 0.0}
     scale = {"mse": data.target_std**2, "mae": data.target_std}.get((metric or "").removeprefix("val_"), 1.0)
     return {"scale": scale, "offset": 0.0}
@@ -243,7 +243,6 @@ class _Feed:
         self._coefficients[..., rule.COEFFICIENTS.index("outside")] = 1  # nothing to divide by zero in idle slots
         self._keys = np.zeros((n_calls, slots, steps, len(shape.hidden), 4), np.uint32)
         self._rates = np.zeros(slots, np.float32)
-        self._learning_rates: list[NDArray[np.floating]] = [np.zeros(0)] * slots
         self._n_done = np.zeros(slots, np.int64)
         self._points: list[tuple[Hyperparameters, int] | None] = [None] * slots
         self._seeds = np.zeros((slots, len(shape.hidden)), np.int64)
@@ -255,7 +254,6 @@ class _Feed:
         """Prepare a slot for a new trial."""
         self._points[slot] = (hp, seed)
         self._rates[slot] = hp.dropout
-        self._learning_rates[slot] = networks.learning_rates(hp, self._shape.n_steps * self._shape.n_epochs)
         self._seeds[slot] = networks.layer_seeds(hp, seed)[1]
         for part, value in zip(self.standing, (np.nan, 0, 0, 0, True), strict=True):
             part[slot] = value
@@ -275,7 +273,8 @@ class _Feed:
             for slot, hp, seed, n_done in self._active(courses):
                 first_step = (n_done + ahead) * shape.n_steps
                 self._orders[ahead, slot] = row_order(seed, n_done + ahead + 1, shape.n_rows)
-                rates = self._learning_rates[slot][first_step : first_step + shape.n_steps]
+                steps = range(first_step, first_step + shape.n_steps)
+                rates = networks.learning_rates(hp, steps, shape.n_steps * shape.n_epochs)
                 self._coefficients[ahead, slot] = rule.coefficients(
                     hp.optimizer, rates, first_step, shape.n_steps, shape.dtype
                 )

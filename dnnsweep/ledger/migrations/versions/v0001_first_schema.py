@@ -16,12 +16,23 @@ depends_on = None
 
 def upgrade() -> None:
     """Create every table."""
+    _create_ledger()
+    _create_outbox()
+    _create_sweeps()
+    _create_trials()
+    _create_curves()
+
+
+def _create_ledger() -> None:
     op.create_table(
         "ledger",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+
+
+def _create_outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -41,6 +52,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_outbox_due_at", "outbox", ["due_at"], unique=False)
+
+
+def _create_sweeps() -> None:
     op.create_table(
         "sweeps",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -69,6 +83,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("name"),
     )
+
+
+def _create_trials() -> None:
     op.create_table(
         "trials",
         sa.Column("sweep_id", sa.String(length=32), nullable=False),
@@ -97,6 +114,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["sweep_id"], ["sweeps.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("sweep_id", "number"),
     )
+
+
+def _create_curves() -> None:
     op.create_table(
         "curves",
         sa.Column("sweep_id", sa.String(length=32), nullable=False),
