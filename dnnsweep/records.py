@@ -132,6 +132,11 @@ class Curve:
         """Return the network's values of a metric, one per epoch; empty if it was not measured."""
         return next((s.values for s in self.series if s.metric == metric and s.layer is None), ())
 
+    def until(self, epoch: int) -> Curve:
+        """Return its first epochs, up to one counted from 1."""
+        series = tuple(Series(s.metric, s.values[:epoch], s.layer) for s in self.series)
+        return Curve(series, self.ended_at[:epoch])
+
     def at(self, epoch: int) -> dict[str, float]:
         """Return the network's metrics at an epoch, counted from 1."""
         return {s.metric: s.values[epoch - 1] for s in self.series if s.layer is None}

@@ -27,6 +27,7 @@ from dnnsweep.settings import Settings
 from dnnsweep.shipping import ShippingProcess
 from dnnsweep.space import show
 from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load
+from dnnsweep.study.pruning import Pruning
 from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import Job, Opening, TrainerPlan
 
@@ -111,6 +112,9 @@ class Outline:
         target = "" if budget["target"] is None else f", until {spec['objective']['metric']} is {budget['target']:g}"
         yield "budget", f"{budget['trials']} trials of at most {spec['training']['epochs']} epochs{seconds}{target}"
         yield "sampler", f"{sampler}, at most {self.window} suggestions ahead of the results"
+        if spec["pruner"]["kind"] != "none":
+            rest = ", ".join(f"{name}: {show(value)}" for name, value in spec["pruner"].items() if name != "kind")
+            yield "pruner", f"{spec['pruner']['kind']}, {rest}"
         slots = f", {self.plan.slots} trials side by side" if self.plan.kind == "array" else ""
         yield "trainer", f"{self.plan.kind} on a {self.plan.device}{slots}"
         for reason in self.plan.reasons if is_explained else ():
@@ -321,7 +325,14 @@ def _plan(sweep: Sweep, settings: Settings) -> Plan:
 def _order(spec: SweepSpec, sweep: Sweep, profile: Profile) -> FixedOrder:
     fresh = study.Study(spec.space, sweep.direction, spec.sampler.kind, spec.seed, spec.enqueue)
     fresh = profile.timed("tell", profile.timed("ask", fresh, "ask"), "tell")
-    return FixedOrder(fresh, spec.default_params, spec.seed, sweep.window)
+    return FixedOrder(fresh, spec.default_params, spec.seed, sweep.window, _pruning(spec, sweep))
+
+
+def _pruning(spec: SweepSpec, sweep: Sweep) -> Pruning | None:
+    """Return what judges trials while they train; None where none is pruned."""
+    if spec.pruner.kind == "none":
+        return None
+    return Pruning(spec.pruner.settings(), sweep.direction, spec.training.epochs, sweep.window, spec.seed)
 
 
 @contextmanager

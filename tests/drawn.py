@@ -64,6 +64,20 @@ def _training(draw: st.DrawFn, metrics: list[str]) -> dict[str, Any]:
 
 
 @st.composite
+def _pruner(draw: st.DrawFn) -> dict[str, Any]:
+    few = st.integers(1, 4)
+    settings: dict[str, dict[str, Any]] = {
+        "none": {},
+        "median": dict.fromkeys(("n_startup_trials", "n_warmup_steps", "interval_steps", "n_min_trials"), few),
+        "asha": {"min_resource": few, "reduction_factor": st.integers(2, 4), "min_early_stopping_rate": few},
+        "hyperband": {"min_resource": few, "max_resource": st.just(4), "bootstrap_count": few},
+        "patient": {"patience": few, "min_delta": st.floats(0, 1), "wrapped": st.just({"kind": "asha"})},
+    }
+    kind = draw(st.sampled_from(sorted(settings)))
+    return {"kind": kind, **draw(st.fixed_dictionaries({}, optional=settings[kind]))}
+
+
+@st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a sweep file on one of scikit-learn's data sets, in any order of sections."""
     source = draw(st.sampled_from(sorted(SOURCES)))
@@ -93,6 +107,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         "training": draw(_training(metrics)),
         "budget": {"trials": draw(st.integers(1, 1000)), "target": draw(st.none() | st.floats(-1, 1))},
         "sampler": {"kind": "grid" if is_grid else draw(st.sampled_from(kinds))},
+        "pruner": draw(_pruner()),
         "enqueue": [] if is_grid else [{name: value for name, (_, value) in found.items()}],
         "seed": draw(st.integers(0, 2**32 - 1)),
     }

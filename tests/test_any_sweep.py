@@ -22,7 +22,8 @@ def test_a_valid_sweep_file_trains_an_epoch(document: dict[str, Any]) -> None:
     training = {**document["training"], "epochs": 1}
     if stopping is not None:
         training["early_stopping"] = {**stopping, "start_from_epoch": 0}
-    sweep = spec.check({**document, "training": training})
+    pruner = {"kind": document["pruner"]["kind"]}  # rungs of more than one epoch would be a mistake
+    sweep = spec.check({**document, "training": training, "pruner": pruner})
     study = Study(sweep.space, sweep.objective.resolved_direction, sweep.sampler.kind, sweep.seed, sweep.enqueue)
     trainer = PlannedTrainer(Job(sweep.to_json()))
     task, ended = trainer.open().data.task, dict[int, TrialResult]()

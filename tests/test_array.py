@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from dnnsweep import networks, spec
 from dnnsweep.records import Began, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
 from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, Hyperparameters
-from dnnsweep.trainers import Job, TrainerPlan, dropout
+from dnnsweep.trainers import Job, TrainerPlan, UnwantedError, dropout
 from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, rule, weights
 from dnnsweep.trainers.array.judge import ENDS, judge
 from dnnsweep.trainers.array.shapes import Shape, Standing
@@ -111,6 +111,31 @@ def test_a_trial_in_an_array_equals_its_fit_epoch_by_epoch(
     assert (fit.reason, fit.best_epoch) == (array.reason, array.best_epoch) == (Reason.COMPLETED, EPOCHS)
     for metric in (*metrics_of(Task.MULTICLASS), "l2_penalty"):
         assert difference(fit, array, metric) < 1e-4
+
+
+def test_a_trial_that_is_not_wanted_any_more_leaves_its_slot_at_once_and_its_neighbours_alone() -> None:
+    plain = job(epochs=30)
+    own = replace(plain, spec={**plain.spec, "pruner": {"kind": "asha"}})
+    asked = [suggestion(i) for i in range(4)]
+    array, said, ended = array_of(own, 2), list[tuple[int, str]](), dict[int, TrialResult]()
+
+    def emit(message: Began | EpochReport | TrialResult) -> None:
+        said.append((message.number, type(message).__name__))
+        if isinstance(message, TrialResult):
+            ended[message.number] = message
+        if isinstance(message, EpochReport) and message.number == 0 and message.epoch == 2:
+            raise UnwantedError
+
+    for item in asked:
+        array.take(item)
+    while not array.is_idle:
+        array.step(emit)
+
+    undisturbed = results(array_of(plain, 2), *asked)
+    assert said.count((0, "EpochReport")) == 2
+    assert said.index((2, "Began")) < said.index((1, "TrialResult"))  # in the slot that was left
+    assert sorted(ended) == [1, 2, 3]
+    assert all(ended[number].curve.series == undisturbed[number].curve.series for number in ended)
 
 
 def test_a_trial_that_diverges_ends_as_its_fit_does() -> None:

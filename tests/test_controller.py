@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dnnsweep import seeds
 from dnnsweep.controller import Controller, FixedOrder, Plan, Progress, abandon
 from dnnsweep.controller.standing import Standing, judged
 from dnnsweep.errors import LedgerError, SweepFailedError
@@ -30,7 +31,9 @@ from dnnsweep.records import (
     curve_of,
 )
 from dnnsweep.space import Choice, Domain, Hyperparameters, Range
+from dnnsweep.spec import PrunerSpec
 from dnnsweep.study import Study
+from dnnsweep.study.pruning import Pruning
 from dnnsweep.trainers import Opening, TrainerPlan
 
 SPACE: dict[str, Domain] = {"dropout": Range(0.0, 0.6), "optimizer": Choice(("sgd", "adam", "nadam"))}
@@ -77,6 +80,9 @@ class Scripted:
         others = tuple(item.number for item in self.running if item.number != number)
         self.running = []
         return others
+
+    def drop(self, number: int) -> None:
+        self.running = [item for item in self.running if item.number != number]
 
     def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
         if not self.running or self._n_left <= 0:
@@ -474,3 +480,158 @@ def test_a_trial_beats_another_by_value_then_by_val_loss(
     standing.contend(0, first[0], first[1], {})
 
     assert standing.contend(1, second[0], second[1], {}) is is_beaten
+
+
+class Stepping(Scripted):
+    """An executor whose trials train an epoch at a time, whichever of them comes first."""
+
+    N_EPOCHS = 9
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._n_trained: dict[int, int] = {}
+        self.dropped: list[int] = []
+
+    def submit(self, suggestion: Suggestion) -> bool:
+        self._n_trained[suggestion.number] = 0
+        return super().submit(suggestion)
+
+    def drop(self, number: int) -> None:
+        self.dropped.append(number)
+        super().drop(number)
+
+    def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
+        if not self.running or self._n_left <= 0:
+            return []
+        self._n_left -= 1
+        chosen = self._random.choice(self.running)
+        self._on_event(chosen.number)
+        epoch = self._n_trained[chosen.number] = self._n_trained[chosen.number] + 1
+        if self._lost.get(chosen.number, 0) > 0 and epoch == 4:
+            self._lost[chosen.number] -= 1
+            self.running.remove(chosen)
+            return [TrainerLost((chosen.number,), "the trainer died by SIGKILL")]
+        if epoch < self.N_EPOCHS:
+            return [self._report(chosen, epoch)]
+        self.running.remove(chosen)
+        return [self._result(chosen)]  # the last epoch comes with the result alone
+
+    def _report(self, suggestion: Suggestion, epoch: int) -> EpochReport:
+        report = super()._report(suggestion, epoch)
+        wave = seeds.derive(suggestion.seed, epoch) / 2**31
+        score = report.metrics["val_accuracy"] + wave
+        metrics = {"val_accuracy": score, "val_loss": 1 / (1 + score), "loss": 0.5, "l2_penalty": 0.0}
+        return replace(report, metrics=metrics)
+
+    def _result(self, suggestion: Suggestion) -> TrialResult:
+        curve = curve_of(self._report(suggestion, epoch) for epoch in range(1, self.N_EPOCHS + 1))
+        reason = self._reasons.get(suggestion.number, Reason.COMPLETED)
+        best = 2 if reason.state is State.COMPLETE else None
+        return TrialResult(suggestion.number, suggestion.attempt, reason, curve, best, 0.1)
+
+
+def pruning_control(ledger: Ledger, executor: Scripted, models: Path, kind: str = "asha", **changes: Any) -> Controller:
+    sweep = ledger.sweep("sweep")
+    plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, models)
+    rule = PrunerSpec(kind=kind, reduction_factor=2) if kind == "asha" else PrunerSpec(kind=kind)  # type: ignore[arg-type]
+    pruning = Pruning(rule.settings(), "maximize", Stepping.N_EPOCHS, sweep.window, 0)
+    study = Study(SPACE, "maximize", "tpe", 0)
+    order = FixedOrder(study, Hyperparameters().to_params(), 0, sweep.window, pruning)
+    return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor)
+
+
+def courses(ledger: Ledger) -> list[Summary]:
+    sweep_id = ledger.sweep("sweep").id
+    return [(*row, ledger.curve(sweep_id, number).values("val_accuracy")) for number, row in enumerate(summary(ledger))]
+
+
+@pytest.fixture(scope="module", params=["median", "asha"])
+def pruned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Summary]]:
+    folder = tmp_path_factory.mktemp("pruned")
+    ledger = stored(f"sqlite:///{folder / 'dnnsweep.db'}")
+    pruning_control(ledger, Stepping(n_slots=1), folder, request.param).run()
+    return request.param, courses(ledger)
+
+
+@given(
+    n_slots=st.integers(1, 6),
+    chance=st.integers(0, 10**6),
+    lost=st.dictionaries(st.integers(0, 19), st.integers(1, 2), max_size=4),
+    stops=st.lists(st.integers(0, 60), max_size=4),
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pruned_sweeps_do_not_depend_on_slots_order_lost_trainers_or_interruptions(
+    tmp_path_factory: pytest.TempPathFactory,
+    pruned: tuple[str, list[Summary]],
+    n_slots: int,
+    chance: int,
+    lost: dict[int, int],
+    stops: list[int],
+) -> None:
+    kind, undisturbed = pruned
+    folder = tmp_path_factory.mktemp("disturbed")
+    ledger = stored(f"sqlite:///{folder / 'dnnsweep.db'}")
+    for n_events in stops:
+        executor = Stepping(n_slots, chance, lost=lost, n_events=n_events)
+        controller = pruning_control(ledger, executor, folder, kind)
+        executor.interrupt_at_the_end(controller)
+        if n_events == 0:
+            controller.interrupt()
+        if controller.run() is SweepState.COMPLETE:
+            break
+
+    pruning_control(ledger, Stepping(n_slots, chance + 1), folder, kind).run()
+
+    assert courses(ledger) == undisturbed
+    assert {row[5] for row in undisturbed} == {Reason.COMPLETED, Reason.PRUNED}
+    ledger.close()
+
+
+def test_a_pruned_trial_counts_in_the_budget_leaves_its_trainer_and_keeps_the_epochs_until_then(
+    url: str, tmp_path: Path
+) -> None:
+    ledger = stored(url)
+    executor = Stepping(n_slots=2)
+
+    pruning_control(ledger, executor, tmp_path).run()
+
+    trials = ledger.trials("sweep")
+    pruned = [trial for trial in trials if trial.reason is Reason.PRUNED]
+    assert ledger.sweep("sweep").n_finished == 20
+    assert ledger.sweep("sweep").n_failed == 0
+    assert {(trial.state, trial.value, trial.best_epoch) for trial in pruned} == {(State.PRUNED, None, None)}
+    early = [trial.number for trial in pruned if trial.epochs < Stepping.N_EPOCHS]
+    assert set(early) <= set(executor.dropped)
+    for number in early:
+        assert ledger.curve(ledger.sweep("sweep").id, number).n_epochs == trials[number].epochs
+
+
+def test_a_model_saved_before_the_verdict_on_its_trial_was_found_is_removed(url: str, tmp_path: Path) -> None:
+    class Saving(Stepping):
+        def _result(self, suggestion: Suggestion) -> TrialResult:
+            path = tmp_path / f"trial-{suggestion.number}-{suggestion.attempt}.keras"
+            path.write_text(str(suggestion.number))
+            return replace(super()._result(suggestion), model_path=str(path))
+
+    ledger = stored(url)
+
+    pruning_control(ledger, Saving(4, chance=5), tmp_path).run()
+
+    best = ledger.best("sweep")[0]
+    assert list(tmp_path.glob("trial-*")) == []
+    assert [path.read_text() for path in (tmp_path / "best").iterdir()] == [str(best.number)]
+
+
+def test_an_epoch_in_which_a_trial_diverged_is_not_judged(url: str, tmp_path: Path) -> None:
+    class Diverging(Stepping):
+        def _report(self, suggestion: Suggestion, epoch: int) -> EpochReport:
+            report = super()._report(suggestion, epoch)
+            if suggestion.number != 6 or epoch < self.N_EPOCHS:
+                return replace(report, metrics={**report.metrics, "val_accuracy": float(suggestion.number)})
+            return replace(report, metrics=dict.fromkeys(report.metrics, float("nan")))
+
+    ledger = stored(url)
+
+    pruning_control(ledger, Diverging(3, reasons={6: Reason.DIVERGED}), tmp_path).run()
+
+    assert ledger.trial("sweep", 6).reason is Reason.DIVERGED

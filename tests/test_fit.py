@@ -15,10 +15,10 @@ from sklearn import metrics as sk
 
 from dnnsweep import datasets, networks
 from dnnsweep.errors import SpecError
-from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
+from dnnsweep.records import Began, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
 from dnnsweep.space import KNOBS, OPTIMIZERS, Hyperparameters
 from dnnsweep.spec import DatasetSpec
-from dnnsweep.trainers import Job, OneByOne
+from dnnsweep.trainers import Job, OneByOne, UnwantedError
 from dnnsweep.trainers.course import MAX_ERROR_CHARACTERS, one_line
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.rows import row_order
@@ -421,6 +421,25 @@ def test_what_report_raises_is_not_the_fault_of_the_trial(error: BaseException, 
         iris.train(Suggestion(0, SMALL, 1), report)
 
     assert train(iris).reason is Reason.COMPLETED
+
+
+def test_a_trial_that_is_not_wanted_any_more_is_left_without_a_result() -> None:
+    trainer = FitTrainer(job())
+    said: list[Began | EpochReport | TrialResult] = []
+
+    def emit(message: Began | EpochReport | TrialResult) -> None:
+        said.append(message)
+        if isinstance(message, EpochReport) and (message.number, message.epoch) == (0, 2):
+            raise UnwantedError
+
+    trainer.take(Suggestion(0, SMALL, 1))
+    trainer.take(Suggestion(1, SMALL, 1))
+    trainer.step(emit)
+    trainer.step(emit)
+
+    assert [type(message) for message in said if message.number == 0] == [Began, EpochReport, EpochReport]
+    assert isinstance(said[-1], TrialResult)
+    assert said[-1].number == 1
 
 
 # --- opening

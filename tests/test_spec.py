@@ -219,7 +219,19 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("training: {metrics: [val_r2]}\ntask: binary", ["training.metrics.0"]),
     ("training: {metrics: [val_auc, val_f1]}\ntask: regression", ["training.metrics.0", "training.metrics.1"]),
     ("training: {metrics: val_auc}", ["training.metrics"]),
-    ("pruner: {kind: median}", ["pruner.kind"]),
+    ("pruner: {kind: medain}", ["pruner.kind"]),
+    ("pruner: median", ["pruner"]),
+    ("pruner: {n_startup_trials: 5}", ["pruner.n_startup_trials"]),
+    ("pruner: {kind: median, patience: 3, min_resource: 2}", ["pruner.min_resource", "pruner.patience"]),
+    ("pruner: {kind: median, n_warmup_steps: -1}", ["pruner.n_warmup_steps"]),
+    ("pruner: {kind: asha, reduction_factor: 1}", ["pruner.reduction_factor"]),
+    ("pruner: {kind: asha, min_resource: auto}", ["pruner.min_resource"]),
+    ("pruner: {kind: hyperband, min_resource: 9, max_resource: 3}", ["pruner.min_resource"]),
+    ("training: {epochs: 5}\npruner: {kind: hyperband, max_resource: 9}", ["pruner.max_resource"]),
+    ("pruner: {kind: patient, wrapped: {kind: patient}}", ["pruner.wrapped.kind"]),
+    ("pruner: {kind: patient, wrapped: {kind: asha, patience: 1}}", ["pruner.wrapped.patience"]),
+    ("pruner: {kind: patient, wrapped: median}", ["pruner.wrapped"]),
+    ("pruner: {kind: patient, wrapped: {knid: asha}}", ["pruner.wrapped.knid"]),
     ("task: classification", ["task"]),
     ("dataset: {scale: robust}", ["dataset.scale"]),
     ("dataset: {source: sklearn:mnist}", ["dataset.source"]),
@@ -330,6 +342,9 @@ _BEYOND_SHAPE = (
     "must be one of by: COLUMN",
     "or no epoch is looked at",
     "belongs to classes",
+    "it with kind:",
+    "must not be above",
+    "must be median, asha or hyperband",
     "must not contain the target",
     "rows to train on",
     "must be in its domain",
@@ -464,7 +479,7 @@ def test_mistakes_of_every_kind_come_with_rule_value_and_remedy(file: Path) -> N
         space: {dropout: {low: 0.9, high: 0.1}}
         objective: {metric: val_acuracy, direction: up}
         training: {epochs: '50', early_stopping: {monitr: val_loss}}
-        pruner: {kind: median}
+        pruner: {kind: medain}
         sampler: {kind: grids}
         """)
     )
@@ -478,7 +493,10 @@ def test_mistakes_of_every_kind_come_with_rule_value_and_remedy(file: Path) -> N
         "training.early_stopping.monitr: unknown key; did you mean monitor?",
         "budget.trials: must be at least 1, got 0",
         "sampler.kind: must be one of 'tpe', 'random', 'grid', 'qmc', 'cmaes' or 'gp', got 'grids'; did you mean grid?",
-        "pruner.kind: must be 'none', got 'median'",
+        (
+            "pruner.kind: must be one of 'none', 'median', 'asha', 'hyperband' or 'patient', got 'medain'; "
+            "did you mean median?"
+        ),
         "dataset.target: is missing; name the column of the csv file to predict",
         f"objective.metric: must be one of {', '.join(METRICS)}, got 'val_acuracy'; did you mean val_accuracy?",
     ]

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from dnnsweep.controller.attempts import Attempt
 from dnnsweep.controller.order import FixedOrder
 from dnnsweep.controller.standing import Best, Ended, Progress, Standing, judged
 from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Event, Executor, TrainerLost
 from dnnsweep.ledger import Lease, StudyTrial, Told
-from dnnsweep.records import Began, EpochReport, Reason, Suggestion, SweepState, TrialResult, curve_of
+from dnnsweep.records import Began, EpochReport, Reason, Suggestion, SweepState, TrialResult
 from dnnsweep.settings import BEST
+from dnnsweep.study.pruning import Pruning
+from dnnsweep.trainers.stopping import is_diverged
 
 __all__ = ["Best", "Controller", "Ended", "FixedOrder", "Plan", "Progress", "abandon"]
 
@@ -30,8 +33,6 @@ PROGRESS_SECONDS: Final = 10.0
 #: How often the lease is prolonged and a wish to stop is looked for.
 RENEW_SECONDS: Final = 2.0
 TICK_SECONDS: Final = 0.2
-#: How much longer than its limit a trial may take until its trainer, which should have ended it, is killed.
-GRACE_SECONDS: Final = 10.0
 #: Longer than this between two looks at the clock, the controller itself was held up.
 ATTENTION_SECONDS: Final = 5.0
 _BROKEN: Final = (Reason.FAILED, Reason.KILLED)
@@ -62,18 +63,6 @@ class Plan:
     target: float | None = None
 
 
-@dataclass(slots=True)
-class _Running:
-    """A trial that a trainer works on."""
-
-    suggestion: Suggestion
-    started_at: float
-    stored_at: float
-    began_at: float | None = None
-    heard_at: float = 0.0
-    reports: list[EpochReport] = field(default_factory=list)
-
-
 def abandon(lease: Lease, error: BaseException) -> None:
     """Note why a sweep could not go on, put its running trials back in the queue, and give the lease back."""
     state = SweepState.FAILED if isinstance(error, Exception) else SweepState.INTERRUPTED
@@ -102,11 +91,12 @@ class Controller:
         self._plan = plan
         self._lease = lease
         self._order = order
+        self._pruning = order.pruning
         self._executor = executor
         self._on_progress = on_progress
         self._standing = Standing(plan.direction)
         self._queue: deque[Suggestion] = deque()
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, Attempt] = {}
         self._outcomes: dict[int, tuple[Reason, float | None]] = {}
         self._n_lost: dict[int, int] = {}
         self._errors: dict[int, str] = {}
@@ -150,13 +140,15 @@ class Controller:
             with self._turn():
                 for event in events:
                     self._handle(event)
+                self._settle()
                 self._end_overdue()
             self._forget_beaten_models()
         self._advance()
         return self._end(SweepState.COMPLETE)
 
     def _restore(self, trials: Sequence[StudyTrial]) -> None:
-        self._order.restore(trials, self._lease.study_attrs())
+        values = {} if self._pruning is None else self._lease.values(self._plan.metric)
+        self._order.restore(trials, self._lease.study_attrs(), values)
         for trial in trials:
             if trial.reason is None:
                 self._queue.append(Suggestion(trial.number, trial.params, trial.seed, trial.attempts + 1))
@@ -207,7 +199,7 @@ class Controller:
             self._queue.remove(suggestion)
             self._lease.start(suggestion.number, suggestion.attempt)
             now = time.monotonic()
-            self._running[suggestion.number] = _Running(suggestion, now, now)
+            self._running[suggestion.number] = Attempt(suggestion, now, now)
             self._say()
 
     def _handle(self, event: Event) -> None:
@@ -215,15 +207,17 @@ class Controller:
             case TrainerLost(numbers=numbers, error=error):
                 for number in numbers:
                     self._lose(number, error)
+            case TrialResult(model_path=str(path)) if not self._is_expected(event):
+                Path(path).unlink(missing_ok=True)
             case Began() | EpochReport() | TrialResult() if not self._is_expected(event):
-                pass  # of an attempt that was given up
+                pass  # of an attempt that was given up, or pruned
             case Began():
                 trial = self._running[event.number]
                 trial.began_at = trial.heard_at = time.monotonic()
             case EpochReport():
                 self._report(event)
             case TrialResult():
-                self._finish(event)
+                self._conclude(event)
 
     def _is_expected(self, event: Began | EpochReport | TrialResult) -> bool:
         trial = self._running.get(event.number)
@@ -234,33 +228,56 @@ class Controller:
         now = time.monotonic()
         gap, self._looked_at = now - self._looked_at, now
         for number, trial in list(self._running.items()):
-            if trial.began_at is None or number not in self._running:
-                continue
             if gap > ATTENTION_SECONDS:  # this process was held up, and with it what trainers had to say
-                trial.began_at, trial.heard_at = trial.began_at + gap, trial.heard_at + gap
-            if (why := self._overdue(trial, now)) is None:
+                trial.pause(gap)
+            why = trial.overdue(now, self._plan.timeout, self._plan.silence)
+            if why is None or number not in self._running:
                 continue
             others = self._executor.kill(number)
-            self._finish(self._cut_off(trial, Reason.TIMEOUT, why))
+            self._finish(trial.cut_off(Reason.TIMEOUT, why))
             for other in others:
                 self._put_back(other, f"its trainer was ended because of trial {number}")
-
-    def _overdue(self, trial: _Running, now: float) -> str | None:
-        limit = self._plan.timeout
-        if limit is not None and trial.began_at is not None and now - trial.began_at > limit + GRACE_SECONDS:
-            return f"it trained longer than training.timeout_seconds = {limit:g}, and its trainer did not end it"
-        if now - trial.heard_at > self._plan.silence:
-            return f"it reported nothing for resources.silence_seconds = {self._plan.silence:g}"
-        return None
 
     def _report(self, report: EpochReport) -> None:
         trial = self._running[report.number]
         trial.reports.append(report)
+        n_certain = len(trial.reports)
+        if self._pruning is not None:
+            self._submit(self._pruning, report.number, report.epoch, report.metrics)
+            n_certain = self._pruning.n_judged(report.number)  # MLflow does not forget what it was shown
         now = trial.heard_at = time.monotonic()
         if now - trial.stored_at >= PROGRESS_SECONDS:
-            self._lease.progress(report.number, curve_of(trial.reports))
+            self._lease.progress(report.number, trial.curve(n_certain))
             trial.stored_at = now
         self._say()
+
+    def _submit(self, pruning: Pruning, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Submit an epoch to the pruner; one that diverged is not judged, for the trial ends anyway."""
+        if self._plan.metric in metrics and not is_diverged(metrics):
+            pruning.report(number, epoch, metrics[self._plan.metric])
+
+    def _conclude(self, result: TrialResult) -> None:
+        """Store how a trial ended; where trials are pruned, not before every epoch of it was judged."""
+        if self._pruning is None:
+            self._finish(result)
+            return
+        for epoch in range(1, result.curve.n_epochs + 1):
+            self._submit(self._pruning, result.number, epoch, result.curve.at(epoch))
+        self._pruning.end(result.number, result.reason)
+        self._running[result.number].result = result
+
+    def _settle(self) -> None:
+        """Prune what is to be pruned by now, and store the ends of trials that were judged to their last epoch."""
+        if self._pruning is None:
+            return
+        for number, epoch in self._pruning.settle():
+            trial = self._running.get(number)  # None: it had ended when its verdict was found again
+            if trial is not None:
+                self._finish(trial.pruned(epoch))
+                self._executor.drop(number)
+        for number, trial in list(self._running.items()):
+            if trial.result is not None and self._pruning.is_settled(number):
+                self._finish(trial.result)
 
     def _finish(self, reported: TrialResult) -> None:
         """Store how a trial ended; the best one's model is in its place before its result is stored."""
@@ -272,6 +289,8 @@ class Controller:
         self._lease.finish(result, value, metrics)
         if result.model_path is not None:
             self._kept = result.model_path
+        if self._pruning is not None:
+            self._pruning.end(result.number, result.reason)
         del self._running[result.number]
         self._outcomes[result.number] = (result.reason, value)
         self._standing.count(result.reason)
@@ -312,19 +331,16 @@ class Controller:
         trial = self._running[number]
         self._n_lost[number] = self._n_lost.get(number, 0) + 1
         if self._n_lost[number] >= MAX_ATTEMPTS:
-            self._finish(self._cut_off(trial, Reason.KILLED, f"{error} ({MAX_ATTEMPTS} attempts)"))
+            self._finish(trial.cut_off(Reason.KILLED, f"{error} ({MAX_ATTEMPTS} attempts)"))
             return
         self._put_back(number, error)
 
     def _put_back(self, number: int, error: str) -> None:
         trial = self._running.pop(number)
+        if self._pruning is not None:
+            self._pruning.forget(number)
         self._queue.appendleft(replace(trial.suggestion, attempt=trial.suggestion.attempt + 1))
         self._lease.requeue(number, trial.suggestion.attempt, error)
-
-    def _cut_off(self, trial: _Running, reason: Reason, error: str) -> TrialResult:
-        seconds = time.monotonic() - trial.started_at
-        number, attempt = trial.suggestion.number, trial.suggestion.attempt
-        return TrialResult(number, attempt, reason, curve_of(trial.reports), None, seconds, error)
 
     def _verdict(self) -> SweepState | None:
         """End the sweep if it must end now; return how it ended."""
@@ -346,7 +362,7 @@ class Controller:
     def _stop(self, why: str, state: SweepState) -> SweepState:
         self._executor.close()
         for trial in list(self._running.values()):
-            self._finish(self._cut_off(trial, Reason.STOPPED, why))
+            self._finish(trial.result or trial.cut_off(Reason.STOPPED, why))
         return self._end(state)
 
     def _end(self, state: SweepState) -> SweepState:

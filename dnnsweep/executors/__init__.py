@@ -25,6 +25,17 @@ class TrainerLost:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Told to a trainer: a trial is not wanted any more.
+
+    Args:
+        number: The trial.
+    """
+
+    number: int
+
+
 Event = Began | EpochReport | TrialResult | TrainerLost
 
 
@@ -56,6 +67,9 @@ class Executor(Protocol):
     def kill(self, number: int) -> tuple[int, ...]:
         """End the trainer that holds a trial, if it can be ended; return the other trials that it held."""
 
+    def drop(self, number: int) -> None:
+        """Let a trial's trainer leave it after its present epoch; there is room for another one at once."""
+
     def close(self) -> None:
         """End all trainers at once; leaves no process behind."""
 
@@ -73,7 +87,7 @@ def serve(trainer: Trainer, suggestions: queue.SimpleQueue[Suggestion | None], e
     Args:
         trainer: Opened.
         suggestions: Waited for only while the trainer is idle.
-        emit: Called with reports and results.
+        emit: As `Trainer.step` takes it.
     """
     while True:
         while trainer.is_idle or not suggestions.empty():

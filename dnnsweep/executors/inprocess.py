@@ -7,9 +7,9 @@ import threading
 from collections.abc import Sequence
 
 from dnnsweep.executors import Event, create_trainer, serve
-from dnnsweep.records import Suggestion, TrialResult
+from dnnsweep.records import Began, EpochReport, Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
-from dnnsweep.trainers import Job, Opening
+from dnnsweep.trainers import Job, Opening, UnwantedError
 
 
 class InProcessExecutor:
@@ -28,7 +28,7 @@ class InProcessExecutor:
         self._suggestions: queue.SimpleQueue[Suggestion | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._n_held = 0
+        self._held: set[int] = set()
         self._n_room = 1
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
@@ -42,18 +42,23 @@ class InProcessExecutor:
 
     def submit(self, suggestion: Suggestion) -> bool:
         """Take as many suggestions as the trainer has slots."""
-        if self._n_held >= self._n_room:
+        if len(self._held) >= self._n_room:
             return False
-        self._n_held += 1
+        self._held.add(suggestion.number)
         self.slot_epochs = self._trainer.slot_epochs
         self._suggestions.put(suggestion)
         return True
 
     def _serve(self) -> None:
         try:
-            serve(self._trainer, self._suggestions, self._events.put)
+            serve(self._trainer, self._suggestions, self._emit)
         except Exception as error:  # noqa: BLE001  raised again where events are read
             self._events.put(error)
+
+    def _emit(self, message: Began | EpochReport | TrialResult) -> None:
+        self._events.put(message)
+        if isinstance(message, EpochReport) and message.number not in self._held:
+            raise UnwantedError
 
     def events(self, timeout: float) -> Sequence[Event]:
         """Return what the trainer said; an error that it raised is raised here."""
@@ -64,8 +69,12 @@ class InProcessExecutor:
         if isinstance(event, Exception):
             raise event
         if isinstance(event, TrialResult):
-            self._n_held -= 1
+            self._held.discard(event.number)
         return [event]
+
+    def drop(self, number: int) -> None:
+        """Let the trainer leave a trial when it reports next."""
+        self._held.discard(number)
 
     def kill(self, number: int) -> tuple[int, ...]:  # noqa: ARG002  it goes on until it ends by itself
         """Do nothing: a thread cannot be ended."""

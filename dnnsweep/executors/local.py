@@ -15,7 +15,7 @@ from typing import IO, Any, Final, cast
 
 from dnnsweep import processes
 from dnnsweep.errors import DnnsweepError, TrainerError
-from dnnsweep.executors import Event, TrainerLost
+from dnnsweep.executors import Dropped, Event, TrainerLost
 from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job, Opening, TrainerPlan, Usage
@@ -197,6 +197,15 @@ class LocalExecutor:
                 return tuple(other for other in process.held if other != number)
         return ()
 
+    def drop(self, number: int) -> None:
+        """Let a trial's trainer leave it after its present epoch, and count on the room that it leaves."""
+        for process in self._processes:
+            if number in process.held:
+                with contextlib.suppress(OSError):  # it died just now: `events` finds out
+                    process.connection.send(Dropped(number))
+                self._free(process, number)
+                return
+
     def _heard(self, timeout: float) -> Sequence[Event]:
         until = time.monotonic() + timeout
         while True:
@@ -245,7 +254,7 @@ class LocalExecutor:
             process.usage = message
             self.memory_mb.append((message.n_trials, message.memory_mb))
             return None
-        if isinstance(message, TrialResult):
+        if isinstance(message, TrialResult) and message.number in process.held:
             self._free(process, message.number)
         return cast("Event | Opening", message)
 

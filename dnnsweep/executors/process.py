@@ -8,14 +8,15 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Container
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
 from dnnsweep.errors import DnnsweepError
-from dnnsweep.executors import create_trainer, serve
+from dnnsweep.executors import Dropped, create_trainer, serve
 from dnnsweep.records import Began, EpochReport, Suggestion, TrialResult
-from dnnsweep.trainers import Emit, Trainer, Usage
+from dnnsweep.trainers import Emit, Trainer, UnwantedError, Usage
 
 #: How often a trainer says that it is alive.
 HEARTBEAT_SECONDS: Final = 2.0
@@ -32,18 +33,19 @@ def main(descriptor: int) -> None:
     connection = Connection(descriptor)
     trainer_path, job = connection.recv()
     suggestions: queue.SimpleQueue[Suggestion | None] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, suggestions), daemon=True).start()
+    dropped: set[int] = set()
+    threading.Thread(target=_listen, args=(connection, suggestions, dropped), daemon=True).start()
     trainer = create_trainer(trainer_path, job)
     threading.Thread(target=_beat, args=(connection,), daemon=True).start()
     try:
         _send(connection, trainer.open())
         trainer.warm_up()
-        serve(trainer, suggestions, _sender(connection, trainer))
+        serve(trainer, suggestions, _sender(connection, trainer, dropped))
     except DnnsweepError as error:
         _send(connection, error)
 
 
-def _sender(connection: Connection, trainer: Trainer) -> Emit:
+def _sender(connection: Connection, trainer: Trainer, dropped: Container[int]) -> Emit:
     """Return what sends messages, and with each result what the trainer has used by then."""
     n_trials = 0
 
@@ -53,6 +55,8 @@ def _sender(connection: Connection, trainer: Trainer) -> Emit:
         if isinstance(message, TrialResult):
             n_trials += 1
             _send(connection, Usage(n_trials, *trainer.slot_epochs, _memory_mb()))
+        if message.number in dropped and isinstance(message, EpochReport):
+            raise UnwantedError
 
     return send
 
@@ -65,11 +69,15 @@ def _memory_mb() -> float:
     return pages * os.sysconf("SC_PAGESIZE") / 1e6
 
 
-def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion | None]) -> None:
-    """Take suggestions in; when the controller is gone, so is this process, whatever it is doing."""
+def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion | None], dropped: set[int]) -> None:
+    """Take in suggestions and what is dropped; when the controller is gone, so is this process, whatever it does."""
     try:
         while True:
-            suggestions.put(connection.recv())
+            message = connection.recv()
+            if isinstance(message, Dropped):
+                dropped.add(message.number)
+            else:
+                suggestions.put(message)
     except (EOFError, OSError):
         os._exit(0)
 

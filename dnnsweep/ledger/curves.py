@@ -48,6 +48,13 @@ def read(connection: Connection, sweep_id: str, number: int) -> Curve:
     return Curve(series, tuple((connection.execute(times).scalar_one_or_none() or ())[:n_epochs]))
 
 
+def read_all(connection: Connection, sweep_id: str, metric: str) -> dict[int, tuple[float, ...]]:
+    """Return a metric of the network, an entry per epoch, for each trial of a sweep."""
+    mine = (CurveRow.sweep_id == sweep_id, CurveRow.metric == metric, CurveRow.layer == "")
+    rows = connection.execute(select(CurveRow.number, CurveRow.points).where(*mine)).all()
+    return {row.number: _numbers(row.points) for row in rows}
+
+
 def _numbers(points: Sequence[Any]) -> tuple[float, ...]:
     return tuple(float(point) for point in points)
 

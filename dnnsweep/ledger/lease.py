@@ -167,6 +167,11 @@ class Lease:
             rows = connection.execute(statement).all()
         return [_study_trial(row._mapping) for row in rows]  # noqa: SLF001  SQLAlchemy's public name
 
+    def values(self, metric: str) -> dict[int, tuple[float, ...]]:
+        """Return a metric at each epoch of each trial that has trained for a while."""
+        with self._database.read() as connection:
+            return curves.read_all(connection, self.sweep_id, metric)
+
     def study_attrs(self) -> dict[str, Any]:
         """Return what the sampler remembers about the study."""
         with self._database.read() as connection:

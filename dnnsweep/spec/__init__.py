@@ -13,6 +13,7 @@ from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
 from dnnsweep.space import grid_size, show
 from dnnsweep.spec import documents, mistakes, rules, schema
+from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.rows import BALANCED, HANDED_OVER, DatasetSpec
 from dnnsweep.spec.rules import KERAS, SKLEARN
 from dnnsweep.spec.sections import (
@@ -21,7 +22,6 @@ from dnnsweep.spec.sections import (
     EarlyStoppingSpec,
     NetworkSpec,
     ObjectiveSpec,
-    PrunerSpec,
     ResourcesSpec,
     SamplerSpec,
     SweepSpec,

@@ -14,6 +14,7 @@ from dnnsweep.errors import Mistake
 from dnnsweep.records import Task, direction_of, metrics_of, scores_of
 from dnnsweep.space import KNOBS, Range, closest, grid_size, parse_space, parse_values, show, suggest
 from dnnsweep.spec.mistakes import Location
+from dnnsweep.spec.pruner import SETTINGS, PrunerSpec
 from dnnsweep.spec.rows import HANDED_OVER
 from dnnsweep.spec.sections import METRICS, TAKEN, SweepSpec
 
@@ -282,6 +283,39 @@ def _check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake("sampler.kind", "needs PyTorch for Gaussian processes", show(kind), remedy)
 
 
+def _check_pruner(spec: SweepSpec) -> Iterator[Mistake]:
+    yield from _misplaced(spec.pruner, "pruner")
+    wrapped = spec.pruner.wrapped
+    if spec.pruner.kind == "patient" and wrapped is not None:
+        yield from _misplaced(wrapped, "pruner.wrapped")
+        if wrapped.kind in ("none", "patient"):
+            rule, remedy = "must be median, asha or hyperband", "remove it to prune without asking another one"
+            yield Mistake("pruner.wrapped.kind", rule, show(wrapped.kind), remedy)
+
+
+def _misplaced(pruner: PrunerSpec, path: str) -> Iterator[Mistake]:
+    """Settings of other kinds of pruners."""
+    for name in pruner.foreign():
+        kinds = ", ".join(kind for kind, settings in SETTINGS.items() if name in settings)
+        yield Mistake(f"{path}.{name}", f"belongs to {kinds}", f"it with kind: {pruner.kind}", "remove it")
+
+
+def _check_rungs(spec: SweepSpec) -> Iterator[Mistake]:
+    """A pruner that could never prune a trial is a mistake."""
+    epochs = spec.training.epochs
+    pruners = {"pruner": spec.pruner} | ({} if spec.pruner.wrapped is None else {"pruner.wrapped": spec.pruner.wrapped})
+    for path, pruner in pruners.items():
+        if pruner.max_resource is not None and (pruner.min_resource or 1) > pruner.max_resource:
+            rule, got = "must not be above max_resource", f"{pruner.min_resource} and {pruner.max_resource}"
+            yield Mistake(f"{path}.min_resource", rule, got, "exchange them")
+        for name in ("n_warmup_steps", "min_resource", "max_resource", "patience"):
+            value = getattr(pruner, name)
+            if value is not None and value > epochs:
+                yield Mistake(
+                    f"{path}.{name}", f"must not be above training.epochs = {epochs}", show(value), "lower it"
+                )
+
+
 def _check_slots(spec: SweepSpec) -> Iterator[Mistake]:
     if spec.trainer.kind == "fit" and spec.trainer.slots is not None:
         rule = "belongs to arrays only"
@@ -315,6 +349,8 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("enqueue", "budget.trials"), _check_enqueue_fits),
     (("sampler", "space", "enqueue"), _check_grid),
     (("sampler", "space"), _check_sampler),
+    (("pruner",), _check_pruner),
+    (("pruner", "training.epochs"), _check_rungs),
     (("trainer",), _check_slots),
     (("network.builder",), _check_function),
     (("trainer", "network"), _check_trainer),

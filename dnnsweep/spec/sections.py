@@ -26,6 +26,7 @@ from dnnsweep.space import (
 )
 from dnnsweep.spec import documents, schema
 from dnnsweep.spec.base import Few, Section, Whole, raising, right
+from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.rows import DatasetSpec
 from dnnsweep.spec.window import window
 
@@ -171,12 +172,6 @@ class SamplerSpec(Section):
     )
 
 
-class PrunerSpec(Section):
-    """Who ends trials that are worse than others."""
-
-    kind: Literal["none"] = "none"
-
-
 class TrainerSpec(Section):
     """What trains; `trainer: fit` is short for `trainer: {kind: fit}`."""
 
@@ -303,6 +298,7 @@ class SweepSpec(Section):
             for key in keys:  # they came later: files from before are the same sweeps
                 if not section.get(key):
                     section.pop(key, None)
+        plain["pruner"] = self.pruner.settings()
         elsewhere = [*self.space, *self.fixed]  # a knob may be set once
         if self.network.builder is not None:
             elsewhere += ["hidden", "activation"]

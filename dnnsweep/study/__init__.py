@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import optuna
@@ -65,6 +67,7 @@ class Study:
         params: Mapping[str, Any],
         attrs: Mapping[str, Any],
         outcome: tuple[Reason, float | None] | None,
+        reports: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
         """Add a trial that was suggested before, in the order of numbers.
 
@@ -73,6 +76,7 @@ class Study:
             params: Its hyperparameters.
             attrs: What the sampler remembers about it.
             outcome: As `tell` was given it, with a penalty as the value; None if it was not told yet.
+            reports: As `tell` was given them.
         """
         reason, value = outcome if outcome is not None else (None, None)
         state = State.RUNNING if reason is None else reason.state
@@ -82,7 +86,8 @@ class Study:
                 self._grid.end(number, reason)
         trial = create_trial(
             state=_optuna_state(state, value),
-            value=value,
+            value=_last(reports) if state is State.PRUNED else value,
+            intermediate_values=dict(reports) if state is State.PRUNED else {},
             params={name: _encoded(params[name]) for name in self._space},
             distributions=self._distributions,
             system_attrs=dict(attrs),
@@ -129,13 +134,20 @@ class Study:
             return self._grid.begin(number, place), {GRID: place}
         return self._enqueue[number] if number < len(self._enqueue) else {}, {}
 
-    def tell(self, number: int, reason: Reason, value: float | None) -> float | None:
+    def tell(
+        self,
+        number: int,
+        reason: Reason,
+        value: float | None,
+        reports: Mapping[int, float] = MappingProxyType({}),
+    ) -> float | None:
         """Tell how a trial ended; in the order of numbers.
 
         Args:
             number: The trial.
             reason: Why it ended.
             value: Its objective; None unless it is complete.
+            reports: Epoch -> objective, of a trial that was pruned: what samplers go by where there is no value.
 
         Returns:
             The penalty told in place of the value of a diverged trial: the worst value told so far, so that the
@@ -147,12 +159,21 @@ class Study:
             penalty = FIRST_PENALTY[self._direction] if self._worst is None else self._worst
             self._study.tell(number, penalty)
             return penalty
+        if reason is Reason.PRUNED:
+            self._report(number, reports)
+            self._study.tell(number, state=TrialState.PRUNED)
+            return None
         if value is None:
             self._study.tell(number, state=TrialState.FAIL)
             return None
         self._study.tell(number, value)
         self._note(value)
         return None
+
+    def _report(self, number: int, reports: Mapping[int, float]) -> None:
+        storage, trial_id = self._study._storage, self._trials()[number]._trial_id  # noqa: SLF001  no public way
+        for epoch, value in reports.items():
+            storage.set_trial_intermediate_value(trial_id, epoch, value)
 
     def attrs(self, number: int) -> dict[str, Any]:
         """Return what the sampler remembers about a trial, as plain JSON."""
@@ -194,6 +215,12 @@ def _decoded(domain: Domain, value: Any) -> Any:
     return next(
         choice for choice in domain.values if _encoded(choice) == value and type(_encoded(choice)) is type(value)
     )
+
+
+def _last(reports: Mapping[int, float]) -> float | None:
+    """Return what Optuna takes for the value of a pruned trial: the last one reported, unless it is NaN."""
+    last = reports[max(reports)] if reports else math.nan
+    return None if math.isnan(last) else last
 
 
 def _optuna_state(state: State, value: float | None) -> TrialState:

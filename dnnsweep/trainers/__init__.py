@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -78,6 +79,11 @@ class Usage:
     memory_mb: float
 
 
+class UnwantedError(Exception):
+    """The trial that a report is about was pruned: its trainer shall leave it."""
+
+
+#: Takes what a trainer says; raises `UnwantedError` for a report of a trial that was pruned.
 Emit = Callable[[Began | EpochReport | TrialResult], None]
 
 
@@ -110,7 +116,8 @@ class Trainer(Protocol):
 
         Args:
             emit: Called with reports and results as they come about; an error while training is a result with reason
-                `failed`. What it raises ends the trainer.
+                `failed`. A trial whose report is met with `UnwantedError` is left, without a result; whatever else it
+                raises ends the trainer.
         """
 
 
@@ -122,7 +129,11 @@ class OneByOne(ABC):
 
     @abstractmethod
     def train(self, suggestion: Suggestion, report: Callable[[EpochReport], None]) -> TrialResult:
-        """Train a suggestion to its end; an error while training becomes a result with reason `failed`."""
+        """Train a suggestion to its end; an error while training becomes a result with reason `failed`.
+
+        Raises:
+            Exception: Whatever `report` raises; it ends the attempt without a result.
+        """
 
     @abstractmethod
     def warm_up(self) -> None:
@@ -146,4 +157,5 @@ class OneByOne(ABC):
         """Train the oldest suggestion to its end."""
         suggestion = self._taken.popleft()
         emit(Began(suggestion.number, suggestion.attempt))
-        emit(self.train(suggestion, emit))
+        with suppress(UnwantedError):
+            emit(self.train(suggestion, emit))

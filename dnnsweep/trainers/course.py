@@ -76,9 +76,12 @@ class Champion:
     Args:
         metric: The objective's.
         direction: `maximize` or `minimize`.
+        is_final: Whether results of its own stand; else they may be pruned afterwards, and only those count that
+            suggestions tell of.
     """
 
-    def __init__(self, metric: str, direction: str) -> None:
+    def __init__(self, metric: str, direction: str, *, is_final: bool = True) -> None:
+        self._is_final = is_final
         self._metric = metric
         self._direction = direction
         self._best: Rank | None = None
@@ -95,7 +98,7 @@ class Champion:
             return False
         mine = rank(metrics[self._metric], metrics.get("val_loss"), course.suggestion.number, self._direction)
         is_best = self._best is None or mine < self._best
-        if is_best:
+        if is_best and self._is_final:
             self._best = mine
         return is_best
 

@@ -186,7 +186,8 @@ class FitTrainer(OneByOne):
     def _champion_of(self, material: Material) -> Champion:
         if self._champion is None:
             objective = material.sweep.objective
-            self._champion = Champion(objective.metric, objective.resolved_direction)
+            is_final = material.sweep.pruner.kind == "none"
+            self._champion = Champion(objective.metric, objective.resolved_direction, is_final=is_final)
         return self._champion
 
 

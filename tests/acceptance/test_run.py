@@ -111,6 +111,30 @@ def test_an_interrupted_sweep_goes_on_to_the_same_trials(
     assert_shown(bench)
 
 
+ASHA: dict[str, Any] = {"training": {"epochs": 12}, "pruner": {"kind": "asha", "reduction_factor": 2}}
+
+
+def test_a_pruned_sweep_gives_the_same_trials_whoever_trains_them_and_whatever_is_killed(bench: Bench) -> None:
+    alone = bench.run("run", bench.file(**ASHA, name="alone"), "--trainers", "1")
+    file = bench.file(**ASHA, description=f"sleep=0.02 kill=5 gate={bench.gate}")
+    first = bench.start("run", file, "--trainers", "4")
+    first.until_ended(6)
+    first.interrupt()
+    bench.gate.touch()
+
+    again = bench.run("run", file, "--trainers", "3")
+
+    assert (alone.code, first.code, again.code) == (0, 130, 0), again.err
+    trials = bench.trials()
+    assert identity(trials) == identity(bench.trials("alone"))
+    pruned = [trial for trial in trials if trial.state is State.PRUNED]
+    assert 3 < len(pruned) < 16
+    assert {trial.reason for trial in pruned} == {Reason.PRUNED}
+    assert min(trial.epochs for trial in pruned) < 12
+    assert all(trial.state is State.COMPLETE for trial in dnnsweep.best("pretend", top=99, home=bench.home))
+    assert_shown(bench)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_interrupted_while_it_loads_ends_at_once_and_leaves_nothing(quick: Bench, number: signal.Signals) -> None:
     command = quick.start("run", quick.file(), environ={"DNNSWEEP_TRAINER": "pretend:SlowTrainer"})
@@ -525,7 +549,7 @@ def best_so_far(trials: list[Trial], direction: str) -> list[tuple[int, float]]:
 
 def assert_trial_shown(client: Any, run: Any, trial: Trial, parent: str) -> None:
     assert run.data.params == {name: str(value) for name, value in trial.params.items()}
-    assert run.info.status == ("FINISHED" if trial.state is State.COMPLETE else "FAILED")
+    assert run.info.status == ("FAILED" if trial.state is State.FAILED else "FINISHED")
     assert run.info.end_time == trial.ended_at
     assert run.info.start_time <= (trial.started_at or 0)  # MLflow keeps the first attempt's
     assert trial.attempts > 1 or run.info.start_time == trial.started_at

@@ -39,7 +39,8 @@ class ArrayTrainer:
         self._models = job.models
         self._material = material
         self._plan = plan
-        self._champion = Champion(objective.metric, objective.resolved_direction)
+        is_final = material.sweep.pruner.kind == "none"
+        self._champion = Champion(objective.metric, objective.resolved_direction, is_final=is_final)
         self._arrays: OrderedDict[Group, Array] = OrderedDict()  # the one that was used last stands last
         self._n_slot_epochs = self._n_busy_slot_epochs = 0
 

@@ -16,7 +16,7 @@ from dnnsweep import networks
 from dnnsweep.datasets import Dataset
 from dnnsweep.records import Began, Reason, Suggestion, Task, direction_of
 from dnnsweep.space import Hyperparameters
-from dnnsweep.trainers import Emit, dropout
+from dnnsweep.trainers import Emit, UnwantedError, dropout
 from dnnsweep.trainers.array import rule, weights
 from dnnsweep.trainers.array.judge import ENDS
 from dnnsweep.trainers.array.networks import Knobs
@@ -27,7 +27,7 @@ from dnnsweep.trainers.groups import Group
 from dnnsweep.trainers.material import Material
 from dnnsweep.trainers.rows import row_order
 
-#: Running trials are reported at most so often; how they end is always reported at once.
+#: Running trials are reported at most so often, unless they may be pruned; how they end is reported at once.
 REPORT_SECONDS: Final = 1.0
 #: Multiplications and additions of one call: fewer do not repay the host's work, more delay refills.
 CALL_ARITHMETIC: Final = 5e7
@@ -65,6 +65,7 @@ class Array:
         )
         self._variance = data.validation_variance
         self._limit = material.sweep.training.timeout_seconds
+        self._report_seconds = REPORT_SECONDS if material.sweep.pruner.kind == "none" else 0.0
         self._waiting: deque[Course] = deque()
         self._slots: list[Course | None] = [None] * n_slots
         self._feed = _Feed(self.shape)
@@ -111,7 +112,8 @@ class Array:
                 for metrics in outcome.metrics[: outcome.n_epochs, slot]:
                     course.add(self._named(metrics), moment)
         self._report(emit, moment / 1000)
-        ended = [self._end(slot, _REASONS[int(code)]) for slot, code in enumerate(outcome.ends) if code]
+        ends = [slot for slot, code in enumerate(outcome.ends) if code and self._slots[slot] is not None]
+        ended = [self._end(slot, _REASONS[int(outcome.ends[slot])]) for slot in ends]
         late = [slot for slot, course in enumerate(self._slots) if course is not None and course.is_late(self._limit)]
         return [*ended, *(self._end(slot, Reason.TIMEOUT) for slot in late)]
 
@@ -141,21 +143,28 @@ class Array:
 
     def _report(self, emit: Emit, moment: float) -> None:
         """Report the epochs of trials that last, in batches: those that end soon come with their result."""
-        for course in self._slots:
+        for slot, course in enumerate(self._slots):
             if course is None:
                 continue
             n_sent, last = self._reported.setdefault(id(course), (0, moment))
-            if moment - last >= REPORT_SECONDS:
+            if moment - last < self._report_seconds:
+                continue
+            self._reported[id(course)] = (len(course.reports), moment)
+            try:
                 for report in course.reports[n_sent:]:
                     emit(report)
-                self._reported[id(course)] = (len(course.reports), moment)
+            except UnwantedError:
+                self._free(slot, course)
+
+    def _free(self, slot: int, course: Course) -> None:
+        self._slots[slot] = None
+        self._feed.end(slot)
+        self._reported.pop(id(course), None)
 
     def _end(self, slot: int, reason: Reason) -> Ended:
         course = self._slots[slot]
         assert course is not None  # noqa: S101  only active slots end
-        self._slots[slot] = None
-        self._feed.end(slot)
-        self._reported.pop(id(course), None)
+        self._free(slot, course)
         best_epoch = int(self._feed.standing.best_epoch[slot]) or None
 
         def save(path: Path) -> None:

@@ -1,0 +1,57 @@
+"""The section of a sweep file that says who ends trials which are worse than others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from dnnsweep.spec.base import Natural, Positive, Section, Whole
+
+#: The settings of each kind, by Optuna's names and defaults; a null one follows from `training.epochs`.
+SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "none": {},
+    "median": {"n_startup_trials": 5, "n_warmup_steps": 0, "interval_steps": 1, "n_min_trials": 1},
+    "asha": {"min_resource": None, "reduction_factor": 4, "min_early_stopping_rate": 0, "bootstrap_count": 0},
+    "hyperband": {"min_resource": 1, "max_resource": None, "reduction_factor": 3, "bootstrap_count": 0},
+    "patient": {"patience": 5, "min_delta": 0.0, "wrapped": None},
+}
+
+
+class PrunerSpec(Section):
+    """Who ends trials that are worse than others: Optuna's pruners; their steps and resources are epochs."""
+
+    kind: Literal["none", "median", "asha", "hyperband", "patient"] = "none"
+    n_startup_trials: Natural | None = Field(default=None, description="median: complete trials before any pruning")
+    n_warmup_steps: Natural | None = Field(default=None, description="median: no trial is pruned before this epoch")
+    interval_steps: Positive | None = Field(default=None, description="median: epochs from one look to the next")
+    n_min_trials: Positive | None = Field(default=None, description="median: complete trials that reached an epoch")
+    min_resource: Positive | None = Field(default=None, description="asha, hyperband: epochs of the first rung")
+    max_resource: Positive | None = Field(default=None, description="hyperband: epochs of the last rung")
+    reduction_factor: Annotated[Whole, Field(ge=2)] | None = Field(
+        default=None, description="asha, hyperband: one of so many trials goes on at a rung"
+    )
+    min_early_stopping_rate: Natural | None = Field(default=None, description="asha: rungs that are left out")
+    bootstrap_count: Natural | None = Field(
+        default=None, description="asha, hyperband: trials at a rung before one goes on"
+    )
+    patience: Natural | None = Field(default=None, description="patient: epochs without improvement")
+    min_delta: float | None = Field(default=None, ge=0, description="patient: smallest change that is an improvement")
+    wrapped: PrunerSpec | None = Field(default=None, description="patient: who decides then; null: the trial is pruned")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the kind and its settings, those that are not given at their defaults."""
+        own = {name: self._setting(name, default) for name, default in SETTINGS[self.kind].items()}
+        return {"kind": self.kind, **own}
+
+    def _setting(self, name: str, default: Any) -> Any:
+        given = getattr(self, name)
+        if isinstance(given, PrunerSpec):
+            return given.settings()
+        return default if given is None else given
+
+    def foreign(self) -> list[str]:
+        """Return the settings given that belong to other kinds."""
+        names = (name for name in type(self).model_fields if name != "kind")
+        return [name for name in names if getattr(self, name) is not None and name not in SETTINGS[self.kind]]
