@@ -319,9 +319,10 @@ def _plan(sweep: Sweep, settings: Settings) -> Plan:
 
 
 def _order(spec: SweepSpec, sweep: Sweep, profile: Profile) -> FixedOrder:
-    fresh = study.Study(spec.space, sweep.direction, spec.sampler.kind, spec.seed, spec.enqueue)
+    defaults = spec.default_params
+    fresh = study.Study(spec.space, sweep.direction, spec.sampler.kind, spec.seed, spec.enqueue, defaults)
     fresh = profile.timed("tell", profile.timed("ask", fresh, "ask"), "tell")
-    return FixedOrder(fresh, spec.default_params, spec.seed, sweep.window)
+    return FixedOrder(fresh, defaults, spec.seed, sweep.window)
 
 
 @contextmanager

@@ -386,6 +386,7 @@ def test_valid_domain_round_trips_and_contains_its_values(named: tuple[str, Any]
         assert all(domain.contains(value) for value in domain.values)
         assert all(KNOBS[name].parse(value) == value for value in domain.values)
     else:
+        assert isinstance(domain, Range)
         low, high = domain.low, domain.high
         value = data.draw(st.integers(int(low), int(high)) if domain.is_integer else st.floats(low, high))
         assert domain.contains(value)
