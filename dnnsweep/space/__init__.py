@@ -1,6 +1,6 @@
 """The hyperparameters, every knob once, and the domains that a sweep searches."""
 
-from dnnsweep.space.branches import parse_space
+from dnnsweep.space.branches import branch_texts, parse_space
 from dnnsweep.space.conditions import (
     MAX_BRANCHES,
     MAX_CASES,
@@ -13,6 +13,7 @@ from dnnsweep.space.conditions import (
     first_point,
     grid_size,
     is_left_over,
+    left_over,
     named,
     needs,
     order,
@@ -87,6 +88,7 @@ __all__ = [
     "SearchSpace",
     "Searched",
     "active",
+    "branch_texts",
     "branches_of",
     "cases",
     "closest",
@@ -98,6 +100,7 @@ __all__ = [
     "joined",
     "key_text",
     "leaves",
+    "left_over",
     "named",
     "needs",
     "order",

@@ -147,3 +147,19 @@ def _unfit(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
 
 def _is_listed(domain: object) -> bool:
     return isinstance(domain, Choice) or (isinstance(domain, Range) and domain.is_integer)
+
+
+def branch_texts(raw: Any) -> list[str]:
+    """Return a domain as YAML holds it in words, one for each branch.
+
+    Example:
+        >>> branch_texts([{"when": {"optimizer": ["sgd", "adam"]}, "low": 0, "high": 1}, {"values": [2]}])
+        ["{low: 0, high: 1} when optimizer is 'sgd' or 'adam'", '{values: [2]} otherwise']
+    """
+    return [show(bare) + _when_text(when, is_conditional=is_conditional(raw)) for when, bare in raw_branches(raw)]
+
+
+def _when_text(when: Any, *, is_conditional: bool) -> str:
+    if when is NO_WHEN:
+        return " otherwise" if is_conditional else ""
+    return " when " + " and ".join(f"{name} is {' or '.join(map(show, values))}" for name, values in when.items())

@@ -124,6 +124,12 @@ def _values(domain: Leaf | None, known: tuple[Any, ...], default: Any) -> list[A
     return own if domain.n_values == len(own) else [*own, OTHER]
 
 
+def left_over(space: SearchSpace, defaults: Mapping[str, Any]) -> frozenset[str]:
+    """Return the hyperparameters that have no domain in some case; arguments as of `cases`."""
+    known = cases(space, defaults)
+    return frozenset(name for name, domain in space.items() if any(active(domain, case) is None for case in known))
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """What a hyperparameter is taken from in one case.

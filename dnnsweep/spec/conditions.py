@@ -15,6 +15,7 @@ from dnnsweep.space import (
     cases,
     countable,
     is_left_over,
+    left_over,
     order,
     own_knob,
     show,
@@ -30,10 +31,11 @@ def broken_conditions(spec: SweepSpec) -> Iterator[Mistake]:
     impossible = [mistake for name, domain in conditional.items() for mistake in _impossible(name, domain, space, spec)]
     yield from impossible
     known = [] if impossible or not conditional else cases(space, spec.default_params)
+    left = left_over(space, spec.default_params) if known else ()
     for name, domain in conditional.items() if known else ():
         yield from _superfluous(name, domain, known)
         yield from _unreachable(name, domain, known)
-        yield from _left_over(name, spec, is_left=any(domain.chosen(case) is None for case in known))
+        yield from _left_over(name, spec, is_left=name in left)
     yield from _of_another_kind(spec)
 
 
