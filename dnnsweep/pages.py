@@ -145,8 +145,8 @@ def run_name(trial: Trial, space: Mapping[str, Any]) -> str:
 
 
 def _word(name: str, value: Any) -> str:
-    if name in ("optimizer", "initializer", "activation"):
-        return str(value)
+    if isinstance(value, str):
+        return value if name in ("optimizer", "initializer", "activation", "schedule") else f"{name}={value}"
     if name == "batch_norm":
         return "bn" if value else ""
     short = {"learning_rate": "lr", "batch_size": "batch"}.get(name, name)

@@ -25,7 +25,7 @@ from dnnsweep.ranking import is_as_good
 from dnnsweep.records import DataSummary, Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.shipping import ShippingProcess
-from dnnsweep.space import show
+from dnnsweep.space import branch_texts, left_over, show
 from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load
 from dnnsweep.study.pruning import Pruning
 from dnnsweep.tracking import Tracker
@@ -71,6 +71,7 @@ class Outline:
         direction: `maximize` or `minimize`.
         defaults: The hyperparameters that are not searched.
         plan: How trials are trained, and why.
+        otherwise: The values of hyperparameters whose conditions may not hold.
     """
 
     spec: Mapping[str, Any]
@@ -79,6 +80,7 @@ class Outline:
     direction: str
     defaults: Mapping[str, Any]
     plan: TrainerPlan
+    otherwise: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -104,7 +106,10 @@ class Outline:
             yield "note", note
         yield "objective", f"{self.direction} {spec['objective']['metric']}"
         for name, domain in spec["space"].items():
-            yield "search", f"{name}: {show(domain)}"
+            for text in branch_texts(domain):
+                yield "search", f"{name}: {text}"
+            if name in self.otherwise:
+                yield "search", f"{name}: {show(self.otherwise[name])} otherwise"
         for name, value in self.defaults.items():
             yield "fixed", f"{name}: {show(value)}"
         budget, sampler = spec["budget"], spec["sampler"]["kind"]
@@ -131,9 +136,10 @@ def outline(spec: SweepSpec) -> Outline:
     from dnnsweep.trainers.planned import PlannedTrainer
 
     opening = PlannedTrainer(Job(spec.to_json())).open()
-    fixed = {name: value for name, value in spec.default_params.items() if name not in spec.space}
-    direction = spec.objective.resolved_direction
-    return Outline(spec.to_json(), opening.data, spec.window, direction, fixed, opening.plan)
+    defaults, direction = spec.default_params, spec.objective.resolved_direction
+    fixed = {name: value for name, value in defaults.items() if name not in spec.space}
+    otherwise = {name: defaults[name] for name in left_over(spec.space, defaults)}
+    return Outline(spec.to_json(), opening.data, spec.window, direction, fixed, opening.plan, otherwise)
 
 
 def run(
@@ -323,9 +329,10 @@ def _plan(sweep: Sweep, settings: Settings) -> Plan:
 
 
 def _order(spec: SweepSpec, sweep: Sweep, profile: Profile) -> FixedOrder:
-    fresh = study.Study(spec.space, sweep.direction, spec.sampler.kind, spec.seed, spec.enqueue)
+    defaults = spec.default_params
+    fresh = study.Study(spec.space, sweep.direction, spec.sampler.kind, spec.seed, spec.enqueue, defaults)
     fresh = profile.timed("tell", profile.timed("ask", fresh, "ask"), "tell")
-    return FixedOrder(fresh, spec.default_params, spec.seed, sweep.window, _pruning(spec, sweep))
+    return FixedOrder(fresh, defaults, spec.seed, sweep.window, _pruning(spec, sweep))
 
 
 def _pruning(spec: SweepSpec, sweep: Sweep) -> Pruning | None:

@@ -42,12 +42,57 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 @st.composite
 def _domain_and_value(draw: st.DrawFn, name: str, *, is_grid: bool) -> tuple[Any, Any]:
     """A domain, and a value in it."""
+    if name == "hidden" and draw(st.booleans()):
+        return draw(_layers_and_value())
     if name in NUMBERS and draw(st.booleans()):
         low, value, high = sorted(draw(st.tuples(*[NUMBERS[name]] * 3)))
         steps = {"steps": draw(st.integers(2, 4))} if is_grid else {}
         return {"low": low, "high": high, "log": low > 0 and draw(st.booleans()), **steps}, value
     values = draw(st.lists(VALUES[name], min_size=1, max_size=4, unique_by=lambda value: str(value).lstrip("-")))
     return draw(st.sampled_from([values, {"values": values}])), draw(st.sampled_from(values))
+
+
+#: What conditions are drawn about, and what they are drawn for: no circles.
+LOOKED_AT = ("optimizer", "batch_norm", "activation")
+DEPENDENT = ("dropout", "l2", "learning_rate", "batch_size", "hidden")
+
+
+@st.composite
+def _layers_and_value(draw: st.DrawFn) -> tuple[Any, Any]:
+    """The number and the width of hidden layers, and a value for them."""
+    layers = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3, unique=True))
+    low, units, high = sorted(draw(st.tuples(*[st.integers(1, 100)] * 3)))
+    form = draw(st.sampled_from([layers, {"values": layers}]))
+    return {"layers": form, "units": {"low": low, "high": high}}, [units] * draw(st.sampled_from(layers))
+
+
+def _values_of(domain: Any) -> list[Any]:
+    return list(domain["values"] if isinstance(domain, dict) else domain)
+
+
+@st.composite
+def _with_conditions(draw: st.DrawFn, found: dict[str, tuple[Any, Any]], *, is_grid: bool) -> dict[str, Any]:
+    """Put conditions on some of the domains drawn; values go where their hyperparameter has no domain any more."""
+    for name in [name for name in DEPENDENT if name in found and draw(st.booleans())]:
+        about = [other for other in LOOKED_AT if other in found and len(_values_of(found[other][0])) > 1]
+        if not about:
+            break
+        other = draw(st.sampled_from(about))
+        values = _values_of(found[other][0])
+        named = draw(st.lists(st.sampled_from(values), min_size=1, max_size=len(values) - 1, unique=True))
+        domain, value = found[name]
+        branch = {"values": domain} if isinstance(domain, list) else domain
+        first = {"when": {other: draw(st.sampled_from([named, named[0]]))}, **branch}
+        holds = found[other][1] in (named if isinstance(first["when"][other], list) else named[:1])
+        if draw(st.booleans()):
+            rest, left = draw(_domain_and_value(name, is_grid=is_grid))
+            rest = {"values": rest} if isinstance(rest, list) else rest
+            found[name] = [first, rest], value if holds else left
+        elif holds:
+            found[name] = first, value
+        else:
+            found[name] = first, None
+    return found
 
 
 @st.composite
@@ -87,8 +132,11 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     searched = [name for name, place in places.items() if place == "space"]
     is_grid = draw(st.booleans())
     found = {name: draw(_domain_and_value(name, is_grid=is_grid)) for name in searched}
-    has_range = any(isinstance(d, dict) and d.get("low", 0) < d.get("high", 0) for d, _ in found.values())
+    found = draw(_with_conditions(found, is_grid=is_grid))
+    always = [d for d, _ in found.values() if isinstance(d, dict) and "when" not in d]
+    has_range = any(d.get("low", 0) < d.get("high", 0) for d in always)
     kinds = ["tpe", "random", "qmc", *(["cmaes"] if has_range else [])]
+    beside = {name: draw(VALUES[name]) for name, (d, _) in found.items() if "when" in d and draw(st.booleans())}
     weight = draw(st.sampled_from([None, "balanced"])) if task is not Task.REGRESSION else None
     document = {
         "name": draw(NAMES),
@@ -102,13 +150,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             "class_weight": weight,
         },
         "space": {name: domain for name, (domain, _) in found.items()},
-        "fixed": {name: draw(VALUES[name]) for name, place in places.items() if place == "fixed"},
+        "fixed": {name: draw(VALUES[name]) for name, place in places.items() if place == "fixed"} | beside,
         "objective": {"metric": draw(st.sampled_from(metrics))},
         "training": draw(_training(metrics)),
         "budget": {"trials": draw(st.integers(1, 1000)), "target": draw(st.none() | st.floats(-1, 1))},
         "sampler": {"kind": "grid" if is_grid else draw(st.sampled_from(kinds))},
         "pruner": draw(_pruner()),
-        "enqueue": [] if is_grid else [{name: value for name, (_, value) in found.items()}],
+        "enqueue": [] if is_grid else [{name: value for name, (_, value) in found.items() if value is not None}],
         "seed": draw(st.integers(0, 2**32 - 1)),
     }
     return {key: document[key] for key in draw(st.permutations(list(document)))}

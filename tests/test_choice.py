@@ -62,6 +62,54 @@ def test_trials_of_many_shapes_are_trained_by_fit_and_it_says_why() -> None:
     assert choose(sweep(20, space=shapes, trainer="array"), DIGITS).kind == "array"
 
 
+LAYERS = {"layers": {"low": 1, "high": 3}, "units": [8, 16]}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "n_programs"),
+    [
+        ({"hidden": LAYERS}, 6),
+        ({"hidden": LAYERS, "activation": ["relu", "tanh"], "batch_size": {"low": 16, "high": 48, "step": 16}}, 36),
+        ({"hidden": {"layers": [1, 2], "units": {"low": 8, "high": 16}}}, 18),
+        # relu with 6 shapes, tanh and elu with the default each
+        ({"activation": ["relu", "tanh", "elu"], "hidden": {"when": {"activation": "relu"}, **LAYERS}}, 8),
+        # 2 sizes of batch under adam, 3 others under the two other optimizers
+        (
+            {
+                "optimizer": ["adam", "sgd", "nadam"],
+                "batch_size": [{"when": {"optimizer": "adam"}, "values": [16, 32]}, {"low": 64, "high": 66}],
+            },
+            5,
+        ),
+        # whole numbers from 1 to 10: one with dropout, nine without, which changes no shape
+        ({"batch_size": {"low": 1, "high": 10}, "dropout": {"when": {"batch_size": 1}, "low": 0, "high": 0.5}}, 10),
+        ({"optimizer": ["adam", "sgd"], "dropout": {"when": {"optimizer": "adam"}, "low": 0, "high": 0.5}}, 1),
+    ],
+)
+def test_the_shapes_of_layers_and_of_conditions_are_counted(shapes: dict[str, Any], n_programs: int) -> None:
+    reasons = choose(sweep(200, space=shapes), DIGITS).reasons
+
+    assert any(line.startswith(f"programs: {'' if n_programs == 1 else 'up to '}{n_programs}, ") for line in reasons)
+    if n_programs > 1:
+        assert choose(sweep(2 * n_programs, space=shapes), DIGITS).kind == "array"
+        assert choose(sweep(2 * n_programs - 1, space=shapes), DIGITS).kind == "fit"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "largest"),
+    [
+        ({"layers": [1, 2], "units": {"low": 8, "high": 32}}, [32, 32]),
+        ({"when": {"activation": "relu"}, "layers": [1], "units": [8]}, [64, 32]),  # the default, under tanh
+        ({"when": {"activation": "relu"}, "layers": [3, 1], "units": [8, 128]}, [128, 128, 128]),
+    ],
+)
+def test_slots_suit_the_largest_network_that_may_be_built(hidden: dict[str, Any], largest: list[int]) -> None:
+    plan = choose(sweep(1000, space={"activation": ["relu", "tanh"], "hidden": hidden}), DIGITS)
+
+    weights = sum((a + 1) * b for a, b in zip([64, *largest], [*largest, 10], strict=True))
+    assert f"{weights:,} weights on a cpu" in plan.reasons[1]
+
+
 def test_a_trainer_is_started_for_each_quarter_of_a_minute_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dnnsweep.executors.local.n_cores", lambda: 8)
     assert [n_useful(TrainerPlan("array", seconds=seconds)) for seconds in (0.1, 15, 16, 100, float("inf"))] == [

@@ -30,7 +30,7 @@ from dnnsweep.records import (
     TrialResult,
     curve_of,
 )
-from dnnsweep.space import Choice, Domain, Hyperparameters, Range
+from dnnsweep.space import Branch, Choice, Conditional, Domain, Hyperparameters, Layers, Range, SearchSpace
 from dnnsweep.spec import PrunerSpec
 from dnnsweep.study import Study
 from dnnsweep.study.pruning import Pruning
@@ -137,7 +137,9 @@ def control(ledger: Ledger, executor: Scripted, models: Path, **changes: Any) ->
     sweep = ledger.sweep("sweep")
     plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, models)
     on_progress = changes.pop("on_progress", lambda _: None)
-    order = FixedOrder(Study(SPACE, "maximize", "tpe", 0), Hyperparameters().to_params(), 0, sweep.window)
+    defaults = Hyperparameters().to_params()
+    study = Study(changes.pop("space", SPACE), "maximize", "tpe", 0, (), defaults)
+    order = FixedOrder(study, defaults, 0, sweep.window)
     return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor, on_progress)
 
 
@@ -189,6 +191,31 @@ def test_trials_do_not_depend_on_slots_completion_order_lost_trainers_or_interru
 
     assert summary(ledger) == undisturbed
     ledger.close()
+
+
+def test_trials_under_conditions_are_the_same_after_interruptions(tmp_path: Path) -> None:
+    """What the ledger holds of a trial, its hyperparameters alone, says which branches it was in."""
+    momentum = Branch(Range(1e-2, 1.0, log=True), {"optimizer": ("sgd",)})
+    space: SearchSpace = {
+        **SPACE,
+        "learning_rate": Conditional((momentum, Branch(Range(1e-4, 1e-2, log=True), {"optimizer": ("adam",)}))),
+        "hidden": Layers(Range(1, 3, is_integer=True), Range(8, 64, log=True, is_integer=True)),
+    }
+    found = []
+    for name, stops in (("whole", ()), ("pieces", (3, 5, 4, 2))):
+        ledger = stored(f"sqlite:///{tmp_path / name}.db")
+        for n_events in stops:
+            executor = Scripted(n_events=n_events)
+            controller = control(ledger, executor, tmp_path / name, space=space)
+            executor.interrupt_at_the_end(controller)
+            assert controller.run() is SweepState.INTERRUPTED
+        control(ledger, Scripted(), tmp_path / name, space=space).run()
+        found.append(summary(ledger))
+
+    assert found[0] == found[1]
+    rates = {params["learning_rate"] for _, params, *_ in found[0] if params["optimizer"] == "nadam"}
+    assert rates == {Hyperparameters().learning_rate}
+    assert len({len(params["hidden"]) for _, params, *_ in found[0]}) > 1
 
 
 def test_exactly_the_budget_finishes_and_numbers_are_dense(url: str, tmp_path: Path) -> None:

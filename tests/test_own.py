@@ -44,6 +44,10 @@ def mistakes(**sections: Any) -> list[str]:
         ({"values": ["a", "b"]}, "choice"),
         ([True, False], "boolean"),
         ([[1, 2], [3]], "widths"),
+        ({"layers": [1, 2], "units": [8]}, "widths"),
+        ({"when": {"depth": 1}, "values": ["a", "b"]}, "choice"),
+        ([{"when": {"depth": 1}, "values": [1, 2]}, {"low": 0, "high": 0.5}], "real"),
+        ([{"when": {"depth": 1}, "layers": [1], "units": [8]}, {"values": [[8, 4], [16]]}], "widths"),
     ],
 )
 def test_the_kind_is_read_from_the_values(raw: Any, kind: str) -> None:
@@ -53,7 +57,9 @@ def test_the_kind_is_read_from_the_values(raw: Any, kind: str) -> None:
     assert knob.kind == kind
 
 
-@pytest.mark.parametrize("raw", [[1, "a"], [True, 1], None, [None], [[1], 2]])
+@pytest.mark.parametrize(
+    "raw", [[1, "a"], [True, 1], None, [None], [[1], 2], [{"when": {"depth": 1}, "values": [1]}, {"values": ["a"]}]]
+)
 def test_values_of_different_kinds_have_none(raw: Any) -> None:
     assert own_knob("x", raw) is None
 
@@ -117,3 +123,15 @@ def test_a_query_knows_a_builders_own_hyperparameters() -> None:
         query.parse("filter == 8", own)
     with pytest.raises(QueryError, match="unknown field filters"):
         query.parse("filters == 8")
+
+
+def test_a_query_knows_the_values_of_all_branches_and_the_fixed_one() -> None:
+    branches = [{"when": {"depth": 1}, "values": ["fast"]}, {"when": {"depth": 3}, "values": ["good"]}]
+    space = {**OWN["space"], "mode": branches}
+
+    own = own_knobs(spec.check({**OWN, "space": space, "fixed": {"mode": "none"}}).to_json())
+
+    for word in ("fast", "good", "none"):
+        assert query.parse(f"mode == '{word}'", own) == Comparison("mode", "==", word)
+    with pytest.raises(QueryError, match="mode is never 'best'"):
+        query.parse("mode == 'best'", own)

@@ -126,6 +126,13 @@ def test_a_runs_name_tells_its_number_and_what_was_searched() -> None:
     assert run_name(TRIAL, {}) == "0007"
 
 
+def test_a_runs_name_tells_words_as_they_are_and_values_of_conditions_that_do_not_hold() -> None:
+    space = {"schedule": [], "dropout": {"when": {"schedule": ["cosine"]}, "low": 0.0, "high": 0.5}}
+    trial = replace(TRIAL, params={**TRIAL.params, "schedule": "constant", "dropout": 0.0})
+
+    assert run_name(trial, space) == "0007 constant dropout=0"
+
+
 def test_the_best_so_far_is_a_curve_over_trials_that_stops_at_the_first_open_one() -> None:
     trials = [
         ended(0, None, 10),

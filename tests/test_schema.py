@@ -41,6 +41,11 @@ RIGHT_SPACES: list[dict[str, Any]] = [
     {"batch_size": {"low": 16, "high": 64, "step": None}},
     {"batch_norm": [True, False]},
     {"hidden": [[64, 32], [64]]},
+    {"hidden": {"layers": {"low": 1, "high": 4}, "units": [16, 32]}},
+    {"optimizer": ["sgd", "adam"], "dropout": {"when": {"optimizer": "adam"}, "low": 0, "high": 0.5}},
+    {"optimizer": ["sgd", "adam"], "dropout": {"when": {"optimizer": ["adam"]}, "values": [0, 0.5]}},
+    {"batch_norm": [True, False], "l2": [{"when": {"batch_norm": True}, "values": [0]}, {"low": 0, "high": 1}]},
+    {"batch_norm": [True, False], "hidden": {"when": {"batch_norm": True}, "layers": [1, 2], "units": [8, 16]}},
 ]
 WRONG_SPACES: list[dict[str, Any]] = [
     {"dropout": 0.1},
@@ -55,6 +60,18 @@ WRONG_SPACES: list[dict[str, Any]] = [
     {"optimizer": {"low": "adam", "high": "sgd"}},
     {"batch_norm": {"low": 0, "high": 1}},
     {"hidden": [64, 32]},
+    {"hidden": {"layers": {"low": 0, "high": 4}, "units": [16, 32]}},
+    {"hidden": {"layers": [1, 2]}},
+    {"hidden": {"layers": 2, "units": [16]}},
+    {"dropout": {"layers": [1, 2], "units": [16]}},
+    {"dropout": {"when": {}, "low": 0, "high": 0.5}},
+    {"dropout": {"when": {"dropout": 0}, "low": 0, "high": 0.5}},
+    {"dropout": {"when": ["batch_norm"], "low": 0, "high": 0.5}, "batch_norm": [True, False]},
+    {"dropout": {"when": {"batch_norm": 1}, "low": 0, "high": 0.5}, "batch_norm": [True, False]},
+    {"dropout": {"when": {"batch_norm": []}, "low": 0, "high": 0.5}, "batch_norm": [True, False]},
+    {"dropout": {"when": {"hidden": [8]}, "low": 0, "high": 0.5}, "hidden": [[8], [16]]},
+    {"dropout": [{"low": 0, "high": 0.5}]},
+    {"batch_norm": [True, False], "l2": [0.1, {"when": {"batch_norm": True}, "values": [0]}]},
 ]
 
 

@@ -14,11 +14,16 @@ from dnnsweep.space import (
     KNOBS,
     OPTIMIZERS,
     SCHEDULES,
+    Branch,
     Choice,
+    Conditional,
     Hyperparameters,
+    Layers,
     Range,
     closest,
+    first_point,
     key_text,
+    order,
     parse_domain,
     parse_space,
     parse_value,
@@ -168,7 +173,7 @@ WRONG_DOMAINS: list[tuple[str, Any, str, str]] = [
     ("batch_size", {"low": 1.5, "high": 10}, "batch_size.low", "got 1.5"),
 ]
 
-CONTAINED: list[tuple[Choice | Range, Any, bool]] = [
+CONTAINED: list[tuple[Choice | Range | Layers, Any, bool]] = [
     (Choice((32, 64)), 32, True),
     (Choice((1, 2)), True, False),
     (Choice((True, False)), 1, False),
@@ -177,6 +182,12 @@ CONTAINED: list[tuple[Choice | Range, Any, bool]] = [
     (Choice(((64, 32), (64,))), (64,), True),
     (Choice(((64, 32), (64,))), (32,), False),
     (Choice(("adam",)), ["adam"], False),
+    (Layers(Choice((1, 2)), Choice((8, 16))), (8, 8), True),
+    (Layers(Choice((1, 2)), Choice((8, 16))), (8, 16), False),
+    (Layers(Choice((1, 2)), Choice((8, 16))), (8, 8, 8), False),
+    (Layers(Choice((1, 2)), Choice((8, 16))), (9,), False),
+    (Layers(Choice((1, 2)), Choice((8, 16))), (), False),
+    (Layers(Range(1, 2, is_integer=True), Choice((8,))), 8, False),
     (Range(0.0, 0.5), 0.0, True),
     (Range(0.0, 0.5), 0.5, True),
     (Range(0.0, 0.5), 0.50001, False),
@@ -264,7 +275,7 @@ def test_order_in_the_file_does_not_change_the_space() -> None:
 
 
 @pytest.mark.parametrize(("domain", "value", "answer"), CONTAINED)
-def test_domain_contains_its_values_only(domain: Choice | Range, value: Any, answer: bool) -> None:
+def test_domain_contains_its_values_only(domain: Choice | Range | Layers, value: Any, answer: bool) -> None:
     assert domain.contains(value) is answer
 
 
@@ -386,6 +397,7 @@ def test_valid_domain_round_trips_and_contains_its_values(named: tuple[str, Any]
         assert all(domain.contains(value) for value in domain.values)
         assert all(KNOBS[name].parse(value) == value for value in domain.values)
     else:
+        assert isinstance(domain, Range)
         low, high = domain.low, domain.high
         value = data.draw(st.integers(int(low), int(high)) if domain.is_integer else st.floats(low, high))
         assert domain.contains(value)
@@ -422,3 +434,54 @@ def test_junk_is_refused_with_mistakes_not_with_exceptions(raw: dict[str, Any]) 
         wrong = {mistake.path.split(".")[1] for mistake in mistakes}
         assert wrong | set(good) == set(raw)
         assert wrong.isdisjoint(good)
+
+
+# ---- conditions
+
+
+ADAM = Branch(Range(0.0, 0.5), {"optimizer": ("adam",)})
+
+
+def test_a_hyperparameter_comes_after_those_that_it_depends_on_and_else_in_its_place() -> None:
+    late = Conditional((ADAM,))
+    chain = Conditional((Branch(Choice(("sgd", "adam")), {"batch_norm": (True,)}),))
+
+    assert order({"l2": late, "batch_size": Choice((1,)), "optimizer": chain, "batch_norm": Choice((True, False))}) == (
+        "batch_size",
+        "batch_norm",
+        "optimizer",
+        "l2",
+    )
+    assert order({"optimizer": late}) == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "index"),
+    [
+        ({"optimizer": "adam", "batch_norm": True}, 0),
+        ({"optimizer": "sgd", "batch_norm": True}, 1),
+        ({"optimizer": "sgd", "batch_norm": False}, None),
+        ({"optimizer": "adam"}, 0),
+        ({"batch_norm": False}, "optimizer"),
+        ({"optimizer": "sgd"}, "batch_norm"),
+    ],
+)
+def test_the_first_branch_that_holds_counts(values: dict[str, Any], index: int | str | None) -> None:
+    domain = Conditional((ADAM, Branch(Range(0.1, 0.2), {"batch_norm": (True,)})))
+
+    if isinstance(index, str):
+        with pytest.raises(KeyError, match=index):
+            domain.chosen(values)
+    else:
+        assert domain.chosen(values) == index
+
+
+def test_a_point_of_first_values_keeps_to_what_is_given_and_to_conditions() -> None:
+    space: dict[str, Any] = {
+        "l2": Conditional((ADAM,)),
+        "optimizer": Choice(("sgd", "adam")),
+        "hidden": Layers(Choice((2, 1)), Range(8, 16, is_integer=True)),
+    }
+
+    assert first_point(space, {"l2": 0.7}, {}) == {"l2": 0.7, "optimizer": "sgd", "hidden": (8, 8)}
+    assert first_point(space, {"l2": 0.7}, {"optimizer": "adam"})["l2"] == 0.0

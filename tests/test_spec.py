@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from dnnsweep.errors import SpecError
 from dnnsweep.records import Task, direction_of
-from dnnsweep.space import Hyperparameters
+from dnnsweep.space import MAX_BRANCHES, MAX_CASES, Branch, Choice, Conditional, Hyperparameters, Layers, Range, active
 from dnnsweep.spec import (
     HANDED_OVER,
     METRICS,
@@ -84,6 +84,13 @@ RIGHT_FILES: list[str] = [
     MINIMAL + "fixed: {dropout: 0, hidden: []}\nspace: {}",
     MINIMAL + "dataset2: 1".replace("dataset2: 1", "description: >\n  two\n  lines"),
     MINIMAL + "resources: {trainers: 2}\nsampler: {kind: random, window: 8}",
+    MINIMAL + "space: {hidden: {layers: {low: 1, high: 4}, units: [8, 16]}}\nenqueue: [{hidden: [8, 8, 8]}]",
+    MINIMAL + "space: {optimizer: [sgd, adam], l2: {when: {optimizer: sgd}, low: 0, high: 1}}\nfixed: {l2: 2}",
+    MINIMAL + "space: {batch_size: {low: 1, high: 9}, l2: [{when: {batch_size: [1, 2]}, values: [1]}, {values: [2]}]}",
+    MINIMAL + "space: {batch_norm: [true, false], schedule: [constant, cosine], l2: [{when: {schedule: cosine, "
+    "batch_norm: false}, values: [1]}, {when: {batch_norm: true}, values: [2]}]}\nenqueue: [{batch_norm: true, l2: 2}]",
+    MINIMAL + "space: {hidden: [{when: {optimizer: sgd}, layers: [1, 2], units: {low: 8, high: 64, log: true}}, "
+    "{values: [[8]]}], optimizer: {when: {batch_norm: false}, values: [sgd, adam]}, batch_norm: [true, false]}",
 ]
 
 # what is added to (or replaces a line of) the smallest file -> the paths that must be named, no others
@@ -254,6 +261,68 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("dataset: {source: ''}", ["dataset.source"]),
     ("dataset: {source: 'npz:'}", ["dataset.source"]),
     ("dataset: {source: 'arrays:x'}", ["dataset.source"]),
+    # conditions and layers
+    ("space: {dropout: {when: {}, low: 0, high: 0.5}}", ["space.dropout.when"]),
+    ("space: {dropout: {when: adam, low: 0, high: 0.5}}", ["space.dropout.when"]),
+    ("space: {dropout: {when: {optimizer: adam}, low: 0, high: 0.5}}", ["space.dropout.when.optimizer"]),
+    ("space: {batch_norm: [true, false], dropout: {when: {btach_norm: true}, low: 0, high: 0.5}}",
+     ["space.dropout.when.btach_norm"]),
+    ("space: {dropout: {when: {dropout: 0}, low: 0, high: 0.5}}", ["space.dropout.when.dropout"]),
+    ("space: {optimizer: [sgd, adam], l2: {when: {optimizer: adm}, values: [0, 1]}}", ["space.l2.when.optimizer"]),
+    ("space: {optimizer: [sgd, adam], l2: {when: {optimizer: [sgd, sgd]}, values: [0, 1]}}",
+     ["space.l2.when.optimizer"]),
+    ("space: {optimizer: [sgd, adam], l2: {when: {optimizer: []}, values: [0, 1]}}", ["space.l2.when.optimizer"]),
+    ("space: {optimizer: [sgd, adam], l2: {when: {optimizer: nadam}, values: [0, 1]}}", ["space.l2.when.optimizer"]),
+    ("space: {optimizer: [sgd, adam], l2: {when: {optimizer: [sgd, adam]}, values: [0, 1]}}",
+     ["space.l2.when.optimizer"]),
+    ("space: {batch_size: {low: 1, high: 4}, l2: {when: {batch_size: [1, 5]}, values: [0, 1]}}",
+     ["space.l2.when.batch_size"]),
+    ("space: {dropout: {low: 0, high: 0.5}, l2: {when: {dropout: 0}, values: [0, 1]}}", ["space.l2.when.dropout"]),
+    ("space: {hidden: [[8], [16]], l2: {when: {hidden: [8]}, values: [0, 1]}}", ["space.l2.when.hidden"]),
+    ("space: {optimizer: [sgd, adam], l2: [0.5, {when: {optimizer: sgd}, values: [0, 1]}]}", ["space.l2.0"]),
+    ("space: {l2: [{low: 0, high: 1}]}", ["space.l2.0"]),
+    ("space: {optimizer: [sgd, adam], l2: [{low: 0, high: 1}, {when: {optimizer: sgd}, values: [0, 1]}]}",
+     ["space.l2.0"]),
+    (("space: {optimizer: [sgd, adam], l2: [{when: {optimizer: sgd}, values: [0]}, "
+     "{when: {optimizer: sgd}, values: [1]}]}"), ["space.l2.1"]),
+    (("space: {optimizer: [sgd, adam], l2: [{when: {optimizer: sgd}, values: [0]}, "
+     "{when: {optimizer: adam}, values: [1]}, {values: [2]}]}"), ["space.l2.2"]),
+    (("space: {optimizer: [sgd, adam], batch_norm: {when: {optimizer: sgd}, values: [true, false]}, "
+     "l2: {when: {batch_norm: true, optimizer: adam}, values: [1]}}"), ["space.l2"]),
+    (("space: {batch_norm: {when: {optimizer: sgd}, values: [true]}, optimizer: {when: {schedule: cosine}, values: "
+     "[sgd]}, schedule: {when: {batch_norm: true}, values: [cosine]}, l2: {when: {schedule: cosine}, values: [1]}}"),
+     ["space.schedule"]),
+    ("space: {optimizer: [sgd, adam], l2: {when: {optimizer: sgd}, low: 1, high: 0}}", ["space.l2"]),
+    ("space: {optimizer: [sgd, adam], l2: [{when: {optimizer: sgd}, low: 1}, {values: [a]}]}",
+     ["space.l2.0.high", "space.l2.1.values.0"]),
+    ("space: {optimizer: [sgd, adam], l2: [{when: {optimizer: sgd}, values: [1]}, {values: [2]}]}\nfixed: {l2: 3}",
+     ["fixed.l2"]),
+    ("space: {optimizer: [sgd, adam], hidden: {when: {optimizer: sgd}, values: [[8]]}}\nnetwork: {hidden: [8]}",
+     ["space.hidden"]),
+    ("network: {builder: 'python:a:b'}\nspace: {depth: [1, 2], size: {when: {depth: 2}, values: [3, 4]}}",
+     ["space.size"]),
+    (("network: {builder: 'python:a:b'}\nspace: {depth: [1, 2], size: {when: {depth: 2}, values: [3, 4]}}\n"
+     "fixed: {size: big}"), ["fixed.size"]),
+    (("space: {optimizer: [sgd, adam], l2: {when: {optimizer: sgd}, values: [1, 2]}}\n"
+     "enqueue: [{l2: 1}, {optimizer: adam, l2: 1}, {optimizer: sgd, l2: 3}, {optimizer: sgd, l2: 2}]"),
+     ["enqueue.0.l2", "enqueue.1.l2", "enqueue.2.l2"]),
+    (("space: {optimizer: [sgd, adam], l2: [{when: {optimizer: sgd}, values: [1]}, {values: [2]}]}\n"
+     "enqueue: [{optimizer: adam, l2: 1}, {optimizer: adam, l2: 2}]"), ["enqueue.0.l2"]),
+    ("space: {hidden: {layers: 2, units: [8]}}", ["space.hidden.layers"]),
+    ("space: {hidden: {layers: {low: 0, high: 2}, units: [0]}}", ["space.hidden.layers.low", "space.hidden.units.0"]),
+    ("space: {hidden: {layers: [1, 2], width: [8]}}", ["space.hidden.units", "space.hidden.width"]),
+    ("space: {hidden: {layers: [1, 2], units: {low: 8, high: 16, steps: 3}}}", ["space.hidden.units.steps"]),
+    ("space: {dropout: {layers: [1, 2], units: [8]}}",
+     ["space.dropout.layers", "space.dropout.units", "space.dropout.low", "space.dropout.high"]),
+    (("space: {hidden: {layers: [1, 2], units: [8, 16]}}\n"
+     "enqueue: [{hidden: [8, 16]}, {hidden: []}, {hidden: [8, 8, 8]}, {hidden: [16, 16]}]"),
+     ["enqueue.0.hidden", "enqueue.1.hidden", "enqueue.2.hidden"]),
+    (("sampler: {kind: grid}\nspace: {batch_size: {low: 16, high: 128, steps: 3}, "
+     "l2: {when: {batch_size: 17}, values: [1]}}"), ["space.l2.when.batch_size"]),
+    ("sampler: {kind: grid}\nspace: {optimizer: [sgd, adam], l2: {when: {optimizer: sgd}, low: 0, high: 1}}",
+     ["space.l2"]),
+    ("sampler: {kind: cmaes}\nspace: {optimizer: [sgd, adam], l2: {when: {optimizer: sgd}, low: 0, high: 1}}",
+     ["sampler.kind"]),
     # what sections ask of each other
     ("dataset: {source: csv:a.csv}", ["dataset.target"]),
     ("dataset: {source: csv:a.csv, target: ''}", ["dataset.target"]),
@@ -329,6 +398,16 @@ _BEYOND_SHAPE = (
     "for a grid",
     "belongs to other samplers",
     "where no hyperparameter is a range",
+    "must be a value of",
+    "must leave out some value",
+    "must be reached by",
+    "what stands after it",
+    "in circles",
+    "listed values or whole numbers",
+    "is never used",
+    "where no condition of it holds",
+    "beside it",
+    "beside space.",
     "needs PyTorch",
     "step and steps cannot",
     "must name a file",
@@ -741,8 +820,8 @@ def test_valid_file_validates_round_trips_and_fits_the_schema(document: dict[str
     assert _read(spec.to_yaml()).digest == spec.digest
     assert pickle.loads(pickle.dumps(spec)) == spec  # noqa: S301  our own bytes
     for entry in spec.enqueue:
-        assert set(entry) == set(spec.space)
-        assert all(domain.contains(entry[name]) for name, domain in spec.space.items())
+        assert all(spec.space[name].contains(value) for name, value in entry.items())
+        assert {name for name, domain in spec.space.items() if active(domain, entry) is not None} == set(entry)
     SCHEMA.validate(document)
     SCHEMA.validate(spec.to_json())
 
@@ -771,3 +850,81 @@ def test_a_grid_has_no_more_trials_than_points() -> None:
     assert check(document).budget.trials == 12
     assert check({**document, "budget": {"trials": 5}}).budget.trials == 5
     assert check({**document, "sampler": {"kind": "random"}, "space": {}}).budget.trials == 100
+
+
+# ---- conditions
+
+
+CONDITIONS = """\
+space:
+  optimizer: [sgd, momentum, adam]
+  learning_rate:
+    - {when: {optimizer: [sgd, momentum]}, low: 1.0e-2, high: 1.0, log: true}
+    - {when: {optimizer: adam}, low: 1.0e-4, high: 1.0e-2, log: true}
+  batch_norm: [true, false]
+  dropout: {when: {batch_norm: false}, low: 0.0, high: 0.5}
+  hidden: {layers: {low: 1, high: 4}, units: {low: 16, high: 256, log: true}}
+fixed: {dropout: 0.1}
+"""
+
+
+def test_conditions_and_layers_mean_what_they_say() -> None:
+    spec = _read(MINIMAL + CONDITIONS)
+
+    steep, flat = Range(0.01, 1.0, log=True), Range(0.0001, 0.01, log=True)
+    assert spec.space["learning_rate"] == Conditional(
+        (Branch(steep, {"optimizer": ("sgd", "momentum")}), Branch(flat, {"optimizer": ("adam",)}))
+    )
+    assert spec.space["dropout"] == Conditional((Branch(Range(0.0, 0.5), {"batch_norm": (False,)}),))
+    layers, units = Range(1, 4, is_integer=True), Range(16, 256, log=True, is_integer=True)
+    assert spec.space["hidden"] == Layers(layers, units)
+    assert spec.default_params["dropout"] == 0.1
+
+
+def test_a_conditional_hyperparameter_has_its_fixed_value_or_its_default_where_no_condition_holds() -> None:
+    spaces = {"optimizer": ["sgd", "adam"], "l2": {"when": {"optimizer": "sgd"}, "values": [1]}}
+    base = {"name": "a", "dataset": {}, "space": spaces}
+
+    assert check(base).default_params["l2"] == Hyperparameters().l2
+    assert check({**base, "fixed": {"l2": 2}}).default_params["l2"] == 2
+    built = {**base, "network": {"builder": "python:a:b"}}
+    assert check(built).default_params["l2"] == Hyperparameters().l2
+
+
+def test_a_builders_own_hyperparameter_may_have_branches_of_one_kind() -> None:
+    branches = [{"when": {"depth": 2}, "values": [8, 16]}, {"low": 1, "high": 4}]
+    base = {"name": "a", "dataset": {}, "network": {"builder": "python:a:b"}}
+
+    spec = check({**base, "space": {"depth": [1, 2], "size": branches, "tower": {"layers": [1, 2], "units": [8]}}})
+
+    assert spec.space["size"].branches[1].domain == Range(1, 4, is_integer=True)
+    assert spec.space["tower"] == Layers(Choice((1, 2)), Choice((8,)))
+    mixed = [{"when": {"depth": 2}, "values": ["a", "b"]}, {"low": 1, "high": 4}]
+    assert _paths(lambda: check({**base, "space": {"depth": [1, 2], "size": mixed}})) == ["space.size"]
+
+
+def test_conditions_that_tell_too_many_cases_apart_are_refused() -> None:
+    names = [f"knob{number}" for number in range(10)]
+    own: dict[str, Any] = {name: [1, 2] for name in names}
+    many = {"when": dict.fromkeys(names, 1), "values": [1, 2]}
+    base = {"name": "a", "dataset": {}, "network": {"builder": "python:a:b"}, "fixed": {"last": 1}}
+
+    assert 2**9 < MAX_CASES < 2**10
+    (mistake,) = _mistakes(lambda: check({**base, "space": {**own, "last": many}}))
+
+    assert (
+        str(mistake) == "space: conditions must tell at most 1000 cases apart, got 1024; name fewer values after `when`"
+    )
+
+
+def test_a_space_with_too_many_branches_is_refused() -> None:
+    branches = [{"when": {"batch_size": size}, "values": [size]} for size in range(1, MAX_BRANCHES + 2)]
+    space = {"batch_size": {"low": 1, "high": 1000}, "l2": branches}
+
+    (mistake,) = _mistakes(lambda: check({"name": "a", "dataset": {}, "space": space}))
+
+    assert str(mistake) == "space: must have at most 100 branches, got 101; remove some of them"
+
+
+def test_a_file_without_conditions_is_the_sweep_that_it_was_before_there_were_any() -> None:
+    assert _read(EXAMPLE).digest == "b6491a39c8368db63fba8ede8607cf0d61de56b416cb44f58b444632c62c88ae"

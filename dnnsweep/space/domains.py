@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -110,21 +110,140 @@ def is_on_grid(value: float, low: float, step: float) -> bool:
 
 
 Domain = Choice | Range
-SearchSpace = Mapping[str, Domain]
 
 
-def grid_size(space: SearchSpace) -> int | None:
-    """Return how many points the grid of a search space has; None if it has none.
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """A domain of hidden layers that are all of one width.
+
+    Args:
+        layers: How many there may be, at least one: without any, their width would mean nothing.
+        units: How wide each may be.
+    """
+
+    layers: Domain
+    units: Domain
+
+    @property
+    def n_values(self) -> int:
+        """Return how many values there are."""
+        return (self.layers.n_values or 1) * (self.units.n_values or 1)  # whole numbers can be counted
+
+    def contains(self, value: Any) -> bool:
+        """Return whether parsed widths are in the domain."""
+        is_even = isinstance(value, tuple) and len(set(value)) == 1
+        return is_even and self.layers.contains(len(value)) and self.units.contains(value[0])
+
+    def to_json(self) -> Any:
+        """Return the domain as a sweep file writes it."""
+        return {"layers": self.layers.to_json(), "units": self.units.to_json()}
+
+
+#: A domain without conditions.
+Leaf = Choice | Range | Layers
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A domain and when it counts.
+
+    Args:
+        domain: Of the hyperparameter.
+        when: Other hyperparameters -> the values that each must have one of; empty for the branch that is left.
+    """
+
+    domain: Leaf
+    when: Mapping[str, tuple[Any, ...]]
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the branch counts where other hyperparameters have these values.
+
+        Raises:
+            KeyError: That depends on one whose value is missing; carries its name.
+        """
+        if any(values[name] not in allowed for name, allowed in self.when.items() if name in values):
+            return False
+        for name in self.when:
+            if name not in values:
+                raise KeyError(name)
+        return True
+
+    def to_json(self) -> Any:
+        """Return the branch as a sweep file writes it."""
+        domain = self.domain.to_json()
+        plain = {"values": domain} if isinstance(domain, list) else domain
+        if not self.when:
+            return plain
+        return {"when": {name: list(values) for name, values in self.when.items()}, **plain}
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """A domain that depends on other hyperparameters: that of the first branch that holds.
+
+    Args:
+        branches: In the order of the sweep file. Where none holds, the hyperparameter is not searched.
+    """
+
+    branches: tuple[Branch, ...]
+
+    def chosen(self, values: Mapping[str, Any]) -> int | None:
+        """Return which branch holds where other hyperparameters have these values; None if none does.
+
+        Raises:
+            KeyError: That depends on one whose value is missing; carries its name.
+        """
+        return next((index for index, branch in enumerate(self.branches) if branch.holds(values)), None)
+
+    def contains(self, value: Any) -> bool:
+        """Return whether a parsed value is in any of the branches."""
+        return any(branch.domain.contains(value) for branch in self.branches)
+
+    def to_json(self) -> Any:
+        """Return the domain as a sweep file writes it."""
+        plain = [branch.to_json() for branch in self.branches]
+        return plain[0] if len(plain) == 1 else plain
+
+
+Searched = Leaf | Conditional
+SearchSpace = Mapping[str, Searched]
+
+
+def branches_of(domain: Searched) -> Iterator[tuple[str, Branch]]:
+    """Yield the branches of a domain, each with where it stands in it: nothing for a single one, or `.1`."""
+    branches = domain.branches if isinstance(domain, Conditional) else ()
+    for index, branch in enumerate(branches):
+        yield f".{index}" if len(branches) > 1 else "", branch
+
+
+def leaves(domain: Searched) -> Iterator[tuple[str, Leaf]]:
+    """Yield the domains that a domain may stand for, each with where it stands in it."""
+    if isinstance(domain, Conditional):
+        yield from ((place, branch.domain) for place, branch in branches_of(domain))
+    else:
+        yield "", domain
+
+
+def parts_of(domain: Leaf) -> dict[str, Domain]:
+    """Return what a domain is sampled from: itself, or the number and the width of layers.
 
     Example:
-        >>> grid_size({"dropout": Range(0.0, 0.5, steps=6), "batch_norm": Choice((True, False))})
-        12
+        >>> list(parts_of(Choice((1, 2)))), list(parts_of(Layers(Choice((1, 2)), Choice((8, 16)))))
+        ([''], ['.layers', '.units'])
     """
-    size = 1
-    for domain in space.values():
-        if domain.n_values is None:
-            return None
-        size *= (
-            len(domain.grid()) if isinstance(domain, Range) and domain.is_integer and domain.steps else domain.n_values
-        )
-    return size
+    return {".layers": domain.layers, ".units": domain.units} if isinstance(domain, Layers) else {"": domain}
+
+
+def split(domain: Leaf, value: Any) -> tuple[Any, ...]:
+    """Return the parts of a value that lies in a domain."""
+    return (len(value), value[0]) if isinstance(domain, Layers) else (value,)
+
+
+def joined(domain: Leaf, parts: Sequence[Any]) -> Any:
+    """Return the value that parts make.
+
+    Example:
+        >>> joined(Layers(Choice((1, 2)), Choice((8, 16))), (2, 8))
+        (8, 8)
+    """
+    return (parts[1],) * parts[0] if isinstance(domain, Layers) else parts[0]

@@ -11,6 +11,8 @@ from dnnsweep.space.knobs import KNOBS, Knob
 #: What `fit` needs whatever the network is; every other knob is there only if the sweep file names it.
 TRAINING_KNOBS: Final = ("optimizer", "learning_rate", "schedule", "global_clipnorm", "batch_size")
 MAX_NAME: Final = 100
+#: Stands where a branch has no `when`.
+NO_WHEN: Final = object()
 NAME_RULE: Final = f"must be a Python name of at most {MAX_NAME} characters, not {{}}"
 VALUES_RULE: Final = "values must be all numbers, all text, all true or false, or all lists of whole numbers from 1"
 
@@ -31,7 +33,8 @@ def own_knob(name: str, raw: Any) -> Knob | None:
 
     Args:
         name: The builder's.
-        raw: A single value, a list of values, `{values: [...]}` or `{low, high, ...}`, as YAML or JSON holds it.
+        raw: A single value, a list of values, `{values: [...]}`, `{low, high, ...}` or `{layers: ..., units: ...}`, or
+            branches of such domains, as YAML or JSON holds it.
 
     Returns:
         None where the values are of different kinds, or of none that is known.
@@ -40,6 +43,40 @@ def own_knob(name: str, raw: Any) -> Knob | None:
         >>> own_knob("filters", [8, 16]).kind, own_knob("rate", {"low": 0, "high": 0.5}).kind
         ('integer', 'real')
     """
+    return _merged(name, [_of_domain(name, bare) for _, bare in raw_branches(raw)])
+
+
+def is_conditional(raw: Any) -> bool:
+    """Return whether a domain as YAML holds it has conditions, or is a list of branches."""
+    if isinstance(raw, Mapping):
+        return "when" in raw
+    return isinstance(raw, list | tuple) and any(isinstance(one, Mapping) for one in raw)
+
+
+def raw_branches(raw: Any) -> list[tuple[Any, Any]]:
+    """Return the branches of a domain as YAML holds it: what `when` says or `NO_WHEN`, and the domain without it."""
+    listed = raw if is_conditional(raw) and not isinstance(raw, Mapping) else [raw]
+    return [_raw_branch(one) for one in listed]
+
+
+def _raw_branch(raw: Any) -> tuple[Any, Any]:
+    if not isinstance(raw, Mapping):
+        return NO_WHEN, raw
+    return raw.get("when", NO_WHEN), {key: value for key, value in raw.items() if key != "when"}
+
+
+def _merged(name: str, knobs: Sequence[Knob | None]) -> Knob | None:
+    """Return what a hyperparameter may be that is one of several; None where these are of different kinds."""
+    kinds = {None if knob is None else knob.kind for knob in knobs}
+    if None in kinds or (len(kinds) > 1 and kinds != {"integer", "real"}):
+        return None
+    choices = dict.fromkeys(choice for knob in knobs if knob is not None for choice in knob.choices)
+    return Knob(name, "real" if len(kinds) > 1 else str(*kinds), choices=tuple(choices))
+
+
+def _of_domain(name: str, raw: Any) -> Knob | None:
+    if isinstance(raw, Mapping) and not {"layers", "units"}.isdisjoint(raw):
+        return Knob(name, "widths")
     if isinstance(raw, Mapping) and "values" not in raw:
         numbers = [raw[key] for key in ("low", "high", "step") if raw.get(key) is not None]
         return Knob(name, "integer" if all(_is_whole(number) for number in numbers) else "real")
@@ -71,6 +108,16 @@ def own_knobs(spec: Mapping[str, Any]) -> dict[str, Knob]:
     Args:
         spec: The sweep file as plain JSON.
     """
-    values = {name: [value] for name, value in spec.get("fixed", {}).items()} | dict(spec.get("space", {}))
-    found = {name: own_knob(name, raw) for name, raw in values.items() if name not in KNOBS}
+    fixed, space = dict(spec.get("fixed", {})), dict(spec.get("space", {}))
+    found = {
+        name: _merged(
+            name,
+            [
+                *([own_knob(name, space[name])] if name in space else []),
+                *([own_knob(name, [fixed[name]])] if name in fixed else []),
+            ],
+        )
+        for name in (*fixed, *(name for name in space if name not in fixed))
+        if name not in KNOBS
+    }
     return {name: knob for name, knob in found.items() if knob is not None}

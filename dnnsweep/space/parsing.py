@@ -7,13 +7,17 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dnnsweep.errors import Mistake
-from dnnsweep.space.domains import Choice, Domain, Range
-from dnnsweep.space.knobs import KNOBS, Knob
+from dnnsweep.space.domains import Choice, Layers, Leaf, Range
+from dnnsweep.space.knobs import KNOBS, MAX_LAYERS, MAX_UNITS, Knob
 from dnnsweep.space.own import NAME_RULE, VALUES_RULE, is_name, own_knob
 from dnnsweep.space.words import key_text, show, suggest
 
 MAX_STEPS: Final = 1_000_000
 
+_LAYERS: Final = {
+    "layers": Knob("layers", "integer", low=1, high=MAX_LAYERS),
+    "units": Knob("units", "integer", low=1, high=MAX_UNITS),
+}
 _RANGE_KEYS: Final = ("low", "high", "log", "step", "steps")
 #: The most values that a grid takes from one range.
 MAX_GRID_VALUES: Final = 10_000
@@ -30,29 +34,26 @@ def parse_values(path: str, raw: Any, taken: Sequence[str] | None = None) -> tup
     Returns:
         The values that are right, and every mistake.
     """
-    return _parse_each(path, raw, parse_value, taken)
+    return parse_each(path, raw, parse_value, taken)
 
 
-def parse_space(path: str, raw: Any, taken: Sequence[str] | None = None) -> tuple[dict[str, Domain], list[Mistake]]:
-    """Check a mapping of knobs to domains (`space`).
-
-    Args:
-        path: Its YAML path.
-        raw: As read from YAML.
-        taken: Where a builder may have hyperparameters of its own, the names that they cannot have; else None.
-
-    Returns:
-        The domains that are right, and every mistake.
-    """
-    return _parse_each(path, raw, parse_domain, taken)
-
-
-def _parse_each(
+def parse_each(
     path: str,
     raw: Any,
     parse: Callable[[str, Knob, Any], tuple[Any, list[Mistake]]],
     taken: Sequence[str] | None,
 ) -> tuple[dict[str, Any], list[Mistake]]:
+    """Check a mapping of knobs, each by itself.
+
+    Args:
+        path: Its YAML path.
+        raw: As read from YAML.
+        parse: `parse_value`, or what reads the domain of a knob at a path.
+        taken: Where a builder may have hyperparameters of its own, the names that they cannot have; else None.
+
+    Returns:
+        What is right, and every mistake.
+    """
     if not isinstance(raw, Mapping):
         return {}, [Mistake(path, "must be a mapping of hyperparameters", show(raw), "write `name: value` lines")]
     good: dict[str, Any] = {}
@@ -95,8 +96,10 @@ def parse_value(path: str, knob: Knob, raw: Any) -> tuple[Any, list[Mistake]]:
         return None, [Mistake(path, knob.rule, show(raw), str(error))]
 
 
-def parse_domain(path: str, knob: Knob, raw: Any) -> tuple[Domain | None, list[Mistake]]:
-    """Check the domain of a knob: a list, `{values: [...]}` or `{low, high, log, step}`."""
+def parse_domain(path: str, knob: Knob, raw: Any) -> tuple[Leaf | None, list[Mistake]]:
+    """Check a domain without conditions: a list, `{values: [...]}`, `{low, high, log, step}`, `{layers, units}`."""
+    if isinstance(raw, Mapping) and knob.kind == "widths" and "values" not in raw:
+        return _parse_layers(path, knob, raw)
     if isinstance(raw, Mapping) and "values" in raw:
         extra = [unknown(path, key, ("values",)) for key in raw if key != "values"]
         domain, mistakes = _parse_choice_domain(f"{path}.values", knob, raw["values"])
@@ -119,6 +122,26 @@ def _parse_choice_domain(path: str, knob: Knob, raw: Any) -> tuple[Choice | None
     if not mistakes and len(set(values)) < len(values):
         mistakes = [Mistake(path, "values must differ from each other", show(raw), "remove the repeated ones")]
     return (None if mistakes else Choice(values)), mistakes
+
+
+def _parse_layers(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[Layers | None, list[Mistake]]:
+    if _LAYERS.keys().isdisjoint(raw):
+        remedy = "write [[64, 32], [64]], or layers: and units: with a domain each"
+        return None, [Mistake(path, "must be a list of values", show(raw), f"each {knob.rule}; {remedy}")]
+    mistakes = [unknown(path, key, tuple(_LAYERS)) for key in raw if key not in _LAYERS]
+    parsed: dict[str, Any] = {}
+    for key, part in _LAYERS.items():
+        if key not in raw:
+            mistakes.append(Mistake(f"{path}.{key}", "is missing", "", "add it"))
+        elif isinstance(raw[key], list | Mapping):
+            parsed[key], wrong = parse_domain(f"{path}.{key}", part, raw[key])
+            mistakes += wrong
+        else:
+            remedy = f"write [{show(raw[key])}]"
+            mistakes.append(
+                Mistake(f"{path}.{key}", "must be a list of values or {low: ..., high: ...}", show(raw[key]), remedy)
+            )
+    return (None if mistakes else Layers(**parsed)), mistakes
 
 
 def _parse_range(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[Range | None, list[Mistake]]:

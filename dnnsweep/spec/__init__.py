@@ -104,7 +104,7 @@ def _checked(document: Any, known: Sequence[Mistake]) -> SweepSpec:
 
 def _limited(spec: SweepSpec) -> SweepSpec:
     """Lower the budget of a grid to its points."""
-    size = grid_size(spec.space) if spec.sampler.kind == "grid" else None
+    size = grid_size(spec.space, spec.default_params) if spec.sampler.kind == "grid" else None
     if size is None or size >= spec.budget.trials:
         return spec
     return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": size})})

@@ -12,7 +12,23 @@ from pydantic import ValidationError
 from dnnsweep import functions
 from dnnsweep.errors import Mistake
 from dnnsweep.records import Task, direction_of, metrics_of, scores_of
-from dnnsweep.space import KNOBS, Range, closest, grid_size, parse_space, parse_values, show, suggest
+from dnnsweep.space import (
+    KNOBS,
+    Layers,
+    Leaf,
+    Range,
+    Searched,
+    closest,
+    grid_size,
+    is_conditional,
+    leaves,
+    parse_space,
+    parse_values,
+    parts_of,
+    show,
+    suggest,
+)
+from dnnsweep.spec.conditions import broken_conditions, broken_entries
 from dnnsweep.spec.mistakes import Location
 from dnnsweep.spec.pruner import SETTINGS, PrunerSpec
 from dnnsweep.spec.rows import HANDED_OVER
@@ -41,9 +57,10 @@ def broken(document: Mapping[str, Any], wrong: Sequence[Location]) -> list[Mista
     """
     spec = _rest(document, wrong)
     found = list(_broken_by(document))
+    places = [place for place in wrong if place and place[0] in SweepSpec.model_fields]  # no rule reads others
     if spec is not None:
         for reads, rule in _RULES:
-            if not any(_overlap(place, read) for place in wrong for read in reads):
+            if not any(_overlap(place, read) for place in places for read in reads):
                 found += rule(spec)
     return found
 
@@ -79,11 +96,13 @@ def _broken_by(document: Mapping[str, Any]) -> Iterator[Mistake]:
 
 
 def _check_set_once(document: Mapping[str, Any]) -> Iterator[Mistake]:
-    """A knob may be set in one of `space`, `fixed` and `network` only."""
+    """A knob may be set in one of `space`, `fixed` and `network` only; a conditional one has a value beside them."""
     places = {place: _mapping(document.get(place)) for place in ("space", "fixed", "network")}
     own = [name for name in places["space"] if isinstance(name, str) and name not in KNOBS]
     for knob in (*KNOBS, *own):
         found = [place for place, names in places.items() if knob in names]
+        if found == ["space", "fixed"] and is_conditional(places["space"][knob]):
+            continue
         if len(found) > 1:
             remedy = f"remove all but one of {', '.join(f'{place}.{knob}' for place in found)}"
             yield Mistake(f"{found[0]}.{knob}", f"{knob} may be set once", f"it in {' and '.join(found)}", remedy)
@@ -109,7 +128,14 @@ def _check_enqueued(document: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(path, rule, show(name), "remove it here or add it to space")
             elif name in domains and not domains[name].contains(value):
                 rule = f"must be in its domain {show(domains[name].to_json())}"
-                yield Mistake(path, rule, show(value), "widen the domain or change the value")
+                yield Mistake(path, rule, show(value), _outside_remedy(domains[name], value))
+
+
+def _outside_remedy(domain: Searched, value: Any) -> str:
+    has_layers = any(isinstance(leaf, Layers) for _, leaf in leaves(domain))
+    if has_layers and isinstance(value, tuple) and len(set(value)) > 1:
+        return "give every layer the same units"
+    return "widen the domain or change the value"
 
 
 def _knobs(entry: Any, *, has_builder: bool) -> dict[str, Any]:
@@ -253,18 +279,16 @@ def _check_enqueue_fits(spec: SweepSpec) -> Iterator[Mistake]:
 
 def _check_grid(spec: SweepSpec) -> Iterator[Mistake]:
     """A grid is finite, and no other sampler asks for one."""
-    is_grid, ranges = spec.sampler.kind == "grid", {n: d for n, d in spec.space.items() if isinstance(d, Range)}
-    for name, domain in ranges.items():
+    is_grid = spec.sampler.kind == "grid"
+    for path, domain in _ranges(spec):
         if is_grid and domain.n_values is None:
-            yield Mistake(
-                f"space.{name}", "must be finite for a grid", show(domain.to_json()), "add steps: 5, or list values"
-            )
+            yield Mistake(path, "must be finite for a grid", show(domain.to_json()), "add steps: 5, or list values")
         elif not is_grid and domain.steps is not None:
             remedy = "write sampler: {kind: grid}, or use step"
-            yield Mistake(f"space.{name}.steps", "belongs to grids", show(domain.steps), remedy)
+            yield Mistake(f"{path}.steps", "belongs to grids", show(domain.steps), remedy)
     if not is_grid:
         return
-    size = grid_size(spec.space)
+    size = grid_size(spec.space, spec.default_params)
     if size is not None and size > MAX_GRID_POINTS:
         rule, got = f"must make at most {MAX_GRID_POINTS} points for a grid", f"{size}"
         yield Mistake("space", rule, got, "take fewer steps, or another sampler")
@@ -273,10 +297,19 @@ def _check_grid(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake("enqueue", "belongs to other samplers than a grid, which tries all", got, "remove it")
 
 
+def _ranges(spec: SweepSpec) -> Iterator[tuple[str, Range]]:
+    for name, domain in spec.space.items():
+        for place, leaf in leaves(domain):
+            for part, one in parts_of(leaf).items():
+                if isinstance(one, Range):
+                    yield f"space.{name}{place}{part}", one
+
+
 def _check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
     kind = spec.sampler.kind
-    if kind == "cmaes" and not any(isinstance(one, Range) and one.low < one.high for one in spec.space.values()):
-        rule = "must be tpe, random, grid or qmc where no hyperparameter is a range of numbers"
+    always = [part for one in spec.space.values() if isinstance(one, Leaf) for part in parts_of(one).values()]
+    if kind == "cmaes" and not any(isinstance(one, Range) and one.low < one.high for one in always):
+        rule = "must be tpe, random, grid or qmc where no hyperparameter is a range of numbers in every trial"
         yield Mistake("sampler.kind", rule, show(kind), "search a range, or take tpe")
     if kind == "gp" and importlib.util.find_spec("torch") is None:
         remedy = "pip install 'dnnsweep[gp]'"
@@ -308,7 +341,7 @@ def _check_rungs(spec: SweepSpec) -> Iterator[Mistake]:
         if pruner.max_resource is not None and (pruner.min_resource or 1) > pruner.max_resource:
             rule, got = "must not be above max_resource", f"{pruner.min_resource} and {pruner.max_resource}"
             yield Mistake(f"{path}.min_resource", rule, got, "exchange them")
-        for name in ("n_warmup_steps", "min_resource", "max_resource", "patience"):
+        for name in ("n_warmup_steps", "min_resource", "max_resource"):
             value = getattr(pruner, name)
             if value is not None and value > epochs:
                 yield Mistake(
@@ -347,10 +380,12 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("training.early_stopping.start_from_epoch", "training.epochs"), _check_warm_up),
     (("objective",), _check_direction),
     (("enqueue", "budget.trials"), _check_enqueue_fits),
-    (("sampler", "space", "enqueue"), _check_grid),
+    (("sampler", "space", "fixed", "network", "enqueue"), _check_grid),
     (("sampler", "space"), _check_sampler),
     (("pruner",), _check_pruner),
     (("pruner", "training.epochs"), _check_rungs),
+    (("sampler.kind", "space", "fixed", "network"), broken_conditions),
+    (("space", "fixed", "network", "enqueue"), broken_entries),
     (("trainer",), _check_slots),
     (("network.builder",), _check_function),
     (("trainer", "network"), _check_trainer),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from dnnsweep.space import KNOBS, MAX_GRID_VALUES, MAX_LAYERS, MAX_UNITS, Knob
+
+_LAYERS: Final = {"layers": MAX_LAYERS, "units": MAX_UNITS}
 
 
 def value(name: str) -> dict[str, Any]:
@@ -55,13 +57,46 @@ def _bounds(knob: Knob) -> dict[str, Any]:
     return bounds
 
 
-def _domain(knob: Knob) -> dict[str, Any]:
-    listed = {"type": "array", "items": _value(knob), "minItems": 1, "uniqueItems": True}
-    forms = [listed, {**_mapping({"values": listed}), "required": ["values"]}]
+def _listed(knob: Knob) -> dict[str, Any]:
+    return {"type": "array", "items": _value(knob), "minItems": 1, "uniqueItems": True}
+
+
+def _mappings(knob: Knob) -> list[tuple[dict[str, Any], list[str]]]:
+    """Return the properties and the required ones of each mapping that a domain may be."""
+    forms: list[tuple[dict[str, Any], list[str]]] = [({"values": _listed(knob)}, ["values"])]
     if knob.kind in ("real", "integer"):
         number = _value(knob)
         step = {"anyOf": [{"type": number["type"], "exclusiveMinimum": 0}, {"type": "null"}]}
         keys = {"low": number, "high": number, "log": {"type": "boolean"}, "step": step}
         keys["steps"] = {"anyOf": [{"type": "integer", "minimum": 2, "maximum": MAX_GRID_VALUES}, {"type": "null"}]}
-        forms.append({**_mapping(keys), "required": ["low", "high"]})
-    return {"anyOf": forms}
+        forms.append((keys, ["low", "high"]))
+    if knob.kind == "widths":
+        numbers = {name: Knob(name, "integer", low=1, high=most) for name, most in _LAYERS.items()}
+        forms.append(({name: _without_conditions(one) for name, one in numbers.items()}, list(numbers)))
+    return forms
+
+
+def _without_conditions(knob: Knob) -> dict[str, Any]:
+    return {"anyOf": [_listed(knob), *({**_mapping(keys), "required": needed} for keys, needed in _mappings(knob))]}
+
+
+def _domain(knob: Knob) -> dict[str, Any]:
+    """A domain without conditions, one under a condition, or several of them."""
+    branches = [{**_mapping({**keys, "when": _when(knob)}), "required": needed} for keys, needed in _mappings(knob)]
+    return {"anyOf": [_listed(knob), *branches, {"type": "array", "items": {"anyOf": branches}, "minItems": 2}]}
+
+
+def _when(knob: Knob) -> dict[str, Any]:
+    """What a condition compares with; a builder's own hyperparameters are compared with any values."""
+    comparable = [one for one in KNOBS.values() if one.kind != "widths" and one.name != knob.name]
+    known = {one.name: {"anyOf": [_value(one), _listed(one)]} for one in comparable}
+    scalar: dict[str, Any] = {"type": ["string", "number", "boolean"]}
+    own = {"anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1, "uniqueItems": True}]}
+    refused = {"not": {"enum": [knob.name, *(one.name for one in KNOBS.values() if one.kind == "widths")]}}
+    return {
+        "type": "object",
+        "properties": known,
+        "additionalProperties": own,
+        "propertyNames": refused,
+        "minProperties": 1,
+    }

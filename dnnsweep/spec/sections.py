@@ -17,6 +17,7 @@ from dnnsweep.records import CLASS_SCORES, Task, direction_of, metrics_of, score
 from dnnsweep.space import (
     KNOBS,
     TRAINING_KNOBS,
+    Conditional,
     Hyperparameters,
     SearchSpace,
     parse_space,
@@ -261,7 +262,8 @@ class SweepSpec(Section):
         knobs = self.defaults.to_params()
         if self.network.builder is None:
             return knobs
-        return {name: knobs[name] for name in TRAINING_KNOBS} | dict(self.fixed)
+        conditional = [name for name in self.space if name in knobs and isinstance(self.space[name], Conditional)]
+        return {name: knobs[name] for name in (*TRAINING_KNOBS, *conditional)} | dict(self.fixed)
 
     @property
     def digest(self) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dnnsweep.records import Reason, State
-from dnnsweep.space import Choice, Domain, SearchSpace
+from dnnsweep.space import SearchSpace
 from dnnsweep.study.grid import Grid
+from dnnsweep.study.parameters import Parameters
 from dnnsweep.study.samplers import sampler
 
 #: What a diverged trial counts as where no value was told before it, by direction.
@@ -41,24 +40,25 @@ class Study:
         kind: `tpe`, `random`, `grid`, `qmc`, `cmaes` or `gp`.
         seed: The sweep's.
         enqueue: Configurations to suggest first; knobs that they lack are sampled.
+        defaults: The values of hyperparameters whose conditions do not hold.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  a sweep's whole search
         self,
         space: SearchSpace,
         direction: str,
         kind: str = "tpe",
         seed: int = 0,
         enqueue: Sequence[Mapping[str, Any]] = (),
+        defaults: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        self._space = space
         self._kind = kind
         self._seed = seed
         self._enqueue = enqueue
         self._direction = direction
-        self._distributions = {name: distribution(domain) for name, domain in space.items()}
+        self._parameters = Parameters(space, defaults)
         self._worst: float | None = None
-        self._grid = Grid(space, seed) if kind == "grid" else None
+        self._grid = Grid(space, seed, defaults) if kind == "grid" else None
         self._study = optuna.create_study(direction=_DIRECTIONS[direction], sampler=self._sampler(0))
 
     def restore(
@@ -84,12 +84,13 @@ class Study:
             self._grid.begin(number, attrs[GRID])
             if reason is not None:
                 self._grid.end(number, reason)
+        encoded = self._parameters.encoded(params)
         trial = create_trial(
             state=_optuna_state(state, value),
             value=_last(reports) if state is State.PRUNED else value,
             intermediate_values=dict(reports) if state is State.PRUNED else {},
-            params={name: _encoded(params[name]) for name in self._space},
-            distributions=self._distributions,
+            params=encoded,
+            distributions={name: self._parameters.distributions[name] for name in encoded},
             system_attrs=dict(attrs),
         )
         self._study.add_trial(trial)
@@ -119,13 +120,14 @@ class Study:
         self._study.sampler = self._sampler(number)
         first, own = self._first(number)
         if first:
-            self._study.enqueue_trial({name: _encoded(value) for name, value in first.items()})
-        trial = self._study.ask(self._distributions)
+            self._study.enqueue_trial(self._parameters.encoded(first))
+        trial = self._study.ask()
+        params = self._parameters.suggested(trial)
         if trial.number != number:
             raise ValueError(f"suggestions must be asked in order, got {number} instead of {trial.number}")
         for key, value in own.items():
             trial.storage.set_trial_system_attr(trial._trial_id, key, value)  # noqa: SLF001  no public way
-        return {name: _decoded(domain, trial.params[name]) for name, domain in self._space.items()}
+        return params
 
     def _first(self, number: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return what a trial does not leave to the sampler, and what is to be remembered about it."""
@@ -192,29 +194,8 @@ class Study:
         self._worst = value if self._worst is None else worse(self._worst, value)
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        return sampler(self._kind, self._distributions, self._seed, number)
-
-
-def distribution(domain: Domain) -> BaseDistribution:
-    """Return a domain as Optuna writes it."""
-    if isinstance(domain, Choice):
-        return CategoricalDistribution([_encoded(value) for value in domain.values])
-    if domain.is_integer:
-        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
-    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
-
-
-def _encoded(value: Any) -> Any:
-    """Optuna's categories are scalars; widths become text."""
-    return json.dumps(list(value)) if isinstance(value, list | tuple) else value
-
-
-def _decoded(domain: Domain, value: Any) -> Any:
-    if not isinstance(domain, Choice):
-        return value
-    return next(
-        choice for choice in domain.values if _encoded(choice) == value and type(_encoded(choice)) is type(value)
-    )
+        parameters = self._parameters
+        return sampler(self._kind, parameters.distributions, self._seed, number, parameters.sometimes)
 
 
 def _last(reports: Mapping[int, float]) -> float | None:

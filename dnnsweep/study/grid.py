@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
+import math
 from collections import Counter
+from collections.abc import Mapping
+from itertools import accumulate
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from dnnsweep import seeds
 from dnnsweep.records import Reason
-from dnnsweep.space import SearchSpace
+from dnnsweep.space import Part, SearchSpace, cases, countable, joined, parts, parts_of
 
 
 class Grid:
-    """Hands out the points of a grid.
+    """Hands out the points of a grid: those of each case that its conditions tell apart, one case after the other.
 
     A trial that was stopped did not try its point: once all others were handed out it is handed out again.
 
     Args:
         space: Finite.
         seed: The sweep's.
+        defaults: The values of hyperparameters whose conditions do not hold.
     """
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
-        self._axes = {name: domain.grid() for name, domain in space.items()}
-        self._shape = tuple(len(values) for values in self._axes.values())
-        self.size = int(np.prod(self._shape))
+    def __init__(self, space: SearchSpace, seed: int, defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
+        listed = countable(space)
+        self._cases = [parts(listed, case, defaults) for case in cases(listed, defaults)]
+        sizes = [math.prod(part.n_values or 0 for part in case.values()) for case in self._cases]
+        self._ends = list(accumulate(sizes))
+        self.size = self._ends[-1]
         self._order = np.random.default_rng(seeds.derive(seed, "grid", 0)).permutation(self.size)
         self._points = dict[int, int]()
         self._handed_out, self._stopped = Counter[int](), Counter[int]()
@@ -52,10 +61,27 @@ class Grid:
         """Note that a trial tries the point at a place, and return the point."""
         self._points[number] = place
         self._handed_out[place] += 1
-        indices = np.unravel_index(self._order[place], self._shape) if self._shape else ()
-        return {name: values[int(index)] for (name, values), index in zip(self._axes.items(), indices, strict=True)}
+        return self._point(int(self._order[place]))
+
+    def _point(self, index: int) -> dict[str, Any]:
+        number = bisect.bisect_right(self._ends, index)
+        case = self._cases[number]
+        axes = {name: _axes(part) for name, part in case.items()}
+        shape = [len(axis) for own in axes.values() for axis in own]
+        first = self._ends[number - 1] if number else 0
+        indices = iter(np.unravel_index(index - first, shape) if shape else ())
+        return {
+            name: joined(case[name].domain, [axis[int(next(indices))] for axis in own]) for name, own in axes.items()
+        }
 
     def end(self, number: int, reason: Reason) -> None:
         """Note how a trial ended, in the order of numbers."""
         if reason is Reason.STOPPED:
             self._stopped[self._points[number]] += 1
+
+
+@functools.lru_cache(maxsize=256)
+def _axes(part: Part) -> tuple[tuple[Any, ...], ...]:
+    return tuple(
+        tuple(value for value in one.grid() if value not in part.without) for one in parts_of(part.domain).values()
+    )

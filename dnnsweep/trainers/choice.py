@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from dnnsweep.records import DataSummary, Task
-from dnnsweep.space import Choice, Domain
+from dnnsweep.space import Choice, Conditional, Domain, Layers, Part, cases, countable, leaves, parts
 from dnnsweep.spec import SweepSpec
 from dnnsweep.trainers import TrainerPlan
 from dnnsweep.trainers.groups import Group
@@ -66,13 +66,17 @@ def _seconds(sweep: SweepSpec, data: DataSummary, n_weights: int) -> float:
 
 
 def _n_programs(sweep: SweepSpec) -> float:
-    return math.prod(_n_values(sweep.space[knob]) for knob in Group.KNOBS if knob in sweep.space)
+    """Count the shapes: in each case of the conditions, every value of what makes them with every other."""
+    space = countable(sweep.space)
+    found = {
+        tuple(part for name, part in parts(space, case, sweep.default_params).items() if name in Group.KNOBS)
+        for case in cases(space, sweep.default_params)
+    }
+    return sum(math.prod(_n_values(part) for part in shapes) for shapes in found)
 
 
-def _n_values(domain: Domain) -> float:
-    if isinstance(domain, Choice):
-        return len(domain.values)
-    return math.floor((domain.high - domain.low) / (domain.step or 1)) + 1 if domain.is_integer else math.inf
+def _n_values(part: Part) -> float:
+    return math.inf if part.n_values is None else part.n_values
 
 
 def _shapes(sweep: SweepSpec) -> str:
@@ -80,9 +84,23 @@ def _shapes(sweep: SweepSpec) -> str:
 
 
 def _weights(sweep: SweepSpec, data: DataSummary) -> Iterator[int]:
-    """Yield the weights of each network that may be built."""
-    domain = sweep.space.get("hidden")
+    """Yield the weights of each network that may be built; of layers of one width, those of the largest."""
     n_outputs = len(data.classes) if data.task is Task.MULTICLASS else 1
-    for hidden in domain.values if isinstance(domain, Choice) else [sweep.defaults.hidden]:
+    for hidden in _largest(sweep):
         widths = (data.n_features, *hidden, n_outputs)
         yield sum((a + 1) * b for a, b in pairwise(widths))
+
+
+def _largest(sweep: SweepSpec) -> Iterator[tuple[int, ...]]:
+    domain = sweep.space.get("hidden")
+    if domain is None or isinstance(domain, Conditional):
+        yield sweep.defaults.hidden
+    for _, leaf in () if domain is None else leaves(domain):
+        if isinstance(leaf, Layers):
+            yield (_highest(leaf.units),) * _highest(leaf.layers)
+        elif isinstance(leaf, Choice):
+            yield from leaf.values
+
+
+def _highest(domain: Domain) -> int:
+    return int(max(domain.values) if isinstance(domain, Choice) else domain.high)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from dnnsweep import networks
 from dnnsweep.datasets import Dataset
 from dnnsweep.records import Suggestion
-from dnnsweep.space import Choice, Hyperparameters
+from dnnsweep.space import Hyperparameters, first_point
 from dnnsweep.spec import SweepSpec
 from dnnsweep.trainers import Job, Opening, TrainerPlan
 from dnnsweep.trainers.compiled import ways
@@ -130,5 +130,4 @@ class CompiledTrainer(FitTrainer):
 def _first_params(sweep: SweepSpec) -> dict[str, Any]:
     """Return a point of the search space: what is tried first, else the first of all values."""
     enqueued = sweep.enqueue[0] if sweep.enqueue else {}
-    first = {name: one.values[0] if isinstance(one, Choice) else one.low for name, one in sweep.space.items()}
-    return {**sweep.default_params, **first, **enqueued}
+    return {**sweep.default_params, **first_point(sweep.space, sweep.default_params, enqueued)}

@@ -1,0 +1,165 @@
+"""Search spaces as YAML writes them, with the conditions of their hyperparameters, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from dnnsweep.errors import Mistake
+from dnnsweep.space.conditions import MAX_BRANCHES, MAX_CASES, named, needs, order
+from dnnsweep.space.domains import Branch, Choice, Conditional, Range, Searched, branches_of, leaves
+from dnnsweep.space.knobs import KNOBS, Knob
+from dnnsweep.space.own import NO_WHEN, is_conditional, own_knob, raw_branches
+from dnnsweep.space.parsing import parse_domain, parse_each, parse_value
+from dnnsweep.space.words import key_text, show, suggest
+
+_SEARCHED: Final = "must name a hyperparameter that is searched"
+
+
+def parse_space(path: str, raw: Any, taken: Sequence[str] | None = None) -> tuple[dict[str, Searched], list[Mistake]]:
+    """Check a mapping of knobs to domains (`space`), and how they depend on each other.
+
+    Args:
+        path: Its YAML path.
+        raw: As read from YAML.
+        taken: Where a builder may have hyperparameters of its own, the names that they cannot have; else None.
+
+    Returns:
+        The domains that are right, and every mistake.
+    """
+
+    def parse(where: str, knob: Knob, domain: Any) -> tuple[Searched | None, list[Mistake]]:
+        return (
+            _parse_branches(where, knob, domain, raw) if is_conditional(domain) else parse_domain(where, knob, domain)
+        )
+
+    good, mistakes = parse_each(path, raw, parse, taken)
+    wrong = list(_too_many(path, good)) or [*_circles(path, good), *_unfit(path, good)]
+    return ({} if wrong else good), mistakes + wrong
+
+
+def _parse_branches(
+    path: str, knob: Knob, raw: Any, space: Mapping[str, Any]
+) -> tuple[Conditional | None, list[Mistake]]:
+    mistakes: list[Mistake] = []
+    branches, known = [], raw_branches(raw)
+    for index, (when, bare) in enumerate(known):
+        where = f"{path}.{index}" if isinstance(raw, list) else path
+        if not isinstance(bare, Mapping):
+            rule = "must be a branch, a mapping like the others in its list"
+            mistakes.append(Mistake(where, rule, show(bare), "write {when: ..., values: [...]}"))
+            continue
+        domain, wrong = parse_domain(where, knob, bare)
+        conditions, misplaced = _parse_when(f"{where}.when", knob.name, when, space)
+        mistakes += [*wrong, *misplaced]
+        if domain is not None:
+            branches.append(Branch(domain, MappingProxyType(conditions)))
+        if when is NO_WHEN:
+            mistakes += _without_condition(where, bare, index, len(known))
+    return (None if mistakes else Conditional(tuple(branches))), mistakes
+
+
+def _without_condition(path: str, raw: Any, index: int, n_branches: int) -> Iterator[Mistake]:
+    """A branch without a condition holds for whatever is left: it is the last one, and not the only one."""
+    if n_branches == 1:
+        yield Mistake(path, "must have a condition, or be no list", show(raw), "write it without the list")
+    elif index < n_branches - 1:
+        rule = "must have a condition: what stands after it is never reached"
+        yield Mistake(path, rule, show(raw), "add `when:`, or put it last")
+
+
+def _parse_when(
+    path: str, name: str, raw: Any, space: Mapping[str, Any]
+) -> tuple[dict[str, tuple[Any, ...]], list[Mistake]]:
+    if raw is NO_WHEN:
+        return {}, []
+    if not isinstance(raw, Mapping) or not raw:
+        rule = "must be a mapping of other hyperparameters to values"
+        return {}, [Mistake(path, rule, show(raw), "for example when: {optimizer: adam}")]
+    found: dict[str, tuple[Any, ...]] = {}
+    mistakes: list[Mistake] = []
+    for other, values in raw.items():
+        where = f"{path}.{key_text(other)}"
+        if other == name:
+            mistakes.append(Mistake(where, "must not depend on itself", "", "name another hyperparameter"))
+        elif other not in space:
+            remedy = "add it to space" if other in KNOBS else suggest(other, tuple(map(str, space)))
+            mistakes.append(Mistake(where, _SEARCHED, show(other), remedy or f"known are {', '.join(map(str, space))}"))
+        elif (knob := KNOBS.get(other) or own_knob(other, space[other])) is not None:
+            found[other], wrong = _parse_values(where, knob, values)
+            mistakes += wrong
+    return found, mistakes
+
+
+def _parse_values(path: str, knob: Knob, raw: Any) -> tuple[tuple[Any, ...], list[Mistake]]:
+    if knob.kind == "widths":
+        rule = "must not be a condition: layers have no values to compare with"
+        return (), [Mistake(path, rule, show(raw), "name another hyperparameter")]
+    if not isinstance(raw, list):
+        value, wrong = parse_value(path, knob, raw)
+        return (value,), wrong
+    parsed = [parse_value(f"{path}.{index}", knob, item) for index, item in enumerate(raw)]
+    values, mistakes = tuple(value for value, _ in parsed), [mistake for _, wrong in parsed for mistake in wrong]
+    if not raw:
+        mistakes = [Mistake(path, "must be a value or a list of values", show(raw), "name one")]
+    elif not mistakes and len(set(values)) < len(values):
+        mistakes = [Mistake(path, "values must differ from each other", show(raw), "remove the repeated ones")]
+    return values, mistakes
+
+
+def _too_many(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
+    n_branches = sum(len(domain.branches) for domain in space.values() if isinstance(domain, Conditional))
+    if n_branches > MAX_BRANCHES:
+        yield Mistake(path, f"must have at most {MAX_BRANCHES} branches", f"{n_branches}", "remove some of them")
+    n_cases = math.prod(len(values) + 1 for values in named(space).values())
+    if n_cases > MAX_CASES:
+        rule = f"conditions must tell at most {MAX_CASES} cases apart"
+        yield Mistake(path, rule, f"{n_cases}", "name fewer values after `when`")
+
+
+def _circles(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
+    """Each circle is told once; what only waits for one is not told."""
+    known = {name: domain for name, domain in space.items() if needs(domain) <= space.keys()}
+    left = [name for name in known if name not in order(known)]
+    seen: set[str] = set()
+    for name in left:
+        chain = [name]
+        while (after := next(one for one in left if one in needs(known[chain[-1]]))) not in chain:
+            chain.append(after)
+        circle = chain[chain.index(after) :]
+        if seen.isdisjoint(circle):
+            seen |= {*circle}
+            got = " needs ".join([*circle, circle[0]])
+            yield Mistake(f"{path}.{circle[0]}", "conditions must not go in circles", got, "remove one of them")
+
+
+def _unfit(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
+    """What a condition compares with must have values that can be listed."""
+    for name, domain in space.items():
+        for place, branch in branches_of(domain):
+            for other in branch.when:
+                if other in space and not all(_is_listed(leaf) for _, leaf in leaves(space[other])):
+                    rule, got = "must name listed values or whole numbers", show(space[other].to_json())
+                    yield Mistake(f"{path}.{name}{place}.when.{other}", rule, got, "list its values")
+
+
+def _is_listed(domain: object) -> bool:
+    return isinstance(domain, Choice) or (isinstance(domain, Range) and domain.is_integer)
+
+
+def branch_texts(raw: Any) -> list[str]:
+    """Return a domain as YAML holds it in words, one for each branch.
+
+    Example:
+        >>> branch_texts([{"when": {"optimizer": ["sgd", "adam"]}, "low": 0, "high": 1}, {"values": [2]}])
+        ["{low: 0, high: 1} when optimizer is 'sgd' or 'adam'", '{values: [2]} otherwise']
+    """
+    return [show(bare) + _when_text(when, is_conditional=is_conditional(raw)) for when, bare in raw_branches(raw)]
+
+
+def _when_text(when: Any, *, is_conditional: bool) -> str:
+    if when is NO_WHEN:
+        return " otherwise" if is_conditional else ""
+    return " when " + " and ".join(f"{name} is {' or '.join(map(show, values))}" for name, values in when.items())

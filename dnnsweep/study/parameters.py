@@ -1,0 +1,133 @@
+"""The hyperparameters of a search space as Optuna's parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from dnnsweep.space import (
+    Choice,
+    Conditional,
+    Domain,
+    Leaf,
+    SearchSpace,
+    is_left_over,
+    joined,
+    leaves,
+    order,
+    parts_of,
+    split,
+)
+
+
+class Parameters:
+    """Translates between hyperparameters and Optuna's parameters.
+
+    A parameter has the name of its hyperparameter. Branch i of a conditional one is a parameter of its own, `name[i]`,
+    which only trials have whose condition holds: Optuna asks that the distribution of a name never changes. Layers are
+    two parameters, `name.layers` and `name.units`.
+
+    Args:
+        space: Without circles.
+        defaults: The values of hyperparameters whose conditions do not hold.
+    """
+
+    def __init__(self, space: SearchSpace, defaults: Mapping[str, Any]) -> None:
+        self._space = space
+        self._defaults = defaults
+        self._order = order(space)
+        self._numbers = {
+            key: numbers
+            for name in self._order
+            for index, (_, leaf) in enumerate(leaves(space[name]))
+            for key, numbers in zip(self._keys(name, index), parts_of(leaf).values(), strict=True)
+        }
+        self.distributions = {key: distribution(numbers) for key, numbers in self._numbers.items()}
+
+    @property
+    def sometimes(self) -> frozenset[str]:
+        """Return the names of the parameters that not every trial has."""
+        conditional = [name for name in self._order if isinstance(self._space[name], Conditional)]
+        return frozenset(
+            key
+            for name in conditional
+            for index, _ in enumerate(leaves(self._space[name]))
+            for key in self._keys(name, index)
+        )
+
+    def _keys(self, name: str, index: int) -> tuple[str, ...]:
+        domain = self._space[name]
+        is_conditional = isinstance(domain, Conditional)
+        leaf = domain.branches[index].domain if isinstance(domain, Conditional) else domain
+        return tuple(f"{name}[{index}]{part}" if is_conditional else f"{name}{part}" for part in parts_of(leaf))
+
+    def suggested(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Let a trial choose a value for each hyperparameter; those without a domain have their default.
+
+        Args:
+            trial: Just asked for.
+        """
+        values: dict[str, Any] = {}
+        for name in self._order:
+            found = self._chosen(name, values)
+            if found is None:
+                values[name] = self._defaults[name]
+            else:
+                leaf, keys = found
+                values[name] = joined(leaf, [self._suggest(trial, key) for key in keys])
+        return {name: values[name] for name in self._space}
+
+    def _suggest(self, trial: optuna.Trial, key: str) -> Any:
+        value = trial._suggest(key, self.distributions[key])  # noqa: SLF001  what `Study.ask` calls
+        return decoded(self._numbers[key], value)
+
+    def _chosen(self, name: str, values: Mapping[str, Any]) -> tuple[Leaf, tuple[str, ...]] | None:
+        domain = self._space[name]
+        if not isinstance(domain, Conditional):
+            return domain, self._keys(name, 0)
+        index = domain.chosen(values)
+        return None if index is None else (domain.branches[index].domain, self._keys(name, index))
+
+    def encoded(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what Optuna's parameters were for some hyperparameters to have these values.
+
+        Args:
+            values: Of all hyperparameters, or of some; a conditional one stands beside those that it depends on.
+        """
+        return dict(self._encoded(values))
+
+    def _encoded(self, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        known: dict[str, Any] = {}
+        for name in self._order:
+            if name not in values and not is_left_over(self._space[name], known):
+                continue
+            found = self._chosen(name, known)
+            known[name] = values.get(name, self._defaults.get(name))
+            if found is not None:
+                leaf, keys = found
+                yield from zip(keys, map(encoded, split(leaf, known[name])), strict=True)
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """Return a domain as Optuna writes it."""
+    if isinstance(domain, Choice):
+        return CategoricalDistribution([encoded(value) for value in domain.values])
+    if domain.is_integer:
+        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
+    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def encoded(value: Any) -> Any:
+    """Optuna's categories are scalars; widths become text."""
+    return json.dumps(list(value)) if isinstance(value, list | tuple) else value
+
+
+def decoded(domain: Domain, value: Any) -> Any:
+    """Return a value of a domain as the sweep file has it."""
+    if not isinstance(domain, Choice):
+        return value
+    return next(choice for choice in domain.values if encoded(choice) == value and type(encoded(choice)) is type(value))
