@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dnnsweep import functions
 from dnnsweep.errors import Mistake
 from dnnsweep.records import Task, direction_of, metrics_of, scores_of
-from dnnsweep.space import KNOBS, Range, closest, grid_size, parse_space, parse_values, show, suggest
+from dnnsweep.space import KNOBS, PLATEAU, Choice, Range, closest, grid_size, parse_space, parse_values, show, suggest
 from dnnsweep.spec.mistakes import Location
 from dnnsweep.spec.rows import HANDED_OVER
 from dnnsweep.spec.sections import METRICS, TAKEN, SweepSpec
@@ -28,6 +28,9 @@ MAX_GRID_POINTS: Final = 1_000_000
 
 _METRIC: Final = "objective.metric"
 _MONITOR: Final = "training.early_stopping.monitor"
+_PLATEAU: Final = "training.reduce_on_plateau"
+_PLATEAU_MONITOR: Final = f"{_PLATEAU}.monitor"
+_PLATEAU_FLOOR: Final = f"{_PLATEAU}.min_learning_rate"
 _MORE: Final = "training.metrics"
 
 
@@ -199,6 +202,10 @@ def _check_monitor(spec: SweepSpec) -> list[Mistake]:
     return _not_computed(spec, _task_of(spec), (_MONITOR,))
 
 
+def _check_plateau_monitor(spec: SweepSpec) -> list[Mistake]:
+    return _not_computed(spec, _task_of(spec), (_PLATEAU_MONITOR,))
+
+
 def _check_more_metrics(spec: SweepSpec) -> list[Mistake]:
     return _not_computed(spec, _task_of(spec), (_MORE,))
 
@@ -209,12 +216,13 @@ def _task_of(spec: SweepSpec) -> Task | None:
 
 def unmeasured(spec: SweepSpec, task: Task) -> list[Mistake]:
     """Find the metrics that a sweep file names and that are not computed for a task."""
-    return _not_computed(spec, task, (_METRIC, _MONITOR, _MORE))
+    return _not_computed(spec, task, (_METRIC, _MONITOR, _PLATEAU_MONITOR, _MORE))
 
 
 def _not_computed(spec: SweepSpec, task: Task | None, paths: Sequence[str]) -> list[Mistake]:
-    stopping = spec.training.early_stopping
+    stopping, plateau = spec.training.early_stopping, spec.training.reduce_on_plateau
     named = {_METRIC: spec.objective.metric, _MONITOR: stopping and stopping.monitor}
+    named[_PLATEAU_MONITOR] = plateau and plateau.monitor
     named |= {f"{_MORE}.{index}": name for index, name in enumerate(spec.training.metrics)}
     if _MORE in paths:
         paths = [path for path in named if path in paths or path.startswith(f"{_MORE}.")]
@@ -234,6 +242,24 @@ def _check_warm_up(spec: SweepSpec) -> Iterator[Mistake]:
     if stopping is not None and stopping.start_from_epoch >= epochs:
         path, got = "training.early_stopping.start_from_epoch", show(stopping.start_from_epoch)
         yield Mistake(path, f"must be below training.epochs = {epochs}, or no epoch is looked at", got, "lower it")
+
+
+def _check_plateau(spec: SweepSpec) -> Iterator[Mistake]:
+    """A section that no trial asks for would be forgotten in silence."""
+    if spec.training.reduce_on_plateau is not None and spec.plateau is None:
+        place = "space" if "schedule" in spec.space else "fixed"
+        got = spec.space["schedule"].to_json() if place == "space" else spec.fixed["schedule"]
+        rule, remedy = f"belongs to schedule: {PLATEAU}", f"add it to {place}.schedule, or remove this section"
+        yield Mistake(_PLATEAU, rule, f"{place}.schedule={show(got)}", remedy)
+
+
+def _check_plateau_floor(spec: SweepSpec) -> Iterator[Mistake]:
+    plateau, domain = spec.training.reduce_on_plateau, spec.space.get("learning_rate")
+    listed = domain.values if isinstance(domain, Choice) else [spec.defaults.learning_rate]
+    highest = domain.high if isinstance(domain, Range) else max(listed)
+    if plateau is not None and plateau.min_learning_rate >= highest:
+        rule = f"must be below the highest learning rate {show(highest)}, or none is reduced"
+        yield Mistake(_PLATEAU_FLOOR, rule, show(plateau.min_learning_rate), "lower it")
 
 
 def _check_direction(spec: SweepSpec) -> Iterator[Mistake]:
@@ -309,8 +335,11 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("dataset.class_weight", "task"), _check_class_weight),
     ((_METRIC,), _check_metric),
     ((_MONITOR,), _check_monitor),
+    ((_PLATEAU_MONITOR,), _check_plateau_monitor),
     ((_MORE,), _check_more_metrics),
     (("training.early_stopping.start_from_epoch", "training.epochs"), _check_warm_up),
+    ((_PLATEAU, "space.schedule", "fixed.schedule"), _check_plateau),
+    ((_PLATEAU_FLOOR, "space.learning_rate", "fixed.learning_rate"), _check_plateau_floor),
     (("objective",), _check_direction),
     (("enqueue", "budget.trials"), _check_enqueue_fits),
     (("sampler", "space", "enqueue"), _check_grid),
