@@ -221,8 +221,8 @@ def unmeasured(spec: SweepSpec, task: Task) -> list[Mistake]:
 
 def _not_computed(spec: SweepSpec, task: Task | None, paths: Sequence[str]) -> list[Mistake]:
     stopping, plateau = spec.training.early_stopping, spec.training.reduce_on_plateau
-    named = {_METRIC: spec.objective.metric, _MONITOR: stopping and stopping.monitor}
-    named[_PLATEAU_MONITOR] = plateau and plateau.monitor
+    monitors = {_MONITOR: stopping, _PLATEAU_MONITOR: plateau}
+    named = {_METRIC: spec.objective.metric, **{path: rule and rule.monitor for path, rule in monitors.items()}}
     named |= {f"{_MORE}.{index}": name for index, name in enumerate(spec.training.metrics)}
     if _MORE in paths:
         paths = [path for path in named if path in paths or path.startswith(f"{_MORE}.")]
