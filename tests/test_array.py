@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from dnnsweep import networks, spec
 from dnnsweep.records import Began, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
-from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, Hyperparameters
+from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan, dropout
 from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, rule, weights
 from dnnsweep.trainers.array.judge import ENDS, judge
@@ -160,9 +160,14 @@ def fitted(material: Material, item: Suggestion) -> list[dict[str, float]]:
     """Train by Keras's `fit` in float64, from the weights that float32 starts from."""
     hp, data = Hyperparameters.of(item.params), material.data
     epochs: list[dict[str, float]] = []
+    reduce = None if hp.schedule != PLATEAU else callback_of(material.sweep.plateau)
 
     def after_epoch(measured: Mapping[str, float]) -> bool:
         epochs.append({**measured, "l2_penalty": networks.l2_penalty(network, hp)})
+        if reduce is not None:
+            reduce.set_model(network)
+            reduce.on_epoch_end(len(epochs) - 1, logs := dict(measured))
+            epochs[-1]["learning_rate"] = logs["learning_rate"]
         return len(epochs) == EPOCHS
 
     widths = (data.summary.n_features, *hp.hidden, data.n_outputs)
@@ -181,8 +186,24 @@ def fitted(material: Material, item: Suggestion) -> list[dict[str, float]]:
     return epochs
 
 
-def assert_equal_in_double(source: str, *items: Suggestion, tolerance: float = 1e-8, **dataset: Any) -> None:
-    material = load(job(source, dataset=dataset))
+def callback_of(section: spec.PlateauSpec | None) -> Any:
+    """Return Keras's own callback."""
+    assert section is not None
+    mode = "max" if section.monitor.endswith("accuracy") else "min"
+    names = {"min_learning_rate": "min_lr"}
+    numbers = {names.get(name, name): value for name, value in section.model_dump().items()}
+    callback = keras.callbacks.ReduceLROnPlateau(mode=mode, **numbers)
+    callback.on_train_begin()
+    return callback
+
+
+def assert_equal_in_double(
+    source: str, *items: Suggestion, tolerance: float = 1e-8, plateau: Mapping[str, Any] | None = None, **dataset: Any
+) -> None:
+    training = {} if plateau is None else {"reduce_on_plateau": plateau}
+    own = job(source, dataset=dataset, **training)
+    schedules = {} if plateau is None else {"space": {"schedule": ["constant", "cosine", PLATEAU]}}
+    material = load(Job({**own.spec, **schedules}))
     if any(item.params["global_clipnorm"] for item in items):
         sweep = spec.check({**material.sweep.to_json(), "space": {"global_clipnorm": [0.0, 0.3]}})
         material = replace(material, sweep=sweep)
@@ -246,6 +267,34 @@ def test_in_double_precision_schedules_and_clipping_equal_those_of_fit(optimizer
     steady = suggestion(2, **{**knobs, "schedule": "constant"})
     # Keras computes a schedule's learning rates in single precision, one at a time in `fit` and all at once here.
     assert_equal_in_double("wine", suggestion(0, **knobs), clipped, steady, tolerance=1e-7)
+
+
+#: Each reduces learning rates at least twice in five epochs.
+PLATEAUS: list[dict[str, Any]] = [
+    {"factor": 0.3, "patience": 1, "min_delta": 10.0},  # after each epoch but the first
+    {"factor": 0.5, "patience": 1, "min_delta": 10.0, "cooldown": 2, "monitor": "val_accuracy"},
+    {"factor": 0.1, "patience": 0, "min_delta": 10.0, "min_learning_rate": 5e-4, "monitor": "loss"},
+]
+
+
+@pytest.mark.parametrize("plateau", PLATEAUS, ids=["always", "cooling", "to the floor"])
+def test_in_double_precision_learning_rates_reduced_on_a_plateau_equal_those_of_keras(plateau: dict[str, Any]) -> None:
+    knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "l2": 1e-3}
+    reduced = [
+        suggestion(i, optimizer=name, schedule=PLATEAU, learning_rate=0.05, batch_norm=i % 2 == 0, **knobs)
+        for i, name in enumerate(OPTIMIZERS)
+    ]
+    material = load(job("wine", reduce_on_plateau=plateau))
+    assert len({epoch["learning_rate"] for epoch in fitted(material, reduced[0])}) >= 3
+
+    assert_equal_in_double("wine", *reduced, suggestion(8, optimizer="momentum", **knobs), plateau=plateau)
+
+
+def test_slots_on_other_schedules_are_not_touched_by_the_plateau_of_their_neighbour() -> None:
+    knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "optimizer": "nesterov"}
+    items = [suggestion(i, schedule=name, **knobs) for i, name in enumerate((PLATEAU, "cosine", "constant"))]
+
+    assert_equal_in_double("wine", *items, plateau=PLATEAUS[0], tolerance=1e-7)
 
 
 def test_clipping_and_schedules_change_what_is_learned() -> None:

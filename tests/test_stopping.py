@@ -191,7 +191,7 @@ def rates_of_keras(plateau: Plateau, values: list[float]) -> list[float]:
 @example("val_loss", 0.1, 0.1, 2, 1e-4, 1, 0.0, 1.0, [1.0] * 12)
 @example("val_loss", 0.1, 0.1, 1, 0.0, 0, 0.001, 1.0, [1.0] * 5)  # the floor is reached and kept
 @example("val_loss", 0.1, 0.5, 1, 0.0, 2, 0.0, 1.0, [2.0, 0.5, 0.5, 0.5, 0.5])  # better while it cools
-def test_learning_rates_are_reduced_as_keras_reduces_them(  # noqa: PLR0913, PLR0917  each is drawn
+def test_learning_rates_are_reduced_as_keras_reduces_them(
     monitor: str,
     rate: float,
     factor: float,
