@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnnsweep import networks, spec
@@ -448,6 +448,8 @@ values = st.one_of(st.floats(0, 2, width=32), st.sampled_from([0.5, 0.25, math.n
     st.integers(0, 3),
 )
 @settings(max_examples=80, deadline=None)
+@example([(0.5, math.nan), (0.5, 0.25), (0.5, 0.5), (0.5, 0.25)], "val_accuracy", 0.0, 2, 0)  # NaN first
+@example([(0.5, 1.0), (0.5, math.nan), (0.5, 0.5), (0.5, 0.25)], "val_accuracy", 0.0, 2, 1)
 def test_the_graph_stops_as_the_reference_does(
     curve: list[tuple[float, float]], monitor: str | None, min_delta: float, patience: int, start: int
 ) -> None:
@@ -553,7 +555,7 @@ def test_a_slot_begins_its_next_trial_at_its_own_learning_rate() -> None:
 
 def test_a_program_knows_plateaus_only_where_a_trial_may_ask_for_them() -> None:
     group = group_of(suggestion(0).params)
-    plain, asking = (Array(group, load(job(reduce_on_plateau=section)), 2) for section in (None, {}))
+    plain, asking = (Array(group, load(own), 2) for own in (job(), job(reduce_on_plateau={})))
 
     assert (plain.shape.plateau, plain._feed.standing.rates, plain._feed.arrays().is_scaled) == (None, (), ())
     assert asking.shape.measured == (*plain.shape.measured, "learning_rate")
@@ -672,3 +674,11 @@ def test_a_trial_over_its_time_ends_alone_and_its_slot_is_refilled() -> None:
     assert [found[i].reason for i in range(3)] == [Reason.TIMEOUT] * 3
     assert all(found[i].best_epoch is None and 0 < found[i].curve.n_epochs < 200 for i in range(3))
     assert "training.timeout_seconds = 1e-09" in str(found[0].error)
+
+
+def test_epochs_before_the_first_that_is_looked_at_are_never_the_best() -> None:
+    rule = {"monitor": "loss", "patience": 2, "min_delta": 10.0, "start_from_epoch": 3}
+
+    result = results(array_of(job(epochs=9, early_stopping=rule), 2), suggestion(0))[0]
+
+    assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.EARLY_STOPPED, 4, 6)
