@@ -134,7 +134,7 @@ def test_a_runs_name_tells_hyperparameters_of_every_kind_those_of_a_builder_too(
         "mode=good skip heads=2"
     )
 
-    assert run_name(replace(TRIAL, params=params), dict.fromkeys(params, [])) == expected
+    assert run_name(replace(TRIAL, params=params), {name: [] for name in params}) == expected
 
 
 def test_the_best_so_far_is_a_curve_over_trials_that_stops_at_the_first_open_one() -> None:
