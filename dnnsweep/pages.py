@@ -145,13 +145,14 @@ def run_name(trial: Trial, space: Mapping[str, Any]) -> str:
 
 
 def _word(name: str, value: Any) -> str:
-    if isinstance(value, str):
-        return value if name in ("optimizer", "initializer", "activation", "schedule") else f"{name}={value}"
-    if name == "batch_norm":
-        return "bn" if value else ""
-    short = {"learning_rate": "lr", "batch_size": "batch"}.get(name, name)
-    text = "-".join(map(str, value)) if isinstance(value, list | tuple) else f"{value:.3g}"
-    return f"{short}={text}"
+    if name in ("optimizer", "initializer", "activation", "schedule"):
+        return str(value)
+    short = {"learning_rate": "lr", "batch_size": "batch", "batch_norm": "bn"}.get(name, name)
+    if isinstance(value, bool):
+        return short if value else ""
+    if isinstance(value, list | tuple):
+        return f"{short}={'-'.join(map(str, value))}"
+    return f"{short}={value}" if isinstance(value, str) else f"{short}={value:.3g}"
 
 
 def _trial_tags(sweep: Sweep, trial: Trial, curve: Curve) -> dict[str, str]:

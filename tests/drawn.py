@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dnnsweep.records import Task, metrics_of, scores_of
-from dnnsweep.space import ACTIVATIONS, INITIALIZERS, KNOBS, OPTIMIZERS, SCHEDULES
+from dnnsweep.space import ACTIVATIONS, INITIALIZERS, KNOBS, OPTIMIZERS, PLATEAU, SCHEDULES
 
 SOURCES = {
     "iris": Task.MULTICLASS,
@@ -123,6 +123,22 @@ def _pruner(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def _plateau(draw: st.DrawFn, metrics: list[str], schedules: list[str]) -> dict[str, Any]:
+    """The section, where a trial may ask for it."""
+    rule = {
+        "monitor": st.sampled_from(metrics),
+        "factor": st.floats(0.01, 0.99),
+        "patience": st.integers(0, 9),
+        "min_delta": st.floats(0, 1),
+        "cooldown": st.integers(0, 3),
+        "min_learning_rate": st.floats(0, 1e-10),
+    }
+    may_ask = not schedules or PLATEAU in schedules
+    section = draw(st.fixed_dictionaries({}, optional=rule)) if may_ask and draw(st.booleans()) else None
+    return {"reduce_on_plateau": section}
+
+
+@st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a sweep file on one of scikit-learn's data sets, in any order of sections."""
     source = draw(st.sampled_from(sorted(SOURCES)))
@@ -138,6 +154,10 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     kinds = ["tpe", "random", "qmc", *(["cmaes"] if has_range else [])]
     beside = {name: draw(VALUES[name]) for name, (d, _) in found.items() if "when" in d and draw(st.booleans())}
     weight = draw(st.sampled_from([None, "balanced"])) if task is not Task.REGRESSION else None
+    fixed = {name: draw(VALUES[name]) for name, place in places.items() if place == "fixed"}
+    fixed |= beside
+    domain = found["schedule"][0] if "schedule" in found else [fixed["schedule"]] if "schedule" in fixed else []
+    schedules = domain["values"] if isinstance(domain, dict) else domain
     document = {
         "name": draw(NAMES),
         "description": draw(st.none() | TEXTS),
@@ -150,9 +170,9 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             "class_weight": weight,
         },
         "space": {name: domain for name, (domain, _) in found.items()},
-        "fixed": {name: draw(VALUES[name]) for name, place in places.items() if place == "fixed"} | beside,
+        "fixed": fixed,
         "objective": {"metric": draw(st.sampled_from(metrics))},
-        "training": draw(_training(metrics)),
+        "training": draw(_training(metrics)) | draw(_plateau(metrics, schedules)),
         "budget": {"trials": draw(st.integers(1, 1000)), "target": draw(st.none() | st.floats(-1, 1))},
         "sampler": {"kind": "grid" if is_grid else draw(st.sampled_from(kinds))},
         "pruner": draw(_pruner()),

@@ -27,11 +27,11 @@ def test_a_valid_sweep_file_trains_an_epoch(document: dict[str, Any]) -> None:
     direction, defaults = sweep.objective.resolved_direction, sweep.default_params
     study = Study(sweep.space, direction, sweep.sampler.kind, sweep.seed, sweep.enqueue, defaults)
     trainer = PlannedTrainer(Job(sweep.to_json()))
-    task, ended = trainer.open().data.task, dict[int, TrialResult]()
+    task, ended, points = trainer.open().data.task, dict[int, TrialResult](), dict[int, dict[str, Any]]()
 
     for number in range(min(2, sweep.budget.trials)):
-        params = {**sweep.default_params, **study.ask(number)}
-        trainer.take(Suggestion(number, params, number))
+        points[number] = {**sweep.default_params, **study.ask(number)}
+        trainer.take(Suggestion(number, points[number], number))
     while not trainer.is_idle:
         trainer.step(
             lambda message: ended.update({message.number: message}) if isinstance(message, TrialResult) else None
@@ -41,6 +41,7 @@ def test_a_valid_sweep_file_trains_an_epoch(document: dict[str, Any]) -> None:
     for result in ended.values():
         assert result.reason in (Reason.COMPLETED, Reason.DIVERGED), result
         measured = {series.metric for series in result.curve.series}
-        assert {*metrics_of(task), *sweep.scores, "l2_penalty"} == measured
+        is_steady = points[result.number]["schedule"] == "constant"
+        assert {*metrics_of(task), *sweep.scores, "l2_penalty", *([] if is_steady else ["learning_rate"])} == measured
         if result.reason is Reason.COMPLETED and sweep.training.early_stopping is None:
             assert math.isfinite(result.curve.at(1)["loss"])

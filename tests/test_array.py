@@ -17,22 +17,22 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnnsweep import networks, spec
 from dnnsweep.records import Began, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
-from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, Hyperparameters
+from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan, UnwantedError, dropout
 from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, rule, weights
 from dnnsweep.trainers.array.judge import ENDS, judge
-from dnnsweep.trainers.array.shapes import Shape, Standing
+from dnnsweep.trainers.array.shapes import PlateauRule, Rates, Shape, Standing
 from dnnsweep.trainers.array.slots import Array
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
 from dnnsweep.trainers.material import Material, load
 from dnnsweep.trainers.rows import row_order
-from dnnsweep.trainers.stopping import Stopping, is_diverged
+from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
 
 EPOCHS = 5
 SMALL: dict[str, Any] = {"hidden": (8, 4), "learning_rate": 0.01}
@@ -185,9 +185,14 @@ def fitted(material: Material, item: Suggestion) -> list[dict[str, float]]:
     """Train by Keras's `fit` in float64, from the weights that float32 starts from."""
     hp, data = Hyperparameters.of(item.params), material.data
     epochs: list[dict[str, float]] = []
+    reduce = None if hp.schedule != PLATEAU else callback_of(material.sweep.plateau)
 
     def after_epoch(measured: Mapping[str, float]) -> bool:
         epochs.append({**measured, "l2_penalty": networks.l2_penalty(network, hp)})
+        if reduce is not None:
+            reduce.set_model(network)
+            reduce.on_epoch_end(len(epochs) - 1, logs := dict(measured))
+            epochs[-1]["learning_rate"] = logs["learning_rate"]
         return len(epochs) == EPOCHS
 
     widths = (data.summary.n_features, *hp.hidden, data.n_outputs)
@@ -206,8 +211,25 @@ def fitted(material: Material, item: Suggestion) -> list[dict[str, float]]:
     return epochs
 
 
-def assert_equal_in_double(source: str, *items: Suggestion, tolerance: float = 1e-8, **dataset: Any) -> None:
-    material = load(job(source, dataset=dataset))
+def callback_of(section: spec.PlateauSpec | None) -> Any:
+    """Return Keras's own callback."""
+    assert section is not None
+    mode = "max" if section.monitor.endswith("accuracy") else "min"
+    names = {"min_learning_rate": "min_lr"}
+    numbers = {names.get(name, name): value for name, value in section.model_dump().items()}
+    callback = keras.callbacks.ReduceLROnPlateau(mode=mode, **numbers)
+    callback.on_train_begin()
+    return callback
+
+
+def assert_equal_in_double(
+    source: str, *items: Suggestion, tolerance: float = 1e-8, plateau: Mapping[str, Any] | None = None, **dataset: Any
+) -> None:
+    asked = job(source, dataset=dataset)
+    if plateau is not None:
+        asked = job(source, dataset=dataset, reduce_on_plateau=plateau)
+        asked = Job({**asked.spec, "space": {"schedule": ["constant", "cosine", PLATEAU]}})
+    material = load(asked)
     if any(item.params["global_clipnorm"] for item in items):
         sweep = spec.check({**material.sweep.to_json(), "space": {"global_clipnorm": [0.0, 0.3]}})
         material = replace(material, sweep=sweep)
@@ -271,6 +293,34 @@ def test_in_double_precision_schedules_and_clipping_equal_those_of_fit(optimizer
     steady = suggestion(2, **{**knobs, "schedule": "constant"})
     # Keras computes a schedule's learning rates in single precision, one at a time in `fit` and all at once here.
     assert_equal_in_double("wine", suggestion(0, **knobs), clipped, steady, tolerance=1e-7)
+
+
+#: Each reduces learning rates at least twice in five epochs.
+PLATEAUS: list[dict[str, Any]] = [
+    {"factor": 0.3, "patience": 1, "min_delta": 10.0},  # after each epoch but the first
+    {"factor": 0.5, "patience": 1, "min_delta": 10.0, "cooldown": 2, "monitor": "val_accuracy"},
+    {"factor": 0.1, "patience": 0, "min_delta": 10.0, "min_learning_rate": 5e-4, "monitor": "loss"},
+]
+
+
+@pytest.mark.parametrize("plateau", PLATEAUS, ids=["always", "cooling", "to the floor"])
+def test_in_double_precision_learning_rates_reduced_on_a_plateau_equal_those_of_keras(plateau: dict[str, Any]) -> None:
+    knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "l2": 1e-3}
+    reduced = [
+        suggestion(i, optimizer=name, schedule=PLATEAU, learning_rate=0.05, batch_norm=i % 2 == 0, **knobs)
+        for i, name in enumerate(OPTIMIZERS)
+    ]
+    material = load(job("wine", reduce_on_plateau=plateau))
+    assert len({epoch["learning_rate"] for epoch in fitted(material, reduced[0])}) >= 3
+
+    assert_equal_in_double("wine", *reduced, suggestion(8, optimizer="momentum", **knobs), plateau=plateau)
+
+
+def test_slots_on_other_schedules_are_not_touched_by_the_plateau_of_their_neighbour() -> None:
+    knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "optimizer": "nesterov"}
+    items = [suggestion(i, schedule=name, **knobs) for i, name in enumerate((PLATEAU, "cosine", "constant"))]
+
+    assert_equal_in_double("wine", *items, plateau=PLATEAUS[0], tolerance=1e-7)
 
 
 def test_clipping_and_schedules_change_what_is_learned() -> None:
@@ -385,7 +435,7 @@ def test_the_rule_takes_the_steps_of_keras(name: str, dtype: str, tolerance: flo
     assert np.abs(w[0][0].numpy() - variable.numpy()).max() < tolerance
 
 
-# ---- early stopping and divergence in the graph
+# ---- early stopping, plateaus and divergence in the graph
 
 
 def shape_of(
@@ -423,6 +473,8 @@ values = st.one_of(st.floats(0, 2, width=32), st.sampled_from([0.5, 0.25, math.n
     st.integers(0, 3),
 )
 @settings(max_examples=80, deadline=None)
+@example([(0.5, math.nan), (0.5, 0.25), (0.5, 0.5), (0.5, 0.25)], "val_accuracy", 0.0, 2, 0)  # NaN first
+@example([(0.5, 1.0), (0.5, math.nan), (0.5, 0.5), (0.5, 0.25)], "val_accuracy", 0.0, 2, 1)
 def test_the_graph_stops_as_the_reference_does(
     curve: list[tuple[float, float]], monitor: str | None, min_delta: float, patience: int, start: int
 ) -> None:
@@ -449,6 +501,89 @@ def test_the_graph_stops_as_the_reference_does(
         assert int(standing.best_epoch[0]) == (stopping.best_epoch or 0)
         if int(ends[0]):
             return
+
+
+@given(
+    st.lists(values, min_size=1, max_size=14),
+    st.sampled_from(["val_loss", "val_accuracy"]),
+    st.sampled_from([0.1, 0.5, 0.9]),
+    st.sampled_from([0.0, 0.125]),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.sampled_from([0.0, 0.004]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_graph_reduces_learning_rates_as_the_reference_does(
+    curve: list[float],
+    monitor: str,
+    factor: float,
+    min_delta: float,
+    patience: int,
+    cooldown: int,
+    floor: float,
+) -> None:
+    is_maximized, index = monitor == "val_accuracy", {"val_loss": 2, "val_accuracy": 3}[monitor]
+    rule_of_graph = PlateauRule(
+        index, 1.0, 0.0, is_maximized, min_delta, factor=factor, patience=patience, cooldown=cooldown, min_rate=floor
+    )
+    whole = shape_of(None, is_maximized=False, min_delta=0.0, patience=0, n_epochs=99, start=0)
+    shape = replace(whole, plateau=rule_of_graph)
+    plateau = Plateau(float(np.float32(0.1)), monitor, factor, patience, min_delta, cooldown, floor)
+    zero, nan = tf.constant([0]), tf.constant([math.nan])
+    standing = Standing(nan, zero, zero, zero, tf.constant([True]), Rates(tf.constant([0.1]), nan, zero, zero))
+    for value in curve:
+        named = {"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5, "l2_penalty": 0.0, monitor: value}
+        standing, _, _ = judge(shape, tf.constant([list(named.values())], tf.float32), standing)
+        plateau = plateau.after(named)
+        assert isinstance(standing.rates, Rates)
+        assert float(standing.rates.rate[0]) == plateau.rate
+
+
+#: Data, what the plateau looks at, and what it takes for better.
+WATCHED = [
+    ("iris", "val_auc", 0.01),
+    ("wine", "accuracy", 0.5),
+    ("diabetes", "val_mse", 500.0),
+    ("diabetes", "val_r2", 0.2),
+]
+
+
+@pytest.mark.parametrize(("source", "monitor", "min_delta"), WATCHED)
+def test_learning_rates_follow_any_monitor_beside_early_stopping_as_in_fit(
+    source: str, monitor: str, min_delta: float
+) -> None:
+    plateau = {"monitor": monitor, "min_delta": min_delta, "factor": 0.5, "patience": 1}
+    own = job(source, epochs=12, early_stopping={"monitor": "val_loss", "patience": 9}, reduce_on_plateau=plateau)
+    items = [suggestion(i, schedule=name) for i, name in enumerate((PLATEAU, "exponential", "constant"))]
+    found, fit = results(array_of(own, 3), *items), FitTrainer(own)
+    for item in items:
+        reference = fit.train(item, lambda _: None)
+        assert found[item.number].reason is reference.reason
+        rates = found[item.number].curve.values("learning_rate")
+        assert rates == pytest.approx(reference.curve.values("learning_rate"), rel=1e-6)
+        assert len(set(rates)) >= {0: 2, 1: 12, 2: 0}[item.number]
+        assert difference(reference, found[item.number], "val_loss") < 1e-4
+    assert found[2].curve.values("learning_rate") == ()
+
+
+def test_a_slot_begins_its_next_trial_at_its_own_learning_rate() -> None:
+    own = job(reduce_on_plateau={"min_delta": 10.0, "patience": 1, "factor": 0.5})
+    items = [suggestion(i, seed=5, learning_rate=rate) for i, rate in enumerate((0.04, 0.02, 0.04))]
+    items = [replace(item, params={**item.params, "schedule": PLATEAU}) for item in items]
+
+    found = results(array_of(own, 1), *items)
+
+    assert found[0].curve.values("learning_rate") == pytest.approx([0.04, 0.04, 0.02, 0.01, 0.005])
+    assert found[1].curve.values("learning_rate") == pytest.approx([0.02, 0.02, 0.01, 0.005, 0.0025])
+    assert found[2].curve.series == found[0].curve.series
+
+
+def test_a_program_knows_plateaus_only_where_a_trial_may_ask_for_them() -> None:
+    group = group_of(suggestion(0).params)
+    plain, asking = (Array(group, load(own), 2) for own in (job(), job(reduce_on_plateau={})))
+
+    assert (plain.shape.plateau, plain._feed.standing.rates, plain._feed.arrays().is_scaled) == (None, (), ())
+    assert asking.shape.measured == (*plain.shape.measured, "learning_rate")
 
 
 @pytest.mark.parametrize("monitor", ["val_mae", "val_mse"])
@@ -564,3 +699,11 @@ def test_a_trial_over_its_time_ends_alone_and_its_slot_is_refilled() -> None:
     assert [found[i].reason for i in range(3)] == [Reason.TIMEOUT] * 3
     assert all(found[i].best_epoch is None and 0 < found[i].curve.n_epochs < 200 for i in range(3))
     assert "training.timeout_seconds = 1e-09" in str(found[0].error)
+
+
+def test_epochs_before_the_first_that_is_looked_at_are_never_the_best() -> None:
+    rule = {"monitor": "loss", "patience": 2, "min_delta": 10.0, "start_from_epoch": 3}
+
+    result = results(array_of(job(epochs=9, early_stopping=rule), 2), suggestion(0))[0]
+
+    assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.EARLY_STOPPED, 4, 6)

@@ -76,9 +76,12 @@ def in_double(material: Material) -> Material:
     )
 
 
-def by_keras(function: str, material: Material, seed: int, **params: Any) -> dict[str, list[float]]:
+def by_keras(
+    function: str, material: Material, seed: int, callback: keras.callbacks.Callback | None = None, **params: Any
+) -> dict[str, list[float]]:
     """What a person would write: the function, `compile`, `fit` with the rows in the trial's order."""
-    data, own = material.data, {key: params[key] for key in params if key not in ("optimizer", "learning_rate")}
+    of_training = ("optimizer", "learning_rate", "schedule")
+    data, own = material.data, {key: params[key] for key in params if key not in of_training}
     keras.utils.set_random_seed(seed)
     model = getattr(builders, function)(**own)
     named = networks.OPTIMIZERS[params.get("optimizer", "adam")](params.get("learning_rate", 0.001))
@@ -103,6 +106,10 @@ def by_keras(function: str, material: Material, seed: int, **params: Any) -> dic
         ).history
         for name in ("accuracy", "val_accuracy", "pure", "val_pure"):
             found.setdefault(name.replace("pure", "loss"), []).extend(history[name])
+        if callback is not None:
+            callback.set_model(model)
+            callback.on_epoch_end(epoch - 1, logs := {"val_loss": history["val_pure"][0]})
+            found.setdefault("learning_rate", []).append(logs["learning_rate"])
     return found
 
 
@@ -129,6 +136,41 @@ def test_a_program_gives_what_fit_gives_in_double_precision(optimizer: str) -> N
         assert trainer._program is not None
 
         assert_like_keras(found, by_keras("dense", material, 5, **params), 1e-8)
+
+
+PLATEAU = {"min_delta": 10.0, "patience": 1, "factor": 0.3}
+
+
+@pytest.mark.parametrize("optimizer", ["nesterov", "adamw"])
+def test_a_program_reduces_learning_rates_as_keras_does_in_double_precision(optimizer: str) -> None:
+    params: dict[str, Any] = {"optimizer": optimizer, "learning_rate": 0.01, "batch_norm": False, "dropout": 0.0}
+    with double():
+        training = {"epochs": EPOCHS, "early_stopping": None, "reduce_on_plateau": PLATEAU}
+        trainer = trainer_of("dense", training=training)
+        trainer._material = material = in_double(trainer._loaded())
+        found = curves(trained(trainer, schedule="reduce_on_plateau", **params))
+        assert trainer._program is not None
+        callback = keras.callbacks.ReduceLROnPlateau(mode="min", **PLATEAU)
+        callback.on_train_begin()
+
+        expected = by_keras("dense", material, 5, callback, **params)
+
+    assert found.pop("learning_rate") == pytest.approx((0.01, 0.01, 0.003))
+    assert expected.pop("learning_rate") == pytest.approx([0.01, 0.01, 0.003])
+    assert_like_keras(found, expected, 1e-7)  # the trial holds its learning rate in single precision
+
+
+def test_learning_rates_of_networks_that_fit_trains_are_reduced_too() -> None:
+    sections = {"training": {"epochs": EPOCHS, "early_stopping": None, "reduce_on_plateau": PLATEAU}}
+    by_program, by_fit = (trainer_of("dense", **sections, trainer=kind) for kind in ("auto", "fit"))
+    params: dict[str, Any] = {"schedule": "reduce_on_plateau", "optimizer": "momentum", "learning_rate": 0.01}
+
+    found, reference = curves(trained(by_program, **params)), curves(trained(by_fit, **params))
+
+    assert found["learning_rate"] == reference["learning_rate"]
+    assert len(set(found["learning_rate"])) == 2
+    assert_like_keras(found, reference, 1e-4)
+    assert trained(by_program, **{**params, "schedule": "constant"}).curve.values("learning_rate") == ()
 
 
 @pytest.mark.parametrize("function", ["dense", "eager"])
@@ -216,6 +258,35 @@ def test_early_stopping_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
     assert score["accuracy"] == pytest.approx(result.curve.values("val_accuracy")[result.best_epoch - 1], abs=1e-6)
 
 
+def training_of(**keys: Any) -> dict[str, Any]:
+    return {"training": {"epochs": 8, **keys}}
+
+
+def test_a_trial_over_its_time_ends_after_its_epoch() -> None:
+    result = trainer_of("dense", **training_of(timeout_seconds=1e-9)).train(Suggestion(0, {}, 5), lambda _: None)
+
+    assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.TIMEOUT, None, 1)
+    assert "training.timeout_seconds = 1e-09" in str(result.error)
+
+
+def test_epochs_before_the_first_that_is_looked_at_are_never_the_best() -> None:
+    rule = {"monitor": "loss", "patience": 2, "min_delta": 10.0, "start_from_epoch": 3}
+
+    result = trained(trainer_of("dense", **training_of(early_stopping=rule)))
+
+    assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.EARLY_STOPPED, 4, 6)
+
+
+def test_a_first_value_of_nan_is_not_the_best_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([float("nan"), 0.5, 0.6, 0.4, 0.4])
+    monkeypatch.setattr("dnnsweep.trainers.scores.scores", lambda *_: {"val_auc": next(values)})
+    rule = {"monitor": "val_auc", "patience": 2}
+
+    result = trained(trainer_of("dense", **training_of(early_stopping=rule)))
+
+    assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.EARLY_STOPPED, 3, 5)
+
+
 def test_a_network_that_diverges_says_so() -> None:
     assert trained(trainer_of("dense"), optimizer="sgd", learning_rate=1e6, batch_norm=False).reason is Reason.DIVERGED
 
@@ -263,6 +334,43 @@ def test_the_way_depends_on_what_the_network_contains(function: str, kind: str, 
     assert way.kind == kind
     assert reason in opening.plan.reasons[1]
     assert opening.plan.kind == ("compiled" if kind == ways.PROGRAM else "fit")
+
+
+@pytest.mark.parametrize(
+    ("sections", "kind", "said"),
+    [
+        ({"fixed": {"schedule": "cosine"}}, "fit", ["in one call, because programs do not have schedule cosine"]),
+        ({"fixed": {"global_clipnorm": 1.0}}, "fit", ["in one call, because programs do not have global_clipnorm"]),
+        (
+            {"space": {"schedule": ["constant", "cosine", "reduce_on_plateau"], "global_clipnorm": [0.0, 1.0]}},
+            "compiled",
+            ["one program", "for trials with what programs do not have: schedule cosine, global_clipnorm"],
+        ),
+        ({"space": {"schedule": ["constant", "reduce_on_plateau"]}}, "compiled", ["one program"]),
+        (
+            {"space": {"global_clipnorm": {"low": 0.5, "high": 2.0}}},
+            "fit",
+            ["in one call, because programs do not have global_clipnorm"],
+        ),
+    ],
+)
+def test_what_a_program_does_not_have_is_said_and_trained_by_fit(
+    sections: dict[str, Any], kind: str, said: list[str]
+) -> None:
+    plan = trainer_of("dense", **sections).open().plan
+
+    assert plan.kind == kind
+    assert len(plan.reasons) == 1 + len(said)
+    assert all(words in reason for words, reason in zip(said, plan.reasons[1:], strict=True))
+
+
+def test_trials_on_a_schedule_are_trained_by_fit_beside_those_of_a_program() -> None:
+    trainer = trainer_of("dense", space={"schedule": ["constant", "cosine"]})
+
+    trained(trainer, schedule="constant")
+    assert trainer._program is not None
+    assert len(set(curves(trained(trainer, schedule="cosine"))["learning_rate"])) == EPOCHS
+    assert trainer._program is None
 
 
 def test_a_sweep_file_may_ask_for_fit() -> None:

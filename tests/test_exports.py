@@ -178,6 +178,36 @@ CASES = {
         },
         {"optimizer": "adam", "learning_rate": 0.01, "schedule": "exponential"},
     ),
+    "lowered": Case(
+        {
+            "dataset": {"source": "sklearn:diabetes"},
+            "objective": {"metric": "val_mae"},
+            "training": {
+                "epochs": 30,
+                "early_stopping": {"monitor": "val_mse", "patience": 12},
+                "reduce_on_plateau": {"monitor": "val_mae", "factor": 0.3, "patience": 2, "min_delta": 2.0},
+            },
+        },
+        {"optimizer": "momentum", "learning_rate": 0.02, "schedule": "reduce_on_plateau", "l2": 0.01},
+    ),
+    "lowered_by_a_score": Case(
+        {
+            "dataset": {"source": "sklearn:breast_cancer"},
+            "objective": {"metric": "val_loss"},
+            "training": {
+                "epochs": 20,
+                "early_stopping": None,
+                "reduce_on_plateau": {
+                    "monitor": "val_auc",
+                    "factor": 0.5,
+                    "patience": 1,
+                    "cooldown": 1,
+                    "min_learning_rate": 0.0005,
+                },
+            },
+        },
+        {"optimizer": "nadam", "learning_rate": 0.02, "schedule": "reduce_on_plateau", "l2": 0.001},
+    ),
     "penguins": Case(
         {
             "dataset": {"source": f"csv:{PENGUINS}", "target": "species", "test": 0.1},
@@ -203,6 +233,8 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(name: str,
     result = trainer.train(Suggestion(4, params, seed=5), lambda _: None)
     metric = document["objective"]["metric"]
     stated = result.curve.at(result.best_epoch or 0)[metric]
+    if "lowered" in name:
+        assert len(set(result.curve.values("learning_rate"))) >= 3
     code = exports.python(sweep_of(document, data), trial_of(stated, seed=5, **case.knobs))
     (tmp_path / "listing.py").write_text(code, encoding="utf-8")
 
@@ -721,3 +753,29 @@ def test_exporting_loads_neither_data_libraries_nor_keras() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "set()\n"
+
+
+def test_a_sweep_file_leaves_out_the_plateau_that_only_other_trials_had() -> None:
+    section = {"monitor": "val_loss", "factor": 0.5}
+    document: dict[str, Any] = {
+        "space": {"schedule": ["cosine", "reduce_on_plateau"]},
+        "training": {"epochs": 9, "reduce_on_plateau": section},
+    }
+    found = {
+        name: spec.check(
+            documents.parse(exports.sweep_file(iris(**document), trial_of(schedule=name, number=5)), "export")
+        )
+        for name in ("cosine", "reduce_on_plateau")
+    }
+
+    assert found["cosine"].training.reduce_on_plateau is None
+    assert found["cosine"].training.epochs == 9
+    assert found["reduce_on_plateau"].plateau == spec.PlateauSpec(monitor="val_loss", factor=0.5)
+
+
+def test_a_plateau_without_its_section_is_exported_with_its_numbers() -> None:
+    code = exports.python(iris(), trial_of(schedule="reduce_on_plateau"))
+
+    assert "keras.callbacks.ReduceLROnPlateau" in code
+    assert 'monitor="val_loss", factor=0.1, patience=10, min_delta=0.0001' in code
+    assert "callbacks=[early_stopping, reduce_on_plateau]" in code

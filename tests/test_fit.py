@@ -482,3 +482,39 @@ def test_a_trial_within_its_time_is_not_touched(baseline: TrialResult) -> None:
     result = train(FitTrainer(job(early_stopping=None, timeout_seconds=600)))
 
     assert result.curve.series == baseline.curve.series
+
+
+def test_epochs_before_the_first_that_is_looked_at_are_never_the_best() -> None:
+    rule = {"monitor": "loss", "patience": 2, "min_delta": 10.0, "start_from_epoch": 3}
+
+    result = train(FitTrainer(job(epochs=9, early_stopping=rule)))
+
+    assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.EARLY_STOPPED, 4, 6)
+
+
+def test_a_first_value_of_nan_is_not_the_best_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([math.nan, 0.5, 0.6, 0.4, 0.4])
+    monkeypatch.setattr("dnnsweep.trainers.scores.scores", lambda *_: {"val_auc": next(values)})
+
+    result = train(FitTrainer(job(epochs=9, early_stopping={"monitor": "val_auc", "patience": 2})))
+
+    assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.EARLY_STOPPED, 3, 5)
+
+
+def test_a_plateau_begins_at_the_first_value_that_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([math.nan, 0.5, 0.6, 0.7, 0.7, 0.7, 0.9])
+    monkeypatch.setattr("dnnsweep.trainers.scores.scores", lambda *_: {"val_auc": next(values)})
+    plateau = {"monitor": "val_auc", "patience": 2, "factor": 0.5}
+    trainer = FitTrainer(job(epochs=7, early_stopping=None, reduce_on_plateau=plateau))
+
+    curve = train(trainer, learning_rate=0.5, optimizer="sgd", schedule="reduce_on_plateau").curve
+
+    assert curve.values("learning_rate") == (0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25)
+
+
+def test_a_schedules_learning_rate_is_a_metric_where_it_changes(iris: OneByOne, baseline: TrialResult) -> None:
+    rates = train(iris, schedule="cosine", learning_rate=0.5).curve.values("learning_rate")
+
+    # 90 rows make 3 steps an epoch; the last steps of three epochs are the 2nd, 5th and 8th of 9, from 0
+    assert rates == pytest.approx([0.25 * (1 + math.cos(math.pi * step / 9)) for step in (2, 5, 8)], rel=1e-5)
+    assert baseline.curve.values("learning_rate") == ()

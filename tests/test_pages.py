@@ -6,6 +6,7 @@ from dataclasses import replace
 from dnnsweep.pages import BestSoFar, run_name, sweep_page, trial_page
 from dnnsweep.records import Curve, Reason, Series, State, Sweep, SweepState, Trial
 from dnnsweep.runs import Point
+from dnnsweep.space import Hyperparameters
 
 PARAMS = {"optimizer": "adam", "learning_rate": 0.00123456, "batch_norm": True, "hidden": [64, 32], "dropout": 0.25}
 SWEEP = Sweep(
@@ -131,6 +132,16 @@ def test_a_runs_name_tells_words_as_they_are_and_values_of_conditions_that_do_no
     trial = replace(TRIAL, params={**TRIAL.params, "schedule": "constant", "dropout": 0.0})
 
     assert run_name(trial, space) == "0007 constant dropout=0"
+
+
+def test_a_runs_name_tells_hyperparameters_of_every_kind_those_of_a_builder_too() -> None:
+    params = {**Hyperparameters(schedule="cosine").to_params(), "mode": "good", "skip": True, "deep": False, "heads": 2}
+    expected = (
+        "0007 adam glorot_uniform dropout=0 l2=0 lr=0.001 cosine global_clipnorm=0 batch=32 hidden=64-32 relu "
+        "mode=good skip heads=2"
+    )
+
+    assert run_name(replace(TRIAL, params=params), {name: [] for name in params}) == expected
 
 
 def test_the_best_so_far_is_a_curve_over_trials_that_stops_at_the_first_open_one() -> None:

@@ -26,6 +26,7 @@ from dnnsweep.spec import (
     HANDED_OVER,
     METRICS,
     DatasetSpec,
+    PlateauSpec,
     SweepSpec,
     check,
     check_task,
@@ -83,6 +84,10 @@ RIGHT_FILES: list[str] = [
     MINIMAL + "space: {learning_rate: {low: 0.01, high: 0.01}}",
     MINIMAL + "fixed: {dropout: 0, hidden: []}\nspace: {}",
     MINIMAL + "dataset2: 1".replace("dataset2: 1", "description: >\n  two\n  lines"),
+    MINIMAL + "training: {reduce_on_plateau: {}}",
+    MINIMAL + "training: {reduce_on_plateau: {monitor: val_f1, patience: 0, cooldown: 2.0, min_learning_rate: 9.0e-4}}",
+    MINIMAL + "training: {reduce_on_plateau: null}\nfixed: {schedule: reduce_on_plateau}",
+    MINIMAL + "training: {reduce_on_plateau: {factor: 0.5}}\nspace: {schedule: [cosine, reduce_on_plateau]}",
     MINIMAL + "resources: {trainers: 2}\nsampler: {kind: random, window: 8}",
     MINIMAL + "space: {hidden: {layers: {low: 1, high: 4}, units: [8, 16]}}\nenqueue: [{hidden: [8, 8, 8]}]",
     MINIMAL + "space: {optimizer: [sgd, adam], l2: {when: {optimizer: sgd}, low: 0, high: 1}}\nfixed: {l2: 2}",
@@ -221,6 +226,22 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("budget: {target: high}", ["budget.target"]),
     ("training: {epochs: 5, early_stopping: {start_from_epoch: 5}}", ["training.early_stopping.start_from_epoch"]),
     ("training: {early_stopping: {start_from_epoch: -1}}", ["training.early_stopping.start_from_epoch"]),
+    ("training: {reduce_on_plateau: 0.1}", ["training.reduce_on_plateau"]),
+    ("training: {reduce_on_plateau: {factor: 0}}", ["training.reduce_on_plateau.factor"]),
+    ("training: {reduce_on_plateau: {factor: 1.0, min_lr: 0.1}}",
+     ["training.reduce_on_plateau.factor", "training.reduce_on_plateau.min_lr"]),
+    ("training: {reduce_on_plateau: {patience: -1, cooldown: 1.5, min_delta: -0.1}}",
+     [f"training.reduce_on_plateau.{key}" for key in ("patience", "cooldown", "min_delta")]),
+    ("training: {reduce_on_plateau: {min_learning_rate: 1.0e-3}}", ["training.reduce_on_plateau.min_learning_rate"]),
+    ("training: {reduce_on_plateau: {min_learning_rate: 0.2}}\nspace: {learning_rate: {low: 0.1, high: 0.2}}",
+     ["training.reduce_on_plateau.min_learning_rate"]),
+    ("training: {reduce_on_plateau: {min_learning_rate: 0.2}}\nspace: {learning_rate: [0.1, 0.05]}",
+     ["training.reduce_on_plateau.min_learning_rate"]),
+    ("training: {reduce_on_plateau: {monitor: val_f2}}", ["training.reduce_on_plateau.monitor"]),
+    ("training: {reduce_on_plateau: {monitor: val_auc}}\ntask: regression", ["training.reduce_on_plateau.monitor"]),
+    ("training: {reduce_on_plateau: {}}\nfixed: {schedule: cosine}", ["training.reduce_on_plateau"]),
+    ("training: {reduce_on_plateau: {}}\nspace: {schedule: [constant, cosine]}", ["training.reduce_on_plateau"]),
+    ("fixed: {schedule: plateau}", ["fixed.schedule"]),
     ("objective: {metric: auc}", ["objective.metric"]),
     ("training: {metrics: [val_f2]}", ["training.metrics.0"]),
     ("training: {metrics: [val_r2]}\ntask: binary", ["training.metrics.0"]),
@@ -385,6 +406,8 @@ SCHEMA = jsonschema.Draft202012Validator(json_schema())
 #: Wrong in content, not in shape: what a JSON Schema cannot know.
 _BEYOND_SHAPE = (
     "(the task is",
+    "below the highest learning rate",
+    "belongs to schedule:",
     "must be maximize",
     "must be minimize",
     "may be set once",
@@ -928,3 +951,31 @@ def test_a_space_with_too_many_branches_is_refused() -> None:
 
 def test_a_file_without_conditions_is_the_sweep_that_it_was_before_there_were_any() -> None:
     assert _read(EXAMPLE).digest == "b6491a39c8368db63fba8ede8607cf0d61de56b416cb44f58b444632c62c88ae"
+
+
+# --- learning rates reduced on a plateau
+
+
+def test_the_section_of_a_plateau_makes_its_schedule_the_default() -> None:
+    assert _read(MINIMAL).defaults.schedule == "constant"
+    assert _read(MINIMAL).plateau is None
+    given = _read(MINIMAL + "training: {reduce_on_plateau: {monitor: val_auc, factor: 0.5}}")
+
+    assert given.defaults.schedule == given.default_params["schedule"] == "reduce_on_plateau"
+    assert given.plateau == PlateauSpec(monitor="val_auc", factor=0.5)
+    assert given.scores == ("val_auc",)
+
+
+@pytest.mark.parametrize("knobs", ["fixed: {schedule: reduce_on_plateau}", "space: {schedule: [reduce_on_plateau]}"])
+def test_the_schedule_without_its_section_has_the_numbers_of_keras(knobs: str) -> None:
+    spec = _read(f"{MINIMAL}{knobs}")
+
+    assert "reduce_on_plateau" not in spec.to_json()["training"]
+    assert spec.plateau == PlateauSpec(
+        monitor="val_loss", factor=0.1, patience=10, min_delta=1e-4, cooldown=0, min_learning_rate=0.0
+    )
+
+
+def test_a_file_from_before_there_were_plateaus_is_the_same_sweep() -> None:
+    """Computed by the version before."""
+    assert _read(MINIMAL).digest == "ff62404dfb6ffba050af61ada81b962bdfa1c3d1b7e4083a4cb5c61f7dfdd240"

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dnnsweep.spec import EarlyStoppingSpec
-from dnnsweep.trainers.stopping import DIVERGED_LOSS, Stopping, is_diverged
+from dnnsweep.space import Hyperparameters
+from dnnsweep.spec import EarlyStoppingSpec, PlateauSpec
+from dnnsweep.trainers.stopping import DIVERGED_LOSS, Plateau, Stopping, is_diverged
 
 NAN = math.nan
 
@@ -143,3 +144,85 @@ def test_a_loss_above_the_limit_is_divergence_and_a_penalty_is_not(name: str) ->
 
     assert not is_diverged(at_limit)
     assert is_diverged({**at_limit, name: math.nextafter(DIVERGED_LOSS, math.inf)})
+
+
+# --- learning rates reduced on a plateau
+
+
+def rates(plateau: Plateau, values: list[float]) -> list[float]:
+    """Return the learning rate after each epoch."""
+    found = []
+    for value in values:
+        plateau = plateau.after({str(plateau.monitor): value})
+        found.append(plateau.rate)
+    return found
+
+
+def rates_of_keras(plateau: Plateau, values: list[float]) -> list[float]:
+    import keras
+
+    mode = "max" if plateau.monitor == "val_accuracy" else "min"
+    numbers = {"factor": plateau.factor, "patience": plateau.patience, "min_delta": plateau.min_delta}
+    callback = keras.callbacks.ReduceLROnPlateau(
+        plateau.monitor, mode=mode, cooldown=plateau.cooldown, min_lr=plateau.min_rate, **numbers
+    )
+    network = SimpleNamespace(optimizer=keras.optimizers.SGD(plateau.rate))
+    callback.set_model(network)
+    callback.on_train_begin()
+    found = []
+    for epoch, value in enumerate(values):
+        callback.on_epoch_end(epoch, {plateau.monitor: value})
+        found.append(float(network.optimizer.learning_rate.numpy()))
+    return found
+
+
+@given(
+    monitor=st.sampled_from(["val_loss", "val_accuracy"]),
+    rate=st.sampled_from([0.1, 0.001, 3.0]),
+    factor=st.sampled_from([0.1, 0.5, 0.9, 1e-20]),
+    patience=st.integers(0, 3),
+    min_delta=st.sampled_from([0.0, 0.25, 1e-4, 1e-7]),
+    cooldown=st.integers(0, 3),
+    min_rate=st.sampled_from([0.0, 1e-4, 0.001, 0.07]),
+    first=st.one_of(measured, st.sampled_from([math.inf, -math.inf])),
+    others=st.lists(st.one_of(measured, st.sampled_from([NAN, math.inf, -math.inf])), max_size=20),
+)
+@settings(max_examples=300, deadline=None)
+@example("val_loss", 0.1, 0.1, 2, 1e-4, 1, 0.0, 1.0, [1.0] * 12)
+@example("val_loss", 0.1, 0.1, 1, 0.0, 0, 0.001, 1.0, [1.0] * 5)  # the floor is reached and kept
+@example("val_loss", 0.1, 0.5, 1, 0.0, 2, 0.0, 1.0, [2.0, 0.5, 0.5, 0.5, 0.5])  # better while it cools
+def test_learning_rates_are_reduced_as_keras_reduces_them(
+    monitor: str,
+    rate: float,
+    factor: float,
+    patience: int,
+    min_delta: float,
+    cooldown: int,
+    min_rate: float,
+    first: float,
+    others: list[float],
+) -> None:
+    single = Plateau.of(None, Hyperparameters(learning_rate=rate)).rate
+    plateau = Plateau(single, monitor, factor, patience, min_delta, cooldown, min_rate)
+
+    assert rates(plateau, [first, *others]) == rates_of_keras(plateau, [first, *others])
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3])
+def test_a_curve_of_nan_reduces_as_in_keras_and_a_first_nan_is_not_the_best_for_ever(patience: int) -> None:
+    plateau = Plateau(0.5, "val_loss", 0.5, patience)
+
+    assert rates(plateau, [NAN] * 9) == rates_of_keras(plateau, [NAN] * 9)
+    assert rates(plateau, [NAN, 0.5, 0.4, 0.3, 0.2]) == [0.5] * 5
+    assert rates_of_keras(plateau, [NAN, 0.5, 0.4, 0.3, 0.2])[-1] < 0.5
+
+
+def test_a_plateau_takes_the_rule_of_the_sweep_file_for_trials_of_its_schedule() -> None:
+    rule = PlateauSpec(
+        monitor="val_accuracy", factor=0.5, patience=7, min_delta=0.5, cooldown=3, min_learning_rate=0.25
+    )
+
+    asking = Hyperparameters(learning_rate=0.5, schedule="reduce_on_plateau")
+    assert Plateau.of(rule, asking) == Plateau(0.5, "val_accuracy", 0.5, 7, 0.5, 3, 0.25)
+    assert Plateau.of(rule, Hyperparameters(learning_rate=0.5)) == Plateau(0.5)
+    assert Plateau(0.5).after({}) == Plateau(0.5)

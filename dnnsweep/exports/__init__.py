@@ -10,7 +10,7 @@ from dnnsweep.exports import model, rows
 from dnnsweep.exports.facts import Facts
 from dnnsweep.exports.layout import imports
 from dnnsweep.records import Sweep, Trial
-from dnnsweep.space import Hyperparameters
+from dnnsweep.space import PLATEAU, Hyperparameters
 
 __all__ = ["python", "sweep_file"]
 
@@ -83,11 +83,15 @@ def sweep_file(sweep: Sweep, trial: Trial) -> str:
         trial: One of its trials, in any state.
     """
     ending = "-best" if trial.number == sweep.best_number else f"-trial-{trial.number}"
+    hp, training = Hyperparameters.of(trial.params), dict(sweep.spec["training"])
+    if hp.schedule != PLATEAU:  # a section that other trials asked for
+        training.pop("reduce_on_plateau", None)
     document: dict[str, Any] = {
         "name": f"{sweep.name[: MAX_NAME - len(ending)]}{ending}",
         "description": f"{_result(sweep, trial)}.",
         **{section: sweep.spec[section] for section in KEPT if section in sweep.spec},
-        "fixed": Hyperparameters.of(trial.params).to_params(),
+        "training": training,
+        "fixed": hp.to_params(),
         "budget": {"trials": 1},
     }
     if builder := sweep.spec["network"].get("builder"):

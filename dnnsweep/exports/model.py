@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dnnsweep.exports import scores
+from dnnsweep.exports.callbacks import early_stopping, reduce_on_plateau
 from dnnsweep.exports.facts import Facts
 from dnnsweep.exports.layout import call, indented, listing, text
 from dnnsweep.exports.scores import NAMES
 from dnnsweep.records import Sweep, Task, Trial
-from dnnsweep.space import LAST_SHARE, Hyperparameters
+from dnnsweep.space import LAST_SHARE, PLATEAU, Hyperparameters
+from dnnsweep.spec import PlateauSpec
 
 #: More hidden layers than these are added in a loop.
 MAX_LISTED: Final = 3
@@ -84,6 +86,19 @@ class Plan:
         stopping = self.training["early_stopping"]
         return None if stopping is None else str(stopping["monitor"])
 
+    @property
+    def plateau(self) -> PlateauSpec | None:
+        """Return how the learning rate is reduced, if it is."""
+        if self.hp.schedule != PLATEAU:
+            return None
+        return PlateauSpec.model_validate(self.training.get("reduce_on_plateau") or {})
+
+    @property
+    def monitors(self) -> list[str]:
+        """Return the metrics that callbacks watch."""
+        watched = [self.monitor, None if self.plateau is None else self.plateau.monitor]
+        return [metric for metric in watched if metric is not None]
+
     def measured(self, metric: str) -> str:
         """Return the name under which Keras measures a metric; its own `loss` contains the L2 term."""
         prefix, name = ("val_", metric[4:]) if metric.startswith("val_") else ("", metric)
@@ -104,7 +119,7 @@ class Plan:
     @property
     def metrics(self) -> list[str]:
         """Return what is measured beside the loss."""
-        wanted = [self.measured(metric).removeprefix("val_") for metric in (self.monitor, self.objective) if metric]
+        wanted = [self.measured(metric).removeprefix("val_") for metric in (*self.monitors, self.objective)]
         wanted = [name for name in wanted if name not in ("loss", *NAMES.values())]
         if self.facts.task is not Task.REGRESSION:
             wanted.insert(0, "accuracy")
@@ -126,8 +141,8 @@ def blocks(plan: Plan) -> list[str]:
 
 
 def _functions(plan: Plan) -> list[str]:
-    named = [metric for metric in (plan.monitor, plan.objective) if metric]
-    parts = [*scores.functions(named, plan.facts.task, plan.inputs("x")), *scores.callback(plan.monitor, "x_val")]
+    named = [*plan.monitors, plan.objective]
+    parts = [*scores.functions(named, plan.facts.task, plan.inputs("x")), *scores.callback(plan.monitors, "x_val")]
     code = "\n\n\n".join(part.strip("\n") for part in (_batches(plan), *parts))
     return [f"\n{code}\n"]
 
@@ -263,7 +278,7 @@ def _compile(plan: Plan) -> str:
 def _schedule(plan: Plan) -> list[str]:
     """The learning rate, where it changes from step to step."""
     hp = plan.hp
-    if hp.schedule == "constant":
+    if hp.schedule in ("constant", PLATEAU):
         return []
     n_steps = plan.training["epochs"] * math.ceil(plan.facts.n_train / hp.batch_size)
     kind, more, why = {
@@ -313,34 +328,30 @@ def _fit(plan: Plan) -> str:
         "shuffle=False",
         f"validation_data=({plan.inputs('x_val')}, y_val)",
     ]
+    callbacks = ["Scores()"] if set(plan.monitors) & set(NAMES) else []
+    callbacks += [] if stopping is None else ["early_stopping"]
+    callbacks += [] if plan.plateau is None else ["reduce_on_plateau"]
+    if callbacks:
+        arguments.append(f"callbacks=[{', '.join(callbacks)}]")
+    lines = []
     if stopping is not None:
-        is_scored = plan.monitor in NAMES
-        arguments.append(f"callbacks=[{'Scores(), ' if is_scored else ''}early_stopping]")
-    lines = [] if stopping is None else _early_stopping(plan, stopping)
+        lines += early_stopping(stopping, *_watched(plan, stopping["monitor"], stopping["min_delta"]))
+    if (rule := plan.plateau) is not None:
+        lines += reduce_on_plateau(rule, *_watched(plan, rule.monitor, rule.min_delta))
     return "\n".join([*lines, call("model.fit", *arguments, "verbose=2", is_tall=True)])
 
 
-def _early_stopping(plan: Plan, stopping: dict[str, Any]) -> list[str]:
-    monitor, patience = plan.measured(stopping["monitor"]), stopping["patience"]
-    epochs = "the first epoch" if patience <= 1 else f"{patience} epochs in a row"
+def _watched(plan: Plan, metric: str, min_delta: float) -> tuple[list[str], str]:
+    """Return the arguments of a callback that say what it watches, and `min_delta` in units of that.
+
+    The sweep's is in units of the target, but Keras monitors the standardised one.
+    """
+    monitor = plan.measured(metric)
     # Keras knows by itself which way its own metrics improve, but not a wrapped one.
     is_wrapped = plan.facts.task is Task.BINARY and monitor.endswith("cross_entropy")
     mode = "max" if monitor in NAMES else "min" if is_wrapped else None
-    arguments = [
-        f'monitor="{monitor}"',
-        *([f'mode="{mode}"'] if mode else []),
-        f"patience={patience}",
-        f"min_delta={_min_delta(stopping)}",
-        "restore_best_weights=True",
-        *([f"start_from_epoch={stopping['start_from_epoch']}"] if stopping.get("start_from_epoch") else []),
-    ]
-    why = f"# Stop after {epochs} without improvement and go back to the best weights."
-    return [why, call("early_stopping = keras.callbacks.EarlyStopping", *arguments)]
-
-
-def _min_delta(stopping: dict[str, Any]) -> str:
-    """The sweep's is in units of the target, but Keras monitors the standardised one."""
-    return f"{stopping['min_delta']}{_unit(stopping['monitor'], '/') if stopping['min_delta'] else ''}"
+    watched = [f'monitor="{monitor}"', *([f'mode="{mode}"'] if mode else [])]
+    return watched, f"{min_delta}{_unit(metric, '/') if min_delta else ''}"
 
 
 def _unit(metric: str, sign: str) -> str:

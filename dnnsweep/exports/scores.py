@@ -49,9 +49,9 @@ def _call(name: str, task: Task) -> str:
     return f'{name}_score(y, labels, average="macro", zero_division=0)'
 
 
-def callback(monitor: str | None, inputs: str) -> list[str]:
-    """Return the callback that lets early stopping watch a score; nothing where Keras measures what it watches."""
-    if monitor not in NAMES:
+def callback(monitors: Sequence[str], inputs: str) -> list[str]:
+    """Return the callback that lets others watch a score; nothing where Keras measures all that they watch."""
+    if not set(monitors) & set(NAMES):
         return []
     return [
         f'''\

@@ -19,7 +19,9 @@ INITIALIZERS: Final = (
 )
 OPTIMIZERS: Final = ("sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "nadam")
 ACTIVATIONS: Final = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
-SCHEDULES: Final = ("constant", "cosine", "exponential")
+#: The schedule that follows what is measured; its parameters are a section of the sweep file.
+PLATEAU: Final = "reduce_on_plateau"
+SCHEDULES: Final = ("constant", "cosine", "exponential", PLATEAU)
 #: What an exponential schedule leaves of the learning rate after the last step.
 LAST_SHARE: Final = 0.01
 MAX_LAYERS: Final = 100

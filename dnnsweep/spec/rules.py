@@ -30,9 +30,17 @@ from dnnsweep.space import (
 )
 from dnnsweep.spec.conditions import broken_conditions, broken_entries
 from dnnsweep.spec.mistakes import Location
-from dnnsweep.spec.pruner import SETTINGS, PrunerSpec
 from dnnsweep.spec.rows import HANDED_OVER
 from dnnsweep.spec.sections import METRICS, TAKEN, SweepSpec
+from dnnsweep.spec.training import (
+    PLATEAU_FLOOR,
+    PLATEAU_SECTION,
+    broken_floor,
+    broken_plateau,
+    broken_pruner,
+    broken_rungs,
+    broken_warm_up,
+)
 
 SKLEARN: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 KERAS: Final = ("mnist", "fashion_mnist", "cifar10", "california_housing")
@@ -45,6 +53,7 @@ MAX_GRID_POINTS: Final = 1_000_000
 
 _METRIC: Final = "objective.metric"
 _MONITOR: Final = "training.early_stopping.monitor"
+_PLATEAU_MONITOR: Final = f"{PLATEAU_SECTION}.monitor"
 _MORE: Final = "training.metrics"
 
 
@@ -226,6 +235,10 @@ def _check_monitor(spec: SweepSpec) -> list[Mistake]:
     return _not_computed(spec, _task_of(spec), (_MONITOR,))
 
 
+def _check_plateau_monitor(spec: SweepSpec) -> list[Mistake]:
+    return _not_computed(spec, _task_of(spec), (_PLATEAU_MONITOR,))
+
+
 def _check_more_metrics(spec: SweepSpec) -> list[Mistake]:
     return _not_computed(spec, _task_of(spec), (_MORE,))
 
@@ -236,12 +249,13 @@ def _task_of(spec: SweepSpec) -> Task | None:
 
 def unmeasured(spec: SweepSpec, task: Task) -> list[Mistake]:
     """Find the metrics that a sweep file names and that are not computed for a task."""
-    return _not_computed(spec, task, (_METRIC, _MONITOR, _MORE))
+    return _not_computed(spec, task, (_METRIC, _MONITOR, _PLATEAU_MONITOR, _MORE))
 
 
 def _not_computed(spec: SweepSpec, task: Task | None, paths: Sequence[str]) -> list[Mistake]:
-    stopping = spec.training.early_stopping
-    named = {_METRIC: spec.objective.metric, _MONITOR: stopping and stopping.monitor}
+    stopping, plateau = spec.training.early_stopping, spec.training.reduce_on_plateau
+    monitors = {_MONITOR: stopping, _PLATEAU_MONITOR: plateau}
+    named = {_METRIC: spec.objective.metric, **{path: rule and rule.monitor for path, rule in monitors.items()}}
     named |= {f"{_MORE}.{index}": name for index, name in enumerate(spec.training.metrics)}
     if _MORE in paths:
         paths = [path for path in named if path in paths or path.startswith(f"{_MORE}.")]
@@ -254,13 +268,6 @@ def _not_computed(spec: SweepSpec, task: Task | None, paths: Sequence[str]) -> l
 def _metric_remedy(got: object, known: Sequence[str]) -> str:
     """A metric of another task says that the task was read wrongly from the target, or that it was mistaken."""
     return "name one of these, or say the task by `task:`" if got in METRICS else suggest(got, known)
-
-
-def _check_warm_up(spec: SweepSpec) -> Iterator[Mistake]:
-    stopping, epochs = spec.training.early_stopping, spec.training.epochs
-    if stopping is not None and stopping.start_from_epoch >= epochs:
-        path, got = "training.early_stopping.start_from_epoch", show(stopping.start_from_epoch)
-        yield Mistake(path, f"must be below training.epochs = {epochs}, or no epoch is looked at", got, "lower it")
 
 
 def _check_direction(spec: SweepSpec) -> Iterator[Mistake]:
@@ -316,39 +323,6 @@ def _check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake("sampler.kind", "needs PyTorch for Gaussian processes", show(kind), remedy)
 
 
-def _check_pruner(spec: SweepSpec) -> Iterator[Mistake]:
-    yield from _misplaced(spec.pruner, "pruner")
-    wrapped = spec.pruner.wrapped
-    if spec.pruner.kind == "patient" and wrapped is not None:
-        yield from _misplaced(wrapped, "pruner.wrapped")
-        if wrapped.kind in ("none", "patient"):
-            rule, remedy = "must be median, asha or hyperband", "remove it to prune without asking another one"
-            yield Mistake("pruner.wrapped.kind", rule, show(wrapped.kind), remedy)
-
-
-def _misplaced(pruner: PrunerSpec, path: str) -> Iterator[Mistake]:
-    """Settings of other kinds of pruners."""
-    for name in pruner.foreign():
-        kinds = ", ".join(kind for kind, settings in SETTINGS.items() if name in settings)
-        yield Mistake(f"{path}.{name}", f"belongs to {kinds}", f"it with kind: {pruner.kind}", "remove it")
-
-
-def _check_rungs(spec: SweepSpec) -> Iterator[Mistake]:
-    """A pruner that could never prune a trial is a mistake."""
-    epochs = spec.training.epochs
-    pruners = {"pruner": spec.pruner} | ({} if spec.pruner.wrapped is None else {"pruner.wrapped": spec.pruner.wrapped})
-    for path, pruner in pruners.items():
-        if pruner.max_resource is not None and (pruner.min_resource or 1) > pruner.max_resource:
-            rule, got = "must not be above max_resource", f"{pruner.min_resource} and {pruner.max_resource}"
-            yield Mistake(f"{path}.min_resource", rule, got, "exchange them")
-        for name in ("n_warmup_steps", "min_resource", "max_resource"):
-            value = getattr(pruner, name)
-            if value is not None and value > epochs:
-                yield Mistake(
-                    f"{path}.{name}", f"must not be above training.epochs = {epochs}", show(value), "lower it"
-                )
-
-
 def _check_slots(spec: SweepSpec) -> Iterator[Mistake]:
     if spec.trainer.kind == "fit" and spec.trainer.slots is not None:
         rule = "belongs to arrays only"
@@ -376,14 +350,17 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("dataset.class_weight", "task"), _check_class_weight),
     ((_METRIC,), _check_metric),
     ((_MONITOR,), _check_monitor),
+    ((_PLATEAU_MONITOR,), _check_plateau_monitor),
     ((_MORE,), _check_more_metrics),
-    (("training.early_stopping.start_from_epoch", "training.epochs"), _check_warm_up),
+    (("training.early_stopping.start_from_epoch", "training.epochs"), broken_warm_up),
+    ((PLATEAU_SECTION, "space.schedule", "fixed.schedule"), broken_plateau),
+    ((PLATEAU_FLOOR, "space.learning_rate", "fixed.learning_rate"), broken_floor),
     (("objective",), _check_direction),
     (("enqueue", "budget.trials"), _check_enqueue_fits),
     (("sampler", "space", "fixed", "network", "enqueue"), _check_grid),
     (("sampler", "space"), _check_sampler),
-    (("pruner",), _check_pruner),
-    (("pruner", "training.epochs"), _check_rungs),
+    (("pruner",), broken_pruner),
+    (("pruner", "training.epochs"), broken_rungs),
     (("sampler.kind", "space", "fixed", "network"), broken_conditions),
     (("space", "fixed", "network", "enqueue"), broken_entries),
     (("trainer",), _check_slots),

@@ -16,10 +16,16 @@ from dnnsweep.query import FIELDS
 from dnnsweep.records import CLASS_SCORES, Task, direction_of, metrics_of, scores_of
 from dnnsweep.space import (
     KNOBS,
+    PLATEAU,
     TRAINING_KNOBS,
+    Choice,
     Conditional,
+    Domain,
     Hyperparameters,
+    Layers,
     SearchSpace,
+    leaves,
+    left_over,
     parse_space,
     parse_value,
     parse_values,
@@ -141,6 +147,17 @@ class EarlyStoppingSpec(Section):
     start_from_epoch: Whole = Field(default=0, ge=0, description="epochs that are not looked at, in the beginning")
 
 
+class PlateauSpec(Section):
+    """When and how far a learning rate is reduced; the semantics and the defaults of Keras's ReduceLROnPlateau."""
+
+    monitor: Metric = "val_loss"
+    factor: float = Field(default=0.1, gt=0, lt=1, description="what the learning rate is multiplied by")
+    patience: Whole = Field(default=10, ge=0, description="epochs without improvement before it is reduced")
+    min_delta: float = Field(default=1e-4, ge=0, description="smallest change that counts as an improvement")
+    cooldown: Whole = Field(default=0, ge=0, description="epochs after a reduction in which patience does not count")
+    min_learning_rate: float = Field(default=0.0, ge=0, description="it is not reduced below this")
+
+
 class TrainingSpec(Section):
     """How long a trial trains."""
 
@@ -153,6 +170,9 @@ class TrainingSpec(Section):
     )
     early_stopping: EarlyStoppingSpec | None = Field(
         default=EarlyStoppingSpec(), description="null trains all epochs and keeps the last one's weights"
+    )
+    reduce_on_plateau: PlateauSpec | None = Field(
+        default=None, description="of the schedule of this name, which is the default where the section is given"
     )
 
 
@@ -251,7 +271,10 @@ class SweepSpec(Section):
     @property
     def defaults(self) -> Hyperparameters:
         """Return the knobs that are not searched, at their values; searched ones at their defaults."""
-        return Hyperparameters.of({"hidden": self.network.hidden, "activation": self.network.activation, **self.fixed})
+        known = {"hidden": self.network.hidden, "activation": self.network.activation, **self.fixed}
+        if self.training.reduce_on_plateau is not None and "schedule" not in self.space:
+            known.setdefault("schedule", PLATEAU)
+        return Hyperparameters.of(known)
 
     @property
     def default_params(self) -> dict[str, Any]:
@@ -265,6 +288,14 @@ class SweepSpec(Section):
         conditional = [name for name in self.space if name in knobs and isinstance(self.space[name], Conditional)]
         return {name: knobs[name] for name in (*TRAINING_KNOBS, *conditional)} | dict(self.fixed)
 
+    def domains(self, name: str) -> tuple[Domain, ...]:
+        """Return what a knob, but for `hidden`, may take its value from; a fixed or default value is a list of one."""
+        defaults = self.default_params
+        is_left = name not in self.space or name in left_over(self.space, defaults)
+        found = (domain for _, domain in leaves(self.space[name])) if name in self.space else ()
+        searched = [domain for domain in found if not isinstance(domain, Layers)]
+        return (*searched, *([Choice((defaults[name],))] if is_left else []))
+
     @property
     def digest(self) -> str:
         """Return the SHA-256 of everything that identifies the sweep."""
@@ -277,10 +308,17 @@ class SweepSpec(Section):
         return self.sampler.window or window(self.budget.trials)
 
     @property
+    def plateau(self) -> PlateauSpec | None:
+        """Return how learning rates are reduced, where a trial may ask for it."""
+        may_ask = any(domain.contains(PLATEAU) for domain in self.domains("schedule"))
+        return (self.training.reduce_on_plateau or PlateauSpec()) if may_ask else None
+
+    @property
     def scores(self) -> tuple[str, ...]:
         """Return the metrics that are measured because the file names them."""
-        stopping = self.training.early_stopping
-        named = {self.objective.metric, *self.training.metrics, *([] if stopping is None else [stopping.monitor])}
+        watching = (self.training.early_stopping, self.training.reduce_on_plateau)
+        monitors = (rule.monitor for rule in watching if rule is not None)
+        named = {self.objective.metric, *self.training.metrics, *monitors}
         return tuple(name for name in CLASS_SCORES if name in named)
 
     def identity(self) -> dict[str, Any]:
@@ -293,7 +331,7 @@ class SweepSpec(Section):
         training = plain["training"]
         for section, keys in (
             (plain["dataset"], ("split", "class_weight", "sample_weight")),
-            (training, ("metrics",)),
+            (training, ("metrics", "reduce_on_plateau")),
             (training["early_stopping"] or {}, ("start_from_epoch",)),
             (plain["network"], ("builder",)),
         ):

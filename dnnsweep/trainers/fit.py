@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from dnnsweep.datasets import Dataset
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
-from dnnsweep.space import Hyperparameters
+from dnnsweep.space import PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, OneByOne, Opening, TrainerPlan
 from dnnsweep.trainers.course import Champion, Course, in_own_units, one_line
 from dnnsweep.trainers.material import Material, load
 from dnnsweep.trainers.rows import row_order
-from dnnsweep.trainers.stopping import Stopping, is_diverged
+from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
 
 #: Above this, the network before is freed at once: a quarter of a second against tens of megabytes.
 LARGE_PARAMETERS: Final = 1_000_000
@@ -94,6 +94,7 @@ class FitTrainer(OneByOne):
         task, n_train, n_epochs = data.summary.task, data.summary.n_train, sweep.training.epochs
         limit, variance = sweep.training.timeout_seconds, data.validation_variance
         attempt.stopping = Stopping.of(sweep.training.early_stopping)
+        attempt.plateau = Plateau.of(sweep.plateau, hp)
         network = self._build(course.suggestion, data)
         if network.count_params() > LARGE_PARAMETERS:
             gc.collect()  # the networks before this one lie in reference cycles
@@ -101,7 +102,11 @@ class FitTrainer(OneByOne):
         def after_epoch(measured: Mapping[str, float]) -> bool:
             penalty = self._penalty(network, hp)
             own = in_own_units(measured, task, data.target_std, variance)
-            attempt.add({**own, **self._scores(network, data), "l2_penalty": penalty})
+            rate, epoch = attempt.plateau.rate, len(course.reports) + 1
+            changing = _changing_rate(hp, rate, epoch, networks.n_steps(n_train, hp.batch_size), n_epochs)
+            attempt.add({**own, **self._scores(network, data), "l2_penalty": penalty, **changing})
+            if attempt.plateau.rate != rate:
+                self._set_rate(network, attempt.plateau.rate)
             if attempt.stopping.is_improved:
                 attempt.weights = self._weights(network)
             return attempt.is_over or course.is_late(limit)
@@ -154,6 +159,10 @@ class FitTrainer(OneByOne):
         """Return a copy of the weights as they are."""
         return list(network.get_weights())
 
+    def _set_rate(self, network: Any, rate: float) -> None:
+        """Let the coming steps have another learning rate."""
+        network.optimizer.learning_rate = rate
+
     def _fit(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps) -> None:
         """Train a network."""
         self._fit_steps(network, hp, data, laps)
@@ -197,6 +206,7 @@ class _Attempt:
     def __init__(self, course: Course, report: Callable[[EpochReport], None]) -> None:
         self.course = course
         self.stopping = Stopping()
+        self.plateau = Plateau(0.0)
         self.weights: list[Any] = []
         self.is_diverged = False
         self.report_error: Exception | None = None
@@ -217,3 +227,23 @@ class _Attempt:
             raise
         self.is_diverged = is_diverged(metrics)
         self.stopping = self.stopping.after(metrics)
+        self.plateau = self.plateau.after(metrics)
+
+
+def _changing_rate(hp: Hyperparameters, rate: float, epoch: int, n_steps: int, n_epochs: int) -> dict[str, float]:
+    """Return the learning rate of an epoch's last step as a metric, where it is not the same in all epochs.
+
+    Args:
+        hp: Names the schedule.
+        rate: Of the epoch, where it is reduced on a plateau.
+        epoch: From 1.
+        n_steps: Of an epoch.
+        n_epochs: Of the trial.
+    """
+    from dnnsweep import networks
+
+    if hp.schedule == PLATEAU:
+        return {"learning_rate": rate}
+    last = epoch * n_steps - 1
+    rates = networks.learning_rates(hp, range(last, last + 1), n_steps * n_epochs)
+    return {} if isinstance(rates, float) else {"learning_rate": float(rates[0])}

@@ -1,4 +1,4 @@
-"""When a trial ends by itself: early stopping, and divergence."""
+"""When a trial ends by itself, early stopping and divergence, and when it goes on with a lower learning rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dnnsweep.records import direction_of
-from dnnsweep.spec import EarlyStoppingSpec
+from dnnsweep.space import PLATEAU, Hyperparameters
+from dnnsweep.spec import EarlyStoppingSpec, PlateauSpec
 
 #: A data loss above this is a diverged trial even while it is finite. The steps of adaptive optimizers are bounded by
 #: the learning rate, so that Adam at a learning rate of 1e6 settles at losses of 1e5 to 1e20 and never meets a NaN.
@@ -90,19 +91,87 @@ class Stopping:
         if epoch <= self.start_from_epoch:
             return replace(self, epoch=epoch, is_improved=False)
         value = metrics[self.monitor]
-        if self._is_better(value, self.monitor):
+        if _is_better(self.monitor, value, self.best, self.min_delta):
             return replace(self, epoch=epoch, best=value, best_epoch=epoch, n_waited=0, is_improved=True, is_over=False)
         is_first = epoch == self.start_from_epoch + 1
         n_waited = 0 if is_first else self.n_waited + 1
         is_over = not is_first and n_waited >= self.patience
         return replace(self, epoch=epoch, n_waited=n_waited, is_improved=False, is_over=is_over)
 
-    def _is_better(self, value: float, monitor: str) -> bool:
-        if math.isnan(self.best):
-            return not math.isnan(value)
-        if direction_of(monitor) == "maximize":
-            return _single(value - self.min_delta) > _single(self.best)
-        return _single(value + self.min_delta) < _single(self.best)
+
+@dataclass(frozen=True, slots=True)
+class Plateau:
+    """The learning rate of one trial that is reduced when it no longer helps: the rule and where it stands.
+
+    The rule is that of Keras's `ReduceLROnPlateau`: `patience` epochs in a row that do not beat the best so far by
+    more than `min_delta` multiply the learning rate by `factor` (0 and 1 both do at the first one), and in the
+    `cooldown` epochs after that none is counted. One difference, as in `Stopping`: NaN is never the best.
+
+    Args:
+        rate: The learning rate of the next epoch, in single precision, in which Keras holds it.
+        monitor: The metric that must improve; None for a learning rate that is not reduced.
+        factor: What the learning rate is multiplied by, in (0, 1).
+        patience: Epochs without improvement that are borne, >= 0.
+        min_delta: What an improvement must exceed, >= 0.
+        cooldown: Epochs after a reduction in which patience does not count, >= 0.
+        min_rate: The learning rate is not reduced below this, >= 0.
+        epoch: The last epoch seen, from 1; 0 before.
+        best: The best monitored value so far.
+        n_waited: Epochs without improvement that count.
+        n_cooling: Epochs of the cooldown that are left.
+
+    Example:
+        >>> plateau = Plateau(0.5, "val_loss", factor=0.5, patience=2)
+        >>> for value in (0.5, 0.4, 0.6, 0.4):
+        ...     plateau = plateau.after({"val_loss": value})
+        >>> plateau.rate
+        0.25
+    """
+
+    rate: float
+    monitor: str | None = None
+    factor: float = 0.1
+    patience: int = 10
+    min_delta: float = 1e-4
+    cooldown: int = 0
+    min_rate: float = 0.0
+    epoch: int = 0
+    best: float = math.nan
+    n_waited: int = 0
+    n_cooling: int = 0
+
+    @classmethod
+    def of(cls, rule: PlateauSpec | None, hp: Hyperparameters) -> Plateau:
+        """Begin a trial under the rule of a sweep file, if the trial's schedule is this one."""
+        rate = _single(hp.learning_rate)
+        if rule is None or hp.schedule != PLATEAU:
+            return cls(rate)
+        floor = rule.min_learning_rate
+        return cls(rate, rule.monitor, rule.factor, rule.patience, rule.min_delta, rule.cooldown, floor)
+
+    def after(self, metrics: Mapping[str, float]) -> Plateau:
+        """Return where it stands after one more epoch with these metrics."""
+        if self.monitor is None:
+            return self
+        value, epoch = metrics[self.monitor], self.epoch + 1
+        n_cooling, n_waited = max(self.n_cooling - 1, 0), 0 if self.n_cooling else self.n_waited
+        if _is_better(self.monitor, value, self.best, self.min_delta):
+            return replace(self, epoch=epoch, best=value, n_waited=0, n_cooling=n_cooling)
+        if epoch > 1 and not n_cooling:
+            n_waited += 1
+            if n_waited >= self.patience and self.rate > _single(self.min_rate):
+                rate = _single(max(self.rate * self.factor, self.min_rate))
+                return replace(self, rate=rate, epoch=epoch, n_waited=0, n_cooling=self.cooldown)
+        return replace(self, epoch=epoch, n_waited=n_waited, n_cooling=n_cooling)
+
+
+def _is_better(monitor: str, value: float, best: float, min_delta: float) -> bool:
+    """Return whether a value beats the best so far, if there is one, by more than `min_delta`."""
+    if math.isnan(best):
+        return not math.isnan(value)
+    if direction_of(monitor) == "maximize":
+        return _single(value - min_delta) > _single(best)
+    return _single(value + min_delta) < _single(best)
 
 
 def _single(value: float) -> float:

@@ -14,7 +14,7 @@ from dnnsweep.trainers import dropout
 from dnnsweep.trainers.array import rule, scores
 from dnnsweep.trainers.array.judge import judge
 from dnnsweep.trainers.array.networks import Knobs, Networks
-from dnnsweep.trainers.array.shapes import Feed, Shape, Standing, Weights
+from dnnsweep.trainers.array.shapes import Feed, Rates, Shape, Standing, Weights
 
 #: Rows of a validation step.
 EVALUATION_ROWS: Final = 2048
@@ -122,7 +122,7 @@ class Program:
             standing: From the call before.
         """
         n_done, metrics, standing, ends = self._call(feed, tf.constant(n_epochs), standing)
-        host = Standing(*(np.array(part) for part in standing))
+        host = tf.nest.map_structure(np.array, standing)
         return Outcome(int(n_done), metrics.numpy(), host, ends.numpy())
 
     def kept(self, slot: int) -> Weights:
@@ -141,8 +141,8 @@ class Program:
             return tf.logical_and(epoch < n_epochs, tf.reduce_all(ends == 0))
 
         def body(epoch: Any, state: Any, kept: Any, measured: Any, standing: Any, _: Any) -> Any:
-            state, sums = self._train(state, feed.at(epoch))
-            metrics = self._measured(sums, state)
+            state, sums = self._train(state, self._at(epoch, feed, standing))
+            metrics = self._measured(sums, state, standing)
             measured = tf.tensor_scatter_nd_update(measured, [[epoch]], metrics[None])
             standing, ends, is_better = judge(self.shape, metrics, standing)
             present = (*state.weights, *state.moving)
@@ -159,6 +159,13 @@ class Program:
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
         return n_done, measured, standing, ends
+
+    def _at(self, epoch: Any, feed: Feed, standing: Standing) -> Feed:
+        """Return what an epoch of the call is fed with, at the learning rates that the epochs before it left."""
+        now = feed.at(epoch)
+        if not isinstance(standing.rates, Rates):
+            return now
+        return now._replace(coefficients=rule.at_rates(now.coefficients, now.is_scaled, standing.rates.rate))
 
     def _train(self, state: _State, feed: Feed) -> tuple[_State, Any]:
         """Train one epoch; return the new state and sums over rows of loss and metric (slots, 2)."""
@@ -202,7 +209,7 @@ class Program:
         n_units = [self.shape.batch_size * units for units in self.shape.hidden]
         return dropout.draw(feed.keys[:, step], feed.limits, n_units)
 
-    def _measured(self, sums: Any, state: _State) -> Any:
+    def _measured(self, sums: Any, state: _State, standing: Standing) -> Any:
         """Return the metrics of an epoch (slots, measured), in the order of `Shape.measured`."""
         validation, logits = self._networks.measure(state.weights, state.moving, self._validation)
         penalty = self._networks.penalty(state.weights)[:, None]
@@ -211,6 +218,8 @@ class Program:
             targets = tf.reshape(self._validation[1], (-1,))[: self._n_validation]
             answers = scores.answers_of(self.shape, logits[:, : self._n_validation])
             parts.append(scores.scores(self.shape, answers, targets))
+        if isinstance(standing.rates, Rates):
+            parts.append(standing.rates.rate[:, None])
         return tf.concat(parts, axis=1)
 
 

@@ -33,7 +33,6 @@ _ROUNDED_BETA_2: Final = float(np.float32(_BETA_2))
 _WEIGHT_DECAY: Final = float(np.float32(0.004))
 _SCHEDULE_DECAY: Final = 0.96
 _ROUNDED_SCHEDULE_DECAY: Final = float(np.float32(_SCHEDULE_DECAY))
-#: Those that grow with the learning rate.
 _PER_RATE: Final[Mapping[str, tuple[str, ...]]] = {"momentum": ("cm", "ng"), "nesterov": ("cm", "ng")}
 
 Columns = dict[str, NDArray[np.floating] | float]
@@ -66,9 +65,26 @@ def coefficients(
         weight decay regularization, 2019. Duchi et al., Adaptive subgradient methods, 2011.
     """
     table = _at_rate_one(optimizer, first_step, n_steps, np.dtype(dtype)).copy()
-    scaled = [COEFFICIENTS.index(name) for name in _PER_RATE.get(optimizer, ("nm", "ng", "decay"))]
-    table[:, scaled] *= np.asarray(learning_rate, dtype).reshape(-1, 1)
+    table[:, is_scaled(optimizer)] *= np.asarray(learning_rate, dtype).reshape(-1, 1)
     return table
+
+
+def is_scaled(optimizer: str) -> NDArray[np.bool_]:
+    """Return which coefficients grow with the learning rate (10,), and with nothing else that changes."""
+    return np.isin(COEFFICIENTS, _PER_RATE.get(optimizer, ("nm", "ng", "decay")))
+
+
+def at_rates(coefficients: Any, is_scaled: Any, rates: Any) -> Any:
+    """Return coefficients that were made for a learning rate of 1, for those of the slots.
+
+    A learning rate that changes acts as in Keras: buffers keep what earlier ones put into them.
+
+    Args:
+        coefficients: Of an epoch (slots, steps, 10).
+        is_scaled: Which of them grow with it (slots, 10); none in slots to be left as they are.
+        rates: Learning rates (slots,).
+    """
+    return tf.where(is_scaled[:, None, :], coefficients * rates[:, None, None], coefficients)
 
 
 @lru_cache(maxsize=4096)

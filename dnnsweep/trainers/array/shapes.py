@@ -11,6 +11,33 @@ from dnnsweep.records import Task
 
 
 @dataclass(frozen=True, slots=True)
+class PlateauRule:
+    """When and how far the learning rates of slots are reduced: `spec.PlateauSpec` for the program.
+
+    Args:
+        monitor: Index in `Shape.measured` of what must improve.
+        scale: What turns it into its own units,
+        offset: and is added to it then.
+        is_maximized: Whether more of it is better.
+        min_delta: What an improvement must exceed.
+        factor: What a learning rate is multiplied by.
+        patience: Epochs without improvement before that.
+        cooldown: Epochs after that which do not count.
+        min_rate: Learning rates are not reduced below this.
+    """
+
+    monitor: int
+    scale: float
+    offset: float
+    is_maximized: bool
+    min_delta: float
+    factor: float
+    patience: int
+    cooldown: int
+    min_rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """What a program is compiled for.
 
@@ -31,6 +58,7 @@ class Shape:
         min_delta: What an improvement must exceed.
         patience: Epochs without improvement before stopping.
         start_from_epoch: Epochs that early stopping does not look at, in the beginning.
+        plateau: How learning rates are reduced; None where no trial asks for it.
         n_epochs: Epochs of a trial.
         scores: Metrics of `records.scores_of` that are measured beside.
         is_clipped: Whether gradients may be clipped.
@@ -56,6 +84,7 @@ class Shape:
     scores: tuple[str, ...] = ()
     is_clipped: bool = False
     start_from_epoch: int = 0
+    plateau: PlateauRule | None = None
     dtype: str = "float32"
 
     @property
@@ -66,7 +95,7 @@ class Shape:
     @property
     def measured(self) -> tuple[str, ...]:
         """Return what an epoch measures, in its order."""
-        return (*METRICS, *self.scores)
+        return (*METRICS, *self.scores, *([] if self.plateau is None else ["learning_rate"]))
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -107,16 +136,35 @@ class Feed(NamedTuple):
         coefficients: Of the update rule (epochs_per_call, slots, steps, 10).
         keys: Of dropout (epochs_per_call, slots, steps, hidden layers, 4).
         limits: Of dropout (slots,), from `dropout.threshold`.
+        is_scaled: Which coefficients the program multiplies by the slot's learning rate (slots, 10); () where there
+            is no plateau.
     """
 
     orders: Any
     coefficients: Any
     keys: Any
     limits: Any
+    is_scaled: Any = ()
 
     def at(self, epoch: Any) -> Feed:
         """Return what one epoch of the call is fed with, without the leading axis."""
-        return Feed(self.orders[epoch], self.coefficients[epoch], self.keys[epoch], self.limits)
+        return Feed(self.orders[epoch], self.coefficients[epoch], self.keys[epoch], self.limits, self.is_scaled)
+
+
+class Rates(NamedTuple):
+    """The learning rate of each slot, and where it stands between reductions (slots,).
+
+    Args:
+        rate: Of the next epoch; without meaning in slots whose trial has another schedule.
+        best: The best value so far of what must improve; NaN before there is one.
+        n_waited: Epochs without improvement that count.
+        n_cooling: Epochs of the cooldown that are left.
+    """
+
+    rate: Any
+    best: Any
+    n_waited: Any
+    n_cooling: Any
 
 
 class Standing(NamedTuple):
@@ -128,6 +176,7 @@ class Standing(NamedTuple):
         epoch: Epochs trained.
         best_epoch: The epoch whose weights are kept, from 1; 0 before there is one.
         is_active: Whether there is a trial in the slot.
+        rates: Learning rates that are reduced on a plateau; () where there are none.
     """
 
     best: Any
@@ -135,3 +184,4 @@ class Standing(NamedTuple):
     epoch: Any
     best_epoch: Any
     is_active: Any
+    rates: Rates | tuple[()] = ()

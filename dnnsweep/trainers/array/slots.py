@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from dnnsweep import networks
 from dnnsweep.datasets import Dataset
 from dnnsweep.records import Began, Reason, Suggestion, Task, direction_of
-from dnnsweep.space import Hyperparameters
+from dnnsweep.space import PLATEAU, Hyperparameters
+from dnnsweep.spec import PlateauSpec
 from dnnsweep.trainers import Emit, UnwantedError, dropout
 from dnnsweep.trainers.array import rule, weights
 from dnnsweep.trainers.array.judge import ENDS
 from dnnsweep.trainers.array.networks import Knobs
 from dnnsweep.trainers.array.program import Program, Rows
-from dnnsweep.trainers.array.shapes import METRICS, Feed, Shape, Standing
+from dnnsweep.trainers.array.shapes import METRICS, Feed, PlateauRule, Rates, Shape, Standing
 from dnnsweep.trainers.course import Course, in_own_units, one_line
 from dnnsweep.trainers.groups import Group
 from dnnsweep.trainers.material import Material
@@ -109,8 +110,8 @@ class Array:
         for slot, course in enumerate(self._slots):
             if course is not None:
                 self.n_busy_slot_epochs += outcome.n_epochs
-                for metrics in outcome.metrics[: outcome.n_epochs, slot]:
-                    course.add(self._named(metrics), moment)
+                for ahead, metrics in enumerate(outcome.metrics[: outcome.n_epochs, slot]):
+                    course.add(self._named(metrics) | self._feed.rate(ahead, slot, metrics), moment)
         self._report(emit, moment / 1000)
         ends = [slot for slot, code in enumerate(outcome.ends) if code and self._slots[slot] is not None]
         ended = [self._end(slot, _REASONS[int(outcome.ends[slot])]) for slot in ends]
@@ -138,6 +139,7 @@ class Array:
         names = [name.replace("metric", second) for name in self.shape.measured]
         measured = dict(zip(names, values.tolist(), strict=True))
         penalty = measured.pop("l2_penalty")
+        measured.pop("learning_rate", None)  # of all slots, whatever their schedule
         own = in_own_units(measured, self.shape.task, self._material.data.target_std, self._variance)
         return {**own, "l2_penalty": penalty}
 
@@ -219,7 +221,21 @@ def _shape(group: Group, material: Material, n_slots: int, dtype: str) -> Shape:
         scores=sweep.scores,
         is_clipped="global_clipnorm" in sweep.space or sweep.defaults.global_clipnorm > 0,
         start_from_epoch=0 if stopping is None else stopping.start_from_epoch,
+        plateau=None if sweep.plateau is None else _plateau(sweep.plateau, sweep.scores, data),
         dtype=dtype,
+    )
+
+
+def _plateau(asked: PlateauSpec, scores: tuple[str, ...], data: Dataset) -> PlateauRule:
+    return PlateauRule(
+        monitor=_monitor(asked.monitor, scores),
+        **_units(asked.monitor, data),
+        is_maximized=direction_of(asked.monitor) == "maximize",
+        min_delta=asked.min_delta,
+        factor=asked.factor,
+        patience=asked.patience,
+        cooldown=asked.cooldown,
+        min_rate=asked.min_learning_rate,
     )
 
 
@@ -251,21 +267,32 @@ class _Feed:
         self._coefficients = np.zeros((n_calls, slots, steps, len(rule.COEFFICIENTS)), shape.dtype)
         self._coefficients[..., rule.COEFFICIENTS.index("outside")] = 1  # nothing to divide by zero in idle slots
         self._keys = np.zeros((n_calls, slots, steps, len(shape.hidden), 4), np.uint32)
-        self._rates = np.zeros(slots, np.float32)
+        self._dropout = np.zeros(slots, np.float32)
+        self._learning_rates = np.zeros((n_calls, slots))  # of each epoch's last step, where a schedule says it
+        self._is_scaled: NDArray[np.bool_] | tuple[()] = ()
         self._n_done = np.zeros(slots, np.int64)
         self._points: list[tuple[Hyperparameters, int] | None] = [None] * slots
         self._seeds = np.zeros((slots, len(shape.hidden)), np.int64)
         n_waited, epoch, best_epoch = (np.zeros(slots, np.int32) for _ in range(3))
         best, is_active = np.full(slots, np.nan, shape.dtype), np.zeros(slots, bool)
-        self.standing = Standing(best, n_waited, epoch, best_epoch, is_active)
+        rates: Rates | tuple[()] = ()
+        if shape.plateau is not None:
+            self._is_scaled = np.zeros((slots, len(rule.COEFFICIENTS)), bool)
+            rates = Rates(np.ones(slots, shape.dtype), best.copy(), n_waited.copy(), n_waited.copy())
+        self.standing = Standing(best, n_waited, epoch, best_epoch, is_active, rates)
 
     def begin(self, slot: int, hp: Hyperparameters, seed: int) -> None:
         """Prepare a slot for a new trial."""
         self._points[slot] = (hp, seed)
-        self._rates[slot] = hp.dropout
+        self._dropout[slot] = hp.dropout
         self._seeds[slot] = networks.layer_seeds(hp, seed)[1]
-        for part, value in zip(self.standing, (np.nan, 0, 0, 0, True), strict=True):
+        *parts, rates = self.standing
+        for part, value in zip(parts, (np.nan, 0, 0, 0, True), strict=True):
             part[slot] = value
+        for part, value in zip(rates, (hp.learning_rate, np.nan, 0, 0), strict=bool(rates)):
+            part[slot] = value
+        if isinstance(self._is_scaled, np.ndarray):
+            self._is_scaled[slot] = rule.is_scaled(hp.optimizer) & (hp.schedule == PLATEAU)
 
     def end(self, slot: int) -> None:
         """Note that a slot is idle."""
@@ -283,14 +310,34 @@ class _Feed:
                 first_step = (n_done + ahead) * shape.n_steps
                 self._orders[ahead, slot] = row_order(seed, n_done + ahead + 1, shape.n_rows)
                 steps = range(first_step, first_step + shape.n_steps)
-                rates = networks.learning_rates(hp, steps, shape.n_steps * shape.n_epochs)
+                rates = self._scheduled(hp, steps)
+                self._learning_rates[ahead, slot] = rates if isinstance(rates, float) else rates[-1]
                 self._coefficients[ahead, slot] = rule.coefficients(
                     hp.optimizer, rates, first_step, shape.n_steps, shape.dtype
                 )
-            if self._rates.any():
+            if self._dropout.any():
                 first_steps = (self._n_done + ahead) * shape.n_steps
                 self._keys[ahead] = dropout.keys(self._seeds, first_steps, shape.n_steps)
         return n_epochs
+
+    def _scheduled(self, hp: Hyperparameters, steps: range) -> float | NDArray[np.floating]:
+        """Return the learning rate of steps (steps,), 1 where the program multiplies by the one it knows."""
+        n_steps = self._shape.n_steps * self._shape.n_epochs
+        return 1.0 if hp.schedule == PLATEAU else networks.learning_rates(hp, steps, n_steps)
+
+    def rate(self, ahead: int, slot: int, measured: NDArray[Any]) -> dict[str, float]:
+        """Return the learning rate of an epoch's last step as a metric, where it is not the same in all epochs.
+
+        Args:
+            ahead: Which epoch of the last call.
+            slot: Which.
+            measured: By the program in that epoch.
+        """
+        point = self._points[slot]
+        if point is None or point[0].schedule == "constant":
+            return {}
+        is_known = point[0].schedule == PLATEAU
+        return {"learning_rate": float(measured[-1] if is_known else self._learning_rates[ahead, slot])}
 
     def _active(self, courses: list[Course | None]) -> Iterator[tuple[int, Hyperparameters, int, int]]:
         for slot, (course, point) in enumerate(zip(courses, self._points, strict=True)):
@@ -299,4 +346,4 @@ class _Feed:
 
     def arrays(self) -> Feed:
         """Return what the next call is fed with."""
-        return Feed(self._orders, self._coefficients, self._keys, dropout.threshold(self._rates))
+        return Feed(self._orders, self._coefficients, self._keys, dropout.threshold(self._dropout), self._is_scaled)

@@ -59,9 +59,9 @@ class CompiledTrainer(FitTrainer):
         """
         material = self._loaded()
         network = self._builder.try_out(_first_params(material.sweep))
-        way = self._way(network, material.data)
-        kind = "compiled" if way.kind in (ways.PROGRAM, networks.XLA) else "fit"
-        reasons = (f"trainer: {kind}, because network.builder builds the networks", way.reason)
+        found = ways.planned(self._way(network, material.data), material.sweep)
+        kind = "compiled" if found[0].kind in (ways.PROGRAM, networks.XLA) else "fit"
+        reasons = (f"trainer: {kind}, because network.builder builds the networks", *(one.reason for one in found))
         data = material.data.summary
         traits = (*data.traits, *self._builder.traits, trait_of(network))
         return Opening(replace(data, traits=traits), TrainerPlan(kind, device=self._device, reasons=reasons))
@@ -82,10 +82,15 @@ class CompiledTrainer(FitTrainer):
     def _weights(self, network: Any) -> list[Any]:
         return super()._weights(network if self._program is None else self._program.network)
 
+    def _set_rate(self, network: Any, rate: float) -> None:
+        if self._program is None:
+            super()._set_rate(network, rate)
+        else:
+            self._program.set_rate(rate)
+
     def _fit(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps) -> None:
         self._program, way = None, self._way(network, data)
-        is_steady = hp.schedule == "constant" and not hp.global_clipnorm  # what a program can load
-        if way.kind == ways.PROGRAM and is_steady and self._fit_program(network, hp, data, laps):
+        if way.kind == ways.PROGRAM and ways.is_for_program(hp) and self._fit_program(network, hp, data, laps):
             return
         self._fit_steps(network, hp, data, laps, networks.GRAPH if way.kind == ways.PROGRAM else way.kind)
 

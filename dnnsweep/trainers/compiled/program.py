@@ -68,7 +68,11 @@ class Program:
             penalty.assign(strengths(variable.regularizer))
         for variable, value in zip(self._optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
-        self._optimizer.learning_rate.assign(hp.learning_rate)
+        self.set_rate(hp.learning_rate)
+
+    def set_rate(self, rate: float) -> None:
+        """Let the coming epochs have another learning rate."""
+        self._optimizer.learning_rate.assign(rate)
 
     @property
     def network(self) -> keras.Model:

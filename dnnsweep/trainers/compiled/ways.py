@@ -14,10 +14,14 @@ import keras
 import tensorflow as tf
 
 from dnnsweep import networks
+from dnnsweep.space import PLATEAU, Choice, Hyperparameters
+from dnnsweep.spec import SweepSpec
 from dnnsweep.trainers.compiled import structures
 from dnnsweep.trainers.compiled.builder import inputs_of
 
 PROGRAM: Final = "program"
+#: Schedules of which a program is given the learning rate, once or between epochs.
+GIVEN: Final = ("constant", PLATEAU)
 
 _OWN_STEPS: Final = ("train_step", "test_step", "compute_loss")
 
@@ -60,6 +64,35 @@ def way_of(network: keras.Model, device: str, x: Any, *, is_fit: bool = False) -
         return Way(networks.XLA, "way: fit compiled by XLA, all steps of an epoch in one call, because there is a GPU")
     how = "fit with all steps of an epoch in one call and without XLA"
     return Way(networks.GRAPH, f"way: {how}, because of {obstacle}")
+
+
+def is_for_program(hp: Hyperparameters) -> bool:
+    """Return whether a program can train with these: not on a schedule of its own, nor with clipped gradients."""
+    return hp.schedule in GIVEN and not hp.global_clipnorm
+
+
+def planned(way: Way, sweep: SweepSpec) -> tuple[Way, ...]:
+    """Return the ways in which the trials of a sweep are trained, the main one first.
+
+    Args:
+        way: That of the networks.
+        sweep: Says what trials may ask for that programs do not have.
+    """
+    schedules, norms = _values(sweep, "schedule"), _values(sweep, "global_clipnorm")
+    missing = [f"schedule {value}" for value in schedules if value not in GIVEN]
+    missing += ["global_clipnorm"] if any(norms) else []
+    if way.kind != PROGRAM or not missing:
+        return (way,)
+    fit, lacks = "way: fit with all steps of an epoch in one call", ", ".join(missing)
+    if not set(GIVEN) & set(schedules) or all(norms):
+        return (Way(networks.GRAPH, f"{fit}, because programs do not have {lacks}"),)
+    return way, Way(networks.GRAPH, f"{fit} for trials with what programs do not have: {lacks}")
+
+
+def _values(sweep: SweepSpec, name: str) -> tuple[Any, ...]:
+    """Return the values that trials may have, of a range its ends."""
+    ends = (one.values if isinstance(one, Choice) else (one.low, one.high) for one in sweep.domains(name))
+    return tuple(dict.fromkeys(value for values in ends for value in values))
 
 
 def _untraceable(network: keras.Model, x: Any) -> str | None:
