@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from dnnsweep.spec.base import Natural, Positive, Section, Whole
+from dnnsweep.spec.base import Natural, Positive, Section, Several
 
 #: The settings of each kind, by Optuna's names and defaults; a null one follows from `training.epochs`.
 SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -29,7 +29,7 @@ class PrunerSpec(Section):
     n_min_trials: Positive | None = Field(default=None, description="median: complete trials that reached an epoch")
     min_resource: Positive | None = Field(default=None, description="asha, hyperband: epochs of the first rung")
     max_resource: Positive | None = Field(default=None, description="hyperband: epochs of the last rung")
-    reduction_factor: Annotated[Whole, Field(ge=2)] | None = Field(
+    reduction_factor: Several | None = Field(
         default=None, description="asha, hyperband: one of so many trials goes on at a rung"
     )
     min_early_stopping_rate: Natural | None = Field(default=None, description="asha: rungs that are left out")
