@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dnnsweep.spec.base import Natural, Positive, Section, Several
 
@@ -40,16 +40,20 @@ class PrunerSpec(Section):
     min_delta: float | None = Field(default=None, ge=0, description="patient: smallest change that is an improvement")
     wrapped: PrunerSpec | None = Field(default=None, description="patient: who decides then; null: the trial is pruned")
 
-    def settings(self) -> dict[str, Any]:
-        """Return the kind and its settings, those that are not given at their defaults."""
-        own = {name: self._setting(name, default) for name, default in SETTINGS[self.kind].items()}
-        return {"kind": self.kind, **own}
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, raw: Any) -> Any:
+        """Fill in what is not given, so that a file which writes a default is the same sweep."""
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("kind", "none"), str):
+            return raw
+        given = {name: value for name, value in raw.items() if value is not None}
+        return {**SETTINGS.get(raw.get("kind", "none"), {}), **given}
 
-    def _setting(self, name: str, default: Any) -> Any:
-        given = getattr(self, name)
-        if isinstance(given, PrunerSpec):
-            return given.settings()
-        return default if given is None else given
+    def settings(self) -> dict[str, Any]:
+        """Return the kind and its settings."""
+        own = {name: getattr(self, name) for name in SETTINGS[self.kind]}
+        plain = {name: value.settings() if isinstance(value, PrunerSpec) else value for name, value in own.items()}
+        return {"kind": self.kind, **plain}
 
     def foreign(self) -> list[str]:
         """Return the settings given that belong to other kinds."""
