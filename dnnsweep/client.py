@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Home = str | os.PathLike[str] | None
 #: How long deletions may keep the caller waiting for MLflow.
 DELETE_SECONDS: Final = 60.0
+#: How many trials `best` returns of a sweep of one objective, unless it is told otherwise.
+TOP: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ class SweepHandle:
         """Return the trials that meet a condition, in their order."""
         return trials(self.name, where=where, home=self.home)
 
-    def best(self, top: int = 5, where: str | None = None) -> list[Trial]:
-        """Return the best trials that meet a condition, best first."""
+    def best(self, top: int | None = None, where: str | None = None) -> list[Trial]:
+        """Return the best trials that meet a condition, best first; see `client.best`."""
         return best(self.name, top=top, where=where, home=self.home)
 
     def export(self, form: str = "python", number: int | None = None) -> str:
@@ -214,12 +216,15 @@ def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Tr
         return ledger.trials(name, _condition(ledger, name, where))
 
 
-def best(name: str, *, top: int = 5, where: str | None = None, home: Home = None) -> list[Trial]:
+def best(name: str, *, top: int | None = None, where: str | None = None, home: Home = None) -> list[Trial]:
     """Return the best complete trials of a sweep, best first; equal values rank by lower `val_loss`, then by number.
+
+    With two objectives these are the Pareto front: the trials than which no other one that meets the condition is
+    better in one objective and not worse in the other. They are ordered by the first objective.
 
     Args:
         name: The sweep.
-        top: At most so many.
+        top: At most so many; None for 5, with two objectives for the whole front.
         where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
         home: Where the sweep is stored.
 
@@ -227,9 +232,11 @@ def best(name: str, *, top: int = 5, where: str | None = None, home: Home = None
         QueryError: The condition is wrong, or `top` is below 1.
         SweepNotFoundError: There is no such sweep.
     """
-    if top < 1:
+    if top is not None and top < 1:
         raise QueryError(f"top must be at least 1, got {top}")
     with _ledger(home) as ledger:
+        if top is None and len(ledger.sweep(name).objectives) == 1:
+            top = TOP
         return ledger.best(name, top, _condition(ledger, name, where))
 
 
@@ -254,7 +261,7 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
     Args:
         name: The sweep.
         form: `python`: ordinary Keras code in one file; `yaml`: a sweep file with everything fixed.
-        number: The trial; None for the best.
+        number: The trial; None for the best, in the first of two objectives.
         home: Where the sweep is stored.
 
     Raises:
@@ -273,20 +280,23 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
 def model_file(name: str, *, number: int | None = None, home: Home = None) -> Path:
     """Return the saved Keras model of the best trial, with the weights of its best epoch.
 
+    With two objectives the models of all trials on the front are there.
+
     Args:
         name: The sweep.
-        number: The trial; None for the best.
+        number: The trial; None for the best, in the first of two objectives.
         home: Where the sweep is stored.
 
     Raises:
         SweepNotFoundError: There is no such sweep or trial, or none is complete yet.
-        ExportError: The trial's weights were not kept, for it is not the best.
+        ExportError: The trial's weights were not kept, for another trial beats it.
     """
     with _ledger(home) as ledger:
-        trial = _chosen(ledger, name, number)
-        kept = ledger.model_name(ledger.sweep(name).id, trial.number)
+        trial, sweep = _chosen(ledger, name, number), ledger.sweep(name)
+        kept = ledger.model_name(sweep.id, trial.number)
     if kept is None:
-        raise ExportError(f"only the best trial's weights are kept, got trial {trial.number}; export it as python")
+        whose = "the best trial's weights" if len(sweep.objectives) == 1 else "weights of trials on the front"
+        raise ExportError(f"only {whose} are kept, got trial {trial.number}; export it as python")
     path = resolve(home).best_model(name, kept)
     if not path.exists():
         raise ExportError(f"the model of trial {trial.number} must be in {path}, but is not; export it as python")

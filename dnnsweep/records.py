@@ -68,6 +68,8 @@ CLASS_METRICS = ("loss", "accuracy")
 NUMBER_METRICS = ("loss", "mse", "mae")
 #: Measured on the validation rows alone, where a sweep file names them.
 CLASS_SCORES = ("val_auc", "val_f1", "val_precision", "val_recall")
+#: Weights of the network; a number of the trial, not of an epoch.
+N_PARAMETERS = "n_parameters"
 MAXIMIZED = frozenset({"accuracy", "auc", "f1", "precision", "recall", "r2"})
 
 
@@ -94,6 +96,22 @@ def scores_of(task: Task) -> tuple[str, ...]:
 def direction_of(metric: str) -> str:
     """Return `maximize` or `minimize`: the better end of a metric."""
     return "maximize" if metric.removeprefix("val_") in MAXIMIZED else "minimize"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a sweep improves, or one of two such things.
+
+    Args:
+        metric: Its name.
+        direction: `maximize` or `minimize`.
+    """
+
+    metric: str
+    direction: str
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.metric}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +164,15 @@ class Suggestion:
         params: Every knob, fixed ones too; widths of `hidden` as a tuple.
         seed: What weights, row order and dropout start from, in [0, 2**31).
         attempt: How often it has been started, from 1.
-        best: Rank of the best trial known when it is handed to a trainer, which need not save the model of a trial that
-            ranks behind it; None if there is none.
+        front: Ranks of the trials that no other is known to beat when it is handed to a trainer, which need not save
+            the model of a trial that one of them beats.
     """
 
     number: int
     params: Mapping[str, Any]
     seed: int
     attempt: int = 1
-    best: Rank | None = None
+    front: tuple[Rank, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +241,7 @@ class TrialResult:
         seconds: Time from taking the suggestion up to the end.
         error: The text of the error, for `failed`, `timeout` and `killed`.
         model_path: Where the trainer saved the Keras model with the kept weights, if it did.
+        n_parameters: Weights of the network; None where none was built.
     """
 
     number: int
@@ -233,6 +252,19 @@ class TrialResult:
     seconds: float
     error: str | None = None
     model_path: str | None = None
+    n_parameters: int | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Return what counts of the trial: the network's metrics at the best epoch, and its size; {} without one."""
+        if self.best_epoch is None:
+            return {}
+        return self.curve.at(self.best_epoch) | sized(self.n_parameters)
+
+
+def sized(n_parameters: int | None) -> dict[str, float]:
+    """Return the size of a network as a metric, if it is known."""
+    return {} if n_parameters is None else {N_PARAMETERS: float(n_parameters)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +311,7 @@ class Trial:
     Args:
         sweep: The sweep's name.
         number: From 0, dense.
-        value: The objective at the best epoch; None unless the state is COMPLETE.
+        value: The objective at the best epoch, the first one of two; None unless the state is COMPLETE.
         params: Every knob, fixed ones too.
         state: Where it stands.
         reason: Why it ended; None before.
@@ -290,9 +322,10 @@ class Trial:
         seed: What weights, row order and dropout started from.
         attempts: How often it was started.
         error: The text of the error, if it failed by one.
-        metrics: The network's metrics at the best epoch.
+        metrics: The network's metrics at the best epoch, and its number of weights.
         started_at: Start of the last attempt, in milliseconds since 1970 (UTC).
         ended_at: End of the trial, likewise.
+        second: The second objective at the best epoch; None where there is one objective or no value.
     """
 
     sweep: str
@@ -311,10 +344,22 @@ class Trial:
     metrics: Mapping[str, float]
     started_at: int | None
     ended_at: int | None
+    second: float | None = None
+
+    @property
+    def values(self) -> tuple[float, ...] | None:
+        """Return the value of each objective; None where there is none."""
+        if self.value is None:
+            return None
+        return (self.value,) if self.second is None else (self.value, self.second)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON: no tuple, no enumeration, no number that is not finite."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+        return {name: _plain(getattr(self, name)) for name in TRIAL_COLUMNS}
+
+
+#: A trial for programs: as it is, but for the second of two objectives, which is among its values.
+TRIAL_COLUMNS = tuple("values" if name == "second" else name for name in Trial.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,13 +372,13 @@ class Sweep:
         state: Where it stands.
         description: From the sweep file.
         source: Where the data come from.
-        metric: The objective's metric.
-        direction: `maximize` or `minimize`.
+        metric: The objective's metric, the first one's of two.
+        direction: `maximize` or `minimize` it.
         n_trials: Trials asked for.
         n_finished: Trials ended that count in the budget.
         n_running: Trials being trained.
         n_failed: Trials ended without a value (diverged, failed, timeout, killed).
-        best_number: The best trial.
+        best_number: The best trial, in the first objective.
         best_value: Its value.
         window: How many suggestions may be ahead of the results told to the sampler.
         data: The summary of the data, as plain JSON.
@@ -347,6 +392,8 @@ class Sweep:
         trainer: How its trials are trained: `array`, `fit` or `compiled`.
         slots: Trials side by side in one program.
         device: What they are trained on, `cpu` or `gpu`.
+        second: The second objective; None for one alone.
+        front: The trials that no other beats, best first in the first objective; with one objective the best one.
     """
 
     id: str
@@ -374,15 +421,34 @@ class Sweep:
     trainer: str = "fit"
     slots: int = 1
     device: str = "cpu"
+    second: Objective | None = None
+    front: tuple[int, ...] = ()
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return the objective, or both."""
+        first = Objective(self.metric, self.direction)
+        return (first,) if self.second is None else (first, self.second)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Return the direction of each objective."""
+        return tuple(one.direction for one in self.objectives)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+        return {name: _plain(getattr(self, name)) for name in SWEEP_COLUMNS}
+
+
+#: A sweep for programs: as it is, but for the second of two objectives, which is among its objectives.
+SWEEP_COLUMNS = tuple("objectives" if name == "second" else name for name in Sweep.__slots__)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return value.value
+    if isinstance(value, Objective):
+        return {"metric": value.metric, "direction": value.direction}
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -472,7 +472,7 @@ def test_the_best_trials_model_is_an_ordinary_keras_model_that_scores_as_stated(
 
 def test_only_a_trial_that_may_be_the_best_saves_its_model(tmp_path: Path) -> None:
     trainer = array_of(job(models=tmp_path), 1)
-    beaten = Suggestion(1, suggestion(1).params, 8, best=(-1.0, 0.0, 0))
+    beaten = Suggestion(1, suggestion(1).params, 8, front=((-1.0, 0.0, 0),))
     saved = {number: result.model_path for number, result in results(trainer, beaten).items()}
     assert saved == {1: None}
     first = results(array_of(job(models=tmp_path), 1), suggestion(0))[0]

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnnsweep.errors import SpecError
-from dnnsweep.records import Task, direction_of
+from dnnsweep.records import Objective, Task
 from dnnsweep.space import Hyperparameters
 from dnnsweep.spec import (
     HANDED_OVER,
@@ -376,7 +376,7 @@ def test_example_is_right_and_means_what_it_says() -> None:
     assert spec.dataset == DatasetSpec(source="sklearn:digits")
     assert list(spec.space) == ["initializer", "dropout", "l2", "batch_norm", "optimizer", "learning_rate"]
     assert spec.defaults == Hyperparameters(batch_size=32, hidden=(64, 32), activation="relu")
-    assert spec.objective.resolved_direction == "maximize"
+    assert spec.objectives[0].direction == "maximize"
     assert spec.training.early_stopping is not None
     assert spec.training.early_stopping.monitor == "val_loss"
     assert (spec.budget.trials, spec.budget.seconds) == (100, None)
@@ -389,7 +389,7 @@ def test_smallest_file_has_every_default() -> None:
 
     assert spec.dataset.source == HANDED_OVER
     assert spec.defaults == Hyperparameters()
-    assert spec.objective.resolved_direction == direction_of(spec.objective.metric) == "minimize"
+    assert spec.objectives == (Objective("val_loss", "minimize"),)
     assert (dict(spec.space), dict(spec.fixed), spec.enqueue) == ({}, {}, ())
 
 
@@ -477,10 +477,16 @@ def test_mistakes_of_every_kind_come_with_rule_value_and_remedy(file: Path) -> N
         "training.epochs: must be a whole number, got '50'; write the number without quotes or underscores",
         "training.early_stopping.monitr: unknown key; did you mean monitor?",
         "budget.trials: must be at least 1, got 0",
-        "sampler.kind: must be one of 'tpe', 'random', 'grid', 'qmc', 'cmaes' or 'gp', got 'grids'; did you mean grid?",
+        (
+            "sampler.kind: must be one of 'tpe', 'random', 'grid', 'qmc', 'cmaes', 'nsga2' or 'gp', got 'grids'; "
+            "did you mean grid?"
+        ),
         "pruner.kind: must be 'none', got 'median'",
         "dataset.target: is missing; name the column of the csv file to predict",
-        f"objective.metric: must be one of {', '.join(METRICS)}, got 'val_acuracy'; did you mean val_accuracy?",
+        (
+            f"objective.metric: must be one of {', '.join(METRICS)}, n_parameters, got 'val_acuracy'; "
+            "did you mean val_accuracy?"
+        ),
     ]
 
 

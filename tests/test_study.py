@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]
 
 from dnnsweep import seeds
+from dnnsweep.ranking import Value
 from dnnsweep.records import Reason
 from dnnsweep.space import Choice, Domain, Range, grid_size
 from dnnsweep.spec.window import window
@@ -51,11 +52,11 @@ def fresh(kind: str) -> Study:
     return Study(SPACE, "maximize", kind, 0, ENQUEUE)
 
 
-def drive(kind: str, n_trials: int, interruptions: Sequence[int] = ()) -> list[tuple[Params, float | None]]:
+def drive(kind: str, n_trials: int, interruptions: Sequence[int] = ()) -> list[tuple[Params, Value | None]]:
     """Ask and tell in the fixed order; rebuild the study after as many results as `interruptions` says."""
     study = fresh(kind)
     asked: list[tuple[Params, Params]] = []
-    penalties: dict[int, float | None] = {}
+    penalties: dict[int, Value | None] = {}
     n_told, left = 0, list(interruptions)
     while n_told < n_trials:
         while len(asked) < min(n_trials, n_told + WINDOW):
@@ -69,7 +70,7 @@ def drive(kind: str, n_trials: int, interruptions: Sequence[int] = ()) -> list[t
 
 
 def rebuilt(
-    kind: str, old: Study, asked: list[tuple[Params, Params]], penalties: dict[int, float | None]
+    kind: str, old: Study, asked: list[tuple[Params, Params]], penalties: dict[int, Value | None]
 ) -> tuple[Study, int]:
     study, n_told = fresh(kind), max(0, len(asked) - WINDOW)
     study.restore_attrs(old.study_attrs())

@@ -7,10 +7,11 @@ from typing import Any
 
 from dnnsweep import seeds
 from dnnsweep.ledger import Asked, StudyTrial, Told
+from dnnsweep.ranking import Value
 from dnnsweep.records import Reason, Suggestion
 from dnnsweep.study import Study
 
-Outcomes = Mapping[int, tuple[Reason, float | None]]
+Outcomes = Mapping[int, tuple[Reason, Value | None]]
 
 
 class FixedOrder:
@@ -70,7 +71,7 @@ class FixedOrder:
         """Return what the sampler remembers about the study."""
         return self._study.study_attrs()
 
-    def _tell(self, reason: Reason, value: float | None) -> Told:
+    def _tell(self, reason: Reason, value: Value | None) -> Told:
         number = self.n_told
         penalty = self._study.tell(number, reason, value)
         self.n_told += 1

@@ -18,6 +18,7 @@ def _whole(raw: Any) -> Any:
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 Few = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]
+Several = Annotated[int, Field(ge=2, le=1024), BeforeValidator(_whole)]
 
 
 class Section(BaseModel):

@@ -11,16 +11,19 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from dnnsweep.ranking import Value, values_of
 from dnnsweep.records import Reason, State
 from dnnsweep.space import Choice, Domain, SearchSpace
+from dnnsweep.study import samplers
 from dnnsweep.study.grid import Grid
-from dnnsweep.study.samplers import sampler
 
 #: What a diverged trial counts as where no value was told before it, by direction.
 FIRST_PENALTY: Final = {"maximize": 0.0, "minimize": 1e9}
 
 #: The attribute of a trial that holds its place in the grid.
 GRID: Final = "dnnsweep:grid"
+#: The attribute of a study that holds the population it began with: a larger budget must not change it.
+POPULATION: Final = "dnnsweep:population"
 
 _DIRECTIONS: Final = {"maximize": StudyDirection.MAXIMIZE, "minimize": StudyDirection.MINIMIZE}
 
@@ -35,8 +38,8 @@ class Study:
 
     Args:
         space: What is searched.
-        direction: `maximize` or `minimize`.
-        kind: `tpe`, `random`, `grid`, `qmc`, `cmaes` or `gp`.
+        direction: `maximize` or `minimize`; of both, where there are two objectives.
+        kind: `tpe`, `random`, `grid`, `qmc`, `cmaes`, `nsga2` or `gp`.
         seed: The sweep's.
         enqueue: Configurations to suggest first; knobs that they lack are sampled.
     """
@@ -44,7 +47,7 @@ class Study:
     def __init__(
         self,
         space: SearchSpace,
-        direction: str,
+        direction: str | tuple[str, ...],
         kind: str = "tpe",
         seed: int = 0,
         enqueue: Sequence[Mapping[str, Any]] = (),
@@ -53,18 +56,24 @@ class Study:
         self._kind = kind
         self._seed = seed
         self._enqueue = enqueue
-        self._direction = direction
+        self._directions = (direction,) if isinstance(direction, str) else direction
         self._distributions = {name: distribution(domain) for name, domain in space.items()}
-        self._worst: float | None = None
+        self._worst: tuple[float, ...] | None = None
         self._grid = Grid(space, seed) if kind == "grid" else None
-        self._study = optuna.create_study(direction=_DIRECTIONS[direction], sampler=self._sampler(0))
+        self._study = optuna.create_study(directions=[_DIRECTIONS[one] for one in self._directions])
+        self._study.sampler = self._sampler(0)
+
+    def populate(self, n_trials: int) -> None:
+        """Say how many trials make a generation of `nsga2`; a study that is restored keeps to what it began with."""
+        if self._kind == "nsga2":
+            self.restore_attrs({POPULATION: n_trials})
 
     def restore(
         self,
         number: int,
         params: Mapping[str, Any],
         attrs: Mapping[str, Any],
-        outcome: tuple[Reason, float | None] | None,
+        outcome: tuple[Reason, Value | None] | None,
     ) -> None:
         """Add a trial that was suggested before, in the order of numbers.
 
@@ -82,7 +91,7 @@ class Study:
                 self._grid.end(number, reason)
         trial = create_trial(
             state=_optuna_state(state, value),
-            value=value,
+            values=None if value is None else values_of(value),
             params={name: _encoded(params[name]) for name in self._space},
             distributions=self._distributions,
             system_attrs=dict(attrs),
@@ -91,7 +100,7 @@ class Study:
         if len(self._trials()) != number + 1:
             raise ValueError(f"trials must be restored in order, got {number} after {len(self._trials()) - 2}")
         if value is not None and state is State.COMPLETE:  # a penalty is no value
-            self._note(value)
+            self._note(values_of(value))
 
     def restore_attrs(self, attrs: Mapping[str, Any]) -> None:
         """Restore what the sampler remembers about the study."""
@@ -129,29 +138,29 @@ class Study:
             return self._grid.begin(number, place), {GRID: place}
         return self._enqueue[number] if number < len(self._enqueue) else {}, {}
 
-    def tell(self, number: int, reason: Reason, value: float | None) -> float | None:
+    def tell(self, number: int, reason: Reason, value: Value | None) -> Value | None:
         """Tell how a trial ended; in the order of numbers.
 
         Args:
             number: The trial.
             reason: Why it ended.
-            value: Its objective; None unless it is complete.
+            value: Its objective, or both; None unless it is complete.
 
         Returns:
-            The penalty told in place of the value of a diverged trial: the worst value told so far, so that the
-            sampler avoids what the worst trials have in common; None for other reasons.
+            The penalty told in place of the value of a diverged trial: the worst value told so far, of each objective
+            by itself, so that the sampler avoids what the worst trials have in common; None for other reasons.
         """
         if self._grid is not None:
             self._grid.end(number, reason)
         if reason is Reason.DIVERGED:
-            penalty = FIRST_PENALTY[self._direction] if self._worst is None else self._worst
+            penalty = self._worst or tuple(FIRST_PENALTY[one] for one in self._directions)
             self._study.tell(number, penalty)
-            return penalty
+            return penalty if len(penalty) > 1 else penalty[0]
         if value is None:
             self._study.tell(number, state=TrialState.FAIL)
             return None
-        self._study.tell(number, value)
-        self._note(value)
+        self._study.tell(number, values_of(value))
+        self._note(values_of(value))
         return None
 
     def attrs(self, number: int) -> dict[str, Any]:
@@ -166,12 +175,14 @@ class Study:
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _note(self, value: float) -> None:
-        worse = min if self._direction == "maximize" else max
-        self._worst = value if self._worst is None else worse(self._worst, value)
+    def _note(self, values: tuple[float, ...]) -> None:
+        before = self._worst or values
+        worse = (min if one == "maximize" else max for one in self._directions)
+        self._worst = tuple(worst(pair) for worst, pair in zip(worse, zip(before, values, strict=True), strict=True))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        return sampler(self._kind, self._distributions, self._seed, number)
+        population = self.study_attrs().get(POPULATION, samplers.POPULATION)
+        return samplers.sampler(self._kind, self._distributions, self._seed, number, population)
 
 
 def distribution(domain: Domain) -> BaseDistribution:
@@ -196,7 +207,7 @@ def _decoded(domain: Domain, value: Any) -> Any:
     )
 
 
-def _optuna_state(state: State, value: float | None) -> TrialState:
+def _optuna_state(state: State, value: Value | None) -> TrialState:
     if state is State.RUNNING:
         return TrialState.RUNNING
     if state is State.PRUNED:

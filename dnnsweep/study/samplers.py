@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from dnnsweep import seeds
 
+#: Trials of a generation of NSGA-II where nothing else is said; Optuna's default.
+POPULATION: Final = 50
+
 Distributions = Mapping[str, BaseDistribution]
 
 
-def sampler(kind: str, distributions: Distributions, seed: int, number: int) -> BaseSampler:
+def sampler(
+    kind: str, distributions: Distributions, seed: int, number: int, population: int = POPULATION
+) -> BaseSampler:
     """Return the sampler of one suggestion.
 
     It is seeded from the sweep's seed and the trial's number: Optuna does not store a sampler's random state. What a
     sampler has to remember beside it, Optuna keeps in attributes of trials and studies, which the ledger holds.
 
     Args:
-        kind: `tpe`, `random`, `qmc`, `cmaes` or `gp`; a `grid` suggests by itself and takes `random` here.
+        kind: `tpe`, `random`, `qmc`, `cmaes`, `nsga2` or `gp`; a `grid` suggests by itself and takes `random` here.
         distributions: What every trial is sampled from.
         seed: The sweep's.
         number: The trial's.
+        population: Of `nsga2`: trials of a generation.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return _sampler(kind, distributions, seed, number)
+        return _sampler(kind, distributions, seed, number, population)
 
 
-def _sampler(kind: str, distributions: Distributions, seed: int, number: int) -> BaseSampler:
+def _sampler(kind: str, distributions: Distributions, seed: int, number: int, population: int) -> BaseSampler:
     own = seeds.derive(seed, "ask", number)
+    if kind == "nsga2":
+        return NSGAIISampler(population_size=population, seed=own)
     if kind == "tpe":
         return _Tpe(distributions, own)
     if kind == "qmc":
