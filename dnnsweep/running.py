@@ -259,7 +259,7 @@ def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most:
 
 
 def _new_sweep(spec: SweepSpec, opening: Opening) -> NewSweep:
-    first, second = (*spec.objectives, None)[:2]
+    first, *more = spec.objectives
     return NewSweep(
         name=spec.name,
         spec=spec.to_json(),
@@ -272,7 +272,7 @@ def _new_sweep(spec: SweepSpec, opening: Opening) -> NewSweep:
         device=opening.plan.device,
         metric=first.metric,
         direction=first.direction,
-        second=second,
+        second=more[0] if more else None,
     )
 
 
