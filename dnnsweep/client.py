@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 Home = str | os.PathLike[str] | None
 #: How long deletions may keep the caller waiting for MLflow.
 DELETE_SECONDS: Final = 60.0
-#: How many trials `best` returns of a sweep of one objective, unless it is told otherwise.
-TOP: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +217,10 @@ def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Tr
 def best(name: str, *, top: int | None = None, where: str | None = None, home: Home = None) -> list[Trial]:
     """Return the best complete trials of a sweep, best first; equal values rank by lower `val_loss`, then by number.
 
-    With two objectives these are the Pareto front: the trials than which no other one that meets the condition is
-    better in one objective and not worse in the other. They are ordered by the first objective.
-
     Args:
         name: The sweep.
-        top: At most so many; None for 5, with two objectives for the whole front.
+        top: At most so many; None for 5. With two objectives these are the Pareto front, the trials than which no
+            other one that meets the condition is better, and None is for all of it.
         where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
         home: Where the sweep is stored.
 
@@ -235,8 +231,6 @@ def best(name: str, *, top: int | None = None, where: str | None = None, home: H
     if top is not None and top < 1:
         raise QueryError(f"top must be at least 1, got {top}")
     with _ledger(home) as ledger:
-        if top is None and len(ledger.sweep(name).objectives) == 1:
-            top = TOP
         return ledger.best(name, top, _condition(ledger, name, where))
 
 
@@ -278,9 +272,7 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
 
 
 def model_file(name: str, *, number: int | None = None, home: Home = None) -> Path:
-    """Return the saved Keras model of the best trial, with the weights of its best epoch.
-
-    With two objectives the models of all trials on the front are there.
+    """Return the saved Keras model of the best trial, or of one on the front, with the weights of its best epoch.
 
     Args:
         name: The sweep.
@@ -292,11 +284,11 @@ def model_file(name: str, *, number: int | None = None, home: Home = None) -> Pa
         ExportError: The trial's weights were not kept, for another trial beats it.
     """
     with _ledger(home) as ledger:
-        trial, sweep = _chosen(ledger, name, number), ledger.sweep(name)
-        kept = ledger.model_name(sweep.id, trial.number)
+        trial = _chosen(ledger, name, number)
+        kept = ledger.model_name(ledger.sweep(name).id, trial.number)
     if kept is None:
-        whose = "the best trial's weights" if len(sweep.objectives) == 1 else "weights of trials on the front"
-        raise ExportError(f"only {whose} are kept, got trial {trial.number}; export it as python")
+        rule = "only the best trial's weights are kept, of two objectives those of the front"
+        raise ExportError(f"{rule}, got trial {trial.number}; export it as python")
     path = resolve(home).best_model(name, kept)
     if not path.exists():
         raise ExportError(f"the model of trial {trial.number} must be in {path}, but is not; export it as python")

@@ -74,7 +74,9 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     is_grid = draw(st.booleans())
     found = {name: draw(_domain_and_value(name, is_grid=is_grid)) for name in searched}
     has_range = any(isinstance(d, dict) and d.get("low", 0) < d.get("high", 0) for d, _ in found.values())
-    kinds = ["tpe", "random", "qmc", *(["cmaes"] if has_range else [])]
+    objectives = draw(st.lists(st.sampled_from([*metrics, "n_parameters"]), min_size=1, max_size=2, unique=True))
+    is_pair = len(objectives) == 2
+    kinds = ["tpe", "random", "qmc", "nsga2", *(["cmaes"] if has_range and not is_pair else [])]
     weight = draw(st.sampled_from([None, "balanced"])) if task is not Task.REGRESSION else None
     document = {
         "name": draw(NAMES),
@@ -89,9 +91,12 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         },
         "space": {name: domain for name, (domain, _) in found.items()},
         "fixed": {name: draw(VALUES[name]) for name, place in places.items() if place == "fixed"},
-        "objective": {"metric": draw(st.sampled_from(metrics))},
+        "objective": [{"metric": metric} for metric in objectives] if is_pair else {"metric": objectives[0]},
         "training": draw(_training(metrics)),
-        "budget": {"trials": draw(st.integers(1, 1000)), "target": draw(st.none() | st.floats(-1, 1))},
+        "budget": {
+            "trials": draw(st.integers(1, 1000)),
+            "target": None if is_pair else draw(st.none() | st.floats(-1, 1)),
+        },
         "sampler": {"kind": "grid" if is_grid else draw(st.sampled_from(kinds))},
         "enqueue": [] if is_grid else [{name: value for name, (_, value) in found.items()}],
         "seed": draw(st.integers(0, 2**32 - 1)),

@@ -23,7 +23,9 @@ def test_a_valid_sweep_file_trains_an_epoch(document: dict[str, Any]) -> None:
     if stopping is not None:
         training["early_stopping"] = {**stopping, "start_from_epoch": 0}
     sweep = spec.check({**document, "training": training})
-    study = Study(sweep.space, sweep.objectives[0].direction, sweep.sampler.kind, sweep.seed, sweep.enqueue)
+    study = Study(
+        sweep.space, tuple(one.direction for one in sweep.objectives), sweep.sampler.kind, sweep.seed, sweep.enqueue
+    )
     trainer = PlannedTrainer(Job(sweep.to_json()))
     task, ended = trainer.open().data.task, dict[int, TrialResult]()
 

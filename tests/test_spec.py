@@ -26,6 +26,7 @@ from dnnsweep.spec import (
     HANDED_OVER,
     METRICS,
     DatasetSpec,
+    PrunerSpec,
     SweepSpec,
     check,
     check_task,
@@ -33,6 +34,7 @@ from dnnsweep.spec import (
     documents,
     json_schema,
     load,
+    rules,
 )
 
 EXAMPLE = """\
@@ -87,6 +89,7 @@ RIGHT_FILES: list[str] = [
 ]
 
 # what is added to (or replaces a line of) the smallest file -> the paths that must be named, no others
+ACCURACY, SIZE = "{metric: val_accuracy}", "{metric: n_parameters}"
 WRONG_FILES: list[tuple[str, list[str]]] = [
     # unknown keys, at each level
     ("budgt: {trials: 5}", ["budgt"]),
@@ -212,6 +215,24 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("sampler: {kind: cmaes}\nspace: {batch_norm: [true, false]}", ["sampler.kind"]),
     ("sampler: {kind: gp}", ["sampler.kind"]),
     ("budget: {target: high}", ["budget.target"]),
+    # objectives
+    (f"objective: [{ACCURACY}, {SIZE}, {{metric: loss}}]", ["objective"]),
+    ("objective: []", ["objective"]),
+    ("objective: [{metric: val_accuracy}, 3]", ["objective.1"]),
+    ("objective: [{metric: val_acc}, {metrik: n_parameters}]", ["objective.1.metrik", "objective.0.metric"]),
+    ("objective: [{direction: up}, {metric: auc}]", ["objective.0.direction", "objective.1.metric"]),
+    (f"objective: [{ACCURACY}, {{metric: n_parameters, direction: maximize}}]", ["objective.1.direction"]),
+    (f"objective: [{ACCURACY}, {ACCURACY}]", ["objective.1.metric"]),
+    (f"objective: [{ACCURACY}, {SIZE}]\ntask: regression", ["objective.0.metric"]),
+    (f"objective: [{ACCURACY}, {SIZE}]\nbudget: {{target: 0.9}}", ["budget.target"]),
+    (
+        f"objective: [{ACCURACY}, {SIZE}]\nsampler: {{kind: cmaes}}\nspace: {{dropout: {{low: 0, high: 0.5}}}}",
+        ["sampler.kind"],
+    ),
+    ("sampler: {population: 10}", ["sampler.population"]),
+    ("sampler: {kind: nsga2, population: 1}", ["sampler.population"]),
+    ("training: {early_stopping: {monitor: n_parameters}}", ["training.early_stopping.monitor"]),
+    ("training: {metrics: [n_parameters]}", ["training.metrics.0"]),
     ("training: {epochs: 5, early_stopping: {start_from_epoch: 5}}", ["training.early_stopping.start_from_epoch"]),
     ("training: {early_stopping: {start_from_epoch: -1}}", ["training.early_stopping.start_from_epoch"]),
     ("objective: {metric: auc}", ["objective.metric"]),
@@ -304,6 +325,10 @@ SCHEMA = jsonschema.Draft202012Validator(json_schema())
 #: Wrong in content, not in shape: what a JSON Schema cannot know.
 _BEYOND_SHAPE = (
     "(the task is",
+    "must be another metric than",
+    "sweeps of one objective",
+    "for two objectives",
+    "belongs to nsga2",
     "must be maximize",
     "must be minimize",
     "may be set once",
@@ -759,3 +784,66 @@ def test_a_grid_has_no_more_trials_than_points() -> None:
     assert check(document).budget.trials == 12
     assert check({**document, "budget": {"trials": 5}}).budget.trials == 5
     assert check({**document, "sampler": {"kind": "random"}, "space": {}}).budget.trials == 100
+
+
+# ---- two objectives
+
+
+def two(**sections: Any) -> SweepSpec:
+    objective = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
+    return check({"name": "a", "dataset": {"source": "sklearn:iris"}, "objective": objective, **sections})
+
+
+def test_two_objectives_are_written_as_a_list_and_read_back() -> None:
+    spec = two()
+
+    assert spec.objectives == (Objective("val_accuracy", "maximize"), Objective("n_parameters", "minimize"))
+    assert [one["metric"] for one in spec.to_json()["objective"]] == ["val_accuracy", "n_parameters"]
+    assert check(spec.to_json()) == spec
+    assert documents.parse(spec.to_yaml(), "text")["objective"] == spec.to_json()["objective"]
+
+
+def test_a_list_of_one_objective_is_that_objective() -> None:
+    one, listed = two(objective={"metric": "val_auc"}), two(objective=[{"metric": "val_auc"}])
+
+    assert one == listed
+    assert one.digest == listed.digest
+    assert one.scores == ("val_auc",)
+
+
+def test_scores_of_either_objective_are_measured() -> None:
+    assert two(objective=[{"metric": "val_f1"}, {"metric": "val_auc"}]).scores == ("val_auc", "val_f1")
+
+
+def test_pruners_are_refused_with_two_objectives() -> None:
+    spec = two()
+    pruned = spec.model_copy(update={"pruner": PrunerSpec.model_construct(kind="median")})
+
+    assert list(rules._check_two_objectives(spec)) == []
+    assert [mistake.path for mistake in rules._check_two_objectives(pruned)] == ["pruner.kind"]
+
+
+def test_what_came_with_two_objectives_leaves_older_sweeps_as_they_were() -> None:
+    """As the version before wrote it."""
+    plain = check({"name": "a", "dataset": {"source": "sklearn:iris"}}).to_json()
+
+    assert plain["objective"] == {"metric": "val_loss", "direction": None}
+    assert plain["sampler"] == {"kind": "tpe", "window": None}
+
+
+@pytest.mark.parametrize(("n_trials", "expected"), [(1, 8), (40, 8), (41, 9), (100, 20), (250, 50), (10**6, 50)])
+def test_the_population_is_a_fifth_of_the_budget_within_bounds(n_trials: int, expected: int) -> None:
+    assert two(budget={"trials": n_trials}).population == expected
+    assert two(budget={"trials": n_trials}, sampler={"kind": "nsga2", "population": 5}).population == 5
+
+
+def test_the_schema_takes_one_objective_or_a_list() -> None:
+    judge = jsonschema.Draft202012Validator(json_schema())
+    right = [{"metric": "val_loss"}, [{"metric": "n_parameters"}], [{"metric": "val_loss"}, {"metric": "n_parameters"}]]
+    wrong = [[], "val_loss", [{"metric": "val_loss"}] * 3, [{"metric": "val_los"}], {"metric": "n"}]
+
+    def is_valid(objective: Any) -> bool:
+        return judge.is_valid({"name": "a", "dataset": {"source": "sklearn:iris"}, "objective": objective})
+
+    assert [each for each in right if not is_valid(each)] == []
+    assert [each for each in wrong if is_valid(each)] == []

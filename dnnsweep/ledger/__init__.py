@@ -219,7 +219,7 @@ class Ledger:
 
         Args:
             name: The sweep.
-            top: At most so many; None for all.
+            top: At most so many; None for 5, with two objectives for all.
             condition: As `query.parse` returns it.
 
         Raises:

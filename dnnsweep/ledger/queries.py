@@ -17,6 +17,8 @@ from dnnsweep.query import Condition
 from dnnsweep.ranking import front, rank
 from dnnsweep.records import Objective, Reason, State, Sweep, SweepState, Trial
 
+#: How many trials are the best of one objective, unless somebody says how many.
+TOP: Final = 5
 _IN_BUDGET: Final = TrialRow.reason.in_([reason for reason in Reason if reason.is_in_budget])
 _TRIAL_COLUMNS: Final = (
     TrialRow.number,
@@ -146,7 +148,7 @@ def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: 
     best = _selected(sweep, condition).where(*_complete(sweep)).order_by(*order)
     if len(sweep.objectives) > 1:
         best = best.where(TrialRow.number.in_(_front(connection, sweep, condition)))
-    return _trials(connection, sweep, best.limit(top))
+    return _trials(connection, sweep, best.limit(TOP if top is None and sweep.second is None else top))
 
 
 def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from dnnsweep.ranking import Rank
+from dnnsweep.records.metrics import (
+    CLASS_METRICS,
+    CLASS_SCORES,
+    MAXIMIZED,
+    N_PARAMETERS,
+    NUMBER_METRICS,
+    Objective,
+    Task,
+    direction_of,
+    metrics_of,
+    scores_of,
+    sized,
+)
+from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, plain
 
-
-class Task(StrEnum):
-    """What the target asks for; decides the network's head, its loss and its metrics."""
-
-    BINARY = "binary"
-    MULTICLASS = "multiclass"
-    REGRESSION = "regression"
+__all__ = [
+    "CLASS_METRICS",
+    "CLASS_SCORES",
+    "MAXIMIZED",
+    "NUMBER_METRICS",
+    "N_PARAMETERS",
+    "SWEEP_COLUMNS",
+    "TRIAL_COLUMNS",
+    "Began",
+    "Curve",
+    "DataSummary",
+    "EpochReport",
+    "Objective",
+    "Reason",
+    "Series",
+    "State",
+    "Suggestion",
+    "Sweep",
+    "SweepState",
+    "Task",
+    "Trial",
+    "TrialResult",
+    "curve_of",
+    "direction_of",
+    "metrics_of",
+    "scores_of",
+    "sized",
+]
 
 
 class State(StrEnum):
@@ -52,66 +86,6 @@ class Reason(StrEnum):
     def is_in_budget(self) -> bool:
         """Return whether a trial that ended so counts as one of the trials asked for."""
         return self is not Reason.STOPPED
-
-
-class SweepState(StrEnum):
-    """Where a sweep stands."""
-
-    RUNNING = "RUNNING"
-    INTERRUPTED = "INTERRUPTED"
-    STOPPED = "STOPPED"
-    FAILED = "FAILED"
-    COMPLETE = "COMPLETE"
-
-
-CLASS_METRICS = ("loss", "accuracy")
-NUMBER_METRICS = ("loss", "mse", "mae")
-#: Measured on the validation rows alone, where a sweep file names them.
-CLASS_SCORES = ("val_auc", "val_f1", "val_precision", "val_recall")
-#: Weights of the network; a number of the trial, not of an epoch.
-N_PARAMETERS = "n_parameters"
-MAXIMIZED = frozenset({"accuracy", "auc", "f1", "precision", "recall", "r2"})
-
-
-def metrics_of(task: Task) -> tuple[str, ...]:
-    """Return the metrics that are always computed for a task, on the training and on the validation rows.
-
-    Example:
-        >>> metrics_of(Task.BINARY)
-        ('loss', 'accuracy', 'val_loss', 'val_accuracy')
-    """
-    names = NUMBER_METRICS if task is Task.REGRESSION else CLASS_METRICS
-    return (*names, *(f"val_{name}" for name in names), *(["val_r2"] if task is Task.REGRESSION else []))
-
-
-def scores_of(task: Task) -> tuple[str, ...]:
-    """Return the metrics that are computed for a task where a sweep file names them.
-
-    All are those of scikit-learn over all validation rows: the area under the ROC curve (each class against the rest,
-    averaged over classes), and F1, precision and recall, averaged over classes.
-    """
-    return () if task is Task.REGRESSION else CLASS_SCORES
-
-
-def direction_of(metric: str) -> str:
-    """Return `maximize` or `minimize`: the better end of a metric."""
-    return "maximize" if metric.removeprefix("val_") in MAXIMIZED else "minimize"
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """What a sweep improves, or one of two such things.
-
-    Args:
-        metric: Its name.
-        direction: `maximize` or `minimize`.
-    """
-
-    metric: str
-    direction: str
-
-    def __str__(self) -> str:
-        return f"{self.direction} {self.metric}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +236,6 @@ class TrialResult:
         return self.curve.at(self.best_epoch) | sized(self.n_parameters)
 
 
-def sized(n_parameters: int | None) -> dict[str, float]:
-    """Return the size of a network as a metric, if it is known."""
-    return {} if n_parameters is None else {N_PARAMETERS: float(n_parameters)}
-
-
 @dataclass(frozen=True, slots=True)
 class DataSummary:
     """What a trainer found in the data: enough to describe them, not the rows.
@@ -355,104 +324,8 @@ class Trial:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON: no tuple, no enumeration, no number that is not finite."""
-        return {name: _plain(getattr(self, name)) for name in TRIAL_COLUMNS}
+        return {name: plain(getattr(self, name)) for name in TRIAL_COLUMNS}
 
 
 #: A trial for programs: as it is, but for the second of two objectives, which is among its values.
 TRIAL_COLUMNS = tuple("values" if name == "second" else name for name in Trial.__slots__)
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """A sweep as the ledger knows it; what `list` and `show` return.
-
-    Args:
-        id: Unique over all ledgers.
-        name: Unique in a ledger.
-        state: Where it stands.
-        description: From the sweep file.
-        source: Where the data come from.
-        metric: The objective's metric, the first one's of two.
-        direction: `maximize` or `minimize` it.
-        n_trials: Trials asked for.
-        n_finished: Trials ended that count in the budget.
-        n_running: Trials being trained.
-        n_failed: Trials ended without a value (diverged, failed, timeout, killed).
-        best_number: The best trial, in the first objective.
-        best_value: Its value.
-        window: How many suggestions may be ahead of the results told to the sampler.
-        data: The summary of the data, as plain JSON.
-        spec: The sweep file, resolved, as plain JSON.
-        run_id: The parent run in MLflow; None until it was created.
-        n_undelivered: Outbox entries that MLflow has not seen yet.
-        error: Why it was given up, if it was.
-        created_at: In milliseconds since 1970 (UTC).
-        ended_at: Likewise; None while it runs.
-        seconds: Wall time over all runs of the sweep.
-        trainer: How its trials are trained: `array`, `fit` or `compiled`.
-        slots: Trials side by side in one program.
-        device: What they are trained on, `cpu` or `gpu`.
-        second: The second objective; None for one alone.
-        front: The trials that no other beats, best first in the first objective; with one objective the best one.
-    """
-
-    id: str
-    name: str
-    state: SweepState
-    description: str | None
-    source: str
-    metric: str
-    direction: str
-    n_trials: int
-    n_finished: int
-    n_running: int
-    n_failed: int
-    best_number: int | None
-    best_value: float | None
-    window: int
-    data: Mapping[str, Any]
-    spec: Mapping[str, Any]
-    run_id: str | None
-    n_undelivered: int
-    error: str | None
-    created_at: int
-    ended_at: int | None
-    seconds: float
-    trainer: str = "fit"
-    slots: int = 1
-    device: str = "cpu"
-    second: Objective | None = None
-    front: tuple[int, ...] = ()
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """Return the objective, or both."""
-        first = Objective(self.metric, self.direction)
-        return (first,) if self.second is None else (first, self.second)
-
-    @property
-    def directions(self) -> tuple[str, ...]:
-        """Return the direction of each objective."""
-        return tuple(one.direction for one in self.objectives)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return {name: _plain(getattr(self, name)) for name in SWEEP_COLUMNS}
-
-
-#: A sweep for programs: as it is, but for the second of two objectives, which is among its objectives.
-SWEEP_COLUMNS = tuple("objectives" if name == "second" else name for name in Sweep.__slots__)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, Objective):
-        return {"metric": value.metric, "direction": value.direction}
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    return value
