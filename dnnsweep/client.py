@@ -219,8 +219,7 @@ def best(name: str, *, top: int | None = None, where: str | None = None, home: H
 
     Args:
         name: The sweep.
-        top: At most so many; None for 5. With two objectives these are the Pareto front, the trials than which no
-            other one that meets the condition is better, and None is for all of it.
+        top: At most so many; None for 5, or all of the Pareto front of two objectives.
         where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
         home: Where the sweep is stored.
 
@@ -287,8 +286,9 @@ def model_file(name: str, *, number: int | None = None, home: Home = None) -> Pa
         trial = _chosen(ledger, name, number)
         kept = ledger.model_name(ledger.sweep(name).id, trial.number)
     if kept is None:
-        rule = "only the best trial's weights are kept, of two objectives those of the front"
-        raise ExportError(f"{rule}, got trial {trial.number}; export it as python")
+        raise ExportError(
+            f"only weights of trials that none beats are kept, got trial {trial.number}; export it as python"
+        )
     path = resolve(home).best_model(name, kept)
     if not path.exists():
         raise ExportError(f"the model of trial {trial.number} must be in {path}, but is not; export it as python")

@@ -549,6 +549,7 @@ def test_the_best_of_two_objectives_are_the_trials_that_no_other_beats(ledger: L
 @pytest.mark.usefixtures("pair")
 def test_a_condition_is_met_before_the_front_is_taken(ledger: Ledger) -> None:
     assert numbers(ledger.best("two", None, query.parse("number not in [5, 1]"))) == [4, 0, 2]
+    assert numbers(ledger.best("two", None, query.parse("value_2 >= 900 and number < 5"))) == [1]
     assert numbers(ledger.best("two", None, query.parse("value < 0.5"))) == []
 
 

@@ -293,7 +293,7 @@ def best(
     name: Name,
     top: Annotated[
         int | None,
-        typer.Option("--top", min=1, help="How many.", show_default="5; of two objectives the whole front"),
+        typer.Option("--top", min=1, help="How many; 5 unless given, with two objectives the whole front."),
     ] = None,
     where: Where = None,
     home: Home = None,
