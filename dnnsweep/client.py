@@ -286,9 +286,7 @@ def model_file(name: str, *, number: int | None = None, home: Home = None) -> Pa
         trial = _chosen(ledger, name, number)
         kept = ledger.model_name(ledger.sweep(name).id, trial.number)
     if kept is None:
-        raise ExportError(
-            f"only weights of trials that none beats are kept, got trial {trial.number}; export it as python"
-        )
+        raise ExportError(f"only trials that none beats keep weights, got trial {trial.number}; export it as python")
     path = resolve(home).best_model(name, kept)
     if not path.exists():
         raise ExportError(f"the model of trial {trial.number} must be in {path}, but is not; export it as python")
