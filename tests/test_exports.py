@@ -230,7 +230,7 @@ def test_a_listing_of_two_objectives_prints_both_as_the_trial_states_them(tmp_pa
     trainer = FitTrainer(Job(checked.to_json()))
     data, params = trainer.open().data, Hyperparameters(**knobs).to_params()
     stated = trainer.train(Suggestion(4, params, seed=5), lambda _: None).metrics
-    trial = replace(trial_of(stated["val_f1"], seed=5, **knobs), second=stated["n_parameters"])
+    trial = replace(trial_of(stated["val_f1"], seed=5, **knobs), value_2=stated["n_parameters"])
     code = exports.python(sweep_of(checked.to_json(), data), trial)
     (tmp_path / "listing.py").write_text(code, encoding="utf-8")
 

@@ -157,7 +157,7 @@ def test_a_curve_that_is_drawn_piece_by_piece_is_the_same() -> None:
 def test_two_objectives_are_points_and_curves_of_their_own() -> None:
     both = (Objective("val_accuracy", "maximize"), Objective("n_parameters", "minimize"))
     sweep, trials = replace(SWEEP, second=both[1]), [ended(0, 0.5, 10), ended(1, None, 20), ended(2, 0.4, 30)]
-    trials = [replace(trial, second=size) for trial, size in zip(trials, (900.0, None, 100.0), strict=True)]
+    trials = [replace(trial, value_2=size) for trial, size in zip(trials, (900.0, None, 100.0), strict=True)]
     curve = BestSoFar(*sweep.directions)
     curve.extend(trials)
 

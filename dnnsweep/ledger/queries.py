@@ -178,4 +178,4 @@ def _trials(connection: Connection, sweep: Sweep, statement: Select[Any]) -> lis
 
 def _trial(sweep: str, row: Row[Any]) -> Trial:
     values = {**row._mapping, "state": State(row.state), "reason": Reason(row.reason) if row.reason else None}  # noqa: SLF001
-    return Trial(sweep=sweep, second=values.pop("value_2"), **values)
+    return Trial(sweep=sweep, **values)

@@ -294,7 +294,7 @@ class Trial:
         metrics: The network's metrics at the best epoch, and its number of weights.
         started_at: Start of the last attempt, in milliseconds since 1970 (UTC).
         ended_at: End of the trial, likewise.
-        second: The second objective at the best epoch; None where there is one objective or no value.
+        value_2: The second objective at the best epoch; None where there is one objective or no value.
     """
 
     sweep: str
@@ -313,14 +313,14 @@ class Trial:
     metrics: Mapping[str, float]
     started_at: int | None
     ended_at: int | None
-    second: float | None = None
+    value_2: float | None = None
 
     @property
     def values(self) -> tuple[float, ...] | None:
         """Return the value of each objective; None where there is none."""
         if self.value is None:
             return None
-        return (self.value,) if self.second is None else (self.value, self.second)
+        return (self.value,) if self.value_2 is None else (self.value, self.value_2)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON: no tuple, no enumeration, no number that is not finite."""
@@ -328,4 +328,4 @@ class Trial:
 
 
 #: A trial for programs: as it is, but for the second of two objectives, which is among its values.
-TRIAL_COLUMNS = tuple("values" if name == "second" else name for name in Trial.__slots__)
+TRIAL_COLUMNS = tuple("values" if name == "value_2" else name for name in Trial.__slots__)
