@@ -55,8 +55,8 @@ class SweepHandle:
         """Return the trials that meet a condition, in their order."""
         return trials(self.name, where=where, home=self.home)
 
-    def best(self, top: int = 5, where: str | None = None) -> list[Trial]:
-        """Return the best trials that meet a condition, best first."""
+    def best(self, top: int | None = None, where: str | None = None) -> list[Trial]:
+        """Return the best trials that meet a condition, best first; see `client.best`."""
         return best(self.name, top=top, where=where, home=self.home)
 
     def export(self, form: str = "python", number: int | None = None) -> str:
@@ -214,12 +214,12 @@ def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Tr
         return ledger.trials(name, _condition(ledger, name, where))
 
 
-def best(name: str, *, top: int = 5, where: str | None = None, home: Home = None) -> list[Trial]:
+def best(name: str, *, top: int | None = None, where: str | None = None, home: Home = None) -> list[Trial]:
     """Return the best complete trials of a sweep, best first; equal values rank by lower `val_loss`, then by number.
 
     Args:
         name: The sweep.
-        top: At most so many.
+        top: At most so many; None for 5, or all of the Pareto front of two objectives.
         where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
         home: Where the sweep is stored.
 
@@ -227,7 +227,7 @@ def best(name: str, *, top: int = 5, where: str | None = None, home: Home = None
         QueryError: The condition is wrong, or `top` is below 1.
         SweepNotFoundError: There is no such sweep.
     """
-    if top < 1:
+    if top is not None and top < 1:
         raise QueryError(f"top must be at least 1, got {top}")
     with _ledger(home) as ledger:
         return ledger.best(name, top, _condition(ledger, name, where))
@@ -254,7 +254,7 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
     Args:
         name: The sweep.
         form: `python`: ordinary Keras code in one file; `yaml`: a sweep file with everything fixed.
-        number: The trial; None for the best.
+        number: The trial; None for the best, in the first of two objectives.
         home: Where the sweep is stored.
 
     Raises:
@@ -271,22 +271,22 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
 
 
 def model_file(name: str, *, number: int | None = None, home: Home = None) -> Path:
-    """Return the saved Keras model of the best trial, with the weights of its best epoch.
+    """Return the saved Keras model of the best trial, or of one on the front, with the weights of its best epoch.
 
     Args:
         name: The sweep.
-        number: The trial; None for the best.
+        number: The trial; None for the best, in the first of two objectives.
         home: Where the sweep is stored.
 
     Raises:
         SweepNotFoundError: There is no such sweep or trial, or none is complete yet.
-        ExportError: The trial's weights were not kept, for it is not the best.
+        ExportError: The trial's weights were not kept, for another trial beats it.
     """
     with _ledger(home) as ledger:
         trial = _chosen(ledger, name, number)
         kept = ledger.model_name(ledger.sweep(name).id, trial.number)
     if kept is None:
-        raise ExportError(f"only the best trial's weights are kept, got trial {trial.number}; export it as python")
+        raise ExportError(f"only trials that none beats keep weights, got trial {trial.number}; export it as python")
     path = resolve(home).best_model(name, kept)
     if not path.exists():
         raise ExportError(f"the model of trial {trial.number} must be in {path}, but is not; export it as python")

@@ -105,7 +105,7 @@ class Delivery:
         return entries or (self._ledger.outbox.claim(limit, self._sweep_id) if recent else [])
 
     def _put_sweep(self, sweep: Sweep) -> str:
-        curve = self._curves.setdefault(sweep.id, BestSoFar(sweep.direction))
+        curve = self._curves.setdefault(sweep.id, BestSoFar(*sweep.directions))
         page = sweep_page_of(self._ledger, self._settings, sweep, curve)
         run_id = self._store.put(page)
         self._put_at[sweep.id] = time.monotonic()
@@ -135,7 +135,7 @@ def sweep_page_of(ledger: Ledger, settings: Settings, sweep: Sweep, curve: BestS
 
     name = None if sweep.best_number is None else ledger.model_name(sweep.id, sweep.best_number)
     path = None if name is None else settings.best_model(sweep.name, name)
-    curve = curve or BestSoFar(sweep.direction)
+    curve = curve or BestSoFar(*sweep.directions)
     curve.extend(ledger.trials_of(sweep, curve.n_seen))
     is_there = path is not None and path.is_file()
     return sweep_page(ledger.id, sweep, curve.points, documents.write(sweep.spec), str(path) if is_there else None)

@@ -152,6 +152,25 @@ def initial_kernels(hp: Hyperparameters, widths: Sequence[int], seed: int) -> li
     ]
 
 
+def n_parameters(hp: Hyperparameters, widths: Sequence[int]) -> int:
+    """Return the number of weights of what `build` returns, as Keras counts them: all that are saved.
+
+    A layer of b units after a units has a * b weights and b biases; batch normalisation has 4 * b numbers (scale,
+    shift, mean, variance), and the layer before it no biases.
+
+    Args:
+        hp: The point.
+        widths: Inputs, units of each hidden layer, outputs.
+
+    Example:
+        >>> n_parameters(Hyperparameters(hidden=(4,)), (3, 4, 2))
+        26
+    """
+    *hidden, output = pairwise(widths)
+    beside = 4 if hp.batch_norm else 1
+    return sum((a + beside) * b for a, b in hidden) + (output[0] + 1) * output[1]
+
+
 def _hidden(hp: Hyperparameters, index: int, width: int, kernel_seed: int, dropout_seed: int) -> list[keras.Layer]:
     layers = [
         _dense(hp, f"hidden_{index}", width, kernel_seed, use_bias=not hp.batch_norm),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from dnnsweep.records import Curve, Reason, State, Sweep, SweepState, Trial
+from dnnsweep.records import N_PARAMETERS, Curve, Reason, State, Sweep, SweepState, Trial
 from dnnsweep.runs import Point, RunPage
 from dnnsweep.space import KNOBS, TRAINING_KNOBS
 
@@ -39,7 +39,7 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
     tags = {
         "dnnsweep.sweep": sweep.name,
         "dnnsweep.state": sweep.state.value,
-        "dnnsweep.objective": f"{sweep.direction} {sweep.metric}",
+        "dnnsweep.objective": " and ".join(map(str, sweep.objectives)),
         "dnnsweep.best_trial": "" if sweep.best_number is None else str(sweep.best_number),
         "mlflow.note.content": sweep.description or "",
     }
@@ -76,12 +76,12 @@ class BestSoFar:
     """The best value up to each trial, in the order of trials; goes on when more of them have ended.
 
     Args:
-        direction: `maximize` or `minimize`.
+        directions: `maximize` or `minimize`, of each objective; the best of each is looked for by itself.
     """
 
-    def __init__(self, direction: str) -> None:
-        self._better = max if direction == "maximize" else min
-        self._best: float | None = None
+    def __init__(self, *directions: str) -> None:
+        self._better = [max if direction == "maximize" else min for direction in directions]
+        self._best: tuple[float, ...] = ()
         self._time = 0
         self.n_seen = 0
         self.points: list[Point] = []
@@ -97,11 +97,17 @@ class BestSoFar:
                 return
             # A point's time must not change when a later trial ends earlier.
             self._time = max(self._time, trial.ended_at)
-            if trial.value is not None:
-                self._best = trial.value if self._best is None else self._better(self._best, trial.value)
-            if self._best is not None:
-                self.points.append(Point("best_value", self._best, trial.number, self._time))
+            if trial.values is not None:
+                pairs = zip(self._best or trial.values, trial.values, strict=True)
+                self._best = tuple(better(pair) for better, pair in zip(self._better, pairs, strict=True))
+            for name, best in _numbered("best_value", self._best):
+                self.points.append(Point(name, best, trial.number, self._time))
             self.n_seen = trial.number + 1
+
+
+def _numbered(name: str, values: Sequence[float]) -> Iterable[tuple[str, float]]:
+    """Return what each objective's values are called: the first one as if it were alone."""
+    return zip((name, f"{name}_2"), values, strict=False)
 
 
 def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve, *, is_new: bool = False) -> RunPage:
@@ -199,7 +205,10 @@ def _curve_points(curve: Curve) -> Iterable[Point]:
 
 def _single_points(trial: Trial) -> Iterable[Point]:
     """MLflow shows a metric's last step; what counts is the best epoch's, so it stands apart."""
-    if trial.value is None or trial.best_epoch is None or trial.ended_at is None:
+    if trial.values is None or trial.best_epoch is None or trial.ended_at is None:
         return
-    yield Point("objective", trial.value, 0, trial.ended_at)
+    for name, value in _numbered("objective", trial.values):
+        yield Point(name, value, 0, trial.ended_at)
     yield Point("best_epoch", float(trial.best_epoch), 0, trial.ended_at)
+    if N_PARAMETERS in trial.metrics:
+        yield Point(N_PARAMETERS, trial.metrics[N_PARAMETERS], 0, trial.ended_at)

@@ -21,6 +21,7 @@ FIELDS: Final[Mapping[str, Knob]] = {
     **KNOBS,
     "number": Knob("number", "integer"),
     "value": Knob("value", "real"),
+    "value_2": Knob("value_2", "real"),
     "state": Knob("state", "choice", choices=tuple(State)),
     "reason": Knob("reason", "choice", choices=tuple(Reason)),
     "epochs": Knob("epochs", "integer"),

@@ -22,7 +22,7 @@ from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.ledger import Lease, Ledger, NewSweep, summary_json
 from dnnsweep.profiling import Profile
 from dnnsweep.ranking import is_as_good
-from dnnsweep.records import DataSummary, Sweep, SweepState
+from dnnsweep.records import DataSummary, Objective, Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.shipping import ShippingProcess
 from dnnsweep.space import branch_texts, left_over, show
@@ -68,7 +68,7 @@ class Outline:
         spec: The sweep file, resolved, as plain JSON.
         data: What the data are.
         window: How many suggestions may be ahead of the results told to the sampler.
-        direction: `maximize` or `minimize`.
+        objectives: One, or two.
         defaults: The hyperparameters that are not searched.
         plan: How trials are trained, and why.
         otherwise: The values of hyperparameters whose conditions may not hold.
@@ -77,10 +77,15 @@ class Outline:
     spec: Mapping[str, Any]
     data: DataSummary
     window: int
-    direction: str
+    objectives: tuple[Objective, ...]
     defaults: Mapping[str, Any]
     plan: TrainerPlan
     otherwise: Mapping[str, Any]
+
+    @property
+    def direction(self) -> str:
+        """Return whether to `maximize` or to `minimize` the first objective."""
+        return self.objectives[0].direction
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -104,7 +109,7 @@ class Outline:
         yield "rows", f"{data.n_train} training, {data.n_validation} validation, {data.n_test} test"
         for note in data.notes:
             yield "note", note
-        yield "objective", f"{self.direction} {spec['objective']['metric']}"
+        yield "objective", " and ".join(map(str, self.objectives))
         for name, domain in spec["space"].items():
             for text in branch_texts(domain):
                 yield "search", f"{name}: {text}"
@@ -114,7 +119,7 @@ class Outline:
             yield "fixed", f"{name}: {show(value)}"
         budget, sampler = spec["budget"], spec["sampler"]["kind"]
         seconds = "" if budget["seconds"] is None else f", at most {budget['seconds']:g} seconds"
-        target = "" if budget["target"] is None else f", until {spec['objective']['metric']} is {budget['target']:g}"
+        target = "" if budget["target"] is None else f", until {self.objectives[0].metric} is {budget['target']:g}"
         yield "budget", f"{budget['trials']} trials of at most {spec['training']['epochs']} epochs{seconds}{target}"
         yield "sampler", f"{sampler}, at most {self.window} suggestions ahead of the results"
         if spec["pruner"]["kind"] != "none":
@@ -136,10 +141,10 @@ def outline(spec: SweepSpec) -> Outline:
     from dnnsweep.trainers.planned import PlannedTrainer
 
     opening = PlannedTrainer(Job(spec.to_json())).open()
-    defaults, direction = spec.default_params, spec.objective.resolved_direction
+    defaults = spec.default_params
     fixed = {name: value for name, value in defaults.items() if name not in spec.space}
     otherwise = {name: defaults[name] for name in left_over(spec.space, defaults)}
-    return Outline(spec.to_json(), opening.data, spec.window, direction, fixed, opening.plan, otherwise)
+    return Outline(spec.to_json(), opening.data, spec.window, spec.objectives, fixed, opening.plan, otherwise)
 
 
 def run(
@@ -265,6 +270,7 @@ def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most:
 
 
 def _new_sweep(spec: SweepSpec, opening: Opening) -> NewSweep:
+    first, *more = spec.objectives
     return NewSweep(
         name=spec.name,
         spec=spec.to_json(),
@@ -275,8 +281,9 @@ def _new_sweep(spec: SweepSpec, opening: Opening) -> NewSweep:
         trainer=opening.plan.kind,
         slots=opening.plan.slots,
         device=opening.plan.device,
-        metric=spec.objective.metric,
-        direction=spec.objective.resolved_direction,
+        metric=first.metric,
+        direction=first.direction,
+        second=more[0] if more else None,
     )
 
 
@@ -325,12 +332,14 @@ def _plan(sweep: Sweep, settings: Settings) -> Plan:
         timeout=sweep.spec["training"].get("timeout_seconds"),
         target=sweep.spec["budget"].get("target"),
         silence=sweep.spec["resources"].get("silence_seconds", math.inf),
+        second=sweep.second,
     )
 
 
 def _order(spec: SweepSpec, sweep: Sweep, profile: Profile) -> FixedOrder:
     defaults = spec.default_params
-    fresh = study.Study(spec.space, sweep.direction, spec.sampler.kind, spec.seed, spec.enqueue, defaults)
+    fresh = study.Study(spec.space, sweep.directions, spec.sampler.kind, spec.seed, spec.enqueue, defaults)
+    fresh.populate(spec.population)
     fresh = profile.timed("tell", profile.timed("ask", fresh, "ask"), "tell")
     return FixedOrder(fresh, defaults, spec.seed, sweep.window, _pruning(spec, sweep))
 

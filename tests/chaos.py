@@ -257,7 +257,9 @@ def audited(place: str, bench: Bench, uri: str, expected: list[tuple[Any, ...]],
         known = {
             (series.metric, step, value) for series in curve.series for step, value in enumerate(series.values, start=1)
         }
-        seen = {point for point in shown.get(number, set()) if point[0] not in ("objective", "best_epoch")}
+        seen = {
+            point for point in shown.get(number, set()) if point[0] not in ("objective", "best_epoch", "n_parameters")
+        }
         row.points_missing += len(known - seen)
         row.points_more += len(seen - known)
     return row

@@ -151,7 +151,9 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     found = draw(_with_conditions(found, is_grid=is_grid))
     always = [d for d, _ in found.values() if isinstance(d, dict) and "when" not in d]
     has_range = any(d.get("low", 0) < d.get("high", 0) for d in always)
-    kinds = ["tpe", "random", "qmc", *(["cmaes"] if has_range else [])]
+    objectives = draw(st.lists(st.sampled_from([*metrics, "n_parameters"]), min_size=1, max_size=2, unique=True))
+    is_pair = len(objectives) == 2
+    kinds = ["tpe", "random", "qmc", "nsga2", *(["cmaes"] if has_range and not is_pair else [])]
     beside = {name: draw(VALUES[name]) for name, (d, _) in found.items() if "when" in d and draw(st.booleans())}
     weight = draw(st.sampled_from([None, "balanced"])) if task is not Task.REGRESSION else None
     fixed = {name: draw(VALUES[name]) for name, place in places.items() if place == "fixed"}
@@ -171,11 +173,14 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         },
         "space": {name: domain for name, (domain, _) in found.items()},
         "fixed": fixed,
-        "objective": {"metric": draw(st.sampled_from(metrics))},
+        "objective": [{"metric": metric} for metric in objectives] if is_pair else {"metric": objectives[0]},
         "training": draw(_training(metrics)) | draw(_plateau(metrics, schedules)),
-        "budget": {"trials": draw(st.integers(1, 1000)), "target": draw(st.none() | st.floats(-1, 1))},
+        "budget": {
+            "trials": draw(st.integers(1, 1000)),
+            "target": None if is_pair else draw(st.none() | st.floats(-1, 1)),
+        },
         "sampler": {"kind": "grid" if is_grid else draw(st.sampled_from(kinds))},
-        "pruner": draw(_pruner()),
+        "pruner": {"kind": "none"} if "n_parameters" in objectives or is_pair else draw(_pruner()),
         "enqueue": [] if is_grid else [{name: value for name, (_, value) in found.items() if value is not None}],
         "seed": draw(st.integers(0, 2**32 - 1)),
     }

@@ -18,7 +18,7 @@ OPENING = Opening(SUMMARY, TrainerPlan("pretend"))
 
 
 class PretendTrainer(OneByOne):
-    """Trains at once; the sweep file's description says what goes wrong.
+    """Trains at once; the sweep file's description says what goes wrong. Dropout makes its networks smaller, too.
 
     `sleep=SECONDS` slows each epoch; `gate=PATH` holds trials from number 8 on, after an epoch, until the path
     exists; `kill=NUMBER` kills the process in a trial's first attempt, `kill_always=NUMBER` in each;
@@ -54,7 +54,8 @@ class PretendTrainer(OneByOne):
             self._wait_at_gate(number)
         reason, error = self._ending(number)
         best = self._epochs if reason is Reason.COMPLETED else None
-        return TrialResult(number, attempt, reason, curve_of(reports), best, time.monotonic() - start, error)
+        seconds, size = time.monotonic() - start, 20 - round(20 * suggestion.params["dropout"])
+        return TrialResult(number, attempt, reason, curve_of(reports), best, seconds, error, n_parameters=size)
 
     def _maybe_die(self, number: int, attempt: int) -> None:
         always, once = self._orders.get("kill_always"), self._orders.get("kill")

@@ -24,8 +24,8 @@ def test_a_valid_sweep_file_trains_an_epoch(document: dict[str, Any]) -> None:
         training["early_stopping"] = {**stopping, "start_from_epoch": 0}
     pruner = {"kind": document["pruner"]["kind"]}  # rungs of more than one epoch would be a mistake
     sweep = spec.check({**document, "training": training, "pruner": pruner})
-    direction, defaults = sweep.objective.resolved_direction, sweep.default_params
-    study = Study(sweep.space, direction, sweep.sampler.kind, sweep.seed, sweep.enqueue, defaults)
+    directions, defaults = tuple(one.direction for one in sweep.objectives), sweep.default_params
+    study = Study(sweep.space, directions, sweep.sampler.kind, sweep.seed, sweep.enqueue, defaults)
     trainer = PlannedTrainer(Job(sweep.to_json()))
     task, ended, points = trainer.open().data.task, dict[int, TrialResult](), dict[int, dict[str, Any]]()
 

@@ -630,9 +630,26 @@ def test_the_best_trials_model_is_an_ordinary_keras_model_that_scores_as_stated(
     assert set(layers) <= {"Dense", "BatchNormalization", "Activation", "Dropout"}
 
 
+def test_a_trials_size_is_that_of_its_model_and_a_front_is_joined_by_what_it_does_not_beat(tmp_path: Path) -> None:
+    own = job(models=tmp_path)
+    objective = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
+    own = replace(own, spec={**own.spec, "objective": objective})
+    size = networks.build(Hyperparameters.of(suggestion(0).params), 4, Task.MULTICLASS, 3, 0).count_params()
+    smaller, better, worse = ((-0.1, size - 1.0, 9.0, 7), (-1.1, size + 1.0, 9.0, 8), (-1.1, size - 1.0, 9.0, 9))
+
+    found = results(array_of(own, 1), replace(suggestion(0), front=(smaller, better)))[0]
+    beaten = results(array_of(own, 1), replace(suggestion(0), front=(smaller, worse)))[0]
+
+    assert found.n_parameters == beaten.n_parameters == size
+    assert found.metrics["n_parameters"] == size
+    assert found.model_path is not None
+    assert keras.saving.load_model(found.model_path).count_params() == size
+    assert beaten.model_path is None
+
+
 def test_only_a_trial_that_may_be_the_best_saves_its_model(tmp_path: Path) -> None:
     trainer = array_of(job(models=tmp_path), 1)
-    beaten = Suggestion(1, suggestion(1).params, 8, best=(-1.0, 0.0, 0))
+    beaten = Suggestion(1, suggestion(1).params, 8, front=((-1.0, 0.0, 0),))
     saved = {number: result.model_path for number, result in results(trainer, beaten).items()}
     assert saved == {1: None}
     first = results(array_of(job(models=tmp_path), 1), suggestion(0))[0]

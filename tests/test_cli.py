@@ -25,8 +25,10 @@ from dnnsweep.cli.progress import line, plain
 from dnnsweep.cli.render import number, value
 from dnnsweep.controller import Best, Ended, Progress
 from dnnsweep.ledger import Ledger
+from dnnsweep.ranking import Value
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
 
+PAIR = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
 READING = ("validate", "schema", "list", "show", "trials", "best", "export")
 COMMANDS = (*READING, "run", "ui", "stop", "resume", "delete", "doctor")
 
@@ -436,7 +438,8 @@ def test_a_home_that_cannot_be_made_ends_with_1_and_the_remedy(
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with two sweeps: in one a trial diverged and one failed, the other's description is like markup."""
+    """A home with sweeps: in one a trial diverged and one failed, one's description is like markup, one has two
+    objectives."""
     home = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as monkeypatch:
         prepare(monkeypatch, home)
@@ -444,6 +447,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dnnsweep.run(spec, home=home, executor="inprocess")
         odd = {**SWEEP, "name": "odd", "description": "is [red] better than [/blue]? :smile:", "budget": {"trials": 1}}
         dnnsweep.run(odd, home=home, executor="inprocess")
+        two = {**spec, "name": "pair", "objective": PAIR, "sampler": {"kind": "nsga2"}, "budget": {"trials": 20}}
+        dnnsweep.run(two, home=home, executor="inprocess")
     return home
 
 
@@ -462,8 +467,9 @@ def test_list_shows_a_line_for_each_sweep(ask: Call) -> None:
     assert [text.split()[:4] for text in lines] == [
         ["pretend", "COMPLETE", "8/8", "1"],
         ["odd", "COMPLETE", "1/1", "0"],
+        ["pair", "COMPLETE", "20/20", "1"],
     ]
-    assert [entry["name"] for entry in ask("list", "--json").json] == ["pretend", "odd"]
+    assert [entry["name"] for entry in ask("list", "--json").json] == ["pretend", "odd", "pair"]
 
 
 def test_an_empty_home_has_no_sweeps_and_is_not_created(call: Call, home: Path) -> None:
@@ -507,6 +513,62 @@ def test_trials_are_in_their_order_and_best_in_theirs(ask: Call, finished: Path)
     assert len(best) == 7
     assert len(ask("best", "pretend", "--json").json) == 5
     assert all(trial in trials for trial in best)
+
+
+def is_better(one: Any, other: Any) -> bool:
+    """Return whether a trial has no less accuracy and no more weights than another, and is not its equal."""
+    (a, b), (c, d) = one["values"], other["values"]
+    return a >= c and b <= d and (a, b) != (c, d)
+
+
+def test_the_best_of_two_objectives_are_their_front(ask: Call) -> None:
+    every = [trial for trial in ask("trials", "pair", "--json").json if trial["values"]]
+    front = ask("best", "pair", "--json").json
+
+    assert sorted(trial["number"] for trial in front) == [
+        one["number"] for one in every if not any(is_better(other, one) for other in every)
+    ]
+    assert 2 <= len(front) < len(every)
+    assert [trial["value"] for trial in front] == sorted((trial["value"] for trial in front), reverse=True)
+    assert all(trial["values"] == [trial["value"], trial["metrics"]["n_parameters"]] for trial in front)
+    assert ask("best", "pair", "--json", "--top", "1").json == front[:1]
+    small = ask("best", "pair", "--json", "--where", "dropout > 0.3").json
+    few = [trial for trial in every if trial["params"]["dropout"] > 0.3]
+    assert sorted(trial["number"] for trial in small) == [
+        one["number"] for one in few if not any(is_better(other, one) for other in few)
+    ]
+    rows = list(csv.DictReader(io.StringIO(ask("best", "pair", "--csv").out)))
+    assert [json.loads(row["values"]) for row in rows] == [trial["values"] for trial in front]
+    assert yaml.safe_load(ask("best", "pair", "--yaml").out) == front
+
+
+def test_people_read_both_objectives(ask: Call) -> None:
+    front = ask("best", "pair", "--json").json
+    head, *lines = ask("best", "pair").out.splitlines()
+
+    assert head.split()[:4] == ["number", "val_accuracy", "n_parameters", "reason"]
+    shown = [[f"{trial['value']:.4g}", f"{trial['values'][1]:.0f}"] for trial in front]
+    assert [text.split()[1:3] for text in lines] == shown
+    facts = dict(text.split(maxsplit=1) for text in ask("show", "pair").out.splitlines())
+    assert facts["objective"].strip() == "maximize val_accuracy and minimize n_parameters"
+    assert facts["front"].strip() == f"trials {', '.join(str(trial['number']) for trial in front)}"
+    assert "maximize val_accuracy and minimize n_parameters" in ask("list").out
+    assert ask("show", "pair", "--json").json["front"] == [trial["number"] for trial in front]
+
+
+def test_a_run_of_two_objectives_ends_with_their_front(call: Call, file: Write) -> None:
+    said = run(call, file(name="pair", objective=PAIR, sampler={"kind": "nsga2"}, description="diverge=2"))
+
+    head, *table = said.out.splitlines()
+    front = call("best", "pair", "--json").json
+    assert head == f"front of {len(front)} trials: maximize val_accuracy and minimize n_parameters"
+    assert "\n".join(table) == call("best", "pair").out.rstrip("\n")
+    last = [text for text in said.err.splitlines() if text.startswith("[")][-1]
+    values = " with ".join(f"{value:.5g}" for value in front[0]["values"])
+    assert f"best {values} (trial {front[0]['number']}), front of {len(front)}" in last
+    assert (
+        json.loads(run(call, file(name="other", objective=PAIR), "--json").out) == call("best", "other", "--json").json
+    )
 
 
 def test_an_entry_has_every_field_of_the_contract(ask: Call) -> None:
@@ -665,7 +727,7 @@ def progress(ended: Ended | None, best: Best | None) -> Progress:
     return Progress(10, 3, 1, {}, best, 60.0, 140.0, ended)
 
 
-def ended(reason: Reason, trial_value: float | None, error: str | None = None) -> Ended:
+def ended(reason: Reason, trial_value: Value | None, error: str | None = None) -> Ended:
     suggestion = Suggestion(4, {"dropout": 0.1}, 7)
     return Ended(suggestion, TrialResult(4, 1, reason, Curve((), (1, 2)), 2, 1.26, error), trial_value)
 
@@ -677,6 +739,14 @@ def ended(reason: Reason, trial_value: float | None, error: str | None = None) -
             ended(Reason.EARLY_STOPPED, 0.123456),
             Best(1, 0.75, 0.5, {}),
             "[3/10] trial 4: early_stopped, 0.12346, 2 epochs in 1.3 s, best 0.75 (trial 1)",
+        ),
+        (
+            ended(Reason.COMPLETED, (0.123456, 25450.0)),
+            Best(1, (0.75, 123456.0), 0.5, {}),
+            (
+                "[3/10] trial 4: completed, 0.12346 with 25450, 2 epochs in 1.3 s, "
+                "best 0.75 with 123456 (trial 1), front of 1"
+            ),
         ),
         (ended(Reason.DIVERGED, None), None, "[3/10] trial 4: diverged, 2 epochs in 1.3 s"),
         (ended(Reason.FAILED, None, "E: x"), None, "[3/10] trial 4: failed, 2 epochs in 1.3 s, E: x"),

@@ -253,6 +253,7 @@ def test_early_stopping_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
     assert result.best_epoch == 1 + int(np.argmin(values)) == len(values) - 2
     assert result.model_path is not None
     data, model = trainer._loaded().data, keras.models.load_model(result.model_path)
+    assert result.n_parameters == result.metrics["n_parameters"] == model.count_params()
     assert not any(type(layer).__name__ == "_Dropout" for layer in model.layers)
     score = model.evaluate(data.x_validation, data.y_validation, verbose=0, return_dict=True)
     assert score["accuracy"] == pytest.approx(result.curve.values("val_accuracy")[result.best_epoch - 1], abs=1e-6)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,10 +18,12 @@ from dnnsweep.controller.standing import Standing, judged
 from dnnsweep.errors import LedgerError, SweepFailedError
 from dnnsweep.executors import Event, TrainerLost
 from dnnsweep.ledger import Ledger, NewSweep
+from dnnsweep.ranking import front, rank
 from dnnsweep.records import (
     Curve,
     DataSummary,
     EpochReport,
+    Objective,
     Reason,
     Series,
     State,
@@ -124,11 +127,11 @@ def _close_ledgers() -> Iterator[None]:
         _OPENED.pop().close()
 
 
-def stored(url: str, n_trials: int = 20) -> Ledger:
+def stored(url: str, n_trials: int = 20, second: Objective | None = None) -> Ledger:
     spec = {"name": "sweep", "dataset": {"source": "sklearn:iris"}, "budget": {"trials": n_trials}}
     ledger = Ledger.open(url, create=True)
     _OPENED.append(ledger)
-    new = NewSweep("sweep", spec, {}, "d" * 64, DATA, WINDOW, "val_accuracy", "maximize")
+    new = NewSweep("sweep", spec, {}, "d" * 64, DATA, WINDOW, "val_accuracy", "maximize", second=second)
     ledger.begin(new).end(SweepState.INTERRUPTED)
     return ledger
 
@@ -366,6 +369,114 @@ def test_the_best_model_is_kept_and_beaten_ones_are_removed(url: str, tmp_path: 
     name = ledger.model_name(ledger.sweep("sweep").id, best.number)
     assert name is not None
     assert (tmp_path / "best" / name).read_text() == str(best.number)
+
+
+# -- two objectives -------------------------------------------------------------------------------------------------
+
+SIZE = Objective("n_parameters", "minimize")
+
+
+class Sized(Scripted):
+    """Its trials have a size, which costs what dropout brings, and save their models."""
+
+    def __init__(self, folder: Path, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._folder = folder
+
+    def _result(self, suggestion: Suggestion) -> TrialResult:
+        path = self._folder / f"trial-{suggestion.number}-{suggestion.attempt}.keras"
+        path.write_text(str(suggestion.number))
+        size = 10 + round(suggestion.params["dropout"] * 20) - suggestion.number % 3
+        return replace(super()._result(suggestion), model_path=str(path), n_parameters=size)
+
+
+def of_two(ledger: Ledger, executor: Scripted, folder: Path, **changes: Any) -> Controller:
+    sweep = ledger.sweep("sweep")
+    study = Study(SPACE, sweep.directions, "nsga2", 0)
+    study.populate(5)
+    order = FixedOrder(study, Hyperparameters().to_params(), 0, sweep.window)
+    plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, folder, second=SIZE)
+    return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor)
+
+
+def summary_of_two(ledger: Ledger) -> list[Summary]:
+    return [(*one, trial.values) for one, trial in zip(summary(ledger), ledger.trials("sweep"), strict=True)]
+
+
+def kept(folder: Path) -> list[int]:
+    return sorted(int(path.read_text()) for path in folder.rglob("*.keras"))
+
+
+def test_the_models_of_all_trials_on_the_front_are_kept_and_no_others(url: str, tmp_path: Path) -> None:
+    ledger = stored(url, n_trials=24, second=SIZE)
+
+    of_two(ledger, Sized(tmp_path, 3, chance=5, reasons={4: Reason.DIVERGED}), tmp_path).run()
+
+    sweep, trials = ledger.sweep("sweep"), [trial for trial in ledger.trials("sweep") if trial.values]
+    plain = optuna.create_study(directions=["maximize", "minimize"])
+    plain.add_trials([optuna.trial.create_trial(values=trial.values) for trial in trials])
+    front = sorted(trials[best.number].number for best in plain.best_trials)
+    assert 2 <= len(front) < 24
+    assert sorted(sweep.front) == kept(tmp_path) == front
+    for number in front:
+        assert (tmp_path / "best" / str(ledger.model_name(sweep.id, number))).read_text() == str(number)
+    assert [n for n in range(24) if ledger.model_name(sweep.id, n)] == front
+    assert ledger.best("sweep", None)[0].number == sweep.best_number == sweep.front[0]
+
+
+def test_a_trainer_is_told_the_front_so_that_it_need_not_save_what_is_beaten(url: str, tmp_path: Path) -> None:
+    ledger, executor = stored(url, n_trials=12, second=SIZE), Sized(tmp_path, 1)
+
+    of_two(ledger, executor, tmp_path).run()
+
+    last, trials = executor.submitted[-1], ledger.trials("sweep")[:11]
+    ranks = (rank(t.values or (), t.metrics["val_loss"], t.number, "maximize", "minimize") for t in trials)
+    assert sorted(last.front) == front(ranks)
+
+
+@given(
+    n_slots=st.integers(1, 8),
+    chance=st.integers(0, 10**6),
+    lost=st.dictionaries(st.integers(0, 29), st.integers(1, 2), max_size=5),
+    stops=st.lists(st.integers(0, 25), max_size=4),
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_sweep_of_two_objectives_ends_alike_however_often_it_was_interrupted(
+    tmp_path_factory: pytest.TempPathFactory, n_slots: int, chance: int, lost: dict[int, int], stops: list[int]
+) -> None:
+    reasons = {3: Reason.DIVERGED, 11: Reason.FAILED}
+    calm, folder = tmp_path_factory.mktemp("calm"), tmp_path_factory.mktemp("disturbed")
+    undisturbed = stored(f"sqlite:///{calm / 'dnnsweep.db'}", n_trials=30, second=SIZE)
+    of_two(undisturbed, Sized(calm, 1, reasons=reasons), calm).run()
+    ledger = stored(f"sqlite:///{folder / 'dnnsweep.db'}", n_trials=30, second=SIZE)
+    for n_events in stops:
+        executor = Sized(folder, n_slots, chance, reasons, lost=lost, n_events=n_events)
+        controller = of_two(ledger, executor, folder)
+        executor.interrupt_at_the_end(controller)
+        if n_events == 0:
+            controller.interrupt()
+        controller.run()
+        if ledger.sweep("sweep").state is SweepState.COMPLETE:
+            break
+
+    of_two(ledger, Sized(folder, n_slots, chance + 1, reasons), folder).run()
+
+    assert summary_of_two(ledger) == summary_of_two(undisturbed)
+    assert kept(folder) == kept(calm) == sorted(ledger.sweep("sweep").front)
+    ledger.close()
+
+
+def test_a_second_objective_that_was_not_measured_makes_the_trial_failed() -> None:
+    result, value = judged(trained((0.1,), 1), "val_accuracy", "n_parameters")
+
+    assert (result.reason, value) == (Reason.FAILED, None)
+    assert result.error == "the trainer did not measure n_parameters"
+
+
+def test_the_values_of_two_objectives_are_those_of_the_best_epoch() -> None:
+    result = replace(trained((0.1, 0.9, 0.5), 2), n_parameters=26)
+
+    assert judged(result, "val_accuracy", "n_parameters")[1] == (0.9, 26)
 
 
 def test_models_that_a_killed_trainer_left_behind_are_removed(url: str, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_the_readme_shows_every_kind_of_use() -> None:
 # ---- the pages, one for each task
 
 
-PAGES = ["data", "space", "samplers", "resume", "notebook"]
+PAGES = ["data", "space", "samplers", "pruning", "objectives", "resume", "notebook"]
 
 
 @pytest.mark.timeout(500)

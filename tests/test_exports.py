@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from dnnsweep.records import (
     SweepState,
     Task,
     Trial,
-    direction_of,
     metrics_of,
     scores_of,
 )
@@ -53,8 +52,9 @@ def sweep_of(document: dict[str, Any], data: DataSummary, best: int | None = 4) 
         state=SweepState.COMPLETE,
         description=None,
         source=checked.dataset.source,
-        metric=checked.objective.metric,
-        direction=direction_of(checked.objective.metric),
+        metric=checked.objectives[0].metric,
+        direction=checked.objectives[0].direction,
+        second=(*checked.objectives, None)[1],
         n_trials=10,
         n_finished=10,
         n_running=0,
@@ -251,6 +251,31 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(name: str,
         assert scores[metric] == pytest.approx(stated, rel=1e-3)
     else:
         assert scores[metric] == pytest.approx(stated, rel=1e-3)
+
+
+def test_a_listing_of_two_objectives_prints_both_as_the_trial_states_them(tmp_path: Path) -> None:
+    objective = [{"metric": "val_f1"}, {"metric": "n_parameters"}]
+    checked = spec.check(
+        {"name": "pair", "dataset": {"source": "sklearn:iris"}, "objective": objective, "training": {"epochs": 8}}
+    )
+    knobs: dict[str, Any] = {"hidden": (7,), "batch_norm": True, "optimizer": "adam", "learning_rate": 0.02}
+    trainer = FitTrainer(Job(checked.to_json()))
+    data, params = trainer.open().data, Hyperparameters(**knobs).to_params()
+    stated = trainer.train(Suggestion(4, params, seed=5), lambda _: None).metrics
+    trial = replace(trial_of(stated["val_f1"], seed=5, **knobs), value_2=stated["n_parameters"])
+    code = exports.python(sweep_of(checked.to_json(), data), trial)
+    (tmp_path / "listing.py").write_text(code, encoding="utf-8")
+
+    done = subprocess.run([sys.executable, "listing.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    scores = printed(done.stdout)
+    # 4 * 7 weights and 4 * 7 of batch normalisation, then 7 * 3 + 3
+    assert scores["n_parameters"] == stated["n_parameters"] == 28 + 28 + 24
+    assert scores["val_f1"] == pytest.approx(stated["val_f1"], abs=1e-3)
+    assert set(scores) == {"n_parameters", "val_f1", "test_f1"}
+    title = str(ast.get_docstring(ast.parse(code))).partition("\n")[0]
+    assert title == f"Best trial 4 of the sweep pair: val_f1 {stated['val_f1']:.6g}, n_parameters 80."
 
 
 # --- the data part
@@ -701,6 +726,24 @@ def test_a_training_metric_as_objective_is_printed_beside_the_validation_rows_sc
     assert re.findall(r'print\(f"(\w+)', code) == ["train_accuracy", "val_accuracy", "test_accuracy"]
 
 
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        (["n_parameters"], ["n_parameters"]),
+        (["val_loss", "val_accuracy"], ["val_loss", "val_accuracy", "test_loss", "test_accuracy"]),
+        (
+            ["val_auc", "accuracy"],
+            [f"{part}_{name}" for part in ("train", "val", "test") for name in ("accuracy", "auc")],
+        ),
+    ],
+)
+def test_every_objective_is_printed(metrics: list[str], expected: list[str]) -> None:
+    code = exports.python(iris(objective=[{"metric": metric} for metric in metrics]), trial_of())
+
+    assert re.findall(r'print\(f"(\w+)', code) == expected
+    assert ruff("check", "--select", "E,F,W", "--line-length", "120", code=code) == ""
+
+
 def test_the_docstring_says_where_the_code_comes_from() -> None:
     best, other, lost = (
         ast.get_docstring(ast.parse(exports.python(iris(), trial)))
@@ -713,6 +756,14 @@ def test_the_docstring_says_where_the_code_comes_from() -> None:
 
 
 # --- the sweep file
+
+
+def test_a_sweep_file_keeps_both_objectives() -> None:
+    objective = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
+
+    checked = spec.check(documents.parse(exports.sweep_file(iris(objective=objective), trial_of()), "export"))
+
+    assert [str(one) for one in checked.objectives] == ["maximize val_accuracy", "minimize n_parameters"]
 
 
 @given(sweeps(), trials())

@@ -92,6 +92,7 @@ def test_the_result_holds_the_curve_that_was_reported(kept: Kept) -> None:
     assert list(curve.ended_at) == sorted(curve.ended_at)
     assert curve.ended_at[0] > 1_600_000_000_000  # milliseconds
     assert (kept.result.number, kept.result.attempt, kept.result.error) == (4, 2, None)
+    assert kept.result.n_parameters == kept.model.count_params()
     assert kept.result.seconds >= (curve.ended_at[-1] - curve.ended_at[0]) / 1000
 
 

@@ -5,11 +5,13 @@ import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import column, create_engine, insert, table
 
 from dnnsweep import query
 from dnnsweep.errors import (
@@ -25,6 +27,7 @@ from dnnsweep.ledger.outbox import DELETE, SYNC
 from dnnsweep.records import (
     Curve,
     DataSummary,
+    Objective,
     Reason,
     Series,
     State,
@@ -510,6 +513,125 @@ def test_only_the_best_models_path_is_kept(ledger: Ledger, lease: Lease) -> None
 
     assert ledger.model_name(lease.sweep_id, 0) is None
     assert ledger.model_name(lease.sweep_id, 1) == "1.keras"
+
+
+# -- two objectives -------------------------------------------------------------------------------------------------
+
+TWO = replace(NEW, name="two", second=Objective("n_parameters", "minimize"))
+#: Accuracy, size and val_loss; trial 3 fails, 5 and 1 are equal in both objectives, 0 and 4 are beaten.
+VALUES = [(0.8, 900.0, 0.5), (0.9, 900.0, 0.5), (0.7, 100.0, 0.5), None, (0.9, 950.0, 0.1), (0.9, 900.0, 0.4)]
+
+
+@pytest.fixture
+def pair(ledger: Ledger) -> Lease:
+    store(ledger, TWO)
+    lease = ledger.acquire("two")
+    ask(lease, len(VALUES))
+    for number, fields in enumerate(VALUES):
+        lease.start(number, 1)
+        if fields is None:
+            lease.finish(result(number, Reason.FAILED), None, {})
+        else:
+            lease.finish(result(number), fields[:2], {"val_accuracy": fields[0], "val_loss": fields[2]})
+    return lease
+
+
+@pytest.mark.usefixtures("pair")
+def test_the_best_of_two_objectives_are_the_trials_that_no_other_beats(ledger: Ledger) -> None:
+    assert numbers(ledger.best("two", None)) == [5, 1, 2]
+    assert numbers(ledger.best("two", 2)) == [5, 1]
+    assert [trial.values for trial in ledger.best("two", None)] == [(0.9, 900), (0.9, 900), (0.7, 100)]
+    sweep = ledger.sweep("two")
+    assert (sweep.best_number, sweep.best_value, sweep.front) == (5, 0.9, (5, 1, 2))
+    assert [str(one) for one in sweep.objectives] == ["maximize val_accuracy", "minimize n_parameters"]
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_condition_is_met_before_the_front_is_taken(ledger: Ledger) -> None:
+    assert numbers(ledger.best("two", None, query.parse("number not in [5, 1]"))) == [4, 0, 2]
+    assert numbers(ledger.best("two", None, query.parse("value_2 >= 900 and number < 5"))) == [1]
+    assert numbers(ledger.best("two", None, query.parse("value < 0.5"))) == []
+
+
+def test_a_program_reads_the_first_value_alone_and_all_values_together(ledger: Ledger, pair: Lease) -> None:
+    shown, failed = (ledger.trial("two", number).to_json() for number in (2, 3))
+
+    assert (shown["value"], shown["values"]) == (0.7, [0.7, 100.0])
+    assert (failed["value"], failed["values"]) == (None, None)
+    assert pair.trials()[2].value == (0.7, 100.0)
+    assert ledger.sweep("two").to_json()["objectives"] == [
+        {"metric": "val_accuracy", "direction": "maximize"},
+        {"metric": "n_parameters", "direction": "minimize"},
+    ]
+    assert ledger.sweep("digits").to_json()["objectives"] == [{"metric": "val_accuracy", "direction": "maximize"}]
+
+
+def test_a_penalty_of_two_objectives_is_kept_apart_from_the_values(ledger: Ledger, pair: Lease) -> None:
+    pair.advance([Told(3, (0.7, 950.0), {})], [], {})
+
+    assert (pair.trials()[3].value, pair.trials()[3].penalty) == (None, (0.7, 950.0))
+    assert ledger.trial("two", 3).values is None
+
+
+def test_the_models_of_the_trials_that_are_kept_stay_known(ledger: Ledger, pair: Lease) -> None:
+    for number, kept in [(0, [0]), (1, [0, 1]), (2, [1, 2]), (4, [2, 4])]:
+        pair.finish(result(number, model_path=f"{number}.keras"), (0.5, 1.0), {}, kept)
+
+    assert [ledger.model_name(pair.sweep_id, number) for number in (0, 1, 2, 4)] == [None, None, "2.keras", "4.keras"]
+
+
+def test_a_ledger_from_before_two_objectives_shows_its_sweeps_as_before(tmp_path: Path) -> None:
+    """Built by the migrations of that time, filled by hand."""
+    from alembic import command
+
+    from dnnsweep.ledger import migrations
+
+    url, engine = f"sqlite:///{tmp_path / 'old.db'}", create_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    with engine.begin() as connection:
+        command.upgrade(migrations._config(connection), "0003")
+        connection.execute(insert(table("ledger", column("id"), column("created_at"))), {"id": "old", "created_at": 1})
+        fields = {**OLD_SWEEP, "spec": json.dumps(SPEC), "data": "{}", "system_attrs": "{}"}
+        connection.execute(insert(table("sweeps", *map(column, fields))), fields)
+        for number, value in enumerate((0.5, 0.9, None)):
+            fields = {**OLD_TRIAL, "number": number, "value": value, "state": "COMPLETE" if value else "QUEUED"}
+            connection.execute(insert(table("trials", *map(column, fields))), fields)
+    engine.dispose()
+
+    with closing(Ledger.open(url)) as ledger:
+        assert [trial.values for trial in ledger.best("old", 9)] == [(0.9,), (0.5,)]
+        sweep = ledger.sweep("old")
+        assert (sweep.front, sweep.best_number, len(sweep.objectives)) == ((1,), 1, 1)
+        assert [trial.value for trial in ledger.acquire("old").trials()] == [0.5, 0.9, None]
+
+
+OLD_SWEEP: dict[str, Any] = {
+    "id": "s",
+    "name": "old",
+    "state": "COMPLETE",
+    "source": "sklearn:digits",
+    "digest": "d",
+    "fingerprint": "f",
+    "metric": "val_accuracy",
+    "direction": "maximize",
+    "window_size": 4,
+    "n_trials": 3,
+    "seconds": 1.0,
+    "token": 1,
+    "is_stop_requested": False,
+    "created_at": 1,
+}
+OLD_TRIAL: dict[str, Any] = {
+    "sweep_id": "s",
+    "params": "{}",
+    "seed": 1,
+    "attempts": 1,
+    "token": 1,
+    "epochs": 2,
+    "metrics": "{}",
+    "epoch_times": "[]",
+    "system_attrs": "{}",
+    "created_at": 1,
+}
 
 
 # -- conditions: SQL against plain Python -----------------------------------------------------------------------------

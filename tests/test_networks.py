@@ -118,6 +118,17 @@ def test_widths_are_those_of_hidden() -> None:
     assert shapes == [(3, 7), (7, 5), (5, 4)]
 
 
+@pytest.mark.parametrize("hidden", [(), (1,), (7, 5), (4, 4, 4)])
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("n_outputs", [1, 10])
+def test_weights_are_counted_as_keras_counts_them(hidden: tuple[int, ...], n_outputs: int, *, batch_norm: bool) -> None:
+    hp = Hyperparameters(hidden=hidden, batch_norm=batch_norm, dropout=0.5, l2=0.1)
+
+    network = networks.build(hp, 3, Task.MULTICLASS, n_outputs, seed=0)
+
+    assert networks.n_parameters(hp, (3, *hidden, n_outputs)) == network.count_params()
+
+
 def test_a_linear_layer_has_a_bias_unless_batch_norm_follows() -> None:
     with_norm, without = network_of(hidden=(4,), batch_norm=True), network_of(hidden=(4,))
 

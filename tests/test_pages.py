@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from dnnsweep.pages import BestSoFar, run_name, sweep_page, trial_page
-from dnnsweep.records import Curve, Reason, Series, State, Sweep, SweepState, Trial
+from dnnsweep.records import Curve, Objective, Reason, Series, State, Sweep, SweepState, Trial
 from dnnsweep.runs import Point
 from dnnsweep.space import Hyperparameters
 
@@ -170,6 +170,34 @@ def test_a_curve_that_is_drawn_piece_by_piece_is_the_same() -> None:
 
     assert curve.points == drawn(trials, "maximize")
     assert [point.step for point in curve.points] == [0, 1, 2, 3, 4]
+
+
+def test_two_objectives_are_points_and_curves_of_their_own() -> None:
+    both = (Objective("val_accuracy", "maximize"), Objective("n_parameters", "minimize"))
+    sweep, trials = replace(SWEEP, second=both[1]), [ended(0, 0.5, 10), ended(1, None, 20), ended(2, 0.4, 30)]
+    trials = [replace(trial, value_2=size) for trial, size in zip(trials, (900.0, None, 100.0), strict=True)]
+    curve = BestSoFar(*sweep.directions)
+    curve.extend(trials)
+
+    shown = {p.metric: p.value for p in trial_page("ledger", sweep, trials[2], CURVE).points if p.step == 0}
+
+    assert shown == {"objective": 0.4, "objective_2": 100.0, "best_epoch": 2.0}
+    assert [(p.metric, p.value, p.step) for p in curve.points] == [
+        ("best_value", 0.5, 0),
+        ("best_value_2", 900.0, 0),
+        ("best_value", 0.5, 1),
+        ("best_value_2", 900.0, 1),
+        ("best_value", 0.5, 2),
+        ("best_value_2", 100.0, 2),
+    ]
+    page = sweep_page("ledger", sweep, curve.points, "", None)
+    assert page.tags["dnnsweep.objective"] == "maximize val_accuracy and minimize n_parameters"
+
+
+def test_the_size_of_a_network_is_a_single_point() -> None:
+    page = trial_page("ledger", SWEEP, replace(TRIAL, metrics={"n_parameters": 26.0}), CURVE)
+
+    assert Point("n_parameters", 26.0, 0, 300) in page.points
 
 
 def test_the_best_so_far_of_a_loss_goes_down() -> None:

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnnsweep.errors import SpecError
-from dnnsweep.records import Task, direction_of
+from dnnsweep.records import Objective, Task
 from dnnsweep.space import MAX_BRANCHES, MAX_CASES, Branch, Choice, Conditional, Hyperparameters, Layers, Range, active
 from dnnsweep.spec import (
     HANDED_OVER,
@@ -34,6 +34,7 @@ from dnnsweep.spec import (
     documents,
     json_schema,
     load,
+    rules,
 )
 
 EXAMPLE = """\
@@ -99,6 +100,7 @@ RIGHT_FILES: list[str] = [
 ]
 
 # what is added to (or replaces a line of) the smallest file -> the paths that must be named, no others
+ACCURACY, SIZE = "{metric: val_accuracy}", "{metric: n_parameters}"
 WRONG_FILES: list[tuple[str, list[str]]] = [
     # unknown keys, at each level
     ("budgt: {trials: 5}", ["budgt"]),
@@ -224,6 +226,26 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("sampler: {kind: cmaes}\nspace: {batch_norm: [true, false]}", ["sampler.kind"]),
     ("sampler: {kind: gp}", ["sampler.kind"]),
     ("budget: {target: high}", ["budget.target"]),
+    # objectives
+    (f"objective: [{ACCURACY}, {SIZE}, {{metric: loss}}]", ["objective"]),
+    ("objective: []", ["objective"]),
+    ("objective: [{metric: val_accuracy}, 3]", ["objective.1"]),
+    ("objective: [{metric: val_acc}, {metrik: n_parameters}]", ["objective.1.metrik", "objective.0.metric"]),
+    ("objective: [{direction: up}, {metric: auc}]", ["objective.0.direction", "objective.1.metric"]),
+    (f"objective: [{ACCURACY}, {{metric: n_parameters, direction: maximize}}]", ["objective.1.direction"]),
+    (f"objective: [{ACCURACY}, {ACCURACY}]", ["objective.1.metric"]),
+    (f"objective: [{ACCURACY}, {SIZE}]\ntask: regression", ["objective.0.metric"]),
+    (f"objective: [{ACCURACY}, {SIZE}]\npruner: {{kind: median}}", ["pruner.kind"]),
+    ("objective: {metric: n_parameters}\npruner: {kind: asha}", ["pruner.kind"]),
+    (f"objective: [{ACCURACY}, {SIZE}]\nbudget: {{target: 0.9}}", ["budget.target"]),
+    (
+        f"objective: [{ACCURACY}, {SIZE}]\nsampler: {{kind: cmaes}}\nspace: {{dropout: {{low: 0, high: 0.5}}}}",
+        ["sampler.kind"],
+    ),
+    ("sampler: {population: 10}", ["sampler.population"]),
+    ("sampler: {kind: nsga2, population: 1}", ["sampler.population"]),
+    ("training: {early_stopping: {monitor: n_parameters}}", ["training.early_stopping.monitor"]),
+    ("training: {metrics: [n_parameters]}", ["training.metrics.0"]),
     ("training: {epochs: 5, early_stopping: {start_from_epoch: 5}}", ["training.early_stopping.start_from_epoch"]),
     ("training: {early_stopping: {start_from_epoch: -1}}", ["training.early_stopping.start_from_epoch"]),
     ("training: {reduce_on_plateau: 0.1}", ["training.reduce_on_plateau"]),
@@ -408,6 +430,10 @@ _BEYOND_SHAPE = (
     "(the task is",
     "below the highest learning rate",
     "belongs to schedule:",
+    "must be another metric than",
+    "sweeps of one objective",
+    "for two objectives",
+    "belongs to nsga2",
     "must be maximize",
     "must be minimize",
     "may be set once",
@@ -493,7 +519,7 @@ def test_example_is_right_and_means_what_it_says() -> None:
     assert spec.dataset == DatasetSpec(source="sklearn:digits")
     assert list(spec.space) == ["initializer", "dropout", "l2", "batch_norm", "optimizer", "learning_rate"]
     assert spec.defaults == Hyperparameters(batch_size=32, hidden=(64, 32), activation="relu")
-    assert spec.objective.resolved_direction == "maximize"
+    assert spec.objectives[0].direction == "maximize"
     assert spec.training.early_stopping is not None
     assert spec.training.early_stopping.monitor == "val_loss"
     assert (spec.budget.trials, spec.budget.seconds) == (100, None)
@@ -506,7 +532,7 @@ def test_smallest_file_has_every_default() -> None:
 
     assert spec.dataset.source == HANDED_OVER
     assert spec.defaults == Hyperparameters()
-    assert spec.objective.resolved_direction == direction_of(spec.objective.metric) == "minimize"
+    assert spec.objectives == (Objective("val_loss", "minimize"),)
     assert (dict(spec.space), dict(spec.fixed), spec.enqueue) == ({}, {}, ())
 
 
@@ -594,13 +620,19 @@ def test_mistakes_of_every_kind_come_with_rule_value_and_remedy(file: Path) -> N
         "training.epochs: must be a whole number, got '50'; write the number without quotes or underscores",
         "training.early_stopping.monitr: unknown key; did you mean monitor?",
         "budget.trials: must be at least 1, got 0",
-        "sampler.kind: must be one of 'tpe', 'random', 'grid', 'qmc', 'cmaes' or 'gp', got 'grids'; did you mean grid?",
+        (
+            "sampler.kind: must be one of 'tpe', 'random', 'grid', 'qmc', 'cmaes', 'nsga2' or 'gp', got 'grids'; "
+            "did you mean grid?"
+        ),
         (
             "pruner.kind: must be one of 'none', 'median', 'asha', 'hyperband' or 'patient', got 'medain'; "
             "did you mean median?"
         ),
         "dataset.target: is missing; name the column of the csv file to predict",
-        f"objective.metric: must be one of {', '.join(METRICS)}, got 'val_acuracy'; did you mean val_accuracy?",
+        (
+            f"objective.metric: must be one of {', '.join(METRICS)}, n_parameters, got 'val_acuracy'; "
+            "did you mean val_accuracy?"
+        ),
     ]
 
 
@@ -979,3 +1011,58 @@ def test_the_schedule_without_its_section_has_the_numbers_of_keras(knobs: str) -
 def test_a_file_from_before_there_were_plateaus_is_the_same_sweep() -> None:
     """Computed by the version before."""
     assert _read(MINIMAL).digest == "ff62404dfb6ffba050af61ada81b962bdfa1c3d1b7e4083a4cb5c61f7dfdd240"
+
+
+# ---- two objectives
+
+
+def two(**sections: Any) -> SweepSpec:
+    objective = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
+    return check({"name": "a", "dataset": {"source": "sklearn:iris"}, "objective": objective, **sections})
+
+
+def test_two_objectives_are_written_as_a_list_and_read_back() -> None:
+    spec = two()
+
+    assert spec.objectives == (Objective("val_accuracy", "maximize"), Objective("n_parameters", "minimize"))
+    assert [one["metric"] for one in spec.to_json()["objective"]] == ["val_accuracy", "n_parameters"]
+    assert check(spec.to_json()) == spec
+    assert documents.parse(spec.to_yaml(), "text")["objective"] == spec.to_json()["objective"]
+
+
+def test_a_list_of_one_objective_is_that_objective() -> None:
+    one, listed = two(objective={"metric": "val_auc"}), two(objective=[{"metric": "val_auc"}])
+
+    assert one == listed
+    assert one.digest == listed.digest
+    assert one.scores == ("val_auc",)
+
+
+def test_scores_of_either_objective_are_measured() -> None:
+    assert two(objective=[{"metric": "val_f1"}, {"metric": "val_auc"}]).scores == ("val_auc", "val_f1")
+
+
+def test_what_came_with_two_objectives_leaves_older_sweeps_as_they_were() -> None:
+    """As the version before wrote it."""
+    plain = check({"name": "a", "dataset": {"source": "sklearn:iris"}}).to_json()
+
+    assert plain["objective"] == {"metric": "val_loss", "direction": None}
+    assert plain["sampler"] == {"kind": "tpe", "window": None}
+
+
+@pytest.mark.parametrize(("n_trials", "expected"), [(1, 8), (40, 8), (41, 9), (100, 20), (250, 50), (10**6, 50)])
+def test_the_population_is_a_fifth_of_the_budget_within_bounds(n_trials: int, expected: int) -> None:
+    assert two(budget={"trials": n_trials}).population == expected
+    assert two(budget={"trials": n_trials}, sampler={"kind": "nsga2", "population": 5}).population == 5
+
+
+def test_the_schema_takes_one_objective_or_a_list() -> None:
+    judge = jsonschema.Draft202012Validator(json_schema())
+    right = [{"metric": "val_loss"}, [{"metric": "n_parameters"}], [{"metric": "val_loss"}, {"metric": "n_parameters"}]]
+    wrong = [[], "val_loss", [{"metric": "val_loss"}] * 3, [{"metric": "val_los"}], {"metric": "n"}]
+
+    def is_valid(objective: Any) -> bool:
+        return judge.is_valid({"name": "a", "dataset": {"source": "sklearn:iris"}, "objective": objective})
+
+    assert [each for each in right if not is_valid(each)] == []
+    assert [each for each in wrong if is_valid(each)] == []

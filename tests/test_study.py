@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]
 
 from dnnsweep import seeds
+from dnnsweep.ranking import Value
 from dnnsweep.records import Reason
 from dnnsweep.space import Branch, Choice, Conditional, Domain, Layers, Range, SearchSpace, active, grid_size
 from dnnsweep.spec.window import window
@@ -112,11 +113,11 @@ def fresh(kind: str, *, conditions: bool = False) -> Study:
 
 def drive(
     kind: str, n_trials: int, interruptions: Sequence[int] = (), *, conditions: bool = False
-) -> list[tuple[Params, float | None]]:
+) -> list[tuple[Params, Value | None]]:
     """Ask and tell in the fixed order; rebuild the study after as many results as `interruptions` says."""
     study = fresh(kind, conditions=conditions)
     asked: list[tuple[Params, Params]] = []
-    penalties: dict[int, float | None] = {}
+    penalties: dict[int, Value | None] = {}
     n_told, left = 0, list(interruptions)
     while n_told < n_trials:
         while len(asked) < min(n_trials, n_told + WINDOW):
@@ -130,7 +131,7 @@ def drive(
 
 
 def rebuilt(
-    study: Study, old: Study, asked: list[tuple[Params, Params]], penalties: dict[int, float | None]
+    study: Study, old: Study, asked: list[tuple[Params, Params]], penalties: dict[int, Value | None]
 ) -> tuple[Study, int]:
     n_told = max(0, len(asked) - WINDOW)
     study.restore_attrs(old.study_attrs())
@@ -147,6 +148,105 @@ def rebuilt(
 @pytest.mark.parametrize("kind", ["tpe", "random", "qmc", "cmaes", "grid"])
 def test_a_study_that_was_rebuilt_goes_on_as_if_it_had_never_stopped(kind: str) -> None:
     assert drive(kind, 40, interruptions=(1, 5, 6, 17, 30)) == drive(kind, 40)
+
+
+# ---- two objectives
+
+
+class Two:
+    """The same studies with the size of the network as a second objective; every value is one of a few."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, population: int = 5) -> None:
+        first = outcome
+        self._population = population
+        monkeypatch.setitem(globals(), "fresh", self.fresh)
+        monkeypatch.setitem(globals(), "outcome", lambda number, params: self.outcome(*first(number, params), params))
+
+    def fresh(self, kind: str) -> Study:
+        grid = kind == "grid"
+        study = Study(GRID if grid else SPACE, ("maximize", "minimize"), kind, 0, () if grid else ENQUEUE)
+        study.populate(self._population)
+        return study
+
+    def outcome(self, reason: Reason, value: Value | None, params: Params) -> tuple[Reason, Value | None]:
+        if not isinstance(value, float):
+            return reason, None
+        return reason, (round(value, 1), float(sum(params["hidden"]) + params["batch_size"]))
+
+
+@pytest.mark.parametrize("kind", ["nsga2", "tpe", "random", "qmc", "grid"])
+def test_a_study_of_two_objectives_that_was_rebuilt_goes_on_as_if_it_had_never_stopped(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Two(monkeypatch)
+    whole = drive(kind, 40)
+
+    for interruptions in [(1, 5, 6, 17, 30), range(1, 40), *([(each,) for each in range(1, 40)] * (kind == "nsga2"))]:
+        assert drive(kind, 40, interruptions) == whole, interruptions
+
+
+def test_nsga2_with_one_objective_that_was_rebuilt_goes_on_as_if_it_had_never_stopped() -> None:
+    whole = drive("nsga2", 120)  # Optuna's fifty trials of a generation
+
+    for interruptions in [(60,), (53, 54, 55), range(40, 120)]:
+        assert drive("nsga2", 120, interruptions) == whole
+
+
+def test_nsga2_suggests_what_optunas_does_with_the_same_seeds() -> None:
+    space = {name: SPACE[name] for name in ("optimizer", "learning_rate", "hidden")}
+    distributions = {name: distribution(domain) for name, domain in space.items()}
+    ours, plain = (
+        Study(space, ("maximize", "minimize"), "nsga2", 7),
+        optuna.create_study(directions=["maximize", "minimize"]),
+    )
+    ours.populate(6)
+    children = 0
+    for number in range(60):
+        plain.sampler = optuna.samplers.NSGAIISampler(population_size=6, seed=seeds.derive(7, "ask", number))
+        trial = plain.ask(distributions)
+        params = ours.ask(number)
+        assert params == {name: _decoded(space[name], trial.params[name]) for name in space}
+        children += ours.attrs(number)["NSGAIISampler:generation"] > 0
+        if number >= WINDOW:
+            told = number - WINDOW
+            values = (math.sin(told), float(told % 5))
+            ours.tell(told, Reason.COMPLETED, values)
+            plain.tell(told, values)
+    assert children > 40
+
+
+def test_a_study_keeps_the_population_that_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger budget asks for larger generations, but what was begun must go on as it was."""
+    Two(monkeypatch)
+    whole = drive("nsga2", 40)
+    small, n_fresh = fresh, 0
+
+    def grown(kind: str) -> Study:
+        nonlocal n_fresh
+        study, n_fresh = small(kind), n_fresh + 1
+        if n_fresh > 1:
+            study.populate(20)
+        return study
+
+    monkeypatch.setitem(globals(), "fresh", grown)
+
+    assert drive("nsga2", 40, (17, 18)) == whole
+    assert n_fresh == 3
+
+
+def test_a_trial_that_diverged_counts_as_the_worst_of_each_objective() -> None:
+    study = Study({"dropout": SPACE["dropout"]}, ("maximize", "minimize"), "random")
+    for number in range(4):
+        study.ask(number)
+
+    told = [
+        study.tell(0, Reason.DIVERGED, None),
+        study.tell(1, Reason.COMPLETED, (0.9, 500.0)),
+        study.tell(2, Reason.COMPLETED, (0.7, 100.0)),
+        study.tell(3, Reason.DIVERGED, None),
+    ]
+
+    assert told == [(0.0, 1e9), None, None, (0.7, 500.0)]
 
 
 def test_suggestions_lie_in_the_space_and_are_typed_as_in_the_sweep_file() -> None:

@@ -225,10 +225,11 @@ def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json:
 
 
 def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool) -> None:
-    """Say how a run ended; the last thing printed is the best configuration."""
+    """Say how a run ended; the last thing printed is the best configuration, or the front of two objectives."""
     from dnnsweep.cli import render
 
-    sweep, best = handle.show(), handle.best(top=1)
+    sweep = handle.show()
+    best = handle.best(top=1 if len(sweep.objectives) == 1 else None)
     elsewhere = [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
     render.conclusion(sweep, shlex.join(["dnnsweep", "resume", sweep.name, *elsewhere]))
     render.best(sweep, best, "json" if as_json else "text")
@@ -290,7 +291,10 @@ def trials(
 @app.command()
 def best(
     name: Name,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many.")] = 5,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=1, help="How many; 5 unless given, with two objectives the whole front."),
+    ] = None,
     where: Where = None,
     home: Home = None,
     *,
@@ -298,7 +302,7 @@ def best(
     as_yaml: AsYaml = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Print the best configurations, best first."""
+    """Print the best configurations, best first; with two objectives their Pareto front."""
     from dnnsweep import client
     from dnnsweep.cli import render
 

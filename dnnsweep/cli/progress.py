@@ -12,8 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dnnsweep.cli.render import number, value
+from dnnsweep.cli.render import numbers, value
 from dnnsweep.controller import Ended, Progress
+from dnnsweep.ranking import values_of
 
 
 @contextmanager
@@ -51,10 +52,12 @@ def line(progress: Progress, ended: Ended) -> str:
     result = ended.result
     parts = [f"[{progress.n_finished}/{progress.n_trials}] trial {result.number}: {result.reason}"]
     if ended.value is not None:
-        parts.append(number(ended.value, "{:.5g}"))
+        parts.append(numbers(values_of(ended.value)))
     parts.append(f"{result.curve.n_epochs} epochs in {result.seconds:.1f} s")
     if progress.best is not None:
-        parts.append(f"best {number(progress.best.value, '{:.5g}')} (trial {progress.best.number})")
+        parts.append(f"best {numbers(values_of(progress.best.value))} (trial {progress.best.number})")
+    if progress.best is not None and len(values_of(progress.best.value)) > 1:
+        parts.append(f"front of {progress.n_best}")
     if progress.n_behind:
         parts.append(f"MLflow {progress.n_behind} updates behind")
     if result.error:
@@ -77,7 +80,9 @@ def _best(progress: Progress) -> Text:
     if progress.best is None:
         return Text("best     -")
     settings = "  ".join(f"{name}={value(setting)}" for name, setting in progress.best.params.items())
-    return Text(f"best     {number(progress.best.value, '{:.5g}')}  (trial {progress.best.number})  {settings}")
+    values = values_of(progress.best.value)
+    size = f", front of {progress.n_best}" if len(values) > 1 else ""
+    return Text(f"best     {numbers(values)}  (trial {progress.best.number}{size})  {settings}")
 
 
 def _time(seconds: float) -> str:

@@ -19,7 +19,7 @@ from rich.text import Text
 from dnnsweep.errors import ExportError
 from dnnsweep.history import Event
 from dnnsweep.ranking import is_as_good
-from dnnsweep.records import Sweep, SweepState, Trial
+from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
 from dnnsweep.space import KNOBS
 
 if TYPE_CHECKING:  # queries load no MLflow
@@ -69,20 +69,23 @@ def _print(table: Any) -> None:
     sys.stdout.write(text.getvalue())
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, numeric: Sequence[str] = ()) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in _NUMERIC else "left", overflow="fold")
+        is_numeric = column in _NUMERIC or column in numeric
+        table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
     return table
 
 
 #: Of a table of trials for programs; metrics follow, which depend on the task.
 _TRIAL_COLUMNS: Final = tuple(
     column
-    for name in Trial.__slots__
+    for name in TRIAL_COLUMNS
     if name != "metrics"
     for column in ([f"params.{knob}" for knob in KNOBS] if name == "params" else [name])
 )
+#: Larger ones are shortened.
+MAX_WHOLE: Final = 1e12
 _NUMERIC = ("number", "value", "epochs", "best epoch", "seconds", "trials", "failed", "best")
 
 
@@ -104,20 +107,20 @@ def sweeps(found: Sequence[Sweep], form: str) -> None:
         found: In the order to print.
         form: `text`, `json`, `yaml` or `csv`.
     """
-    if _printed([sweep.to_json() for sweep in found], form, Sweep.__slots__):
+    if _printed([sweep.to_json() for sweep in found], form, SWEEP_COLUMNS):
         return
     table = _table("name", "state", "trials", "failed", "best", "objective", "created")
     for item in found:
         done = f"{item.n_finished}/{item.n_trials}"
         created = datetime.fromtimestamp(item.created_at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
-        objective = f"{item.direction} {item.metric}"
+        objective = " and ".join(map(str, item.objectives))
         table.add_row(item.name, item.state, done, str(item.n_failed), number(item.best_value), objective, created)
     _print(table)
 
 
 def sweep(item: Sweep, form: str) -> None:
     """Print all about one sweep; see `sweeps` for the forms."""
-    if _printed(item.to_json(), form, Sweep.__slots__):
+    if _printed(item.to_json(), form, SWEEP_COLUMNS):
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in _facts(item):
@@ -133,10 +136,12 @@ def _facts(item: Sweep) -> Iterable[tuple[str, str]]:
         yield "about", item.description
     yield "data", f"{item.source}: {data['task']}, {data['n_features']} features"
     yield "rows", f"{data['n_train']} training, {data['n_validation']} validation, {data['n_test']} test"
-    yield "objective", f"{item.direction} {item.metric}"
+    yield "objective", " and ".join(map(str, item.objectives))
     yield "trials", f"{item.n_finished} of {item.n_trials} finished, {item.n_running} running, {item.n_failed} failed"
     if item.best_number is not None:
         yield "best", f"{number(item.best_value)} (trial {item.best_number})"
+    if len(item.objectives) > 1:
+        yield "front", f"trials {', '.join(map(str, item.front))}" if item.front else "no trial is complete"
     yield "searched", ", ".join(item.spec["space"]) or "nothing"
     yield "seconds", f"{item.seconds:.0f}"
     yield "MLflow", _delivery(item)
@@ -196,20 +201,38 @@ def trials(of: Sweep, found: Sequence[Trial], form: str) -> None:
 
 def _trial_table(of: Sweep, found: Sequence[Trial]) -> Table:
     searched = list(of.spec["space"])
-    table = _table("number", "value", "reason", "best epoch", "epochs", "seconds", *searched)
+    values = ["value"] if len(of.objectives) == 1 else [one.metric for one in of.objectives]
+    table = _table("number", *values, "reason", "best epoch", "epochs", "seconds", *searched, numeric=values)
     for trial in found:
         cells = (number(trial.best_epoch), str(trial.epochs), number(trial.seconds, "{:.1f}"))
         reason = trial.reason or trial.state.lower()
         knobs = (value(trial.params.get(name)) for name in searched)
-        table.add_row(str(trial.number), number(trial.value), reason, *cells, *knobs)
+        scores = map(number, trial.values or [None] * len(values))
+        table.add_row(str(trial.number), *scores, reason, *cells, *knobs)
     return table
 
 
 def number(item: float | None, form: str = "{:.4g}") -> str:
-    """Return a number for people; a dash if there is none."""
+    """Return a number for people, whole ones in full; a dash if there is none.
+
+    Example:
+        >>> number(0.123456), number(25450.0)
+        ('0.1235', '25450')
+    """
     if item is None:
         return "-"
-    return str(item) if isinstance(item, int) else form.format(item)
+    is_whole = isinstance(item, int) or (form.endswith("g}") and item.is_integer() and abs(item) < MAX_WHOLE)
+    return str(int(item)) if is_whole else form.format(item)
+
+
+def numbers(items: Sequence[float]) -> str:
+    """Return the values of a trial in a line of text.
+
+    Example:
+        >>> numbers((0.971234, 25450.0))
+        '0.97123 with 25450'
+    """
+    return " with ".join(number(item, "{:.5g}") for item in items)
 
 
 def value(item: Any) -> str:
@@ -253,12 +276,16 @@ def conclusion(of: Sweep, resume: str) -> None:
 
 
 def best(of: Sweep, found: Sequence[Trial], form: str) -> None:
-    """Print the best configuration on stdout."""
+    """Print the best configuration on stdout; of two objectives the front."""
     if form == "json":
         print_json([trial.to_json() for trial in found])
         return
     if not found:
         sys.stdout.write("no trial is complete\n")
+        return
+    if len(of.objectives) > 1:
+        sys.stdout.write(f"front of {len(found)} trials: {' and '.join(map(str, of.objectives))}\n")
+        _print(_trial_table(of, found))
         return
     trial = found[0]
     lines = [

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from dnnsweep.controller.attempts import Attempt
+from dnnsweep.controller.models import Models
 from dnnsweep.controller.order import FixedOrder
 from dnnsweep.controller.standing import Best, Ended, Progress, Standing, judged
 from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Event, Executor, TrainerLost
 from dnnsweep.ledger import Lease, StudyTrial, Told
-from dnnsweep.records import Began, EpochReport, Reason, Suggestion, SweepState, TrialResult
-from dnnsweep.settings import BEST
+from dnnsweep.ranking import Value
+from dnnsweep.records import Began, EpochReport, Objective, Reason, Suggestion, SweepState, TrialResult
 from dnnsweep.study.pruning import Pruning
 from dnnsweep.trainers.stopping import is_diverged
 
@@ -50,7 +51,8 @@ class Plan:
         timeout: Seconds that a trial may train; its trainer ends it, and is killed if it does not.
         silence: Seconds that a trial may report nothing.
         target: A value as good as this ends the sweep; None for no such value.
-        models: Folder of the trainers' models; the best trial's stays there.
+        models: Folder of the trainers' models; those of trials that no other beats stay there.
+        second: The second objective; None for one alone.
     """
 
     metric: str
@@ -61,6 +63,13 @@ class Plan:
     timeout: float | None = None
     silence: float = math.inf
     target: float | None = None
+    second: Objective | None = None
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return the objective, or both."""
+        first = Objective(self.metric, self.direction)
+        return (first,) if self.second is None else (first, self.second)
 
 
 def abandon(lease: Lease, error: BaseException) -> None:
@@ -94,13 +103,13 @@ class Controller:
         self._pruning = order.pruning
         self._executor = executor
         self._on_progress = on_progress
-        self._standing = Standing(plan.direction)
+        self._standing = Standing(*(one.direction for one in plan.objectives))
         self._queue: deque[Suggestion] = deque()
         self._running: dict[int, Attempt] = {}
-        self._outcomes: dict[int, tuple[Reason, float | None]] = {}
+        self._outcomes: dict[int, tuple[Reason, Value | None]] = {}
         self._n_lost: dict[int, int] = {}
         self._errors: dict[int, str] = {}
-        self._kept: str | None = None
+        self._models = Models(plan.models)
         self._news: list[Progress] = []
         self._n_failures_in_a_row = 0
         self._n_ended_here = 0
@@ -127,7 +136,7 @@ class Controller:
             TrainerError: Trainers cannot be started any more.
         """
         self._spent_before = self._lease.spent_seconds()
-        self._forget_models()
+        self._models.forget_unfinished()
         self._restore(self._lease.trials())
         self._say()
         self._announce()
@@ -142,7 +151,7 @@ class Controller:
                     self._handle(event)
                 self._settle()
                 self._end_overdue()
-            self._forget_beaten_models()
+            self._models.forget_beaten(self._standing.kept)
         self._advance()
         return self._end(SweepState.COMPLETE)
 
@@ -156,6 +165,7 @@ class Controller:
             self._outcomes[trial.number] = (trial.reason, trial.value)
             self._standing.count(trial.reason)
             self._standing.contend(trial.number, trial.value, trial.val_loss, trial.params)
+            self._models.know(trial.number, trial.model_path)
 
     def _advance(self) -> None:
         """Tell and ask as far as results allow, hand out what trainers have room for, and store it all at once."""
@@ -194,7 +204,7 @@ class Controller:
 
     def _dispatch(self) -> None:
         for suggestion in list(self._queue):
-            if not self._executor.submit(replace(suggestion, best=self._standing.to_beat)):
+            if not self._executor.submit(replace(suggestion, front=self._standing.to_beat)):
                 continue  # a later one may fit into another array
             self._queue.remove(suggestion)
             self._lease.start(suggestion.number, suggestion.attempt)
@@ -282,13 +292,11 @@ class Controller:
     def _finish(self, reported: TrialResult) -> None:
         """Store how a trial ended; the best one's model is in its place before its result is stored."""
         suggestion = self._running[reported.number].suggestion
-        result, value = judged(reported, self._plan.metric)
-        metrics = result.curve.at(result.best_epoch) if result.best_epoch else {}
+        result, value = judged(reported, *(one.metric for one in self._plan.objectives))
+        metrics = result.metrics
         is_best = self._standing.contend(result.number, value, metrics.get("val_loss"), suggestion.params)
-        result = self._keep_model(result, is_best=is_best)
-        self._lease.finish(result, value, metrics)
-        if result.model_path is not None:
-            self._kept = result.model_path
+        result = self._models.keep(result, is_best=is_best)
+        self._lease.finish(result, value, metrics, self._standing.kept)
         if self._pruning is not None:
             self._pruning.end(result.number, result.reason)
         del self._running[result.number]
@@ -298,33 +306,6 @@ class Controller:
         if result.reason in _BROKEN:
             self._errors[result.number] = result.error or result.reason
         self._say(Ended(suggestion, result, value))
-
-    def _keep_model(self, result: TrialResult, *, is_best: bool) -> TrialResult:
-        """Move the best trial's model to its place, by whose name in there the ledger knows it."""
-        if result.model_path is None:
-            return result
-        saved = Path(result.model_path)
-        if not is_best:
-            saved.unlink(missing_ok=True)
-            return replace(result, model_path=None)
-        folder = self._plan.models / BEST
-        folder.mkdir(exist_ok=True)
-        saved.replace(folder / saved.name)
-        return replace(result, model_path=saved.name)
-
-    def _forget_beaten_models(self) -> None:
-        """Remove the models of trials that are not the best any more, once that is stored."""
-        if self._kept is None:
-            return
-        for path in (self._plan.models / BEST).iterdir():
-            if path.name != self._kept:
-                path.unlink(missing_ok=True)
-        self._kept = None
-
-    def _forget_models(self) -> None:
-        """Remove what trainers saved just before they, or a controller before this one, were killed."""
-        for path in self._plan.models.glob("trial-*"):
-            path.unlink(missing_ok=True)
 
     def _lose(self, number: int, error: str) -> None:
         """Put a trial whose trainer died back in the queue, unless it has cost too many trainers."""
@@ -385,5 +366,6 @@ class Controller:
                 seconds_left=seconds / self._n_ended_here * n_left if self._n_ended_here else None,
                 ended=ended,
                 n_behind=self._n_behind,
+                n_best=len(self._standing.kept),
             )
         )

@@ -8,11 +8,12 @@ from typing import Any
 
 from dnnsweep import seeds
 from dnnsweep.ledger import Asked, StudyTrial, Told
+from dnnsweep.ranking import Value
 from dnnsweep.records import Reason, Suggestion
 from dnnsweep.study import Study
 from dnnsweep.study.pruning import Pruning
 
-Outcomes = Mapping[int, tuple[Reason, float | None]]
+Outcomes = Mapping[int, tuple[Reason, Value | None]]
 
 
 class FixedOrder:
@@ -102,7 +103,7 @@ class FixedOrder:
         """Return what the sampler remembers about the study."""
         return self._study.study_attrs()
 
-    def _tell(self, reason: Reason, value: float | None) -> Told:
+    def _tell(self, reason: Reason, value: Value | None) -> Told:
         number = self.n_told
         penalty = self._study.tell(number, reason, value, self._reports(number, reason))
         self.n_told += 1

@@ -72,7 +72,8 @@ def _result(sweep: Sweep, trial: Trial) -> str:
     is_best = trial.number == sweep.best_number
     name = f"{'Best trial' if is_best else 'Trial'} {trial.number} of the sweep {sweep.name}"
     ending = f", which ended as {trial.reason or trial.state}" if trial.value is None else ""
-    return name + (ending or f": {sweep.metric} {trial.value:.6g}")
+    scores = zip(sweep.objectives, trial.values or (), strict=False)
+    return name + (ending or f": {', '.join(f'{one.metric} {value:.6g}' for one, value in scores)}")
 
 
 def sweep_file(sweep: Sweep, trial: Trial) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from dnnsweep.exports.callbacks import early_stopping, reduce_on_plateau
 from dnnsweep.exports.facts import Facts
 from dnnsweep.exports.layout import call, indented, listing, text
 from dnnsweep.exports.scores import NAMES
-from dnnsweep.records import Sweep, Task, Trial
+from dnnsweep.records import N_PARAMETERS, Sweep, Task, Trial
 from dnnsweep.space import LAST_SHARE, PLATEAU, Hyperparameters
 from dnnsweep.spec import PlateauSpec
 
@@ -59,7 +59,7 @@ class Plan:
         hp: The configuration.
         facts: Of the data.
         seed: Of weights, row order and dropout.
-        objective: The sweep's metric.
+        objectives: The sweep's metric, or both.
         training: The section of the sweep file.
         builder: `python:module:function`, where the network is a user's own.
         params: What it is called with.
@@ -68,7 +68,7 @@ class Plan:
     hp: Hyperparameters
     facts: Facts
     seed: int
-    objective: str
+    objectives: tuple[str, ...]
     training: dict[str, Any]
     builder: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -78,7 +78,8 @@ class Plan:
         """Gather it from a sweep and a trial as the ledger has them."""
         facts, hp = Facts.of(sweep), Hyperparameters.of(trial.params)
         builder = sweep.spec["network"].get("builder")
-        return cls(hp, facts, trial.seed, sweep.metric, sweep.spec["training"], builder, trial.params)
+        objectives = tuple(one.metric for one in sweep.objectives)
+        return cls(hp, facts, trial.seed, objectives, sweep.spec["training"], builder, trial.params)
 
     @property
     def monitor(self) -> str | None:
@@ -117,9 +118,14 @@ class Plan:
         return rows if self.builder is None or self.facts.has("flat_input") else f"inputs({rows})"
 
     @property
+    def watched(self) -> list[str]:
+        """Return the metrics of callbacks and of the objectives."""
+        return [metric for metric in (*self.monitors, *self.objectives) if metric != N_PARAMETERS]
+
+    @property
     def metrics(self) -> list[str]:
         """Return what is measured beside the loss."""
-        wanted = [self.measured(metric).removeprefix("val_") for metric in (*self.monitors, self.objective)]
+        wanted = [self.measured(metric).removeprefix("val_") for metric in self.watched]
         wanted = [name for name in wanted if name not in ("loss", *NAMES.values())]
         if self.facts.task is not Task.REGRESSION:
             wanted.insert(0, "accuracy")
@@ -141,8 +147,10 @@ def blocks(plan: Plan) -> list[str]:
 
 
 def _functions(plan: Plan) -> list[str]:
-    named = [*plan.monitors, plan.objective]
-    parts = [*scores.functions(named, plan.facts.task, plan.inputs("x")), *scores.callback(plan.monitors, "x_val")]
+    parts = [
+        *scores.functions(plan.watched, plan.facts.task, plan.inputs("x")),
+        *scores.callback(plan.monitors, "x_val"),
+    ]
     code = "\n\n\n".join(part.strip("\n") for part in (_batches(plan), *parts))
     return [f"\n{code}\n"]
 
@@ -362,22 +370,27 @@ def _unit(metric: str, sign: str) -> str:
 
 
 def _scores(plan: Plan) -> list[str]:
+    size = ['print(f"n_parameters: {model.count_params()}")'] if N_PARAMETERS in plan.objectives else []
+    measured = [metric for metric in plan.objectives if metric != N_PARAMETERS]
+    if not measured:
+        return size
     rows = [("val", "")]
-    if not plan.objective.startswith("val_"):
+    if not all(metric.startswith("val_") for metric in measured):
         rows.insert(0, ("train", ""))
     if plan.facts.n_test:
         rows.append(("test", "# No choice depended on the test rows: expect their score of new data."))
-    return ["\n".join([*([why] if why else []), *_score(plan, part)]) for part, why in rows]
+    return [*size, *("\n".join([*([why] if why else []), *_score(plan, measured, part)]) for part, why in rows)]
 
 
-def _score(plan: Plan, part: str) -> list[str]:
-    if plan.objective in NAMES:
-        name = NAMES[plan.objective]
-        return [f"score = scores(x_{part}, y_{part})", f"print(f\"{part}_{name}: {{score['{name}']:.4f}}\")"]
-    metric, rows = plan.objective.removeprefix("val_"), plan.inputs(f"x_{part}")
-    value = f"score['{plan.measured(metric)}']{_unit(metric, '*')}"
-    form = ".4f" if metric == "accuracy" else ".6g"
-    return [
-        f"score = model.evaluate({rows}, y_{part}, verbose=0, return_dict=True)",
-        f'print(f"{part}_{metric}: {{{value}:{form}}}")',
-    ]
+def _score(plan: Plan, metrics: Sequence[str], part: str) -> list[str]:
+    lines = []
+    by_keras = [metric.removeprefix("val_") for metric in metrics if metric not in NAMES]
+    if by_keras:
+        lines.append(f"score = model.evaluate({plan.inputs(f'x_{part}')}, y_{part}, verbose=0, return_dict=True)")
+    for metric in by_keras:
+        value, form = f"score['{plan.measured(metric)}']{_unit(metric, '*')}", ".4f" if metric == "accuracy" else ".6g"
+        lines.append(f'print(f"{part}_{metric}: {{{value}:{form}}}")')
+    others = [NAMES[metric] for metric in metrics if metric in NAMES]
+    if others:
+        lines.append(f"score = scores(x_{part}, y_{part})")
+    return [*lines, *(f"print(f\"{part}_{name}: {{score['{name}']:.4f}}\")" for name in others)]

@@ -19,7 +19,7 @@ from dnnsweep.ledger.lease import Asked, Lease, StudyTrial, Told, requeue_runnin
 from dnnsweep.ledger.outbox import Entry, Outbox
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.query import Condition
-from dnnsweep.records import Curve, DataSummary, Sweep, SweepState, Trial
+from dnnsweep.records import Curve, DataSummary, Objective, Sweep, SweepState, Trial
 
 __all__ = ["PARENT", "Asked", "Entry", "Lease", "Ledger", "NewSweep", "StudyTrial", "Told", "outbox"]
 
@@ -43,6 +43,7 @@ class NewSweep:
         device: On what.
         metric: The objective's.
         direction: `maximize` or `minimize`.
+        second: The second objective; None for one alone.
     """
 
     name: str
@@ -56,6 +57,7 @@ class NewSweep:
     trainer: str = "fit"
     slots: int = 1
     device: str = "cpu"
+    second: Objective | None = None
 
 
 class Ledger:
@@ -210,12 +212,14 @@ class Ledger:
         with self._database.read() as connection:
             return queries.read_trials(connection, queries.read_sweep(connection, name), condition)
 
-    def best(self, name: str, top: int = 1, condition: Condition | None = None) -> list[Trial]:
+    def best(self, name: str, top: int | None = 1, condition: Condition | None = None) -> list[Trial]:
         """Return the best complete trials of a sweep that meet a condition, best first.
+
+        With two objectives these are the trials that no other one that meets the condition beats.
 
         Args:
             name: The sweep.
-            top: At most so many.
+            top: At most so many; None for 5, with two objectives for all.
             condition: As `query.parse` returns it.
 
         Raises:
@@ -258,7 +262,7 @@ class Ledger:
             return events.read(connection, queries.read_sweep(connection, name))
 
     def model_name(self, sweep_id: str, number: int) -> str | None:
-        """Return the file name of the trial's Keras model; None unless it is its sweep's best."""
+        """Return the file name of the trial's Keras model; None if another trial of its sweep beats it."""
         mine = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
         with self._database.read() as connection:
             return connection.execute(select(TrialRow.model_path).where(*mine)).scalar()
@@ -302,6 +306,8 @@ def _columns(new: NewSweep) -> dict[str, Any]:
         "data": summary_json(new.data),
         "metric": new.metric,
         "direction": new.direction,
+        "metric_2": None if new.second is None else new.second.metric,
+        "direction_2": None if new.second is None else new.second.direction,
         "window": new.window,
         "trainer": new.trainer,
         "slots": new.slots,

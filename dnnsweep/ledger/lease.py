@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +16,7 @@ from dnnsweep.history import EventKind
 from dnnsweep.ledger import curves, events, outbox
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
+from dnnsweep.ranking import Value, values_of
 from dnnsweep.records import Curve, Reason, State, Suggestion, SweepState, TrialResult
 
 #: A trial that ends sooner is shown in MLflow once, when it has ended.
@@ -35,7 +36,7 @@ class Told:
     """What the sampler was told of a trial beside its value."""
 
     number: int
-    penalty: float | None
+    penalty: Value | None
     system_attrs: Mapping[str, Any]
 
 
@@ -49,11 +50,12 @@ class StudyTrial:
     attempts: int
     state: State
     reason: Reason | None
-    value: float | None
+    value: Value | None
     val_loss: float | None
-    penalty: float | None
+    penalty: Value | None
     system_attrs: Mapping[str, Any]
     error: str | None
+    model_path: str | None = None
 
 
 Write = Callable[[Connection], None]
@@ -161,7 +163,7 @@ class Lease:
 
     def trials(self) -> list[StudyTrial]:
         """Return all trials in their order, as the study is rebuilt from them."""
-        columns = (getattr(TrialRow, name) for name in StudyTrial.__slots__)
+        columns = (getattr(TrialRow, name) for name in (*StudyTrial.__slots__, "value_2", "penalty_2"))
         statement = select(*columns).where(TrialRow.sweep_id == self.sweep_id).order_by(TrialRow.number)
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
@@ -184,7 +186,8 @@ class Lease:
         def write(connection: Connection) -> None:
             self._update_sweep(connection, system_attrs=dict(study_attrs))
             for item in told:
-                self._update(connection, item.number, penalty=item.penalty, system_attrs=dict(item.system_attrs))
+                penalties = _columns("penalty", item.penalty)
+                self._update(connection, item.number, **penalties, system_attrs=dict(item.system_attrs))
             if asked:
                 connection.execute(insert(TrialRow), [self._new(item) for item in asked])
                 numbers = [item.suggestion.number for item in asked]
@@ -231,19 +234,22 @@ class Lease:
 
         self._write(write)
 
-    def finish(self, result: TrialResult, value: float | None, metrics: Mapping[str, float]) -> None:
+    def finish(
+        self, result: TrialResult, value: Value | None, metrics: Mapping[str, float], kept: Collection[int] = ()
+    ) -> None:
         """Store how a trial ended: result, curve and outbox entry in one transaction.
 
         Args:
             result: From the trainer.
-            value: The objective at the best epoch; None unless the trial is complete.
+            value: The objective at the best epoch, or both; None unless the trial is complete.
             metrics: All metrics at the best epoch.
+            kept: Trials whose models are kept beside this one's, if it has one.
         """
         finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
         values = {
             "state": result.reason.state,
             "reason": result.reason,
-            "value": value,
+            **_columns("value", value),
             "val_loss": finite.get("val_loss"),
             "metrics": finite,
             "best_epoch": result.best_epoch,
@@ -255,9 +261,9 @@ class Lease:
         }
 
         def write(connection: Connection) -> None:
-            if result.model_path is not None:  # the best so far; the models of beaten trials are not kept
+            if result.model_path is not None:  # nothing beats it so far; the models of beaten trials are not kept
                 mine = (TrialRow.sweep_id == self.sweep_id, TrialRow.model_path.is_not(None))
-                others = update(TrialRow).where(*mine)
+                others = update(TrialRow).where(*mine, TrialRow.number.not_in(list(kept)))
                 connection.execute(others.values(model_path=None))
             times = self._store_curve(connection, result.number, result.curve)
             self._update(connection, result.number, **values, **times)
@@ -306,6 +312,16 @@ class Lease:
         connection.execute(_TRIAL, {"own_sweep": self.sweep_id, "own_number": number, **values})
 
 
+def _columns(name: str, value: Value | None) -> dict[str, float | None]:
+    """Return what is stored of one objective or of two."""
+    first, *second = (None,) if value is None else values_of(value)
+    return {name: first, f"{name}_2": second[0] if second else None}
+
+
+def _both(first: float | None, second: float | None) -> Value | None:
+    return first if first is None or second is None else (first, second)
+
+
 def _how(result: TrialResult) -> str:
     return f"{result.reason}: {result.error}" if result.error else result.reason.value
 
@@ -321,4 +337,6 @@ def requeue_running(connection: Connection, sweep_id: str, *conditions: ColumnEl
 
 def _study_trial(values: Mapping[Any, Any]) -> StudyTrial:
     reason = Reason(values["reason"]) if values["reason"] else None
-    return StudyTrial(**{**values, "state": State(values["state"]), "reason": reason})
+    own = {name: values[name] for name in StudyTrial.__slots__}
+    both = {name: _both(values[name], values[f"{name}_2"]) for name in ("value", "penalty")}
+    return StudyTrial(**{**own, **both, "state": State(values["state"]), "reason": reason})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, and_, case, func, select
@@ -13,8 +14,11 @@ from dnnsweep.ledger.conditions import compiled
 from dnnsweep.ledger.database import now
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.query import Condition
-from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
+from dnnsweep.ranking import front, rank
+from dnnsweep.records import Objective, Reason, State, Sweep, SweepState, Trial
 
+#: How many trials are the best of one objective, unless somebody says how many.
+TOP: Final = 5
 _IN_BUDGET: Final = TrialRow.reason.in_([reason for reason in Reason if reason.is_in_budget])
 _TRIAL_COLUMNS: Final = (
     TrialRow.number,
@@ -32,6 +36,7 @@ _TRIAL_COLUMNS: Final = (
     TrialRow.metrics,
     TrialRow.started_at,
     TrialRow.ended_at,
+    TrialRow.value_2,
 )
 
 
@@ -39,10 +44,11 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
-def ranking(direction: Any) -> tuple[ColumnElement[Any], ...]:
+def ranking(direction: Any, direction_2: Any) -> tuple[ColumnElement[Any], ...]:
     """Return the order of complete trials, best first; equal values rank by lower `val_loss`, then by number."""
-    sign = case((direction == "maximize", -1.0), else_=1.0)
-    return (TrialRow.value * sign).asc(), func.coalesce(TrialRow.val_loss, 1e308).asc(), TrialRow.number.asc()
+    first, second = (case((one == "maximize", -1.0), else_=1.0) for one in (direction, direction_2))
+    costs = ((TrialRow.value * first).asc(), func.coalesce(TrialRow.value_2 * second, 0.0).asc())
+    return (*costs, func.coalesce(TrialRow.val_loss, 1e308).asc(), TrialRow.number.asc())
 
 
 def _counts(sweep_ids: Select[Any]) -> Subquery:
@@ -61,7 +67,9 @@ def _waiting(sweep_ids: Select[Any]) -> Subquery:
 
 
 def _ranked(sweep_ids: Select[Any]) -> Subquery:
-    place = func.row_number().over(partition_by=TrialRow.sweep_id, order_by=ranking(SweepRow.direction))
+    place = func.row_number().over(
+        partition_by=TrialRow.sweep_id, order_by=ranking(SweepRow.direction, SweepRow.direction_2)
+    )
     complete = (TrialRow.state == State.COMPLETE, TrialRow.sweep_id.in_(sweep_ids))
     columns = (TrialRow.sweep_id, TrialRow.number, TrialRow.value, place.label("place"))
     return select(*columns).join(SweepRow, SweepRow.id == TrialRow.sweep_id).where(*complete).subquery()
@@ -85,16 +93,32 @@ def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> lis
         .where(*conditions)
         .order_by(SweepRow.created_at, SweepRow.name)
     )
-    return [_sweep(row) for row in connection.execute(statement)]
+    return [_sweep(connection, row) for row in connection.execute(statement).all()]
 
 
-def _sweep(row: Row[Any]) -> Sweep:
+def _sweep(connection: Connection, row: Row[Any]) -> Sweep:
     values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     own = {name: values[name] for name in Sweep.__slots__ if name in values}
     state = SweepState(row.state)
     if state is SweepState.RUNNING and not owners.is_held(row.owner, row.expires_at, now()):
         state = SweepState.INTERRUPTED  # whoever ran it is gone
-    return Sweep(**{**own, "state": state, "window": row.window_size})
+    sweep = Sweep(**{**own, "state": state, "window": row.window_size})
+    if row.metric_2 is None:
+        return replace(sweep, front=() if row.best_number is None else (row.best_number,))
+    sweep = replace(sweep, second=Objective(row.metric_2, row.direction_2))
+    return replace(sweep, front=tuple(_front(connection, sweep, None)))
+
+
+def _front(connection: Connection, sweep: Sweep, condition: Condition | None) -> list[int]:
+    """Return the numbers of the trials that meet a condition and that no other such trial beats, best first."""
+    columns: tuple[Any, ...] = (TrialRow.value, TrialRow.value_2, TrialRow.val_loss, TrialRow.number)
+    complete = select(*columns).where(*_complete(sweep))
+    rows = connection.execute(_narrowed(complete, condition)).all()
+    return [int(one[-1]) for one in front(rank((a, b), loss, n, *sweep.directions) for a, b, loss, n in rows)]
+
+
+def _complete(sweep: Sweep) -> tuple[ColumnElement[bool], ...]:
+    return TrialRow.sweep_id == sweep.id, TrialRow.state == State.COMPLETE
 
 
 def read_sweep(connection: Connection, name: str) -> Sweep:
@@ -117,11 +141,14 @@ def read_trials(
     return _trials(connection, sweep, mine.order_by(TrialRow.number))
 
 
-def read_best(connection: Connection, sweep: Sweep, top: int, condition: Condition | None = None) -> list[Trial]:
-    """Return the sweep's best trials that meet a condition, best first."""
-    order = ranking(select(SweepRow.direction).where(SweepRow.id == sweep.id).scalar_subquery())
-    complete = _selected(sweep, condition).where(TrialRow.state == State.COMPLETE)
-    return _trials(connection, sweep, complete.order_by(*order).limit(top))
+def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: Condition | None = None) -> list[Trial]:
+    """Return the sweep's best trials that meet a condition, best first; of two objectives those on the front."""
+    mine = select(SweepRow.direction, SweepRow.direction_2).where(SweepRow.id == sweep.id).subquery()
+    order = ranking(*(select(one).scalar_subquery() for one in mine.c))
+    best = _selected(sweep, condition).where(*_complete(sweep)).order_by(*order)
+    if len(sweep.objectives) > 1:
+        best = best.where(TrialRow.number.in_(_front(connection, sweep, condition)))
+    return _trials(connection, sweep, best.limit(TOP if top is None and sweep.second is None else top))
 
 
 def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
@@ -137,7 +164,10 @@ def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
 
 
 def _selected(sweep: Sweep, condition: Condition | None) -> Select[Any]:
-    statement = select(*_TRIAL_COLUMNS).where(TrialRow.sweep_id == sweep.id)
+    return _narrowed(select(*_TRIAL_COLUMNS).where(TrialRow.sweep_id == sweep.id), condition)
+
+
+def _narrowed(statement: Select[Any], condition: Condition | None) -> Select[Any]:
     return statement if condition is None else statement.where(compiled(condition))
 
 

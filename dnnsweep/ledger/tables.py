@@ -8,7 +8,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, ForeignKeyConstraint, Integ
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: The newest migration; a database at this version needs no Alembic.
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 #: `OutboxRow.number` of what belongs to the sweep as a whole.
 PARENT: Final = -1
 
@@ -44,6 +44,8 @@ class SweepRow(Base):
     data: Mapped[dict[str, Any]]
     metric: Mapped[str] = mapped_column(String(64))
     direction: Mapped[str] = mapped_column(String(16))
+    metric_2: Mapped[str | None] = mapped_column(String(64))
+    direction_2: Mapped[str | None] = mapped_column(String(16))
     window: Mapped[int] = mapped_column("window_size")
     trainer: Mapped[str] = mapped_column(String(16), server_default="fit")
     slots: Mapped[int] = mapped_column(server_default="1")
@@ -78,6 +80,8 @@ class TrialRow(Base):
     value: Mapped[float | None]
     val_loss: Mapped[float | None]
     penalty: Mapped[float | None]
+    value_2: Mapped[float | None]
+    penalty_2: Mapped[float | None]
     best_epoch: Mapped[int | None]
     epochs: Mapped[int] = mapped_column(default=0)
     seconds: Mapped[float | None]

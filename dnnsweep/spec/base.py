@@ -19,8 +19,8 @@ def _whole(raw: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(_whole)]
 Natural = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
-Several = Annotated[int, Field(ge=2), BeforeValidator(_whole)]
 Few = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]
+Several = Annotated[int, Field(ge=2, le=1024), BeforeValidator(_whole)]
 
 
 class Section(BaseModel):

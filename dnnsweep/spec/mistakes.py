@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from dnnsweep.errors import Mistake
 from dnnsweep.space import closest, show, unknown, unquoted
-from dnnsweep.spec.sections import SweepSpec
+from dnnsweep.spec.sections import ONE, TWO, SweepSpec
 
 Location = tuple[int | str, ...]
 
@@ -46,7 +46,8 @@ def translate(error: ValidationError) -> tuple[list[Mistake], list[Location]]:
     mistakes: list[Mistake] = []
     places: list[Location] = []
     for detail in error.errors(include_url=False):
-        place, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
+        place = tuple(part for part in detail["loc"] if part not in (ONE, TWO))
+        kind, context = detail["type"], detail.get("ctx", {})
         places.append(place)
         if kind == "mistakes":
             mistakes += context["mistakes"]
@@ -82,6 +83,14 @@ def _wrong_word(path: str, expected: str, raw: Any) -> Mistake:
 def _known_keys(parents: Sequence[int | str]) -> tuple[str, ...]:
     model: type[BaseModel] = SweepSpec
     for parent in parents:
-        annotation: Any = model.model_fields[str(parent)].annotation
-        model = next(part for part in getattr(annotation, "__args__", (annotation,)) if part is not types.NoneType)
+        if isinstance(parent, str):
+            model = _model_of(model.model_fields[parent].annotation)
     return tuple(model.model_fields)
+
+
+def _model_of(annotation: Any) -> type[BaseModel]:
+    """Return the section that a type is made of, alone, as a choice or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    parts = getattr(annotation, "__args__", ())
+    return next(_model_of(part) for part in parts if part is not types.NoneType)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dnnsweep import functions
 from dnnsweep.errors import Mistake
-from dnnsweep.records import Task, direction_of, metrics_of, scores_of
+from dnnsweep.records import N_PARAMETERS, Objective, Task, direction_of, metrics_of, scores_of
 from dnnsweep.space import (
     KNOBS,
     Layers,
@@ -31,7 +31,7 @@ from dnnsweep.space import (
 from dnnsweep.spec.conditions import broken_conditions, broken_entries
 from dnnsweep.spec.mistakes import Location
 from dnnsweep.spec.rows import HANDED_OVER
-from dnnsweep.spec.sections import METRICS, TAKEN, SweepSpec
+from dnnsweep.spec.sections import METRICS, OBJECTIVES, TAKEN, SweepSpec
 from dnnsweep.spec.training import (
     PLATEAU_FLOOR,
     PLATEAU_SECTION,
@@ -51,7 +51,7 @@ TABLES: Final = ("csv", "parquet")
 #: The most points of a grid; their order is drawn at once.
 MAX_GRID_POINTS: Final = 1_000_000
 
-_METRIC: Final = "objective.metric"
+_OBJECTIVE: Final = "objective"
 _MONITOR: Final = "training.early_stopping.monitor"
 _PLATEAU_MONITOR: Final = f"{PLATEAU_SECTION}.monitor"
 _MORE: Final = "training.metrics"
@@ -88,9 +88,20 @@ def _without(data: Mapping[str, Any], places: Sequence[Location]) -> dict[str, A
         inside.setdefault(key, []).append(tuple(rest))
     right = {key: value for key, value in data.items() if key not in inside}
     for key, deeper in inside.items():
-        if isinstance(data.get(key), Mapping) and all(deeper):
-            right[key] = _without(data[key], deeper)
+        inner = data.get(key)
+        if isinstance(inner, Mapping) and all(deeper):
+            right[key] = _without(inner, deeper)
+        elif (
+            isinstance(inner, list) and all(isinstance(item, Mapping) for item in inner) and all(map(_rest_of, deeper))
+        ):
+            right[key] = [
+                _without(item, [place[1:] for place in deeper if place[0] == index]) for index, item in enumerate(inner)
+            ]
     return right
+
+
+def _rest_of(place: Location) -> Location:
+    return place[1:]
 
 
 def _overlap(place: Location, path: str) -> bool:
@@ -228,7 +239,7 @@ def _check_class_weight(spec: SweepSpec) -> Iterator[Mistake]:
 
 
 def _check_metric(spec: SweepSpec) -> list[Mistake]:
-    return _not_computed(spec, _task_of(spec), (_METRIC,))
+    return _not_computed(spec, _task_of(spec), (_OBJECTIVE,))
 
 
 def _check_monitor(spec: SweepSpec) -> list[Mistake]:
@@ -249,33 +260,65 @@ def _task_of(spec: SweepSpec) -> Task | None:
 
 def unmeasured(spec: SweepSpec, task: Task) -> list[Mistake]:
     """Find the metrics that a sweep file names and that are not computed for a task."""
-    return _not_computed(spec, task, (_METRIC, _MONITOR, _PLATEAU_MONITOR, _MORE))
+    return _not_computed(spec, task, (_OBJECTIVE, _MONITOR, _PLATEAU_MONITOR, _MORE))
 
 
-def _not_computed(spec: SweepSpec, task: Task | None, paths: Sequence[str]) -> list[Mistake]:
-    stopping, plateau = spec.training.early_stopping, spec.training.reduce_on_plateau
-    monitors = {_MONITOR: stopping, _PLATEAU_MONITOR: plateau}
-    named = {_METRIC: spec.objective.metric, **{path: rule and rule.monitor for path, rule in monitors.items()}}
-    named |= {f"{_MORE}.{index}": name for index, name in enumerate(spec.training.metrics)}
-    if _MORE in paths:
-        paths = [path for path in named if path in paths or path.startswith(f"{_MORE}.")]
-    known = METRICS if task is None else (*metrics_of(task), *scores_of(task))
-    rule = f"must be one of {', '.join(known)}{'' if task is None else f' (the task is {task})'}"
-    wrong = {path: named[path] for path in paths if named[path] not in (None, *known)}
-    return [Mistake(path, rule, show(got), _metric_remedy(got, known)) for path, got in wrong.items()]
+def _not_computed(spec: SweepSpec, task: Task | None, sections: Sequence[str]) -> list[Mistake]:
+    monitors = {_MONITOR: spec.training.early_stopping, _PLATEAU_MONITOR: spec.training.reduce_on_plateau}
+    named = {
+        _OBJECTIVE: {f"{path}.metric": one.metric for path, one in _objectives(spec)},
+        **{path: {} if rule is None else {path: rule.monitor} for path, rule in monitors.items()},
+        _MORE: {f"{_MORE}.{index}": name for index, name in enumerate(spec.training.metrics)},
+    }
+    measured = METRICS if task is None else (*metrics_of(task), *scores_of(task))
+    mistakes = []
+    for section in sections:
+        known = (*measured, N_PARAMETERS) if section == _OBJECTIVE else measured
+        rule = f"must be one of {', '.join(known)}{'' if task is None else f' (the task is {task})'}"
+        wrong = {path: got for path, got in named[section].items() if got not in known}
+        mistakes += [Mistake(path, rule, show(got), _metric_remedy(got, known)) for path, got in wrong.items()]
+    return mistakes
+
+
+def _objectives(spec: SweepSpec) -> list[tuple[str, Objective]]:
+    """Return each objective with its path."""
+    if len(spec.objectives) == 1:
+        return [(_OBJECTIVE, spec.objectives[0])]
+    return [(f"{_OBJECTIVE}.{index}", one) for index, one in enumerate(spec.objectives)]
 
 
 def _metric_remedy(got: object, known: Sequence[str]) -> str:
     """A metric of another task says that the task was read wrongly from the target, or that it was mistaken."""
+    if got == N_PARAMETERS:
+        return "it is the same in all epochs, so only an objective can name it"
     return "name one of these, or say the task by `task:`" if got in METRICS else suggest(got, known)
 
 
 def _check_direction(spec: SweepSpec) -> Iterator[Mistake]:
-    metric, direction = spec.objective.metric, spec.objective.direction
-    better = direction_of(metric)
-    if metric in METRICS and direction not in (None, better):
-        remedy = f"write {better} or leave it out"
-        yield Mistake("objective.direction", f"must be {better}, the better end of {metric}", show(direction), remedy)
+    for path, one in _objectives(spec):
+        better = direction_of(one.metric)
+        if one.metric in OBJECTIVES and one.direction != better:
+            rule, remedy = f"must be {better}, the better end of {one.metric}", f"write {better} or leave it out"
+            yield Mistake(f"{path}.direction", rule, show(one.direction), remedy)
+
+
+def _check_two_objectives(spec: SweepSpec) -> Iterator[Mistake]:
+    """What a trade-off between two objectives leaves no room for."""
+    if len(spec.objectives) == 1:
+        return
+    first, second = (one.metric for one in spec.objectives)
+    if first == second:
+        yield Mistake("objective.1.metric", "must be another metric than the first one", show(second), "change one")
+    if spec.budget.target is not None:
+        rule, remedy = "belongs to sweeps of one objective", "remove it, or name one objective"
+        yield Mistake("budget.target", rule, show(spec.budget.target), remedy)
+    pruner: str = spec.pruner.kind
+    if pruner != "none":
+        rule = "must be none for two objectives: no value alone says that a trial is worse than others"
+        yield Mistake("pruner.kind", rule, show(pruner), "remove it, or name one objective")
+    if spec.sampler.kind == "cmaes":
+        rule = "must be tpe, random, grid, qmc, nsga2 or gp for two objectives"
+        yield Mistake("sampler.kind", rule, show(spec.sampler.kind), "take nsga2 or tpe")
 
 
 def _check_enqueue_fits(spec: SweepSpec) -> Iterator[Mistake]:
@@ -323,6 +366,13 @@ def _check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake("sampler.kind", "needs PyTorch for Gaussian processes", show(kind), remedy)
 
 
+def _check_population(spec: SweepSpec) -> Iterator[Mistake]:
+    population, kind = spec.sampler.population, spec.sampler.kind
+    if population is not None and kind != "nsga2":
+        remedy = "remove it, or write kind: nsga2"
+        yield Mistake("sampler.population", f"belongs to nsga2, not to {kind}", show(population), remedy)
+
+
 def _check_slots(spec: SweepSpec) -> Iterator[Mistake]:
     if spec.trainer.kind == "fit" and spec.trainer.slots is not None:
         rule = "belongs to arrays only"
@@ -348,7 +398,7 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("dataset",), _check_roles),
     (("dataset.validation", "dataset.test"), _check_fractions),
     (("dataset.class_weight", "task"), _check_class_weight),
-    ((_METRIC,), _check_metric),
+    (("objective.metric",), _check_metric),
     ((_MONITOR,), _check_monitor),
     ((_PLATEAU_MONITOR,), _check_plateau_monitor),
     ((_MORE,), _check_more_metrics),
@@ -356,6 +406,7 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     ((PLATEAU_SECTION, "space.schedule", "fixed.schedule"), broken_plateau),
     ((PLATEAU_FLOOR, "space.learning_rate", "fixed.learning_rate"), broken_floor),
     (("objective",), _check_direction),
+    (("objective", "budget.target", "pruner", "sampler.kind"), _check_two_objectives),
     (("enqueue", "budget.trials"), _check_enqueue_fits),
     (("sampler", "space", "fixed", "network", "enqueue"), _check_grid),
     (("sampler", "space"), _check_sampler),
@@ -363,6 +414,7 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("pruner", "training.epochs"), broken_rungs),
     (("sampler.kind", "space", "fixed", "network"), broken_conditions),
     (("space", "fixed", "network", "enqueue"), broken_entries),
+    (("sampler",), _check_population),
     (("trainer",), _check_slots),
     (("network.builder",), _check_function),
     (("trainer", "network"), _check_trainer),

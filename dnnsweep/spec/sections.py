@@ -8,12 +8,21 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from dnnsweep import functions
 from dnnsweep.errors import Mistake
 from dnnsweep.query import FIELDS
-from dnnsweep.records import CLASS_SCORES, Task, direction_of, metrics_of, scores_of
+from dnnsweep.records import CLASS_SCORES, N_PARAMETERS, Objective, Task, direction_of, metrics_of, scores_of
 from dnnsweep.space import (
     KNOBS,
     PLATEAU,
@@ -32,14 +41,19 @@ from dnnsweep.space import (
     show,
 )
 from dnnsweep.spec import documents, schema
-from dnnsweep.spec.base import Few, Section, Whole, raising, right
+from dnnsweep.spec.base import Few, Section, Several, Whole, raising, right
 from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.rows import DatasetSpec
-from dnnsweep.spec.window import window
+from dnnsweep.spec.window import population, window
 
 #: Changing these does not make another sweep.
 NOT_IDENTITY: Final = ("budget", "resources", "description")
 METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in (*metrics_of(task), *scores_of(task))))
+#: What may be an objective.
+OBJECTIVES: Final = (*METRICS, N_PARAMETERS)
+#: How the two forms of `objective` are told apart in pydantic's paths.
+ONE: Final = "one objective"
+TWO: Final = "two objectives"
 DEFAULTS: Final = Hyperparameters()
 #: Names that a builder's own hyperparameters cannot have: those of a trial's other fields.
 TAKEN: Final = tuple(name for name in FIELDS if name not in KNOBS)
@@ -127,7 +141,7 @@ class NetworkSpec(Section):
 class ObjectiveSpec(Section):
     """What the sampler improves."""
 
-    metric: Metric = "val_loss"
+    metric: Annotated[str, Field(json_schema_extra={"enum": list(OBJECTIVES)})] = "val_loss"
     direction: Literal["maximize", "minimize"] | None = Field(
         default=None, description="the metric's better end, unless given"
     )
@@ -136,6 +150,30 @@ class ObjectiveSpec(Section):
     def resolved_direction(self) -> str:
         """Return the direction, taken from the metric where the file does not say it."""
         return self.direction or direction_of(self.metric)
+
+
+def _unlisted(raw: Any) -> Any:
+    """A list of one objective is that one."""
+    if not isinstance(raw, list | tuple):
+        return raw
+    if len(raw) not in (1, 2):
+        rule, remedy = "must be one objective or a list of two", "name what matters most, for example two metrics"
+        return right(None, [Mistake("objective", rule, f"{len(raw)}", remedy)])
+    return raw[0] if len(raw) == 1 else raw
+
+
+def _form_of(raw: Any) -> str:
+    return TWO if isinstance(raw, list | tuple) else ONE
+
+
+Objectives = Annotated[
+    Annotated[ObjectiveSpec, Tag(ONE)]
+    | Annotated[
+        tuple[ObjectiveSpec, ...], Field(strict=False, json_schema_extra={"minItems": 1, "maxItems": 2}), Tag(TWO)
+    ],
+    Discriminator(_form_of),
+    BeforeValidator(_unlisted),
+]
 
 
 class EarlyStoppingSpec(Section):
@@ -187,9 +225,12 @@ class BudgetSpec(Section):
 class SamplerSpec(Section):
     """Who chooses the next point."""
 
-    kind: Literal["tpe", "random", "grid", "qmc", "cmaes", "gp"] = "tpe"
+    kind: Literal["tpe", "random", "grid", "qmc", "cmaes", "nsga2", "gp"] = "tpe"
     window: Few | None = Field(
         default=None, description="suggestions ahead of the results told; from the budget if null"
+    )
+    population: Several | None = Field(
+        default=None, description="nsga2: trials of a generation; a fifth of the budget, from 8 to 50, if null"
     )
 
 
@@ -243,7 +284,9 @@ class SweepSpec(Section):
         PlainSerializer(_plain_values),
         WithJsonSchema(schema.values()),
     ] = Field(default_factory=_nothing, description="hyperparameters that are not searched")
-    objective: ObjectiveSpec = ObjectiveSpec()
+    objective: Objectives = Field(
+        default=ObjectiveSpec(), description="what is improved; a list of two for a trade-off"
+    )
     training: TrainingSpec = TrainingSpec()
     budget: BudgetSpec = BudgetSpec()
     sampler: SamplerSpec = SamplerSpec()
@@ -314,11 +357,23 @@ class SweepSpec(Section):
         return (self.training.reduce_on_plateau or PlateauSpec()) if may_ask else None
 
     @property
+    def population(self) -> int:
+        """Return how many trials make a generation of NSGA-II."""
+        return self.sampler.population or population(self.budget.trials)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return the objective, or both."""
+        given = self.objective if isinstance(self.objective, tuple) else (self.objective,)
+        return tuple(Objective(one.metric, one.resolved_direction) for one in given)
+
+    @property
     def scores(self) -> tuple[str, ...]:
         """Return the metrics that are measured because the file names them."""
         watching = (self.training.early_stopping, self.training.reduce_on_plateau)
         monitors = (rule.monitor for rule in watching if rule is not None)
-        named = {self.objective.metric, *self.training.metrics, *monitors}
+        objectives = (one.metric for one in self.objectives)
+        named = {*objectives, *self.training.metrics, *monitors}
         return tuple(name for name in CLASS_SCORES if name in named)
 
     def identity(self) -> dict[str, Any]:
@@ -334,6 +389,7 @@ class SweepSpec(Section):
             (training, ("metrics", "reduce_on_plateau")),
             (training["early_stopping"] or {}, ("start_from_epoch",)),
             (plain["network"], ("builder",)),
+            (plain["sampler"], ("population",)),
         ):
             for key in keys:  # they came later: files from before are the same sweeps
                 if not section.get(key):

@@ -1,4 +1,4 @@
-"""The window W: how many suggestions may be ahead of the results told to the sampler."""
+"""What follows from the budget: the window W, and the population of NSGA-II."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Final
 
 MIN_WINDOW: Final = 4
 MAX_WINDOW: Final = 64
+MIN_POPULATION: Final = 8
+MAX_POPULATION: Final = 50
 
 
 def window(n_trials: int) -> int:
@@ -20,3 +22,15 @@ def window(n_trials: int) -> int:
         (4, 13, 64)
     """
     return min(max(MIN_WINDOW, math.ceil(n_trials / 8)), MAX_WINDOW)
+
+
+def population(n_trials: int) -> int:
+    """Return how many trials make a generation of NSGA-II: a fifth of the budget, from 8 to 50.
+
+    Fewer would be too much alike to have good children, more would leave too few generations to improve in.
+
+    Example:
+        >>> population(30), population(100), population(5000)
+        (8, 20, 50)
+    """
+    return min(max(MIN_POPULATION, math.ceil(n_trials / 5)), MAX_POPULATION)

@@ -11,17 +11,20 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from dnnsweep.ranking import Value, values_of
 from dnnsweep.records import Reason, State
 from dnnsweep.space import SearchSpace
+from dnnsweep.study import samplers
 from dnnsweep.study.grid import Grid
 from dnnsweep.study.parameters import Parameters
-from dnnsweep.study.samplers import sampler
 
 #: What a diverged trial counts as where no value was told before it, by direction.
 FIRST_PENALTY: Final = {"maximize": 0.0, "minimize": 1e9}
 
 #: The attribute of a trial that holds its place in the grid.
 GRID: Final = "dnnsweep:grid"
+#: The attribute of a study that holds the population it began with: a larger budget must not change it.
+POPULATION: Final = "dnnsweep:population"
 
 _DIRECTIONS: Final = {"maximize": StudyDirection.MAXIMIZE, "minimize": StudyDirection.MINIMIZE}
 
@@ -36,8 +39,8 @@ class Study:
 
     Args:
         space: What is searched.
-        direction: `maximize` or `minimize`.
-        kind: `tpe`, `random`, `grid`, `qmc`, `cmaes` or `gp`.
+        direction: `maximize` or `minimize`; of both, where there are two objectives.
+        kind: `tpe`, `random`, `grid`, `qmc`, `cmaes`, `nsga2` or `gp`.
         seed: The sweep's.
         enqueue: Configurations to suggest first; knobs that they lack are sampled.
         defaults: The values of hyperparameters whose conditions do not hold.
@@ -46,7 +49,7 @@ class Study:
     def __init__(  # noqa: PLR0913, PLR0917  a sweep's whole search
         self,
         space: SearchSpace,
-        direction: str,
+        direction: str | tuple[str, ...],
         kind: str = "tpe",
         seed: int = 0,
         enqueue: Sequence[Mapping[str, Any]] = (),
@@ -55,18 +58,24 @@ class Study:
         self._kind = kind
         self._seed = seed
         self._enqueue = enqueue
-        self._direction = direction
+        self._directions = (direction,) if isinstance(direction, str) else direction
         self._parameters = Parameters(space, defaults)
-        self._worst: float | None = None
+        self._worst: tuple[float, ...] | None = None
         self._grid = Grid(space, seed, defaults) if kind == "grid" else None
-        self._study = optuna.create_study(direction=_DIRECTIONS[direction], sampler=self._sampler(0))
+        self._study = optuna.create_study(directions=[_DIRECTIONS[one] for one in self._directions])
+        self._study.sampler = self._sampler(0)
+
+    def populate(self, n_trials: int) -> None:
+        """Say how many trials make a generation of `nsga2`; a study that is restored keeps to what it began with."""
+        if self._kind == "nsga2":
+            self.restore_attrs({POPULATION: n_trials})
 
     def restore(
         self,
         number: int,
         params: Mapping[str, Any],
         attrs: Mapping[str, Any],
-        outcome: tuple[Reason, float | None] | None,
+        outcome: tuple[Reason, Value | None] | None,
         reports: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
         """Add a trial that was suggested before, in the order of numbers.
@@ -87,8 +96,8 @@ class Study:
         encoded = self._parameters.encoded(params)
         trial = create_trial(
             state=_optuna_state(state, value),
-            value=_last(reports) if state is State.PRUNED else value,
-            intermediate_values=dict(reports) if state is State.PRUNED else {},
+            values=_values(value, reports),
+            intermediate_values=dict(reports),
             params=encoded,
             distributions={name: self._parameters.distributions[name] for name in encoded},
             system_attrs=dict(attrs),
@@ -97,7 +106,7 @@ class Study:
         if len(self._trials()) != number + 1:
             raise ValueError(f"trials must be restored in order, got {number} after {len(self._trials()) - 2}")
         if value is not None and state is State.COMPLETE:  # a penalty is no value
-            self._note(value)
+            self._note(values_of(value))
 
     def restore_attrs(self, attrs: Mapping[str, Any]) -> None:
         """Restore what the sampler remembers about the study."""
@@ -140,27 +149,27 @@ class Study:
         self,
         number: int,
         reason: Reason,
-        value: float | None,
+        value: Value | None,
         reports: Mapping[int, float] = MappingProxyType({}),
-    ) -> float | None:
+    ) -> Value | None:
         """Tell how a trial ended; in the order of numbers.
 
         Args:
             number: The trial.
             reason: Why it ended.
-            value: Its objective; None unless it is complete.
+            value: Its objective, or both; None unless it is complete.
             reports: Epoch -> objective, of a trial that was pruned: what samplers go by where there is no value.
 
         Returns:
-            The penalty told in place of the value of a diverged trial: the worst value told so far, so that the
-            sampler avoids what the worst trials have in common; None for other reasons.
+            The penalty told in place of the value of a diverged trial: the worst value told so far, of each objective
+            by itself, so that the sampler avoids what the worst trials have in common; None for other reasons.
         """
         if self._grid is not None:
             self._grid.end(number, reason)
         if reason is Reason.DIVERGED:
-            penalty = FIRST_PENALTY[self._direction] if self._worst is None else self._worst
+            penalty = self._worst or tuple(FIRST_PENALTY[one] for one in self._directions)
             self._study.tell(number, penalty)
-            return penalty
+            return penalty if len(penalty) > 1 else penalty[0]
         if reason is Reason.PRUNED:
             self._report(number, reports)
             self._study.tell(number, state=TrialState.PRUNED)
@@ -168,8 +177,8 @@ class Study:
         if value is None:
             self._study.tell(number, state=TrialState.FAIL)
             return None
-        self._study.tell(number, value)
-        self._note(value)
+        self._study.tell(number, values_of(value))
+        self._note(values_of(value))
         return None
 
     def _report(self, number: int, reports: Mapping[int, float]) -> None:
@@ -189,22 +198,26 @@ class Study:
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _note(self, value: float) -> None:
-        worse = min if self._direction == "maximize" else max
-        self._worst = value if self._worst is None else worse(self._worst, value)
+    def _note(self, values: tuple[float, ...]) -> None:
+        before = self._worst or values
+        worse = (min if one == "maximize" else max for one in self._directions)
+        self._worst = tuple(worst(pair) for worst, pair in zip(worse, zip(before, values, strict=True), strict=True))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        parameters = self._parameters
-        return sampler(self._kind, parameters.distributions, self._seed, number, parameters.sometimes)
+        parameters, population = self._parameters, self.study_attrs().get(POPULATION, samplers.POPULATION)
+        sometimes = parameters.sometimes
+        return samplers.sampler(self._kind, parameters.distributions, self._seed, number, sometimes, population)
 
 
-def _last(reports: Mapping[int, float]) -> float | None:
-    """Return what Optuna takes for the value of a pruned trial: the last one reported, unless it is NaN."""
-    last = reports[max(reports)] if reports else math.nan
-    return None if math.isnan(last) else last
+def _values(value: Value | None, reports: Mapping[int, float]) -> tuple[float, ...] | None:
+    """Return what Optuna takes for the values of a trial: of a pruned one, the last that was reported unless NaN."""
+    if not reports:
+        return None if value is None else values_of(value)
+    last = reports[max(reports)]
+    return None if math.isnan(last) else (last,)
 
 
-def _optuna_state(state: State, value: float | None) -> TrialState:
+def _optuna_state(state: State, value: Value | None) -> TrialState:
     if state is State.RUNNING:
         return TrialState.RUNNING
     if state is State.PRUNED:

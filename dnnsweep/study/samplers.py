@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.search_space.group_decomposed import _SearchSpaceGroup
 from optuna.trial import FrozenTrial, TrialState
 
 from dnnsweep import seeds
 
+#: Trials of a generation of NSGA-II where nothing else is said; Optuna's default.
+POPULATION: Final = 50
+
 Distributions = Mapping[str, BaseDistribution]
 
 
 def sampler(
-    kind: str, distributions: Distributions, seed: int, number: int, sometimes: Collection[str] = ()
+    kind: str,
+    distributions: Distributions,
+    seed: int,
+    number: int,
+    sometimes: Collection[str] = (),
+    population: int = POPULATION,
 ) -> BaseSampler:
     """Return the sampler of one suggestion.
 
@@ -27,14 +35,17 @@ def sampler(
     sampler has to remember beside it, Optuna keeps in attributes of trials and studies, which the ledger holds.
 
     Args:
-        kind: `tpe`, `random`, `qmc`, `cmaes` or `gp`; a `grid` suggests by itself and takes `random` here.
+        kind: `tpe`, `random`, `qmc`, `cmaes`, `nsga2` or `gp`; a `grid` suggests by itself and takes `random` here.
         distributions: What trials are sampled from.
         seed: The sweep's.
         number: The trial's.
         sometimes: Names of parameters that not every trial has.
+        population: Of `nsga2`: trials of a generation.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        if kind == "nsga2":
+            return NSGAIISampler(population_size=population, seed=seeds.derive(seed, "ask", number))
         made = _sampler(kind, distributions, seed, number, sometimes)
         return _InEveryTrial(made, sometimes) if sometimes and kind in ("cmaes", "gp") else made
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from dnnsweep.ranking import Rank, rank
-from dnnsweep.records import EpochReport, Reason, Suggestion, Task, TrialResult, curve_of
+from dnnsweep.ranking import Rank, beats, front, rank
+from dnnsweep.records import EpochReport, Objective, Reason, Suggestion, Task, TrialResult, curve_of, sized
 
 MAX_ERROR_CHARACTERS: Final = 500
 
@@ -22,11 +23,13 @@ class Course:
         suggestion: What is trained.
         began: When, by `time.perf_counter`.
         reports: Of each epoch so far.
+        n_parameters: Weights of the network, once it is known.
     """
 
     suggestion: Suggestion
     began: float = field(default_factory=time.perf_counter)
     reports: list[EpochReport] = field(default_factory=list)
+    n_parameters: int | None = None
 
     def add(self, metrics: Mapping[str, float], ended_at: int | None = None) -> EpochReport:
         """Take down an epoch that has just ended.
@@ -67,40 +70,41 @@ class Course:
             seconds=time.perf_counter() - self.began,
             error=error,
             model_path=None if model is None else str(model),
+            n_parameters=self.n_parameters,
         )
 
 
-class Champion:
-    """Knows the best trial, as far as a trainer can: from its own results, and from what suggestions say.
+class Champions:
+    """Knows the trials that no other beats, as far as a trainer can: from its own results, and from suggestions.
 
     Args:
-        metric: The objective's.
-        direction: `maximize` or `minimize`.
+        objectives: One, so that there is one champion, or two.
         is_final: Whether results of its own stand; else they may be pruned afterwards, and only those count that
             suggestions tell of.
     """
 
-    def __init__(self, metric: str, direction: str, *, is_final: bool = True) -> None:
+    def __init__(self, objectives: Sequence[Objective], *, is_final: bool = True) -> None:
+        self._objectives = objectives
         self._is_final = is_final
-        self._metric = metric
-        self._direction = direction
-        self._best: Rank | None = None
+        self._front: list[Rank] = []
 
-    def is_beaten_by(self, course: Course, best_epoch: int | None) -> bool:
-        """Return whether a complete trial is the best known, so that its model is worth saving; remember it then."""
-        known = course.suggestion.best
-        if known is not None and (self._best is None or known < self._best):
-            self._best = known
-        if best_epoch is None:
+    def are_joined_by(self, course: Course, best_epoch: int | None) -> bool:
+        """Return whether none beats a complete trial, so that its model is worth saving; remember it then."""
+        self._front = front({*self._front, *course.suggestion.front})
+        mine = None if best_epoch is None else self._rank(course, best_epoch)
+        if mine is None or any(beats(known, mine) for known in self._front):
             return False
-        metrics = course.reports[best_epoch - 1].metrics
-        if self._metric not in metrics:
-            return False
-        mine = rank(metrics[self._metric], metrics.get("val_loss"), course.suggestion.number, self._direction)
-        is_best = self._best is None or mine < self._best
-        if is_best and self._is_final:
-            self._best = mine
-        return is_best
+        if self._is_final:
+            self._front = front({*self._front, mine})
+        return True
+
+    def _rank(self, course: Course, epoch: int) -> Rank | None:
+        metrics = {**course.reports[epoch - 1].metrics, **sized(course.n_parameters)}
+        values = tuple(metrics.get(one.metric, math.nan) for one in self._objectives)
+        if not all(map(math.isfinite, values)):
+            return None
+        directions = (one.direction for one in self._objectives)
+        return rank(values, metrics.get("val_loss"), course.suggestion.number, *directions)
 
 
 def in_own_units(

@@ -15,7 +15,7 @@ from dnnsweep.errors import TrainerError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, OneByOne, Opening, TrainerPlan
-from dnnsweep.trainers.course import Champion, Course, in_own_units, one_line
+from dnnsweep.trainers.course import Champions, Course, in_own_units, one_line
 from dnnsweep.trainers.material import Material, load
 from dnnsweep.trainers.rows import row_order
 from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
@@ -53,7 +53,7 @@ class FitTrainer(OneByOne):
         super().__init__()
         self._job = job
         self._material = material
-        self._champion: Champion | None = None
+        self._champions: Champions | None = None
         self._held: tuple[Any, ...] = ()
 
     def open(self) -> Opening:
@@ -96,7 +96,8 @@ class FitTrainer(OneByOne):
         attempt.stopping = Stopping.of(sweep.training.early_stopping)
         attempt.plateau = Plateau.of(sweep.plateau, hp)
         network = self._build(course.suggestion, data)
-        if network.count_params() > LARGE_PARAMETERS:
+        course.n_parameters = network.count_params()
+        if course.n_parameters > LARGE_PARAMETERS:
             gc.collect()  # the networks before this one lie in reference cycles
 
         def after_epoch(measured: Mapping[str, float]) -> bool:
@@ -122,7 +123,7 @@ class FitTrainer(OneByOne):
         network.set_weights(attempt.weights)
         best_epoch = attempt.stopping.best_epoch
         model = course.model_path(self._job.models)
-        if not self._champion_of(material).is_beaten_by(course, best_epoch):
+        if not self._champions_of(material).are_joined_by(course, best_epoch):
             model = None
         if model is not None:
             networks.save(network, hp, task, model)
@@ -192,12 +193,11 @@ class FitTrainer(OneByOne):
             self._material = load(self._job)
         return self._material
 
-    def _champion_of(self, material: Material) -> Champion:
-        if self._champion is None:
-            objective = material.sweep.objective
+    def _champions_of(self, material: Material) -> Champions:
+        if self._champions is None:
             is_final = material.sweep.pruner.kind == "none"
-            self._champion = Champion(objective.metric, objective.resolved_direction, is_final=is_final)
-        return self._champion
+            self._champions = Champions(material.sweep.objectives, is_final=is_final)
+        return self._champions
 
 
 class _Attempt:

@@ -565,7 +565,7 @@ def assert_trial_shown(client: Any, run: Any, trial: Trial, parent: str) -> None
         return
     assert run.data.metrics["objective"] == trial.value
     assert run.data.metrics["best_epoch"] == trial.best_epoch
-    for metric in names - {"objective", "best_epoch"}:
+    for metric in names - {"objective", "best_epoch", "n_parameters"}:
         history = client.get_metric_history(run.info.run_id, metric)
         assert sorted(point.step for point in history) == list(range(1, trial.epochs + 1)), metric
         at_best = next(point.value for point in history if point.step == trial.best_epoch)

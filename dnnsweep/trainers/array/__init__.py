@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Reason, Suggestion
 from dnnsweep.trainers import Emit, Job, Opening, TrainerPlan
-from dnnsweep.trainers.course import Champion, Course, one_line
+from dnnsweep.trainers.course import Champions, Course, one_line
 from dnnsweep.trainers.groups import Group, group_of
 from dnnsweep.trainers.material import Material
 
@@ -35,12 +35,10 @@ class ArrayTrainer:
     """
 
     def __init__(self, job: Job, material: Material, plan: TrainerPlan) -> None:
-        objective = material.sweep.objective
         self._models = job.models
         self._material = material
         self._plan = plan
-        is_final = material.sweep.pruner.kind == "none"
-        self._champion = Champion(objective.metric, objective.resolved_direction, is_final=is_final)
+        self._champions = Champions(material.sweep.objectives, is_final=material.sweep.pruner.kind == "none")
         self._arrays: OrderedDict[Group, Array] = OrderedDict()  # the one that was used last stands last
         self._n_slot_epochs = self._n_busy_slot_epochs = 0
 
@@ -116,7 +114,7 @@ class ArrayTrainer:
 
     def _saved(self, course: Course, best_epoch: int | None, save: Callable[[Any], None]) -> Any:
         path = course.model_path(self._models)
-        if path is None or not self._champion.is_beaten_by(course, best_epoch):
+        if path is None or not self._champions.are_joined_by(course, best_epoch):
             return None
         save(path)
         return path

@@ -126,6 +126,7 @@ class Array:
         except Exception as error:  # noqa: BLE001  a result, as for any error while training
             emit(course.end(Reason.FAILED, error=one_line(error)))
             return
+        course.n_parameters = networks.n_parameters(hp, self.shape.widths)
         self._slots[slot] = course  # before what may fail: it is among those held then
         knobs = Knobs(
             float(hp.batch_norm), hp.dropout, float(np.float32(hp.l2)), hp.global_clipnorm

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from dnnsweep.ranking import Rank
+from dnnsweep.records.metrics import (
+    CLASS_METRICS,
+    CLASS_SCORES,
+    MAXIMIZED,
+    N_PARAMETERS,
+    NUMBER_METRICS,
+    Objective,
+    Task,
+    direction_of,
+    metrics_of,
+    scores_of,
+    sized,
+)
+from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, plain
 
-
-class Task(StrEnum):
-    """What the target asks for; decides the network's head, its loss and its metrics."""
-
-    BINARY = "binary"
-    MULTICLASS = "multiclass"
-    REGRESSION = "regression"
+__all__ = [
+    "CLASS_METRICS",
+    "CLASS_SCORES",
+    "MAXIMIZED",
+    "NUMBER_METRICS",
+    "N_PARAMETERS",
+    "SWEEP_COLUMNS",
+    "TRIAL_COLUMNS",
+    "Began",
+    "Curve",
+    "DataSummary",
+    "EpochReport",
+    "Objective",
+    "Reason",
+    "Series",
+    "State",
+    "Suggestion",
+    "Sweep",
+    "SweepState",
+    "Task",
+    "Trial",
+    "TrialResult",
+    "curve_of",
+    "direction_of",
+    "metrics_of",
+    "scores_of",
+    "sized",
+]
 
 
 class State(StrEnum):
@@ -52,48 +86,6 @@ class Reason(StrEnum):
     def is_in_budget(self) -> bool:
         """Return whether a trial that ended so counts as one of the trials asked for."""
         return self is not Reason.STOPPED
-
-
-class SweepState(StrEnum):
-    """Where a sweep stands."""
-
-    RUNNING = "RUNNING"
-    INTERRUPTED = "INTERRUPTED"
-    STOPPED = "STOPPED"
-    FAILED = "FAILED"
-    COMPLETE = "COMPLETE"
-
-
-CLASS_METRICS = ("loss", "accuracy")
-NUMBER_METRICS = ("loss", "mse", "mae")
-#: Measured on the validation rows alone, where a sweep file names them.
-CLASS_SCORES = ("val_auc", "val_f1", "val_precision", "val_recall")
-MAXIMIZED = frozenset({"accuracy", "auc", "f1", "precision", "recall", "r2"})
-
-
-def metrics_of(task: Task) -> tuple[str, ...]:
-    """Return the metrics that are always computed for a task, on the training and on the validation rows.
-
-    Example:
-        >>> metrics_of(Task.BINARY)
-        ('loss', 'accuracy', 'val_loss', 'val_accuracy')
-    """
-    names = NUMBER_METRICS if task is Task.REGRESSION else CLASS_METRICS
-    return (*names, *(f"val_{name}" for name in names), *(["val_r2"] if task is Task.REGRESSION else []))
-
-
-def scores_of(task: Task) -> tuple[str, ...]:
-    """Return the metrics that are computed for a task where a sweep file names them.
-
-    All are those of scikit-learn over all validation rows: the area under the ROC curve (each class against the rest,
-    averaged over classes), and F1, precision and recall, averaged over classes.
-    """
-    return () if task is Task.REGRESSION else CLASS_SCORES
-
-
-def direction_of(metric: str) -> str:
-    """Return `maximize` or `minimize`: the better end of a metric."""
-    return "maximize" if metric.removeprefix("val_") in MAXIMIZED else "minimize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +143,15 @@ class Suggestion:
         params: Every knob, fixed ones too; widths of `hidden` as a tuple.
         seed: What weights, row order and dropout start from, in [0, 2**31).
         attempt: How often it has been started, from 1.
-        best: Rank of the best trial known when it is handed to a trainer, which need not save the model of a trial that
-            ranks behind it; None if there is none.
+        front: Ranks of the trials that no other is known to beat when it is handed to a trainer, which need not save
+            the model of a trial that one of them beats.
     """
 
     number: int
     params: Mapping[str, Any]
     seed: int
     attempt: int = 1
-    best: Rank | None = None
+    front: tuple[Rank, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +220,7 @@ class TrialResult:
         seconds: Time from taking the suggestion up to the end.
         error: The text of the error, for `failed`, `timeout` and `killed`.
         model_path: Where the trainer saved the Keras model with the kept weights, if it did.
+        n_parameters: Weights of the network; None where none was built.
     """
 
     number: int
@@ -238,6 +231,14 @@ class TrialResult:
     seconds: float
     error: str | None = None
     model_path: str | None = None
+    n_parameters: int | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Return what counts of the trial: the network's metrics at the best epoch, and its size; {} without one."""
+        if self.best_epoch is None:
+            return {}
+        return self.curve.at(self.best_epoch) | sized(self.n_parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +285,7 @@ class Trial:
     Args:
         sweep: The sweep's name.
         number: From 0, dense.
-        value: The objective at the best epoch; None unless the state is COMPLETE.
+        value: The objective at the best epoch, the first one of two; None unless the state is COMPLETE.
         params: Every knob, fixed ones too.
         state: Where it stands.
         reason: Why it ended; None before.
@@ -295,9 +296,10 @@ class Trial:
         seed: What weights, row order and dropout started from.
         attempts: How often it was started.
         error: The text of the error, if it failed by one.
-        metrics: The network's metrics at the best epoch.
+        metrics: The network's metrics at the best epoch, and its number of weights.
         started_at: Start of the last attempt, in milliseconds since 1970 (UTC).
         ended_at: End of the trial, likewise.
+        value_2: The second objective at the best epoch; None where there is one objective or no value.
     """
 
     sweep: str
@@ -316,82 +318,19 @@ class Trial:
     metrics: Mapping[str, float]
     started_at: int | None
     ended_at: int | None
+    value_2: float | None = None
+
+    @property
+    def values(self) -> tuple[float, ...] | None:
+        """Return the value of each objective; None where there is none."""
+        if self.value is None:
+            return None
+        return (self.value,) if self.value_2 is None else (self.value, self.value_2)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON: no tuple, no enumeration, no number that is not finite."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+        return {name: plain(getattr(self, name)) for name in TRIAL_COLUMNS}
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """A sweep as the ledger knows it; what `list` and `show` return.
-
-    Args:
-        id: Unique over all ledgers.
-        name: Unique in a ledger.
-        state: Where it stands.
-        description: From the sweep file.
-        source: Where the data come from.
-        metric: The objective's metric.
-        direction: `maximize` or `minimize`.
-        n_trials: Trials asked for.
-        n_finished: Trials ended that count in the budget.
-        n_running: Trials being trained.
-        n_failed: Trials ended without a value (diverged, failed, timeout, killed).
-        best_number: The best trial.
-        best_value: Its value.
-        window: How many suggestions may be ahead of the results told to the sampler.
-        data: The summary of the data, as plain JSON.
-        spec: The sweep file, resolved, as plain JSON.
-        run_id: The parent run in MLflow; None until it was created.
-        n_undelivered: Outbox entries that MLflow has not seen yet.
-        error: Why it was given up, if it was.
-        created_at: In milliseconds since 1970 (UTC).
-        ended_at: Likewise; None while it runs.
-        seconds: Wall time over all runs of the sweep.
-        trainer: How its trials are trained: `array`, `fit` or `compiled`.
-        slots: Trials side by side in one program.
-        device: What they are trained on, `cpu` or `gpu`.
-    """
-
-    id: str
-    name: str
-    state: SweepState
-    description: str | None
-    source: str
-    metric: str
-    direction: str
-    n_trials: int
-    n_finished: int
-    n_running: int
-    n_failed: int
-    best_number: int | None
-    best_value: float | None
-    window: int
-    data: Mapping[str, Any]
-    spec: Mapping[str, Any]
-    run_id: str | None
-    n_undelivered: int
-    error: str | None
-    created_at: int
-    ended_at: int | None
-    seconds: float
-    trainer: str = "fit"
-    slots: int = 1
-    device: str = "cpu"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    return value
+#: A trial for programs: as it is, but for the second of two objectives, which is among its values.
+TRIAL_COLUMNS = tuple("values" if name == "value_2" else name for name in Trial.__slots__)
