@@ -34,7 +34,6 @@ from dnnsweep.spec import (
     documents,
     json_schema,
     load,
-    rules,
 )
 
 EXAMPLE = """\
@@ -433,6 +432,7 @@ _BEYOND_SHAPE = (
     "must be another metric than",
     "sweeps of one objective",
     "for two objectives",
+    "which is the same in all epochs",
     "belongs to nsga2",
     "must be maximize",
     "must be minimize",

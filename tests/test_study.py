@@ -205,7 +205,7 @@ def test_nsga2_suggests_what_optunas_does_with_the_same_seeds() -> None:
         plain.sampler = optuna.samplers.NSGAIISampler(population_size=6, seed=seeds.derive(7, "ask", number))
         trial = plain.ask(distributions)
         params = ours.ask(number)
-        assert params == {name: _decoded(space[name], trial.params[name]) for name in space}
+        assert params == {name: decoded(space[name], trial.params[name]) for name in space}
         children += ours.attrs(number)["NSGAIISampler:generation"] > 0
         if number >= WINDOW:
             told = number - WINDOW

@@ -15,20 +15,17 @@ from dnnsweep.space import grid_size, show
 from dnnsweep.spec import documents, mistakes, rules, schema
 from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.rows import BALANCED, HANDED_OVER, DatasetSpec
-from dnnsweep.spec.rules import KERAS, SKLEARN
+from dnnsweep.spec.rules.data import KERAS, SKLEARN
 from dnnsweep.spec.sections import (
-    METRICS,
     BudgetSpec,
-    EarlyStoppingSpec,
     NetworkSpec,
     ObjectiveSpec,
-    PlateauSpec,
     ResourcesSpec,
     SamplerSpec,
     SweepSpec,
     TrainerSpec,
-    TrainingSpec,
 )
+from dnnsweep.spec.training import METRICS, EarlyStoppingSpec, PlateauSpec, TrainingSpec
 
 __all__ = [
     "BALANCED",

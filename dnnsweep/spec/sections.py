@@ -22,7 +22,7 @@ from pydantic import (
 from dnnsweep import functions
 from dnnsweep.errors import Mistake
 from dnnsweep.query import FIELDS
-from dnnsweep.records import CLASS_SCORES, N_PARAMETERS, Objective, Task, direction_of, metrics_of, scores_of
+from dnnsweep.records import CLASS_SCORES, N_PARAMETERS, Objective, direction_of
 from dnnsweep.space import (
     KNOBS,
     PLATEAU,
@@ -44,11 +44,11 @@ from dnnsweep.spec import documents, schema
 from dnnsweep.spec.base import Few, Section, Several, Whole, raising, right
 from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.rows import DatasetSpec
+from dnnsweep.spec.training import METRICS, PlateauSpec, TrainingSpec
 from dnnsweep.spec.window import population, window
 
 #: Changing these does not make another sweep.
 NOT_IDENTITY: Final = ("budget", "resources", "description")
-METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in (*metrics_of(task), *scores_of(task))))
 #: What may be an objective.
 OBJECTIVES: Final = (*METRICS, N_PARAMETERS)
 #: How the two forms of `objective` are told apart in pydantic's paths.
@@ -57,9 +57,6 @@ TWO: Final = "two objectives"
 DEFAULTS: Final = Hyperparameters()
 #: Names that a builder's own hyperparameters cannot have: those of a trial's other fields.
 TAKEN: Final = tuple(name for name in FIELDS if name not in KNOBS)
-
-
-Metric = Annotated[str, Field(json_schema_extra={"enum": list(METRICS)})]  # which of them, the task decides
 
 
 def _raising_named(parse: Callable[[Any, Sequence[str] | None], tuple[Any, list[Mistake]]]) -> Callable[..., Any]:
@@ -174,44 +171,6 @@ Objectives = Annotated[
     Discriminator(_form_of),
     BeforeValidator(_unlisted),
 ]
-
-
-class EarlyStoppingSpec(Section):
-    """When a trial's own curve counts as flat; the semantics of Keras's EarlyStopping with restored best weights."""
-
-    monitor: Metric = "val_loss"
-    patience: Whole = Field(default=5, ge=0, description="epochs without improvement before stopping")
-    min_delta: float = Field(default=0.0, ge=0, description="smallest change that counts as an improvement")
-    start_from_epoch: Whole = Field(default=0, ge=0, description="epochs that are not looked at, in the beginning")
-
-
-class PlateauSpec(Section):
-    """When and how far a learning rate is reduced; the semantics and the defaults of Keras's ReduceLROnPlateau."""
-
-    monitor: Metric = "val_loss"
-    factor: float = Field(default=0.1, gt=0, lt=1, description="what the learning rate is multiplied by")
-    patience: Whole = Field(default=10, ge=0, description="epochs without improvement before it is reduced")
-    min_delta: float = Field(default=1e-4, ge=0, description="smallest change that counts as an improvement")
-    cooldown: Whole = Field(default=0, ge=0, description="epochs after a reduction in which patience does not count")
-    min_learning_rate: float = Field(default=0.0, ge=0, description="it is not reduced below this")
-
-
-class TrainingSpec(Section):
-    """How long a trial trains."""
-
-    epochs: Whole = Field(default=50, ge=1, le=1_000_000)
-    metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
-        default=(), description="val_auc, val_f1, val_precision, val_recall: measured beside objective and monitor"
-    )
-    timeout_seconds: float | None = Field(
-        default=None, gt=0, description="a trial that trains longer ends as `timeout` after its epoch; null: no limit"
-    )
-    early_stopping: EarlyStoppingSpec | None = Field(
-        default=EarlyStoppingSpec(), description="null trains all epochs and keeps the last one's weights"
-    )
-    reduce_on_plateau: PlateauSpec | None = Field(
-        default=None, description="of the schedule of this name, which is the default where the section is given"
-    )
 
 
 class BudgetSpec(Section):

@@ -1,74 +1,51 @@
-"""What the sections about training and pruning ask of each other and of the search space."""
+"""The section of a sweep file that says how long and at which learning rates a trial trains."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
-from dnnsweep.errors import Mistake
-from dnnsweep.space import PLATEAU, Range, show
-from dnnsweep.spec.pruner import SETTINGS, PrunerSpec
-from dnnsweep.spec.sections import SweepSpec
+from pydantic import Field
 
-PLATEAU_SECTION: Final = "training.reduce_on_plateau"
-PLATEAU_FLOOR: Final = f"{PLATEAU_SECTION}.min_learning_rate"
+from dnnsweep.records import Task, metrics_of, scores_of
+from dnnsweep.spec.base import Section, Whole
 
-
-def broken_warm_up(spec: SweepSpec) -> Iterator[Mistake]:
-    """Early stopping must look at an epoch."""
-    stopping, epochs = spec.training.early_stopping, spec.training.epochs
-    if stopping is not None and stopping.start_from_epoch >= epochs:
-        path, got = "training.early_stopping.start_from_epoch", show(stopping.start_from_epoch)
-        yield Mistake(path, f"must be below training.epochs = {epochs}, or no epoch is looked at", got, "lower it")
+METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in (*metrics_of(task), *scores_of(task))))
+Metric = Annotated[str, Field(json_schema_extra={"enum": list(METRICS)})]  # which of them, the task decides
 
 
-def broken_plateau(spec: SweepSpec) -> Iterator[Mistake]:
-    """A section that no trial asks for would be forgotten in silence."""
-    if spec.training.reduce_on_plateau is not None and spec.plateau is None:
-        place = "space" if "schedule" in spec.space else "fixed"
-        got = spec.space["schedule"].to_json() if place == "space" else spec.fixed["schedule"]
-        rule, remedy = f"belongs to schedule: {PLATEAU}", f"add it to {place}.schedule, or remove this section"
-        yield Mistake(PLATEAU_SECTION, rule, f"{place}.schedule={show(got)}", remedy)
+class EarlyStoppingSpec(Section):
+    """When a trial's own curve counts as flat; the semantics of Keras's EarlyStopping with restored best weights."""
+
+    monitor: Metric = "val_loss"
+    patience: Whole = Field(default=5, ge=0, description="epochs without improvement before stopping")
+    min_delta: float = Field(default=0.0, ge=0, description="smallest change that counts as an improvement")
+    start_from_epoch: Whole = Field(default=0, ge=0, description="epochs that are not looked at, in the beginning")
 
 
-def broken_floor(spec: SweepSpec) -> Iterator[Mistake]:
-    """A learning rate that is below the floor already would never be reduced."""
-    plateau, domains = spec.training.reduce_on_plateau, spec.domains("learning_rate")
-    highest = max(domain.high if isinstance(domain, Range) else max(domain.values) for domain in domains)
-    if plateau is not None and plateau.min_learning_rate >= highest:
-        rule = f"must be below the highest learning rate {show(highest)}, or none is reduced"
-        yield Mistake(PLATEAU_FLOOR, rule, show(plateau.min_learning_rate), "lower it")
+class PlateauSpec(Section):
+    """When and how far a learning rate is reduced; the semantics and the defaults of Keras's ReduceLROnPlateau."""
+
+    monitor: Metric = "val_loss"
+    factor: float = Field(default=0.1, gt=0, lt=1, description="what the learning rate is multiplied by")
+    patience: Whole = Field(default=10, ge=0, description="epochs without improvement before it is reduced")
+    min_delta: float = Field(default=1e-4, ge=0, description="smallest change that counts as an improvement")
+    cooldown: Whole = Field(default=0, ge=0, description="epochs after a reduction in which patience does not count")
+    min_learning_rate: float = Field(default=0.0, ge=0, description="it is not reduced below this")
 
 
-def broken_pruner(spec: SweepSpec) -> Iterator[Mistake]:
-    """Settings belong to their kind of pruner."""
-    yield from _misplaced(spec.pruner, "pruner")
-    wrapped = spec.pruner.wrapped
-    if spec.pruner.kind == "patient" and wrapped is not None:
-        yield from _misplaced(wrapped, "pruner.wrapped")
-        if wrapped.kind in ("none", "patient"):
-            rule, remedy = "must be median, asha or hyperband", "remove it to prune without asking another one"
-            yield Mistake("pruner.wrapped.kind", rule, show(wrapped.kind), remedy)
+class TrainingSpec(Section):
+    """How long a trial trains."""
 
-
-def _misplaced(pruner: PrunerSpec, path: str) -> Iterator[Mistake]:
-    """Settings of other kinds of pruners."""
-    for name in pruner.foreign():
-        kinds = ", ".join(kind for kind, settings in SETTINGS.items() if name in settings)
-        yield Mistake(f"{path}.{name}", f"belongs to {kinds}", f"it with kind: {pruner.kind}", "remove it")
-
-
-def broken_rungs(spec: SweepSpec) -> Iterator[Mistake]:
-    """A pruner that could never prune a trial is a mistake."""
-    epochs = spec.training.epochs
-    pruners = {"pruner": spec.pruner} | ({} if spec.pruner.wrapped is None else {"pruner.wrapped": spec.pruner.wrapped})
-    for path, pruner in pruners.items():
-        if pruner.max_resource is not None and (pruner.min_resource or 1) > pruner.max_resource:
-            rule, got = "must not be above max_resource", f"{pruner.min_resource} and {pruner.max_resource}"
-            yield Mistake(f"{path}.min_resource", rule, got, "exchange them")
-        for name in ("n_warmup_steps", "min_resource", "max_resource"):
-            value = getattr(pruner, name)
-            if value is not None and value > epochs:
-                yield Mistake(
-                    f"{path}.{name}", f"must not be above training.epochs = {epochs}", show(value), "lower it"
-                )
+    epochs: Whole = Field(default=50, ge=1, le=1_000_000)
+    metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
+        default=(), description="val_auc, val_f1, val_precision, val_recall: measured beside objective and monitor"
+    )
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, description="a trial that trains longer ends as `timeout` after its epoch; null: no limit"
+    )
+    early_stopping: EarlyStoppingSpec | None = Field(
+        default=EarlyStoppingSpec(), description="null trains all epochs and keeps the last one's weights"
+    )
+    reduce_on_plateau: PlateauSpec | None = Field(
+        default=None, description="of the schedule of this name, which is the default where the section is given"
+    )

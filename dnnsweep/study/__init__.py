@@ -204,9 +204,10 @@ class Study:
         self._worst = tuple(worst(pair) for worst, pair in zip(worse, zip(before, values, strict=True), strict=True))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        parameters, population = self._parameters, self.study_attrs().get(POPULATION, samplers.POPULATION)
-        sometimes = parameters.sometimes
-        return samplers.sampler(self._kind, parameters.distributions, self._seed, number, sometimes, population)
+        if self._kind == "nsga2":
+            return samplers.nsga2(self._seed, number, self.study_attrs().get(POPULATION, samplers.POPULATION))
+        parameters = self._parameters
+        return samplers.sampler(self._kind, parameters.distributions, self._seed, number, parameters.sometimes)
 
 
 def _values(value: Value | None, reports: Mapping[int, float]) -> tuple[float, ...] | None:

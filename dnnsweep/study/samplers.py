@@ -21,13 +21,19 @@ POPULATION: Final = 50
 Distributions = Mapping[str, BaseDistribution]
 
 
+def nsga2(seed: int, number: int, population: int = POPULATION) -> BaseSampler:
+    """Return NSGA-II for one suggestion, as `sampler` does for others.
+
+    Args:
+        seed: The sweep's.
+        number: The trial's.
+        population: Trials of a generation.
+    """
+    return NSGAIISampler(population_size=population, seed=seeds.derive(seed, "ask", number))
+
+
 def sampler(
-    kind: str,
-    distributions: Distributions,
-    seed: int,
-    number: int,
-    sometimes: Collection[str] = (),
-    population: int = POPULATION,
+    kind: str, distributions: Distributions, seed: int, number: int, sometimes: Collection[str] = ()
 ) -> BaseSampler:
     """Return the sampler of one suggestion.
 
@@ -35,17 +41,14 @@ def sampler(
     sampler has to remember beside it, Optuna keeps in attributes of trials and studies, which the ledger holds.
 
     Args:
-        kind: `tpe`, `random`, `qmc`, `cmaes`, `nsga2` or `gp`; a `grid` suggests by itself and takes `random` here.
+        kind: `tpe`, `random`, `qmc`, `cmaes` or `gp`; a `grid` suggests by itself and takes `random` here.
         distributions: What trials are sampled from.
         seed: The sweep's.
         number: The trial's.
         sometimes: Names of parameters that not every trial has.
-        population: Of `nsga2`: trials of a generation.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        if kind == "nsga2":
-            return NSGAIISampler(population_size=population, seed=seeds.derive(seed, "ask", number))
         made = _sampler(kind, distributions, seed, number, sometimes)
         return _InEveryTrial(made, sometimes) if sometimes and kind in ("cmaes", "gp") else made
 

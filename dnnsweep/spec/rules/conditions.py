@@ -24,7 +24,7 @@ from dnnsweep.space.own import VALUES_RULE
 from dnnsweep.spec.sections import SweepSpec
 
 
-def broken_conditions(spec: SweepSpec) -> Iterator[Mistake]:
+def check_conditions(spec: SweepSpec) -> Iterator[Mistake]:
     """Find conditions that never or always hold, and values that are missing or never used."""
     space = countable(spec.space) if spec.sampler.kind == "grid" else spec.space
     conditional = {name: domain for name, domain in space.items() if isinstance(domain, Conditional)}
@@ -91,13 +91,13 @@ def _of_another_kind(spec: SweepSpec) -> Iterator[Mistake]:
                 yield Mistake(f"fixed.{name}", VALUES_RULE, f"{show(spec.fixed[name])} beside space.{name}")
 
 
-def broken_entries(spec: SweepSpec) -> Iterator[Mistake]:
+def check_entries(spec: SweepSpec) -> Iterator[Mistake]:
     """Find what is tried first in vain: hyperparameters whose conditions do not hold beside the others."""
     for index, entry in enumerate(spec.enqueue):
-        yield from _broken_entry(f"enqueue.{index}", entry, spec)
+        yield from _check_entry(f"enqueue.{index}", entry, spec)
 
 
-def _broken_entry(path: str, entry: Mapping[str, Any], spec: SweepSpec) -> Iterator[Mistake]:
+def _check_entry(path: str, entry: Mapping[str, Any], spec: SweepSpec) -> Iterator[Mistake]:
     known: dict[str, Any] = {}
     for name in order(spec.space):
         domain = spec.space[name]

@@ -1,0 +1,89 @@
+"""What the section about the data must hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from dnnsweep import functions
+from dnnsweep.errors import Mistake
+from dnnsweep.space import show, suggest
+from dnnsweep.spec.rows import HANDED_OVER
+from dnnsweep.spec.sections import SweepSpec
+
+SKLEARN: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes")
+KERAS: Final = ("mnist", "fashion_mnist", "cifar10", "california_housing")
+KINDS: Final = ("sklearn", "keras", "csv", "parquet", "npz", "python", "arrays")
+#: Kinds whose columns have names.
+TABLES: Final = ("csv", "parquet")
+
+
+def check_source(spec: SweepSpec) -> Iterator[Mistake]:
+    """The source must be of a known kind and name something."""
+    source = spec.dataset.source
+    kind, colon, name = source.partition(":")
+    path, got = "dataset.source", show(source)
+    shelves = {"sklearn": SKLEARN, "keras": KERAS}
+    if kind not in KINDS or not colon:
+        remedy = suggest(kind, KINDS) or "write sklearn:NAME, keras:NAME, csv:PATH, parquet:PATH or npz:PATH"
+        yield Mistake(path, "must name a known kind of source", got, remedy)
+    elif kind in shelves and name not in shelves[kind]:
+        rule = f"must be one of {', '.join(f'{kind}:{known}' for known in shelves[kind])}"
+        yield Mistake(path, rule, got, suggest(name, shelves[kind]))
+    elif kind in ("csv", "parquet", "npz") and not name.strip():
+        yield Mistake(path, "must name a file", got, f"write {kind}:PATH")
+    elif kind == "python" and not re.fullmatch(functions.PATTERN, source):
+        yield Mistake(path, "must name a function", got, "write python:MODULE:FUNCTION")
+    elif kind == "arrays" and name:
+        yield Mistake(path, f"must be {HANDED_OVER} alone for arrays handed over in Python", got, "name a file instead")
+
+
+def check_columns(spec: SweepSpec) -> Iterator[Mistake]:
+    """Tables name their target, other sources no columns."""
+    dataset = spec.dataset
+    kind = dataset.source.partition(":")[0]
+    if kind in TABLES and not dataset.target:
+        yield Mistake("dataset.target", "is missing", "", f"name the column of the {kind} file to predict")
+    elif dataset.target is not None and dataset.target in dataset.drop:
+        yield Mistake("dataset.drop", "must not contain the target", show(dataset.target), "remove it here")
+    elif kind in KINDS and kind not in (*TABLES, "python"):  # a function may return a table
+        given: dict[str, Any] = {"target": dataset.target, "drop": list(dataset.drop)}
+        for key, value in given.items():
+            if value:
+                yield Mistake(f"dataset.{key}", "belongs to csv and parquet sources only", show(value), "remove it")
+
+
+def check_roles(spec: SweepSpec) -> Iterator[Mistake]:
+    """Columns that rows are split or weighted by."""
+    dataset = spec.dataset
+    kind = dataset.source.partition(":")[0]
+    roles = {"dataset.sample_weight": dataset.sample_weight}
+    if dataset.split is not None:
+        roles[f"dataset.split.{dataset.split.kind}"] = dataset.split.column
+    taken: dict[str | None, str] = dict.fromkeys(dataset.drop, "is left out by dataset.drop")
+    taken[dataset.target] = "is the target"
+    for path, name in roles.items():
+        if name is None:
+            continue
+        if kind in ("sklearn", "keras", "npz"):
+            yield Mistake(path, "belongs to tables with named columns", show(name), "remove it")
+        elif name in taken:
+            yield Mistake(path, "must be a column of its own", f"{show(name)}, which {taken[name]}", "name another one")
+
+
+def check_fractions(spec: SweepSpec) -> Iterator[Mistake]:
+    """There must be rows to train on."""
+    validation, test = spec.dataset.validation, spec.dataset.test
+    if validation + test >= 1:
+        got = f"validation={show(validation)} and test={show(test)}"
+        yield Mistake(
+            "dataset.validation", "must leave rows to train on beside the test rows", got, "lower one of them"
+        )
+
+
+def check_class_weight(spec: SweepSpec) -> Iterator[Mistake]:
+    """Only classes are weighted."""
+    weight = spec.dataset.class_weight
+    if weight is not None and spec.task == "regression":
+        yield Mistake("dataset.class_weight", "belongs to classes", show(weight), "remove it")

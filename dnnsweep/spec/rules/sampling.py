@@ -1,0 +1,69 @@
+"""What samplers ask of the search space, and what is tried first."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Final
+
+from dnnsweep.errors import Mistake
+from dnnsweep.space import Leaf, Range, grid_size, leaves, parts_of, show
+from dnnsweep.spec.sections import SweepSpec
+
+#: The most points of a grid; their order is drawn at once.
+MAX_GRID_POINTS: Final = 1_000_000
+
+
+def check_grid(spec: SweepSpec) -> Iterator[Mistake]:
+    """A grid is finite, and no other sampler asks for one."""
+    is_grid = spec.sampler.kind == "grid"
+    for path, domain in _ranges(spec):
+        if is_grid and domain.n_values is None:
+            yield Mistake(path, "must be finite for a grid", show(domain.to_json()), "add steps: 5, or list values")
+        elif not is_grid and domain.steps is not None:
+            remedy = "write sampler: {kind: grid}, or use step"
+            yield Mistake(f"{path}.steps", "belongs to grids", show(domain.steps), remedy)
+    if not is_grid:
+        return
+    size = grid_size(spec.space, spec.default_params)
+    if size is not None and size > MAX_GRID_POINTS:
+        rule, got = f"must make at most {MAX_GRID_POINTS} points for a grid", f"{size}"
+        yield Mistake("space", rule, got, "take fewer steps, or another sampler")
+    if spec.enqueue:
+        got = f"{len(spec.enqueue)} configurations"
+        yield Mistake("enqueue", "belongs to other samplers than a grid, which tries all", got, "remove it")
+
+
+def _ranges(spec: SweepSpec) -> Iterator[tuple[str, Range]]:
+    for name, domain in spec.space.items():
+        for place, leaf in leaves(domain):
+            for part, one in parts_of(leaf).items():
+                if isinstance(one, Range):
+                    yield f"space.{name}{place}{part}", one
+
+
+def check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
+    """A sampler must be able to sample the space."""
+    kind = spec.sampler.kind
+    always = [part for one in spec.space.values() if isinstance(one, Leaf) for part in parts_of(one).values()]
+    if kind == "cmaes" and not any(isinstance(one, Range) and one.low < one.high for one in always):
+        rule = "must be tpe, random, grid or qmc where no hyperparameter is a range of numbers in every trial"
+        yield Mistake("sampler.kind", rule, show(kind), "search a range, or take tpe")
+    if kind == "gp" and importlib.util.find_spec("torch") is None:
+        remedy = "pip install 'dnnsweep[gp]'"
+        yield Mistake("sampler.kind", "needs PyTorch for Gaussian processes", show(kind), remedy)
+
+
+def check_population(spec: SweepSpec) -> Iterator[Mistake]:
+    """Generations are those of NSGA-II."""
+    population, kind = spec.sampler.population, spec.sampler.kind
+    if population is not None and kind != "nsga2":
+        remedy = "remove it, or write kind: nsga2"
+        yield Mistake("sampler.population", f"belongs to nsga2, not to {kind}", show(population), remedy)
+
+
+def check_enqueue_fits(spec: SweepSpec) -> Iterator[Mistake]:
+    """What is tried first must fit into the budget."""
+    if len(spec.enqueue) > spec.budget.trials:
+        got = f"{len(spec.enqueue)} with budget.trials={spec.budget.trials}"
+        yield Mistake("enqueue", "must not hold more configurations than trials", got, "raise budget.trials")

@@ -1,0 +1,75 @@
+"""What the sections about training and pruning ask of each other and of the search space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from dnnsweep.errors import Mistake
+from dnnsweep.space import PLATEAU as SCHEDULE
+from dnnsweep.space import Range, show
+from dnnsweep.spec.pruner import SETTINGS, PrunerSpec
+from dnnsweep.spec.sections import SweepSpec
+
+PLATEAU: Final = "training.reduce_on_plateau"
+FLOOR: Final = f"{PLATEAU}.min_learning_rate"
+
+
+def check_warm_up(spec: SweepSpec) -> Iterator[Mistake]:
+    """Early stopping must look at an epoch."""
+    stopping, epochs = spec.training.early_stopping, spec.training.epochs
+    if stopping is not None and stopping.start_from_epoch >= epochs:
+        path, got = "training.early_stopping.start_from_epoch", show(stopping.start_from_epoch)
+        yield Mistake(path, f"must be below training.epochs = {epochs}, or no epoch is looked at", got, "lower it")
+
+
+def check_plateau(spec: SweepSpec) -> Iterator[Mistake]:
+    """A section that no trial asks for would be forgotten in silence."""
+    if spec.training.reduce_on_plateau is not None and spec.plateau is None:
+        place = "space" if "schedule" in spec.space else "fixed"
+        got = spec.space["schedule"].to_json() if place == "space" else spec.fixed["schedule"]
+        rule, remedy = f"belongs to schedule: {SCHEDULE}", f"add it to {place}.schedule, or remove this section"
+        yield Mistake(PLATEAU, rule, f"{place}.schedule={show(got)}", remedy)
+
+
+def check_floor(spec: SweepSpec) -> Iterator[Mistake]:
+    """A learning rate that is below the floor already would never be reduced."""
+    plateau, domains = spec.training.reduce_on_plateau, spec.domains("learning_rate")
+    highest = max(domain.high if isinstance(domain, Range) else max(domain.values) for domain in domains)
+    if plateau is not None and plateau.min_learning_rate >= highest:
+        rule = f"must be below the highest learning rate {show(highest)}, or none is reduced"
+        yield Mistake(FLOOR, rule, show(plateau.min_learning_rate), "lower it")
+
+
+def check_pruner(spec: SweepSpec) -> Iterator[Mistake]:
+    """Settings belong to their kind of pruner."""
+    yield from _misplaced(spec.pruner, "pruner")
+    wrapped = spec.pruner.wrapped
+    if spec.pruner.kind == "patient" and wrapped is not None:
+        yield from _misplaced(wrapped, "pruner.wrapped")
+        if wrapped.kind in ("none", "patient"):
+            rule, remedy = "must be median, asha or hyperband", "remove it to prune without asking another one"
+            yield Mistake("pruner.wrapped.kind", rule, show(wrapped.kind), remedy)
+
+
+def _misplaced(pruner: PrunerSpec, path: str) -> Iterator[Mistake]:
+    """Settings of other kinds of pruners."""
+    for name in pruner.foreign():
+        kinds = ", ".join(kind for kind, settings in SETTINGS.items() if name in settings)
+        yield Mistake(f"{path}.{name}", f"belongs to {kinds}", f"it with kind: {pruner.kind}", "remove it")
+
+
+def check_rungs(spec: SweepSpec) -> Iterator[Mistake]:
+    """A pruner that could never prune a trial is a mistake."""
+    epochs = spec.training.epochs
+    pruners = {"pruner": spec.pruner} | ({} if spec.pruner.wrapped is None else {"pruner.wrapped": spec.pruner.wrapped})
+    for path, pruner in pruners.items():
+        if pruner.max_resource is not None and (pruner.min_resource or 1) > pruner.max_resource:
+            rule, got = "must not be above max_resource", f"{pruner.min_resource} and {pruner.max_resource}"
+            yield Mistake(f"{path}.min_resource", rule, got, "exchange them")
+        for name in ("n_warmup_steps", "min_resource", "max_resource"):
+            value = getattr(pruner, name)
+            if value is not None and value > epochs:
+                yield Mistake(
+                    f"{path}.{name}", f"must not be above training.epochs = {epochs}", show(value), "lower it"
+                )
