@@ -162,9 +162,12 @@ class Two:
         monkeypatch.setitem(globals(), "fresh", self.fresh)
         monkeypatch.setitem(globals(), "outcome", lambda number, params: self.outcome(*first(number, params), params))
 
-    def fresh(self, kind: str) -> Study:
-        grid = kind == "grid"
-        study = Study(GRID if grid else SPACE, ("maximize", "minimize"), kind, 0, () if grid else ENQUEUE)
+    def fresh(self, kind: str, *, conditions: bool = False) -> Study:
+        grid, pair = kind == "grid", ("maximize", "minimize")
+        if conditions:
+            study = Study(CONDITIONAL_GRID if grid else CONDITIONAL, pair, kind, 0, (), DEFAULTS)
+        else:
+            study = Study(GRID if grid else SPACE, pair, kind, 0, () if grid else ENQUEUE)
         study.populate(self._population)
         return study
 
@@ -183,6 +186,17 @@ def test_a_study_of_two_objectives_that_was_rebuilt_goes_on_as_if_it_had_never_s
 
     for interruptions in [(1, 5, 6, 17, 30), range(1, 40), *([(each,) for each in range(1, 40)] * (kind == "nsga2"))]:
         assert drive(kind, 40, interruptions) == whole, interruptions
+
+
+@pytest.mark.parametrize("kind", ["nsga2", "tpe", "grid"])
+def test_a_study_of_two_objectives_under_conditions_that_was_rebuilt_goes_on_as_if_it_had_never_stopped(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Two(monkeypatch)
+    whole = drive(kind, 40, conditions=True)
+
+    assert drive(kind, 40, range(1, 40), conditions=True) == whole
+    assert drive(kind, 40, (1, 5, 6, 17, 30), conditions=True) == whole
 
 
 def test_nsga2_with_one_objective_that_was_rebuilt_goes_on_as_if_it_had_never_stopped() -> None:
@@ -221,9 +235,9 @@ def test_a_study_keeps_the_population_that_it_began_with(monkeypatch: pytest.Mon
     whole = drive("nsga2", 40)
     small, n_fresh = fresh, 0
 
-    def grown(kind: str) -> Study:
+    def grown(kind: str, *, conditions: bool = False) -> Study:
         nonlocal n_fresh
-        study, n_fresh = small(kind), n_fresh + 1
+        study, n_fresh = small(kind, conditions=conditions), n_fresh + 1
         if n_fresh > 1:
             study.populate(20)
         return study
