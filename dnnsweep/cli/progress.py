@@ -53,7 +53,8 @@ def line(progress: Progress, ended: Ended) -> str:
     parts = [f"[{progress.n_finished}/{progress.n_trials}] trial {result.number}: {result.reason}"]
     if ended.value is not None:
         parts.append(numbers(values_of(ended.value)))
-    parts.append(f"{result.curve.n_epochs} epochs in {result.seconds:.1f} s")
+    epochs = "1 epoch" if result.curve.n_epochs == 1 else f"{result.curve.n_epochs} epochs"
+    parts.append(f"{epochs} in {result.seconds:.1f} s")
     if progress.best is not None:
         parts.append(f"best {numbers(values_of(progress.best.value))} (trial {progress.best.number})")
     if progress.best is not None and len(values_of(progress.best.value)) > 1:
