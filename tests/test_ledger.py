@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import postgres
 import pytest
 from sqlalchemy import column, create_engine, insert, table
 
@@ -524,6 +525,10 @@ VALUES = [(0.8, 900.0, 0.5), (0.9, 900.0, 0.5), (0.7, 100.0, 0.5), None, (0.9, 9
 
 @pytest.fixture
 def pair(ledger: Ledger) -> Lease:
+    return filled(ledger)
+
+
+def filled(ledger: Ledger) -> Lease:
     store(ledger, TWO)
     lease = ledger.acquire("two")
     ask(lease, len(VALUES))
@@ -551,6 +556,18 @@ def test_a_condition_is_met_before_the_front_is_taken(ledger: Ledger) -> None:
     assert numbers(ledger.best("two", None, query.parse("number not in [5, 1]"))) == [4, 0, 2]
     assert numbers(ledger.best("two", None, query.parse("value_2 >= 900 and number < 5"))) == [1]
     assert numbers(ledger.best("two", None, query.parse("value < 0.5"))) == []
+
+
+@pytest.mark.skipif(postgres.programs() is None, reason="there is no PostgreSQL here")
+def test_postgresql_finds_the_same_front(ledger: Ledger, pair: Lease) -> None:
+    condition = query.parse("value_2 >= 900 and number not in [5]")
+    with postgres.running() as database, closing(Ledger.open(database.database(), create=True)) as other:
+        lease = filled(other)
+
+        assert numbers(other.best("two", None)) == numbers(ledger.best("two", None)) == [5, 1, 2]
+        assert numbers(other.best("two", None, condition)) == numbers(ledger.best("two", None, condition)) == [1]
+        assert other.sweep("two").front == ledger.sweep("two").front
+        assert [trial.value for trial in lease.trials()] == [trial.value for trial in pair.trials()]
 
 
 def test_a_program_reads_the_first_value_alone_and_all_values_together(ledger: Ledger, pair: Lease) -> None:
