@@ -67,7 +67,7 @@ def _sampler(
         independent = RandomSampler(seed=own)
         return CmaEsSampler(seed=own, independent_sampler=independent, warn_independent_sampling=False)
     if kind == "gp":
-        return optuna.samplers.GPSampler(seed=own)
+        return optuna.samplers.GPSampler(seed=own, warn_independent_sampling=False)
     return RandomSampler(seed=own)
 
 
