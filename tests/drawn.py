@@ -93,6 +93,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         "training": draw(_training(metrics)),
         "budget": {"trials": draw(st.integers(1, 1000)), "target": draw(st.none() | st.floats(-1, 1))},
         "sampler": {"kind": "grid" if is_grid else draw(st.sampled_from(kinds))},
+        "priority": draw(st.integers(-1000, 1000)),
         "enqueue": [] if is_grid else [{name: value for name, (_, value) in found.items()}],
         "seed": draw(st.integers(0, 2**32 - 1)),
     }

@@ -163,7 +163,7 @@ def examination(found: Examination, form: str) -> None:
         run = "" if item.run_id is None else f" (run {item.run_id})"
         sys.stdout.write(f"{where}: {item.kind}: {item.detail}{run}{'; mended' if item.is_mended else ''}\n")
     for name in found.skipped:
-        sys.stdout.write(f"sweep {name} is running and was left out\n")
+        sys.stdout.write(f"sweep {name} is running or queued and was left out\n")
     looked_at = f"{found.n_sweeps} sweeps, {found.n_runs} runs"
     n_open = sum(not item.is_mended for item in found.differences)
     if not found.differences:

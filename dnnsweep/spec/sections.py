@@ -30,7 +30,7 @@ from dnnsweep.spec.rows import DatasetSpec
 from dnnsweep.spec.window import window
 
 #: Changing these does not make another sweep.
-NOT_IDENTITY: Final = ("budget", "resources", "description")
+NOT_IDENTITY: Final = ("budget", "resources", "priority", "description")
 METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in (*metrics_of(task), *scores_of(task))))
 DEFAULTS: Final = Hyperparameters()
 #: Names that a builder's own hyperparameters cannot have: those of a trial's other fields.
@@ -245,6 +245,9 @@ class SweepSpec(Section):
     ] = Field(default=(), description="configurations to try first")
     seed: Whole = Field(default=0, ge=0, lt=2**32, description="of sampling, weights, row order and dropout")
     resources: ResourcesSpec = ResourcesSpec()
+    priority: Whole = Field(
+        default=0, ge=-1000, le=1000, description="of sweeps that wait for a worker, the highest is next"
+    )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SweepSpec.model_validate, (self.to_json(),)
@@ -299,6 +302,7 @@ class SweepSpec(Section):
             (training, ("metrics",)),
             (training["early_stopping"] or {}, ("start_from_epoch",)),
             (plain["network"], ("builder",)),
+            (plain, ("priority",)),
         ):
             for key in keys:  # they came later: files from before are the same sweeps
                 if not section.get(key):
