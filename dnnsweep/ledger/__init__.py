@@ -12,16 +12,17 @@ from sqlalchemy.exc import IntegrityError
 
 from dnnsweep.errors import SweepConflictError
 from dnnsweep.history import Event, EventKind
-from dnnsweep.ledger import curves, events, outbox, owners, queries, rows, submissions
+from dnnsweep.ledger import curves, events, figures, outbox, owners, queries, rows, submissions
 from dnnsweep.ledger.database import Database, now, open_database
+from dnnsweep.ledger.figures import Figures
 from dnnsweep.ledger.lease import LEASE_SECONDS, Asked, Lease, StudyTrial, Told, requeue_running, taken
 from dnnsweep.ledger.outbox import Entry, Outbox
-from dnnsweep.ledger.overview import Overview
+from dnnsweep.ledger.overview import Overview, Page
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.query import Condition
 from dnnsweep.records import Curve, DataSummary, Sweep, SweepState, Trial
 
-__all__ = ["PARENT", "Asked", "Entry", "Lease", "Ledger", "NewSweep", "StudyTrial", "Told", "outbox"]
+__all__ = ["PARENT", "Asked", "Entry", "Figures", "Lease", "Ledger", "NewSweep", "Page", "StudyTrial", "Told", "outbox"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +257,15 @@ class Ledger:
         with self._database.read() as connection:
             return queries.read_best(connection, queries.read_sweep(connection, name), top, condition)
 
-    def trials_of(self, sweep: Sweep, first: int = 0) -> list[Trial]:
+    def trials_of(self, sweep: Sweep, first: int = 0, condition: Condition | None = None) -> list[Trial]:
         """Return the trials of a sweep that was read before, in their order, from number `first` on."""
         with self._database.read() as connection:
-            return queries.read_trials(connection, sweep, first=first)
+            return queries.read_trials(connection, sweep, condition, first)
+
+    def best_of(self, sweep: Sweep, top: int, condition: Condition | None = None) -> list[Trial]:
+        """Return the best complete trials of a sweep that was read before; see `best`."""
+        with self._database.read() as connection:
+            return queries.read_best(connection, sweep, top, condition)
 
     def trial_of(self, sweep: Sweep, number: int) -> Trial:
         """Return one trial of a sweep that was read before."""
@@ -288,6 +294,16 @@ class Ledger:
         """
         with self._database.read() as connection:
             return events.read(connection, queries.read_sweep(connection, name))
+
+    def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
+        """Return the first events of a sweep, at most `limit`, with a number above another one, and their numbers."""
+        with self._database.read() as connection:
+            return events.read_after(connection, sweep, number, limit)
+
+    def figures(self) -> Figures:
+        """Return how the ledger stands as a whole."""
+        with self._database.read() as connection:
+            return figures.read(connection)
 
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None unless it is its sweep's best."""

@@ -45,10 +45,12 @@ def check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> No
     changes = difference(check(row.spec).identity(), identity)
     if changes:
         lines = "\n".join(f"  {line}" for line in changes)
-        raise SweepConflictError(
+        conflict = SweepConflictError(
             f"the name {row.name} is taken by a sweep with another content:\n{lines}\n"
             f"choose another name with --name, or remove the old one with `dnnsweep delete {row.name}`"
         )
+        conflict.difference = tuple(changes)
+        raise conflict
 
 
 def check_free(row: Row[Any]) -> None:
