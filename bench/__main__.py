@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from bench import report, speeds, sweeps
+from bench import report, service, speeds, sweeps
 from bench.sweeps import Effort
 
 PARTS: Final[dict[str, Callable[[Effort], str]]] = {
@@ -17,6 +17,7 @@ PARTS: Final[dict[str, Callable[[Effort], str]]] = {
     "epochs": speeds.epochs,
     "cnn": speeds.cnn,
     "sizes": speeds.sizes,
+    "service": service.service,
 }
 
 

@@ -50,6 +50,11 @@ def located(spec: SweepSpec, limits: Limits) -> dict[str, Any]:
     return plain
 
 
+def hidden(text: str, limits: Limits) -> str:
+    """Return a text in which files of the data folder are named by their paths from there."""
+    return text if limits.data_root is None else text.replace(f"{os.path.realpath(limits.data_root)}{os.sep}", "")
+
+
 def _source(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:
     source = spec.dataset.source
     kind, _, name = source.partition(":")

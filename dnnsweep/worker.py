@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from dnnsweep import admission
 from dnnsweep.claims import Claim
-from dnnsweep.controller import abandon
 from dnnsweep.errors import DnnsweepError, LeaseLostError, LedgerAwayError, LedgerError
 from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Lease, Ledger
@@ -104,23 +103,11 @@ class Worker:
             self._say(f"sweep {name}: {error}")
             return
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  one bad sweep does not end a worker
-            self._say(f"sweep {name}: {masked(str(error)) or type(error).__name__}")
-            state = self._give_up(ledger, lease, name, error)
+            why = admission.hidden(masked(str(error)), self._limits) or type(error).__name__
+            self._say(f"sweep {name}: {why}")
+            is_passing = isinstance(error, KeyboardInterrupt | LedgerAwayError)
+            state = _left(ledger, lease, name, None if is_passing else why)
         self._say(f"sweep {name}: {'handed back' if state is SweepState.QUEUED else state.lower()}")
-
-    @staticmethod
-    def _give_up(ledger: Ledger, lease: Lease, name: str, error: BaseException) -> SweepState:
-        """Hand a sweep back where it is not to blame itself, else note why it failed; return how it is left."""
-        is_passing = isinstance(error, KeyboardInterrupt | LedgerAwayError)
-        with suppress(DnnsweepError):  # the lease runs out by itself
-            state = ledger.sweep(name).state
-            if state is not SweepState.RUNNING:  # it had ended before
-                return state
-            if is_passing:
-                lease.end(SweepState.QUEUED, is_patient=False)
-            else:
-                abandon(lease, error)
-        return SweepState.QUEUED if is_passing else SweepState.FAILED
 
     def _train(self, ledger: Ledger, lease: Lease, name: str) -> SweepState:
         spec = check(ledger.sweep(name).spec)
@@ -176,3 +163,14 @@ class Worker:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _left(ledger: Ledger, lease: Lease, name: str, why: str | None) -> SweepState:
+    """Hand a sweep back that is not to blame itself, else note why it failed; return how it is left."""
+    state = SweepState.QUEUED if why is None else SweepState.FAILED
+    with suppress(DnnsweepError):  # the lease runs out by itself
+        known = ledger.sweep(name).state
+        if known is not SweepState.RUNNING:  # it had ended before
+            return known
+        lease.end(state, why, is_patient=why is not None)
+    return state

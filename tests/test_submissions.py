@@ -226,6 +226,8 @@ def test_the_data_are_noted_by_the_first_worker_and_compared_by_later_ones(ledge
 
     sweep = ledger.sweep("digits")
     assert (sweep.data["n_train"], sweep.trainer, sweep.slots) == (60, "array", 4)
+    ledger.settle(lease, opened)
+    assert ledger.sweep("digits") == sweep
     with pytest.raises(SweepConflictError, match="data at sklearn:digits have changed"):
         ledger.settle(lease, replace(opened, data=replace(DATA, fingerprint="0" * 64)))
 

@@ -180,7 +180,8 @@ class Ledger:
             row = connection.execute(rows.named(new.name)).first()
         if row is not None:
             _check_same(row, new)
-            lease.note(**_opened(new, row))
+            if values := _opened(new, row):
+                lease.note(**values)
 
     def is_restricted(self, name: str) -> bool:
         """Return whether a sweep came over the network, so that the operator's limits hold for it."""
