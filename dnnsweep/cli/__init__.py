@@ -31,6 +31,7 @@ from dnnsweep.cli.options import (
     Where,
 )
 from dnnsweep.errors import DnnsweepError, SpecError
+from dnnsweep.masking import masked
 
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
     from dnnsweep.trainers import TrainerPlan
@@ -100,7 +101,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(message, err=True)
+    typer.echo(masked(message), err=True)
     sys.exit(code)
 
 

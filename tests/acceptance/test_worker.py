@@ -87,14 +87,16 @@ def test_whoever_waits_for_a_sweep_gets_what_run_prints(bench: Bench) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_three_workers_of_whom_one_is_killed_complete_five_sweeps(
+def test_three_workers_of_whom_one_is_killed_complete_five_sweeps_though_postgresql_restarts(
     bench: Bench, expected: Identity, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as stack:
+        server: postgres.Server | None = None
         if kind == "postgresql":
             if postgres.programs() is None:
                 pytest.skip("there is no PostgreSQL here")
-            url = stack.enter_context(postgres.running()).database()
+            server = stack.enter_context(postgres.running())
+            url = server.database()
             bench.environ["DNNSWEEP_DATABASE_URL"] = url
             monkeypatch.setenv("DNNSWEEP_DATABASE_URL", url)
             stack.callback(bench.end)
@@ -106,6 +108,11 @@ def test_three_workers_of_whom_one_is_killed_complete_five_sweeps(
             submit(bench, name)
         others = [worker(bench) for _ in range(2)]
         os.kill(victim.process.pid, signal.SIGKILL)
+        if server is not None:
+            until(bench, lambda: SweepState.COMPLETE in states(bench))
+            server.stop("fast")
+            time.sleep(1)
+            server.start()
         until(bench, lambda: states(bench) == [SweepState.COMPLETE] * 5)
 
         for name in names:
@@ -113,7 +120,7 @@ def test_three_workers_of_whom_one_is_killed_complete_five_sweeps(
             ended = [event.number for event in dnnsweep.events(name, home=bench.home) if event.kind == "ended"]
             assert sorted(number for number in ended if number is not None) == list(range(16))
         leased = [event for event in dnnsweep.events(names[0], home=bench.home) if event.kind == "leased"]
-        assert len(leased) == 2
+        assert len(leased) == 2 or server is not None
         assert {terminate(other) for other in others} == {0}
 
 
