@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from bench import pruners, report, speeds, sweeps
+from bench import pruners, report, service, speeds, sweeps
 from bench.sweeps import Effort
 
 PARTS: Final[dict[str, Callable[[Effort], str]]] = {
@@ -18,6 +18,7 @@ PARTS: Final[dict[str, Callable[[Effort], str]]] = {
     "cnn": speeds.cnn,
     "sizes": speeds.sizes,
     "pruners": pruners.pruners,
+    "service": service.service,
 }
 
 

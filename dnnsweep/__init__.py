@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dnnsweep.client import (
         SweepHandle,
+        await_end,
         best,
         curve,
         delete,
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
         serve_ui,
         show,
         stop,
+        submit,
         sweeps,
         trials,
         validate,
+        work,
     )
     from dnnsweep.errors import DnnsweepError
 
 __all__ = [
     "DnnsweepError",
     "SweepHandle",
+    "await_end",
     "best",
     "curve",
     "delete",
@@ -41,9 +45,11 @@ __all__ = [
     "serve_ui",
     "show",
     "stop",
+    "submit",
     "sweeps",
     "trials",
     "validate",
+    "work",
 ]
 
 

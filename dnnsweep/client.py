@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dnnsweep import query
-from dnnsweep.errors import DnnsweepError, ExportError, QueryError, SweepNotFoundError
+from dnnsweep.errors import DnnsweepError, ExportError, LedgerError, ServiceError, SweepNotFoundError
 from dnnsweep.history import Event
-from dnnsweep.ledger import Ledger
+from dnnsweep.places import Place
+from dnnsweep.places.choice import Home, place_of, service_of
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.settings import resolve
-from dnnsweep.space import own_knobs
+from dnnsweep.upkeep import GRACE_SECONDS, delete, doctor, serve_ui, work
 
 if TYPE_CHECKING:
-    from dnnsweep.examination import Examination
     from dnnsweep.profiling import Profile
     from dnnsweep.running import Outline
     from dnnsweep.trainers import TrainerPlan
 
-Home = str | os.PathLike[str] | None
-#: How long deletions may keep the caller waiting for MLflow.
-DELETE_SECONDS: Final = 60.0
+#: How often to look how far a sweep is that others run, and for how long whoever knows it may be away meanwhile.
+WATCH_SECONDS: Final = 0.5
+AWAY_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,11 @@ class SweepHandle:
 
     Args:
         name: The sweep's.
-        home: Where it is stored.
+        home: Where it is stored; None for the service at `DNNSWEEP_API_URL`.
     """
 
     name: str
-    home: Path
+    home: Path | None
 
     @property
     def state(self) -> SweepState:
@@ -115,11 +113,8 @@ def run(
     """
     from dnnsweep import running
 
-    quoted = None if name is None else json.dumps(name)  # a sweep may be called 2024 or null
-    named = {"name": quoted, "budget.trials": trials, "budget.seconds": seconds}
-    wanted = [*overrides, *(f"{path}={value}" for path, value in named.items() if value is not None)]
     settings = resolve(home)
-    checked = running.read_spec(spec, wanted, has_data=data is not None)
+    checked = running.read_spec(spec, _wanted(overrides, name, trials, seconds), has_data=data is not None)
     running.run(
         checked,
         settings,
@@ -160,20 +155,88 @@ def resume(
     trainers: int | None = None,
     on_progress: Callable[[Any], None] | None = None,
 ) -> SweepHandle:
-    """Go on with a sweep as it was started; see `run` for the arguments.
+    """Go on with a sweep as it was started; see `run` for the arguments. A service's is queued again, for its workers.
 
     Raises:
         SweepNotFoundError: There is no such sweep.
     """
+    service = service_of(home)
+    if service is not None:
+        service.resume(name)
+        return _handle(name, home)
     spec = show(name, home=home).spec
     return run(spec, data=data, home=home, trainers=trainers, on_progress=on_progress)
+
+
+def submit(
+    spec: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    home: Home = None,
+    name: str | None = None,
+    trials: int | None = None,
+    seconds: float | None = None,
+    overrides: Sequence[str] = (),
+) -> SweepHandle:
+    """Put a sweep into the queue, for a worker to run; see `run` for the arguments.
+
+    Submitting the same again changes nothing; a sweep that was stopped or failed, or gets a larger budget, is queued
+    again.
+
+    Raises:
+        SpecError: The sweep file is wrong, or asks for what the service's operator does not allow.
+        SweepConflictError: The name is taken by another content.
+        SweepHeldError: It is running, with another budget.
+        ServiceError: The service cannot be reached, or does not let this token in.
+    """
+    from dnnsweep.spec import load_named
+
+    checked = load_named(spec, _wanted(overrides, name, trials, seconds))
+    with place_of(home, create=True) as place:
+        place.submit(checked)
+    return _handle(checked.name, home)
+
+
+def await_end(name: str, *, home: Home = None, on_change: Callable[[Sweep], None] = lambda _: None) -> SweepHandle:
+    """Wait until a sweep has ended, however it ends; nothing is trained here.
+
+    Args:
+        name: The sweep.
+        home: Where it is stored.
+        on_change: Called with the sweep, first as it is and then after each change.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep, or it was deleted.
+        ServiceError: The service cannot be reached for `AWAY_SECONDS`.
+    """
+    with place_of(home) as place:
+        for sweep in _watched(place, name):
+            on_change(sweep)
+    return _handle(name, home)
+
+
+def _watched(place: Place, name: str) -> Iterator[Sweep]:
+    """Yield a sweep each time that it has changed, until it has ended; a service may be away for a while."""
+    last: Sweep | None = None
+    until = time.monotonic() + AWAY_SECONDS
+    while last is None or last.state in (SweepState.QUEUED, SweepState.RUNNING):
+        try:
+            sweep = place.sweep(name)
+        except (ServiceError, LedgerError):
+            if time.monotonic() > until:
+                raise
+        else:
+            until = time.monotonic() + AWAY_SECONDS
+            if sweep != last:
+                yield sweep
+            last = sweep
+        time.sleep(WATCH_SECONDS)
 
 
 def sweeps(*, home: Home = None) -> list[Sweep]:
     """Return all sweeps of a home, oldest first; none if there is no such home."""
     try:
-        with _ledger(home) as ledger:
-            return ledger.sweeps()
+        with place_of(home) as place:
+            return place.sweeps()
     except SweepNotFoundError:
         return []
 
@@ -184,8 +247,8 @@ def show(name: str, *, home: Home = None) -> Sweep:
     Raises:
         SweepNotFoundError: There is no such sweep.
     """
-    with _ledger(home) as ledger:
-        return ledger.sweep(name)
+    with place_of(home) as place:
+        return place.sweep(name)
 
 
 def events(name: str, *, home: Home = None) -> list[Event]:
@@ -194,8 +257,8 @@ def events(name: str, *, home: Home = None) -> list[Event]:
     Raises:
         SweepNotFoundError: There is no such sweep.
     """
-    with _ledger(home) as ledger:
-        return ledger.events(name)
+    with place_of(home) as place:
+        return place.events(name)
 
 
 def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Trial]:
@@ -210,8 +273,8 @@ def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Tr
         QueryError: The condition is wrong.
         SweepNotFoundError: There is no such sweep.
     """
-    with _ledger(home) as ledger:
-        return ledger.trials(name, _condition(ledger, name, where))
+    with place_of(home) as place:
+        return place.trials(name, where)
 
 
 def best(name: str, *, top: int | None = None, where: str | None = None, home: Home = None) -> list[Trial]:
@@ -227,14 +290,8 @@ def best(name: str, *, top: int | None = None, where: str | None = None, home: H
         QueryError: The condition is wrong, or `top` is below 1.
         SweepNotFoundError: There is no such sweep.
     """
-    if top is not None and top < 1:
-        raise QueryError(f"top must be at least 1, got {top}")
-    with _ledger(home) as ledger:
-        return ledger.best(name, top, _condition(ledger, name, where))
-
-
-def _condition(ledger: Ledger, name: str, where: str | None) -> query.Condition | None:
-    return None if where is None else query.parse(where, own_knobs(ledger.sweep(name).spec))
+    with place_of(home) as place:
+        return place.best(name, top, where)
 
 
 def curve(name: str, number: int, *, home: Home = None) -> Curve:
@@ -243,9 +300,8 @@ def curve(name: str, number: int, *, home: Home = None) -> Curve:
     Raises:
         SweepNotFoundError: There is no such sweep or trial.
     """
-    with _ledger(home) as ledger:
-        ledger.trial(name, number)
-        return ledger.curve(ledger.sweep(name).id, number)
+    with place_of(home) as place:
+        return place.curve(name, number)
 
 
 def export(name: str, *, form: str = "python", number: int | None = None, home: Home = None) -> str:
@@ -266,127 +322,67 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
     forms: dict[str, Callable[[Sweep, Trial], str]] = {"python": exports.python, "yaml": exports.sweep_file}
     if form not in forms:
         raise ExportError(f"a configuration can be exported as {' or '.join(forms)}, got {form!r}")
-    with _ledger(home) as ledger:
-        return forms[form](ledger.sweep(name), _chosen(ledger, name, number))
+    with place_of(home) as place:
+        return forms[form](place.sweep(name), _chosen(place, name, number))
 
 
-def model_file(name: str, *, number: int | None = None, home: Home = None) -> Path:
+def model_file(
+    name: str, *, number: int | None = None, home: Home = None, folder: str | os.PathLike[str] = "."
+) -> Path:
     """Return the saved Keras model of the best trial, or of one on the front, with the weights of its best epoch.
 
     Args:
         name: The sweep.
         number: The trial; None for the best, in the first of two objectives.
         home: Where the sweep is stored.
+        folder: Where a copy of the model goes that a service holds.
 
     Raises:
         SweepNotFoundError: There is no such sweep or trial, or none is complete yet.
         ExportError: The trial's weights were not kept, for another trial beats it.
     """
-    with _ledger(home) as ledger:
-        trial = _chosen(ledger, name, number)
-        kept = ledger.model_name(ledger.sweep(name).id, trial.number)
-    if kept is None:
-        raise ExportError(f"only trials that none beats keep weights, got trial {trial.number}; export it as python")
-    path = resolve(home).best_model(name, kept)
-    if not path.exists():
-        raise ExportError(f"the model of trial {trial.number} must be in {path}, but is not; export it as python")
-    return path
+    with place_of(home) as place:
+        return place.model(name, _chosen(place, name, number).number, Path(folder))
 
 
-def _chosen(ledger: Ledger, name: str, number: int | None) -> Trial:
-    found = ledger.best(name) if number is None else [ledger.trial(name, number)]
+def _chosen(place: Place, name: str, number: int | None) -> Trial:
+    found = place.best(name, 1) if number is None else [place.trial(name, number)]
     if not found:
         raise SweepNotFoundError(f"no trial of sweep {name} is complete yet")
     return found[0]
 
 
 def stop(name: str, *, home: Home = None) -> bool:
-    """Ask the process that runs a sweep to stop; return whether one is running it.
+    """Ask whoever runs a sweep to stop, or take it from the queue; return whether it was running or waiting.
 
     Raises:
         SweepNotFoundError: There is no such sweep.
     """
-    with _ledger(home) as ledger:
-        return ledger.request_stop(name)
+    with place_of(home) as place:
+        return place.stop(name)
 
 
-def delete(name: str, *, home: Home = None) -> bool:
-    """Remove a sweep, its trials, its model and its MLflow runs.
-
-    Returns:
-        Whether MLflow has removed the runs already; else they are removed when it can be reached again.
-
-    Raises:
-        SweepNotFoundError: There is no such sweep.
-        SweepHeldError: It is running.
-    """
-    from dnnsweep.delivery import deliver_all
-    from dnnsweep.tracking import Tracker
-
-    settings = resolve(home)
-    with _ledger(home) as ledger:
-        ledger.delete(name)
-        shutil.rmtree(settings.models(name), ignore_errors=True)
-        return ledger.outbox.next_due() is None or deliver_all(ledger, Tracker(settings), settings, DELETE_SECONDS)
+def _handle(name: str, home: Home) -> SweepHandle:
+    return SweepHandle(name, None if service_of(home) is not None else resolve(home).home)
 
 
-def doctor(name: str | None = None, *, is_mending: bool = True, home: Home = None) -> Examination:
-    """Compare the ledger with MLflow, run by run, and mend what MLflow shows otherwise.
-
-    Args:
-        name: The only sweep to look at; None for all but those that are running.
-        is_mending: Whether to deliver what is behind and to mend; else nothing is changed.
-        home: Where the sweeps are stored.
-
-    Raises:
-        TrackingError: MLflow cannot be reached or refuses.
-    """
-    from dnnsweep.examination import examined
-
-    with _ledger(home) as ledger:
-        return examined(ledger, resolve(home), name, is_mending=is_mending)
-
-
-def serve_ui(
-    name: str | None = None, *, port: int = 5000, home: Home = None, on_address: Callable[[str], None] = print
-) -> None:
-    """Serve the MLflow UI on 127.0.0.1 until it is interrupted.
-
-    Args:
-        name: Print the address of this sweep; None for all.
-        port: Where to listen.
-        home: Whose runs to show.
-        on_address: Called with the address; once the UI answers there.
-
-    Raises:
-        SweepNotFoundError: There is no such sweep.
-        TrackingError: The UI cannot be started.
-    """
-    from dnnsweep import tracking
-    from dnnsweep.delivery import deliver_all
-
-    settings = resolve(home)
-    with _ledger(home) as ledger:
-        direction = None if name is None else ledger.sweep(name).direction
-        deliver_all(ledger, tracking.Tracker(settings), settings, DELETE_SECONDS)
-    tracking.serve_ui(settings, port, on_ready=on_address, experiment=name, direction=direction)
-
-
-@contextmanager
-def _ledger(home: Home) -> Iterator[Ledger]:
-    ledger = Ledger.open(resolve(home).database_url)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+def _wanted(overrides: Sequence[str], name: str | None, trials: int | None, seconds: float | None) -> list[str]:
+    """Return overrides with those of the arguments that replace parts of a sweep file."""
+    quoted = None if name is None else json.dumps(name)  # a sweep may be called 2024 or null
+    named = {"name": quoted, "budget.trials": trials, "budget.seconds": seconds}
+    return [*overrides, *(f"{path}={value}" for path, value in named.items() if value is not None)]
 
 
 __all__ = [
+    "GRACE_SECONDS",
     "DnnsweepError",
     "SweepHandle",
+    "await_end",
     "best",
     "curve",
     "delete",
+    "doctor",
+    "events",
     "export",
     "model_file",
     "resume",
@@ -394,7 +390,9 @@ __all__ = [
     "serve_ui",
     "show",
     "stop",
+    "submit",
     "sweeps",
     "trials",
     "validate",
+    "work",
 ]

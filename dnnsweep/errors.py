@@ -69,12 +69,20 @@ class QueryError(DnnsweepError):
     exit_code = 2
 
 
+class SettingsError(DnnsweepError):
+    """An environment variable or an option of a service is wrong."""
+
+    exit_code = 2
+
+
 class SweepNotFoundError(DnnsweepError):
     """There is no sweep, trial or result of that name."""
 
 
 class SweepConflictError(DnnsweepError):
     """The name is taken by a sweep with another content, or its data have changed."""
+
+    difference: tuple[str, ...] = ()
 
 
 class SweepHeldError(DnnsweepError):
@@ -103,6 +111,10 @@ class LedgerAwayError(LedgerError):
 
 class TrackingError(DnnsweepError):
     """The tracking server cannot be reached or refuses."""
+
+
+class ServiceError(DnnsweepError):
+    """The service cannot be reached, refuses, or answers what cannot be understood."""
 
 
 class ExportError(DnnsweepError):

@@ -78,7 +78,7 @@ class Examination:
     Args:
         n_sweeps: Sweeps compared.
         n_runs: Runs that MLflow should show of them.
-        skipped: Names of the sweeps that a controller runs now.
+        skipped: Names of the sweeps that a controller runs now, or that wait for a worker.
         differences: In the order in which they were found.
     """
 
@@ -107,7 +107,7 @@ def examine(
     sweeps = ledger.sweeps() if name is None else [ledger.sweep(name)]
     done = Examination(0, 0, [], [])
     for sweep in sweeps:
-        if sweep.state is SweepState.RUNNING:
+        if sweep.state in (SweepState.RUNNING, SweepState.QUEUED):
             done.skipped.append(sweep.name)
             continue
         patient = _Patient(ledger, store, settings, sweep, is_mending=is_mending)

@@ -11,6 +11,7 @@ class EventKind(StrEnum):
     """What may happen to a sweep or a trial."""
 
     CREATED = "created"
+    QUEUED = "queued"
     LEASED = "leased"
     STARTED = "started"
     LOST = "attempt lost"

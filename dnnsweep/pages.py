@@ -11,6 +11,7 @@ from dnnsweep.runs import Point, RunPage
 from dnnsweep.space import KNOBS, TRAINING_KNOBS
 
 _SWEEP_STATUS: Final = {
+    SweepState.QUEUED: "SCHEDULED",
     SweepState.RUNNING: "RUNNING",
     SweepState.COMPLETE: "FINISHED",
     SweepState.FAILED: "FAILED",
@@ -69,7 +70,7 @@ def _columns(sweep: Sweep) -> tuple[str, ...]:
 
 def _data_params(sweep: Sweep) -> dict[str, str]:
     names = ("task", "n_features", "n_train", "n_validation", "n_test", "fingerprint")
-    return {"source": sweep.source, **{name: str(sweep.data[name]) for name in names}}
+    return {"source": sweep.source, **{name: str(sweep.data[name]) for name in names if name in sweep.data}}
 
 
 class BestSoFar:

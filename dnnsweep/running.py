@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from dnnsweep import study
+from dnnsweep.claims import Claim, interruptible
 from dnnsweep.controller import Controller, FixedOrder, Plan, Progress, abandon
 from dnnsweep.delivery import Shipper, deliver_all
 from dnnsweep.errors import DnnsweepError, LeaseLostError, Mistake, SpecError, SweepHeldError, SweepNotFoundError
@@ -26,7 +25,7 @@ from dnnsweep.records import DataSummary, Objective, Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.shipping import ShippingProcess
 from dnnsweep.space import branch_texts, left_over, show
-from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load
+from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load, load_named
 from dnnsweep.study.pruning import Pruning
 from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import Job, Opening, TrainerPlan
@@ -37,6 +36,8 @@ WAIT_SECONDS: Final = 1.0
 #: How long MLflow may take at the end of a run, and after an interruption.
 DELIVERY_SECONDS: Final = 300.0
 INTERRUPTED_DELIVERY_SECONDS: Final = 2.0
+#: What a worker keeps of its grace for all that follows the last trial.
+CLOSING_SECONDS: Final = 4.0
 
 
 def read_spec(
@@ -52,12 +53,7 @@ def read_spec(
     Raises:
         SpecError: Anything is wrong; carries every mistake.
     """
-    wanted = [*overrides, f"dataset.source='{HANDED_OVER}'"] if has_data else overrides
-    checked = load(spec, wanted)
-    if not has_data and checked.dataset.source == HANDED_OVER:
-        remedy = "call dnnsweep.run(spec, data=(x, y)), or name a source"
-        raise SpecError([Mistake("dataset.source", "arrays are handed over in Python", "", remedy)])
-    return checked
+    return load(spec, [*overrides, f"dataset.source='{HANDED_OVER}'"]) if has_data else load_named(spec, overrides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +220,12 @@ class _Run:
     hands: Executor
     profile: Profile
     is_local: bool
+    claim: Claim | None = None
+
+    @property
+    def is_draining(self) -> bool:
+        """Return whether the worker that runs it is asked to end."""
+        return self.claim is not None and self.claim.is_draining.is_set()
 
 
 def _note_usage(run: _Run) -> None:
@@ -231,6 +233,25 @@ def _note_usage(run: _Run) -> None:
     run.profile.occupancy = n_busy / n_slots if n_slots else None
     run.profile.trainer_memory_mb = run.hands.memory_mb
     run.profile.trials = run.profile.calls.get("tell", 0)
+
+
+def run_claimed(spec: SweepSpec, settings: Settings, claim: Claim) -> SweepState:
+    """Run a sweep that a worker has claimed, until it is complete, stopped, or handed back to the queue."""
+    sweep = claim.ledger.sweep(spec.name)
+    if _has_spent(sweep, spec):
+        claim.lease.end(SweepState.COMPLETE)
+        return SweepState.COMPLETE
+    plan = _plan_of(sweep) if sweep.data else None
+    job = Job(claim.spec, str(settings.models(spec.name)), None, plan)
+    hands = _executor("local", job, claim.trainers, settings.trainer, spec.window)
+    with closing(hands):
+        with claim.loading():
+            opening = hands.open()
+        check_task(spec, opening.data.task)
+        claim.check(opening.data)
+        claim.ledger.settle(claim.lease, _new_sweep(spec, opening))
+        run = _Run(spec, settings, claim.ledger, claim.lease, hands, Profile(), is_local=True, claim=claim)
+        return _control(run, lambda _: None)
 
 
 def _plan_of(sweep: Sweep) -> TrainerPlan:
@@ -295,24 +316,47 @@ def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:
         sweep = ledger.sweep(run.spec.name)
         lease = profile.timed_context("ledger", profile.timed("ledger", run.lease, *LEASE_WRITES), "turn")
         order = _order(run.spec, sweep, profile)
-        controller = Controller(_plan(sweep, run.settings), lease, order, hands, on_progress)
+        controller = Controller(_plan(sweep, run.settings, run.claim), lease, order, hands, on_progress)
         ledger.outbox.hurry()
         shipper.start()
-        with _interruptible(controller.interrupt):
+        with interruptible(_interruption(run, controller)):
+            if run.is_draining:
+                _interruption(run, controller)()
             state = profile.whole(controller.run)
     except LeaseLostError:
         raise
     except BaseException as error:
         hands.close()
-        with suppress(DnnsweepError):  # the first error counts
-            abandon(run.lease, error)
+        if run.claim is None:
+            with suppress(DnnsweepError):  # the first error counts
+                abandon(run.lease, error)
         raise
     finally:
         hands.close()
-        shipper.close(DELIVERY_SECONDS if state is SweepState.COMPLETE else INTERRUPTED_DELIVERY_SECONDS)
+        shipper.close(_delivery_seconds(run, state))
         if state is SweepState.COMPLETE and ledger.outbox.count(run.lease.sweep_id) == 0:
             tracker.optimise()
     return state
+
+
+def _delivery_seconds(run: _Run, state: SweepState) -> float:
+    """Return how long MLflow may take at the end; what is left of a worker's sweep is delivered by an idle worker."""
+    if state is not SweepState.COMPLETE or run.is_draining:
+        return INTERRUPTED_DELIVERY_SECONDS
+    return DELIVERY_SECONDS if run.claim is None else min(DELIVERY_SECONDS, run.claim.grace)
+
+
+def _interruption(run: _Run, controller: Controller) -> Callable[[], None]:
+    """Return what a signal does: a sweep at hand is interrupted, a worker's may finish what is being trained."""
+    claim = run.claim
+    if claim is None:
+        return controller.interrupt
+
+    def drain() -> None:
+        claim.is_draining.set()
+        controller.drain(max(0.0, claim.grace - CLOSING_SECONDS))
+
+    return drain
 
 
 def _shipper(run: _Run) -> Shipper | ShippingProcess:
@@ -322,8 +366,9 @@ def _shipper(run: _Run) -> Shipper | ShippingProcess:
     return Shipper(run.ledger, store, run.settings, run.lease.sweep_id)
 
 
-def _plan(sweep: Sweep, settings: Settings) -> Plan:
+def _plan(sweep: Sweep, settings: Settings, claim: Claim | None) -> Plan:
     return Plan(
+        left_as=SweepState.INTERRUPTED if claim is None else SweepState.QUEUED,
         metric=sweep.metric,
         direction=sweep.direction,
         n_trials=sweep.n_trials,
@@ -349,22 +394,3 @@ def _pruning(spec: SweepSpec, sweep: Sweep) -> Pruning | None:
     if spec.pruner.kind == "none":
         return None
     return Pruning(spec.pruner.settings(), sweep.direction, spec.training.epochs, sweep.window, spec.seed)
-
-
-@contextmanager
-def _interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the sweep at its next safe point; a second one ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, _frame: object) -> None:
-        interrupt()
-        signal.signal(number, signal.default_int_handler)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+from dnnsweep.errors import SettingsError
 
 DEFAULT_HOME = "dnnsweep-home"
 #: The folder of a sweep's models that holds the best trial's.
@@ -79,6 +82,87 @@ def _seconds(text: str | None, default: float) -> float:
     with suppress(ValueError):
         return max(0.0, float(text or default))
     return default
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where a service is.
+
+    Args:
+        url: Without a slash at its end.
+        token: What it lets in; None where it asks for none.
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+
+def remote(environ: Mapping[str, str] = os.environ) -> Remote | None:
+    """Return the service that commands talk to instead of a home; None if there is none.
+
+    Args:
+        environ: Read for `DNNSWEEP_API_URL` and `DNNSWEEP_TOKEN`.
+
+    Raises:
+        SettingsError: The address is none.
+    """
+    url = environ.get("DNNSWEEP_API_URL", "").strip().rstrip("/")
+    if not url:
+        return None
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"DNNSWEEP_API_URL must begin with http:// or https://, got {url!r}")
+    return Remote(url, environ.get("DNNSWEEP_TOKEN", "").strip() or None)
+
+
+#: What a sweep that comes over the network may ask for, unless the operator says otherwise.
+DEFAULT_MOST: Final[Mapping[str, int]] = {"TRIALS": 10_000, "EPOCHS": 10_000, "UNITS": 4_096, "ROWS": 10_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What sweeps that come over the network may ask for.
+
+    Args:
+        data_root: The folder of files that they may name; None for no files.
+        allowed_python: Functions (`module:function`) and modules that they may name.
+        max_trials: Of a sweep's budget.
+        max_epochs: Of a trial.
+        max_units: Of a layer.
+        max_rows: Of the data.
+    """
+
+    data_root: Path | None = None
+    allowed_python: frozenset[str] = frozenset()
+    max_trials: int = DEFAULT_MOST["TRIALS"]
+    max_epochs: int = DEFAULT_MOST["EPOCHS"]
+    max_units: int = DEFAULT_MOST["UNITS"]
+    max_rows: int = DEFAULT_MOST["ROWS"]
+
+
+def limits(environ: Mapping[str, str] = os.environ) -> Limits:
+    """Read what the operator allows.
+
+    Args:
+        environ: Read for `DNNSWEEP_DATA_ROOT`, `DNNSWEEP_ALLOWED_PYTHON` (a list with commas), and
+            `DNNSWEEP_MAX_TRIALS`, `..._EPOCHS`, `..._UNITS` and `..._ROWS`.
+
+    Raises:
+        SettingsError: A limit is no whole number above 0.
+    """
+    root = environ.get("DNNSWEEP_DATA_ROOT")
+    allowed = (name.strip().removeprefix("python:") for name in environ.get("DNNSWEEP_ALLOWED_PYTHON", "").split(","))
+    return Limits(
+        data_root=Path(root).expanduser().absolute() if root else None,
+        allowed_python=frozenset(name for name in allowed if name),
+        **{f"max_{name.lower()}": _most(environ, name) for name in DEFAULT_MOST},
+    )
+
+
+def _most(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(f"DNNSWEEP_MAX_{name}") or str(DEFAULT_MOST[name])
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise SettingsError(f"DNNSWEEP_MAX_{name} must be a whole number above 0, got {text!r}")
+    return int(text)
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path | None:

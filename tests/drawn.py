@@ -181,6 +181,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         },
         "sampler": {"kind": "grid" if is_grid else draw(st.sampled_from(kinds))},
         "pruner": {"kind": "none"} if "n_parameters" in objectives or is_pair else draw(_pruner()),
+        "priority": draw(st.integers(-1000, 1000)),
         "enqueue": [] if is_grid else [{name: value for name, (_, value) in found.items() if value is not None}],
         "seed": draw(st.integers(0, 2**32 - 1)),
     }

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.util
+import json
 import os
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from postgres import free_port
 from typer.main import get_command
 
 from dnnsweep import spec
@@ -143,6 +149,67 @@ def test_every_command_of_a_page_does_what_it_says(name: str, tmp_path: Path) ->
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert "Traceback" not in done.stderr
+
+
+SERVERS = ("serve", "worker")
+
+
+@pytest.mark.timeout(500)
+def test_every_command_of_the_service_page_does_what_it_says(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Type its commands, servers in the background; then the sweep is run here too, and gives the same trials."""
+    page = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+    file = re.findall(r"^```yaml\n(# flowers.yaml\n.*?)^```", page, re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / "flowers.yaml").write_text(file, encoding="utf-8")
+    for home in ("team", "here"):
+        (tmp_path / home).mkdir()
+        shutil.copy(template, tmp_path / home / "mlflow.db")
+    port = str(free_port())
+    consoles = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix("$ ").replace("8123", port) for block in consoles for line in block.splitlines()]
+    for name in [name for name in os.environ if name.startswith(("DNNSWEEP_", "MLFLOW_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.chdir(tmp_path)
+    servers: list[subprocess.Popen[bytes]] = []
+    try:
+        for line in lines:
+            words = shlex.split(line)
+            if words[0] == "export":
+                for word in words[1:]:
+                    monkeypatch.setenv(*word.partition("=")[::2])
+            elif words[:2] in [["dnnsweep", name] for name in SERVERS]:
+                servers.append(subprocess.Popen(words[:-1], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            elif words[0] != "pip":
+                _typed(line, port)
+        assert (tmp_path / "flowers.keras").stat().st_size > 1000
+        run = _typed("dnnsweep run flowers.yaml --trials 8 --home here", port)
+        assert "best val_accuracy" in run
+        told = [json.loads(_typed(f"dnnsweep trials flowers --json{home}", port)) for home in ("", " --home here")]
+    finally:
+        for server in servers:
+            server.terminate()
+        codes = [server.wait(60) for server in servers]
+
+    assert codes == [0, 0]
+    alike = ("number", "value", "params", "seed", "state", "reason", "epochs", "metrics")
+    of_the_service, of_the_run = ([{key: trial[key] for key in alike} for trial in trials] for trials in told)
+    assert of_the_service == of_the_run
+    assert len(of_the_service) == 8
+
+
+def _typed(line: str, port: str) -> str:
+    """Type a command once the service is there; return what it prints."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), timeout=1):
+            break
+        time.sleep(0.1)
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout
 
 
 def test_every_page_is_linked_from_the_readme() -> None:

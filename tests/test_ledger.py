@@ -286,6 +286,23 @@ def test_a_database_password_is_not_shown() -> None:
     assert "SECRET" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres//user:SECRET@db/x",
+        "postgresql://user:SECRET@127.0.0.1:1/x",
+        "nonsense://user:SECRET@db/x",
+        "postgresql://user:SEC/RET@db/x",
+        "postgresql://user:p@db:SECRET/x",
+    ],
+)
+def test_no_address_that_cannot_be_opened_shows_a_part_of_its_password(url: str) -> None:
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(url, create=True)
+
+    assert "SEC" not in str(caught.value)
+
+
 def test_tokens_only_grow(ledger: Ledger) -> None:
     tokens = []
     for _ in range(3):

@@ -108,7 +108,7 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("[a]: 3", ["['a']"]),
     ("'a b': 3", ["'a b'"]),
     ("<<: {seed: 1}", ["<<"]),
-    ("priority: 3", ["priority"]),
+    ("priority: high", ["priority"]),
     ("dataset: {sorce: csv:a.csv, target: y}", ["dataset.sorce"]),
     ("network: {dropout: 0.5}", ["network.dropout"]),
     ("space: {droput: [0.1]}", ["space.droput"]),
@@ -791,9 +791,10 @@ def test_wrong_overrides_are_reported_with_the_file(file: Path, overrides: list[
         ("sampler.window=4", False),
         ("enqueue=[]", False),
         ("seed=1", False),
+        ("priority=7", True),
     ],
 )
-def test_identity_ignores_budget_resources_and_description_only(
+def test_identity_ignores_budget_resources_priority_and_description_only(
     file: Path,
     override: str,
     is_same: bool,
@@ -809,7 +810,7 @@ def test_identity_holds_everything_else() -> None:
     spec = _read(EXAMPLE)
 
     assert set(spec.to_json()) - set(spec.identity()) == {"budget", "resources", "description"}
-    assert set(spec.to_json()) == set(SweepSpec.model_fields)
+    assert set(spec.to_json()) == set(SweepSpec.model_fields) - {"priority"}  # which stands there unless it is 0
 
 
 def test_order_of_keys_does_not_change_the_identity() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import SWEEP, TESTS, Bench, prepared
+from serving import serving, settings_of
 
 HEAVY = {"tensorflow", "keras", "mlflow", "optuna", "fastapi", "ray", "pandas", "sklearn", "scipy", "alembic", "numpy"}
 #: Typer checks arguments with pydantic, so commands load that; what is held here is that our models stay out.
@@ -51,6 +52,9 @@ def loaded(bench: Bench, *arguments: str) -> set[str]:
         ["--help"],
         ["--version"],
         ["run", "--help"],
+        ["submit", "--help"],
+        ["serve", "--help"],
+        ["worker", "--help"],
         ["list"],
         ["list", "--json"],
         ["show", "pretend"],
@@ -66,6 +70,19 @@ def test_commands_that_only_read_load_nothing_heavy(bench: Bench, arguments: lis
     names = loaded(bench, *arguments)
 
     assert "dnnsweep" in names
+    assert sorted(names & (HEAVY | MODELS)) == []
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["best", "pretend"], ["trials", "pretend", "--json"]], ids=" ".join)
+def test_commands_that_ask_a_service_load_nothing_heavy(bench: Bench, arguments: list[str]) -> None:
+    with serving(settings_of(bench.home)) as url:
+        bench.environ["DNNSWEEP_API_URL"] = url
+        try:
+            names = loaded(bench, *arguments)
+        finally:
+            del bench.environ["DNNSWEEP_API_URL"]
+
+    assert "dnnsweep.places.transport" in names
     assert sorted(names & (HEAVY | MODELS)) == []
 
 

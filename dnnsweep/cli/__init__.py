@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -16,13 +16,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from dnnsweep.cli import team
+from dnnsweep.cli.options import (
+    AsCsv,
+    AsJson,
+    AsYaml,
+    Explain,
+    File,
+    Home,
+    Name,
+    Number,
+    Overrides,
+    Trainers,
+    Where,
+)
 from dnnsweep.errors import DnnsweepError, SpecError
+from dnnsweep.masking import masked
 
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
-    from dnnsweep.client import SweepHandle
     from dnnsweep.trainers import TrainerPlan
-
-INTERRUPTED = 130
 
 
 class Form(StrEnum):
@@ -43,6 +55,13 @@ class ExecutorKind(StrEnum):
 _FORMS = {".yaml": Form.yaml, ".yml": Form.yaml, ".keras": Form.keras}
 
 
+_ADVICE = {
+    "run": "; the same command goes on with it",
+    "resume": "; the same command goes on with it",
+    "submit": "; the sweep goes on without being waited for",
+}
+
+
 class _Commands(TyperGroup):
     """Ends quietly and with the right code where Typer would end silently or with another one."""
 
@@ -51,8 +70,7 @@ class _Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except KeyboardInterrupt:
-            goes_on = ctx.invoked_subcommand in ("run", "resume")
-            _fail("interrupted" + ("; the same command goes on with it" if goes_on else ""), INTERRUPTED)
+            _fail(f"interrupted{_ADVICE.get(ctx.invoked_subcommand, '')}", team.INTERRUPTED)
         except BrokenPipeError:  # the reader of our output went away, `| head` for example
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
@@ -69,31 +87,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Home = Annotated[
-    Path | None,
-    typer.Option("--home", envvar="DNNSWEEP_HOME", help="Where everything is stored.", show_default="dnnsweep-home"),
-]
-File = Annotated[Path, typer.Argument(help="The sweep file.", show_default=False)]
-Name = Annotated[str, typer.Argument(help="The sweep's name.", show_default=False)]
-Where = Annotated[
-    str | None,
-    typer.Option("--where", help="Only trials that meet a condition: \"optimizer == 'adam' and dropout < 0.3\"."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AsYaml = Annotated[bool, typer.Option("--yaml", help="Print YAML.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Replace a part of the sweep file; repeatable.")
-]
-Trainers = Annotated[
-    int | None,
-    typer.Option(
-        "--trainers", min=1, max=1024, help="Training processes.", show_default="the file's, else one per core"
-    ),
-]
-Explain = Annotated[bool, typer.Option("--explain", help="Say how trials are trained, and why.")]
-Number = Annotated[int | None, typer.Option("--trial", min=0, help="The trial.", show_default="the best")]
-
 
 def main() -> None:
     """Run the command line; errors become one message and an exit code."""
@@ -108,7 +101,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(message, err=True)
+    typer.echo(masked(message), err=True)
     sys.exit(code)
 
 
@@ -193,7 +186,7 @@ def run(
         )
     if profile is not None:
         profile.write_text(json.dumps(measured.to_json(), indent=2) + "\n", encoding="utf-8")
-    _conclude(sweep, home, as_json=as_json)
+    team.conclude(sweep, home, as_json=as_json)
 
 
 def _saying_once() -> Callable[[str], None]:
@@ -221,22 +214,9 @@ def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json:
 
     with display(name) as on_progress:
         sweep = client.resume(name, home=home, trainers=trainers, on_progress=on_progress)
-    _conclude(sweep, home, as_json=as_json)
-
-
-def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool) -> None:
-    """Say how a run ended; the last thing printed is the best configuration, or the front of two objectives."""
-    from dnnsweep.cli import render
-
-    sweep = handle.show()
-    best = handle.best(top=1 if len(sweep.objectives) == 1 else None)
-    elsewhere = [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
-    render.conclusion(sweep, shlex.join(["dnnsweep", "resume", sweep.name, *elsewhere]))
-    render.best(sweep, best, "json" if as_json else "text")
-    if sweep.state in ("INTERRUPTED", "STOPPED"):
-        raise typer.Exit(INTERRUPTED)
-    if not best:
-        raise typer.Exit(1)
+    if sweep.home is None:  # a service's workers run it
+        team.await_end(name, home)
+    team.conclude(sweep, home, as_json=as_json)
 
 
 @app.command("list")
@@ -337,7 +317,8 @@ def export(
         raise typer.BadParameter("a saved model needs a file to go to; add -o FILE.keras")
     chosen = form or _FORMS.get(output.suffix if output else "", Form.python)
     if chosen is Form.keras:
-        render.copied(client.model_file(name, number=trial, home=home), output)
+        with tempfile.TemporaryDirectory() as folder:  # of the copy of a service's
+            render.copied(client.model_file(name, number=trial, home=home, folder=folder), output)
     else:
         render.written(client.export(name, form=chosen, number=trial, home=home), output)
 
@@ -398,3 +379,7 @@ def delete(
     is_gone = client.delete(name, home=home)
     rest = "" if is_gone else "; MLflow cannot be reached, its runs are removed by the next command that can"
     typer.echo(f"sweep {name} is deleted{rest}", err=True)
+
+
+for command in (team.submit, team.worker, team.serve):
+    app.command()(command)

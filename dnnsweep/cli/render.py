@@ -129,13 +129,11 @@ def sweep(item: Sweep, form: str) -> None:
 
 
 def _facts(item: Sweep) -> Iterable[tuple[str, str]]:
-    data = item.data
     yield "sweep", item.name
     yield "state", item.state + (f" ({item.error})" if item.error else "")
     if item.description:
         yield "about", item.description
-    yield "data", f"{item.source}: {data['task']}, {data['n_features']} features"
-    yield "rows", f"{data['n_train']} training, {data['n_validation']} validation, {data['n_test']} test"
+    yield from _data(item)
     yield "objective", " and ".join(map(str, item.objectives))
     yield "trials", f"{item.n_finished} of {item.n_trials} finished, {item.n_running} running, {item.n_failed} failed"
     if item.best_number is not None:
@@ -145,6 +143,15 @@ def _facts(item: Sweep) -> Iterable[tuple[str, str]]:
     yield "searched", ", ".join(item.spec["space"]) or "nothing"
     yield "seconds", f"{item.seconds:.0f}"
     yield "MLflow", _delivery(item)
+
+
+def _data(item: Sweep) -> Iterable[tuple[str, str]]:
+    data = item.data
+    if not data:
+        yield "data", f"{item.source}, which no worker has loaded yet"
+        return
+    yield "data", f"{item.source}: {data['task']}, {data['n_features']} features"
+    yield "rows", f"{data['n_train']} training, {data['n_validation']} validation, {data['n_test']} test"
 
 
 def events(found: Sequence[Event], form: str) -> None:
@@ -168,7 +175,7 @@ def examination(found: Examination, form: str) -> None:
         run = "" if item.run_id is None else f" (run {item.run_id})"
         sys.stdout.write(f"{where}: {item.kind}: {item.detail}{run}{'; mended' if item.is_mended else ''}\n")
     for name in found.skipped:
-        sys.stdout.write(f"sweep {name} is running and was left out\n")
+        sys.stdout.write(f"sweep {name} is running or queued and was left out\n")
     looked_at = f"{found.n_sweeps} sweeps, {found.n_runs} runs"
     n_open = sum(not item.is_mended for item in found.differences)
     if not found.differences:
@@ -247,6 +254,16 @@ def value(item: Any) -> str:
     if isinstance(item, list | tuple):
         return f"[{', '.join(map(str, item))}]"
     return f"{item:.4g}" if isinstance(item, float) else str(item)
+
+
+def standing(of: Sweep) -> str:
+    """Return one line about how far a sweep is that workers run."""
+    if of.state is SweepState.QUEUED:
+        return f"sweep {of.name} waits for a worker"
+    parts = [f"[{of.n_finished}/{of.n_trials}] {of.n_failed} failed"]
+    if of.best_number is not None:
+        parts.append(f"best {number(of.best_value, '{:.5g}')} (trial {of.best_number})")
+    return ", ".join(parts)
 
 
 def conclusion(of: Sweep, resume: str) -> None:

@@ -18,6 +18,7 @@ from dnnsweep.controller.standing import Best, Ended, Progress, Standing, judged
 from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Event, Executor, TrainerLost
 from dnnsweep.ledger import Lease, StudyTrial, Told
+from dnnsweep.masking import masked
 from dnnsweep.ranking import Value
 from dnnsweep.records import Began, EpochReport, Objective, Reason, Suggestion, SweepState, TrialResult
 from dnnsweep.study.pruning import Pruning
@@ -53,6 +54,7 @@ class Plan:
         target: A value as good as this ends the sweep; None for no such value.
         models: Folder of the trainers' models; those of trials that no other beats stay there.
         second: The second objective; None for one alone.
+        left_as: The state in which an interrupted sweep is left.
     """
 
     metric: str
@@ -64,6 +66,7 @@ class Plan:
     silence: float = math.inf
     target: float | None = None
     second: Objective | None = None
+    left_as: SweepState = SweepState.INTERRUPTED
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -75,7 +78,7 @@ class Plan:
 def abandon(lease: Lease, error: BaseException) -> None:
     """Note why a sweep could not go on, put its running trials back in the queue, and give the lease back."""
     state = SweepState.FAILED if isinstance(error, Exception) else SweepState.INTERRUPTED
-    lease.end(state, str(error) or None, is_patient=not isinstance(error, LedgerAwayError))
+    lease.end(state, masked(str(error)) or None, is_patient=not isinstance(error, LedgerAwayError))
 
 
 class Controller:
@@ -116,6 +119,7 @@ class Controller:
         self._spent_before = 0.0
         self._began = self._renewed = time.monotonic()
         self._is_interrupted = False
+        self._drained_by = math.inf
         self._is_stop_requested = False
         self._n_behind = 0
         self._looked_at = time.monotonic()
@@ -124,11 +128,15 @@ class Controller:
         """Ask the loop to end at the next safe point; running trials go back to the queue."""
         self._is_interrupted = True
 
+    def drain(self, seconds: float) -> None:
+        """Ask the loop to start no more trials, and to end once none runs or so many seconds have passed."""
+        self._drained_by = time.monotonic() + seconds
+
     def run(self) -> SweepState:
         """Run the sweep until its budget is spent, it is stopped, or it is interrupted.
 
         Returns:
-            `COMPLETE`, `STOPPED` or `INTERRUPTED`.
+            `COMPLETE`, `STOPPED`, or the plan's `left_as` after an interruption.
 
         Raises:
             SweepFailedError: `MAX_FAILURES` trials failed one after the other.
@@ -203,7 +211,7 @@ class Controller:
                 raise SweepFailedError(f"{MAX_FAILURES} trials in a row failed, the last one with: {error}")
 
     def _dispatch(self) -> None:
-        for suggestion in list(self._queue):
+        for suggestion in list(self._queue) if self._drained_by == math.inf else ():
             if not self._executor.submit(replace(suggestion, front=self._standing.to_beat)):
                 continue  # a later one may fit into another array
             self._queue.remove(suggestion)
@@ -329,8 +337,9 @@ class Controller:
         if now - self._renewed >= RENEW_SECONDS:
             self._is_stop_requested, self._n_behind = self._lease.renew()
             self._renewed = now
-        if self._is_interrupted:
-            return self._end(SweepState.INTERRUPTED)
+        is_drained = self._drained_by < math.inf and (not self._running or now >= self._drained_by)
+        if self._is_interrupted or is_drained:
+            return self._end(self._plan.left_as)
         if self._is_stop_requested:
             return self._stop("the sweep was stopped", SweepState.STOPPED)
         limit = self._plan.max_seconds

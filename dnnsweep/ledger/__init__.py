@@ -2,62 +2,38 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from dnnsweep.errors import SweepConflictError, SweepHeldError, SweepNotFoundError
 from dnnsweep.history import Event, EventKind
-from dnnsweep.ledger import curves, events, outbox, owners, queries
+from dnnsweep.ledger import creation, curves, events, figures, outbox, owners, queries, rows, submissions
+from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, now, open_database
-from dnnsweep.ledger.lease import Asked, Lease, StudyTrial, Told, requeue_running
+from dnnsweep.ledger.figures import Figures
+from dnnsweep.ledger.lease import LEASE_SECONDS, Asked, Lease, StudyTrial, Told, requeue_running, taken
 from dnnsweep.ledger.outbox import Entry, Outbox
+from dnnsweep.ledger.overview import Overview, Page
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.query import Condition
-from dnnsweep.records import Curve, DataSummary, Objective, Sweep, SweepState, Trial
+from dnnsweep.records import Curve, Sweep, SweepState, Trial
 
-__all__ = ["PARENT", "Asked", "Entry", "Lease", "Ledger", "NewSweep", "StudyTrial", "Told", "outbox"]
-
-#: How long a controller may be silent before another one may take its sweep over.
-LEASE_SECONDS: Final = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class NewSweep:
-    """A sweep to be stored.
-
-    Args:
-        name: Unique in the ledger.
-        spec: The sweep file, resolved, as plain JSON.
-        identity: The part of it that identifies the sweep.
-        digest: SHA-256 of the identity.
-        data: What the data are.
-        window: How many suggestions may be ahead of the results told.
-        trainer: How its trials are trained.
-        slots: How many side by side.
-        device: On what.
-        metric: The objective's.
-        direction: `maximize` or `minimize`.
-        second: The second objective; None for one alone.
-    """
-
-    name: str
-    spec: Mapping[str, Any]
-    identity: Mapping[str, Any]
-    digest: str
-    data: DataSummary
-    window: int
-    metric: str
-    direction: str
-    trainer: str = "fit"
-    slots: int = 1
-    device: str = "cpu"
-    second: Objective | None = None
+__all__ = [
+    "PARENT",
+    "Asked",
+    "Entry",
+    "Figures",
+    "Lease",
+    "Ledger",
+    "NewSweep",
+    "Page",
+    "StudyTrial",
+    "Told",
+    "outbox",
+    "summary_json",
+]
 
 
 class Ledger:
@@ -71,6 +47,7 @@ class Ledger:
         self._database = database
         self.id = database.ledger_id
         self.outbox = Outbox(database)
+        self.overview = Overview(database)
 
     @classmethod
     def open(cls, url: str, *, create: bool = False, patience: float = 0.0) -> Ledger:
@@ -110,15 +87,16 @@ class Ledger:
 
     def _begin(self, new: NewSweep, owner: str | None, seconds: float) -> Lease:
         with self._database.write() as connection:
-            row = _locked_row(connection, new.name)
+            row = rows.locked(connection, new.name)
             if row is None:
-                columns = _columns(new)
+                columns = creation.columns(new)
                 connection.execute(insert(SweepRow).values(columns))
                 events.note(connection, columns["id"], EventKind.CREATED, PARENT)
             else:
-                _check_free(row)
-                _check_same(row, new)
-                connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(_budget(new.spec)))
+                rows.check_free(row)
+                creation.check_same(row, new)
+                values = {**creation.budget(new.spec), **creation.opened(new, row)}
+                connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
             return self._lease(connection, new.name, owner, seconds)
 
     def acquire(self, name: str, owner: str | None = None, seconds: float = LEASE_SECONDS) -> Lease:
@@ -137,25 +115,58 @@ class Ledger:
             return self._lease(connection, name, owner, seconds)
 
     def _lease(self, connection: Connection, name: str, owner: str | None, seconds: float) -> Lease:
-        """Take the lease; trials that nobody trains any more go back to the queue."""
-        row = _known_row(connection, name)
-        _check_free(row)
-        values = {
-            "owner": owner or owners.this_process(),
-            "expires_at": now() + int(seconds * 1000),
-            "token": row.token + 1,
-            "last_turn": 0,
-            "state": SweepState.RUNNING,
-            "error": None,
-            "ended_at": None,
-            "is_stop_requested": False,
-        }
-        connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
-        events.note(connection, row.id, EventKind.LEASED, PARENT, detail=f"by {owners.described(values['owner'])}")
-        lost = requeue_running(connection, row.id)
-        events.note(connection, row.id, EventKind.LOST, *lost, detail="its controller died")
-        outbox.changed(connection, row.id, PARENT)
-        return Lease(self._database, row.id, row.token + 1, seconds)
+        """Take the lease for a process of somebody's own: the sweep is not for workers to take any more."""
+        row = rows.known(connection, name)
+        rows.check_free(row)
+        return taken(self._database, connection, row, owner, seconds, queued_at=None)
+
+    def submit(self, new: NewSweep, *, is_restricted: bool) -> bool:
+        """Put a sweep into the queue for workers; return whether it is new.
+
+        One that exists goes on with the budget in its file, unless it has nothing left to train or is running with just
+        this file.
+
+        Args:
+            new: The sweep as its file says, whose data nobody has loaded.
+            is_restricted: Whether it came over the network, so that the operator's limits hold.
+
+        Raises:
+            SweepConflictError: The name is taken by another content.
+            SweepHeldError: It is running, with another budget.
+        """
+        submitted = submissions.Submitted(creation.columns(new), new.identity, creation.budget(new.spec), is_restricted)
+        try:
+            return submissions.submit(self._database, submitted)
+        except IntegrityError:  # another process created it at the same moment
+            return submissions.submit(self._database, submitted)
+
+    def claim(self, owner: str | None = None, seconds: float = LEASE_SECONDS) -> tuple[Lease, str] | None:
+        """Take the lease on the sweep that is next for a worker; return it with the sweep's name, or None.
+
+        Args:
+            owner: Who takes it; None for this process.
+            seconds: How long the lease lasts after each write.
+        """
+        return submissions.claim(self._database, owner, seconds)
+
+    def settle(self, lease: Lease, new: NewSweep) -> None:
+        """Note what the data of a claimed sweep are and how it will be trained.
+
+        Raises:
+            SweepConflictError: The data have changed since it was started.
+            LeaseLostError: Another worker took it over, or it was deleted.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(rows.named(new.name)).first()
+        if row is not None:
+            creation.check_same(row, new)
+            if values := creation.opened(new, row):
+                lease.note(**values)
+
+    def is_restricted(self, name: str) -> bool:
+        """Return whether a sweep came over the network, so that the operator's limits hold for it."""
+        with self._database.read() as connection:
+            return bool(connection.execute(select(SweepRow.is_restricted).where(SweepRow.name == name)).scalar())
 
     def conclude(self, name: str, spec: Mapping[str, Any]) -> None:
         """Note that a sweep which nobody runs is complete: all trials of the budget in its file have ended.
@@ -164,9 +175,15 @@ class Ledger:
             SweepHeldError: Somebody runs it.
         """
         with self._database.write() as connection:
-            row = _known_row(connection, name)
-            _check_free(row)
-            values = {"state": SweepState.COMPLETE, "error": None, "ended_at": row.ended_at or now(), **_budget(spec)}
+            row = rows.known(connection, name)
+            rows.check_free(row)
+            values = {
+                "state": SweepState.COMPLETE,
+                "error": None,
+                "ended_at": row.ended_at or now(),
+                **creation.budget(spec),
+            }
+            values["token"] = row.token + 1
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
             requeue_running(connection, row.id)
             outbox.changed(connection, row.id, PARENT)
@@ -179,10 +196,10 @@ class Ledger:
             SweepHeldError: Another controller is running the sweep.
         """
         with self._database.read() as connection:
-            row = connection.execute(_named(name)).first()
+            row = connection.execute(rows.named(name)).first()
         if row is not None:
-            _check_content(row, digest, identity)
-            _check_free(row)
+            rows.check_content(row, digest, identity)
+            rows.check_free(row)
 
     def sweeps(self) -> list[Sweep]:
         """Return all sweeps, oldest first."""
@@ -228,10 +245,15 @@ class Ledger:
         with self._database.read() as connection:
             return queries.read_best(connection, queries.read_sweep(connection, name), top, condition)
 
-    def trials_of(self, sweep: Sweep, first: int = 0) -> list[Trial]:
+    def trials_of(self, sweep: Sweep, first: int = 0, condition: Condition | None = None) -> list[Trial]:
         """Return the trials of a sweep that was read before, in their order, from number `first` on."""
         with self._database.read() as connection:
-            return queries.read_trials(connection, sweep, first=first)
+            return queries.read_trials(connection, sweep, condition, first)
+
+    def best_of(self, sweep: Sweep, top: int | None, condition: Condition | None = None) -> list[Trial]:
+        """Return the best complete trials of a sweep that was read before; see `best`."""
+        with self._database.read() as connection:
+            return queries.read_best(connection, sweep, top, condition)
 
     def trial_of(self, sweep: Sweep, number: int) -> Trial:
         """Return one trial of a sweep that was read before."""
@@ -261,6 +283,16 @@ class Ledger:
         with self._database.read() as connection:
             return events.read(connection, queries.read_sweep(connection, name))
 
+    def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
+        """Return the first events of a sweep, at most `limit`, with a number above another one, and their numbers."""
+        with self._database.read() as connection:
+            return events.read_after(connection, sweep, number, limit)
+
+    def figures(self) -> Figures:
+        """Return how the ledger stands as a whole."""
+        with self._database.read() as connection:
+            return figures.read(connection)
+
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None if another trial of its sweep beats it."""
         mine = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
@@ -268,15 +300,15 @@ class Ledger:
             return connection.execute(select(TrialRow.model_path).where(*mine)).scalar()
 
     def request_stop(self, name: str) -> bool:
-        """Ask the controller of a sweep to stop; return whether one is running it.
+        """Ask the controller of a sweep to stop, or take it from the queue; return whether it was running or waiting.
 
         Raises:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.write() as connection:
-            row = _known_row(connection, name)
+            row = rows.known(connection, name)
             if not owners.is_held(row.owner, row.expires_at, now()):
-                return False
+                return submissions.stop(connection, row)
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=True))
             events.note(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
             return True
@@ -289,92 +321,7 @@ class Ledger:
             SweepHeldError: It is running.
         """
         with self._database.write() as connection:
-            row = _known_row(connection, name)
-            _check_free(row)
+            row = rows.known(connection, name)
+            rows.check_free(row)
             outbox.removed(connection, row.id)
             connection.execute(delete(SweepRow).where(SweepRow.id == row.id))
-
-
-def _columns(new: NewSweep) -> dict[str, Any]:
-    return {
-        "id": uuid.uuid4().hex,
-        "name": new.name,
-        "state": SweepState.INTERRUPTED,
-        "source": new.spec["dataset"]["source"],
-        "digest": new.digest,
-        "fingerprint": new.data.fingerprint,
-        "data": summary_json(new.data),
-        "metric": new.metric,
-        "direction": new.direction,
-        "metric_2": None if new.second is None else new.second.metric,
-        "direction_2": None if new.second is None else new.second.direction,
-        "window": new.window,
-        "trainer": new.trainer,
-        "slots": new.slots,
-        "device": new.device,
-        "system_attrs": {},
-        "created_at": now(),
-        **_budget(new.spec),
-    }
-
-
-def _budget(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of what may change in a sweep's file."""
-    return {"spec": dict(spec), "description": spec.get("description"), "n_trials": spec["budget"]["trials"]}
-
-
-def summary_json(data: DataSummary) -> dict[str, Any]:
-    """Return a data summary as plain JSON."""
-    values = {name: getattr(data, name) for name in DataSummary.__slots__}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def _named(name: str) -> Select[Any]:
-    return select(SweepRow.__table__).where(SweepRow.name == name)
-
-
-def _locked_row(connection: Connection, name: str) -> Row[Any] | None:
-    """Read a sweep in a transaction that writes it later; PostgreSQL locks the row, SQLite has locked the file."""
-    return connection.execute(_named(name).with_for_update()).first()
-
-
-def _known_row(connection: Connection, name: str) -> Row[Any]:
-    row = _locked_row(connection, name)
-    if row is None:
-        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
-    return row
-
-
-def _check_same(row: Row[Any], new: NewSweep) -> None:
-    _check_content(row, new.digest, new.identity)
-    if row.fingerprint != new.data.fingerprint:
-        raise SweepConflictError(
-            f"sweep {row.name}: the data at {row.source} have changed since it was started "
-            f"(fingerprint was {row.fingerprint[:12]}, is {new.data.fingerprint[:12]}); "
-            "restore them, or choose another name with --name"
-        )
-
-
-def _check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> None:
-    """Compare what identifies a sweep; a file stored by an older dnnsweep gets today's defaults first."""
-    if row.digest == digest:
-        return
-    from dnnsweep.spec import check, difference
-
-    changes = difference(check(row.spec).identity(), identity)
-    if changes:
-        lines = "\n".join(f"  {line}" for line in changes)
-        raise SweepConflictError(
-            f"the name {row.name} is taken by a sweep with another content:\n{lines}\n"
-            f"choose another name with --name, or remove the old one with `dnnsweep delete {row.name}`"
-        )
-
-
-def _check_free(row: Row[Any]) -> None:
-    if owners.is_held(row.owner, row.expires_at, now()):
-        until = datetime.fromtimestamp(row.expires_at / 1000).astimezone()
-        raise SweepHeldError(
-            f"sweep {row.name} is being run by {owners.described(row.owner)}, whose lease lasts until "
-            f"{until:%H:%M:%S} and is renewed while it runs; wait for it with --wait, or stop it with "
-            f"`dnnsweep stop {row.name}`"
-        )

@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, not_, or_
+from sqlalchemy import BigInteger, ColumnElement, and_, not_, or_
+from sqlalchemy import literal as sql_literal
 
 from dnnsweep.ledger.tables import TrialRow
 from dnnsweep.query import FIELDS, AllOf, AnyOf, Comparison, Condition, Not
 from dnnsweep.space import KNOBS
 
+#: Whole numbers below it fit into a column of type INTEGER.
+MAX_INTEGER: Final = 2**31
 _COMPARE: Final[dict[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "==": lambda column, literal: column == literal,
     "!=": lambda column, literal: column != literal,
@@ -55,7 +58,12 @@ def _compared(field: str, operator: str, literal: Any) -> ColumnElement[bool]:
         return column.is_(None) if operator == "==" else column.is_not(None)
     if isinstance(literal, tuple):
         literal = json.dumps(literal, separators=(",", ":"))
-    return _COMPARE[operator](column, literal)
+    return _COMPARE[operator](column, _wide(literal))
+
+
+def _wide(literal: Any) -> Any:
+    """Return a value as SQL's: PostgreSQL would cut a large whole number to the type of the column, and refuse it."""
+    return sql_literal(literal, BigInteger()) if type(literal) is int and abs(literal) >= MAX_INTEGER else literal
 
 
 def _column(field: str, literal: Any) -> ColumnElement[Any]:

@@ -154,6 +154,9 @@ def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
         raise LedgerError(
             f"the ledger's address must be a database URL: {error}; check DNNSWEEP_DATABASE_URL"
         ) from error
+    except ValueError as error:  # what is no port may be a part of the password
+        remedy = "write special characters of a password as %XX in DNNSWEEP_DATABASE_URL"
+        raise LedgerError(f"the ledger's address must be a database URL whose port is a number; {remedy}") from error
     except ModuleNotFoundError as error:
         raise LedgerError(f"the ledger's database needs {error.name}; install dnnsweep[postgres]") from error
     try:

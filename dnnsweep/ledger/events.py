@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, literal, select
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, literal, select
 
 from dnnsweep.history import Event, EventKind
 from dnnsweep.ledger.database import now
@@ -42,16 +44,22 @@ def delivered(connection: Connection, sweep_id: str, number: int) -> None:
 
 def read(connection: Connection, sweep: Sweep) -> list[Event]:
     """Return what happened to a sweep and its trials, oldest first."""
-    columns = (EventRow.time, EventRow.number, EventRow.kind, EventRow.attempt, EventRow.detail)
-    statement = select(*columns).where(EventRow.sweep_id == sweep.id).order_by(EventRow.id)
-    return [
-        Event(
-            sweep=sweep.name,
-            number=None if row.number == PARENT else row.number,
-            kind=EventKind(row.kind),
-            attempt=row.attempt,
-            detail=row.detail,
-            time=row.time,
-        )
-        for row in connection.execute(statement)
-    ]
+    return [event for _, event in read_after(connection, sweep, 0)]
+
+
+def read_after(connection: Connection, sweep: Sweep, number: int, limit: int | None = None) -> list[tuple[int, Event]]:
+    """Return the first events of a sweep that are numbered above another one, with their numbers."""
+    mine = (EventRow.sweep_id == sweep.id, EventRow.id > number)
+    statement = select(EventRow.__table__).where(*mine).order_by(EventRow.id).limit(limit)
+    return [(row.id, _event(sweep, row)) for row in connection.execute(statement)]
+
+
+def _event(sweep: Sweep, row: Row[Any]) -> Event:
+    return Event(
+        sweep=sweep.name,
+        number=None if row.number == PARENT else row.number,
+        kind=EventKind(row.kind),
+        attempt=row.attempt,
+        detail=row.detail,
+        time=row.time,
+    )

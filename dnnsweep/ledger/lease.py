@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 
 from dnnsweep.errors import LeaseLostError
 from dnnsweep.history import EventKind
-from dnnsweep.ledger import curves, events, outbox
+from dnnsweep.ledger import curves, events, outbox, owners
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 from dnnsweep.ranking import Value, values_of
 from dnnsweep.records import Curve, Reason, State, Suggestion, SweepState, TrialResult
 
+#: How long a controller may be silent before another one may take its sweep over.
+LEASE_SECONDS: Final = 15.0
 #: A trial that ends sooner is shown in MLflow once, when it has ended.
 QUICK_SECONDS: Final = 2.0
 
@@ -155,6 +157,24 @@ class Lease:
         asked = select(SweepRow.is_stop_requested, behind.scalar_subquery()).where(SweepRow.id == self.sweep_id)
         self._write(lambda connection: found.append(tuple(connection.execute(asked).one())))
         return found[0] if found else (False, 0)
+
+    def prolong(self) -> None:
+        """Prolong the lease while the data are loaded, which does not count as the sweep's time.
+
+        Raises:
+            LeaseLostError: Another controller holds it, or the sweep was deleted.
+        """
+        self._counted_at = time.monotonic()
+        self._store([], is_patient=False)
+
+    def note(self, **values: Any) -> None:
+        """Store something about the sweep itself."""
+
+        def write(connection: Connection) -> None:
+            self._update_sweep(connection, **values)
+            outbox.changed(connection, self.sweep_id, PARENT)
+
+        self._write(write)
 
     def spent_seconds(self) -> float:
         """Return the wall time over all runs of the sweep."""
@@ -296,7 +316,8 @@ class Lease:
             error: Why, if it was given up.
             is_patient: Whether to try again while the database is away.
         """
-        values = {"state": state, "error": error, "ended_at": now(), "is_stop_requested": False}
+        ended_at = None if state is SweepState.QUEUED else now()  # handed back to the other workers
+        values = {"state": state, "error": error, "ended_at": ended_at, "is_stop_requested": False}
 
         def write(connection: Connection) -> None:
             self._update_sweep(connection, **values, owner=None, expires_at=None)
@@ -320,6 +341,39 @@ def _columns(name: str, value: Value | None) -> dict[str, float | None]:
 
 def _both(first: float | None, second: float | None) -> Value | None:
     return first if first is None or second is None else (first, second)
+
+
+def taken(
+    database: Database, connection: Connection, row: Row[Any], owner: str | None, seconds: float, **more: Any
+) -> Lease:
+    """Take the lease on a sweep that is free, in the caller's transaction; trials that nobody trains are queued again.
+
+    Args:
+        database: The ledger's.
+        connection: The caller's.
+        row: The sweep's, locked.
+        owner: Who takes it; None for this process.
+        seconds: How long the lease lasts after each write.
+        more: Columns of the sweep to set.
+    """
+    values = {
+        "owner": owner or owners.this_process(),
+        "expires_at": now() + int(seconds * 1000),
+        "token": row.token + 1,
+        "last_turn": 0,
+        "state": SweepState.RUNNING,
+        "error": None,
+        "ended_at": None,
+        "is_stop_requested": False,
+        **more,
+    }
+    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
+    events.note(connection, row.id, EventKind.LEASED, PARENT, detail=f"by {owners.described(values['owner'])}")
+    lost = requeue_running(connection, row.id)
+    events.note(connection, row.id, EventKind.LOST, *lost, detail="its controller died")
+    if row.fingerprint:  # else there is nothing to show of it yet
+        outbox.changed(connection, row.id, PARENT)
+    return Lease(database, row.id, row.token + 1, seconds)
 
 
 def _how(result: TrialResult) -> str:

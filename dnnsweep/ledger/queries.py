@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -99,14 +99,19 @@ def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> lis
 def _sweep(connection: Connection, row: Row[Any]) -> Sweep:
     values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     own = {name: values[name] for name in Sweep.__slots__ if name in values}
-    state = SweepState(row.state)
-    if state is SweepState.RUNNING and not owners.is_held(row.owner, row.expires_at, now()):
-        state = SweepState.INTERRUPTED  # whoever ran it is gone
-    sweep = Sweep(**{**own, "state": state, "window": row.window_size})
+    sweep = Sweep(**{**own, "state": state_of(row), "window": row.window_size})
     if row.metric_2 is None:
         return replace(sweep, front=() if row.best_number is None else (row.best_number,))
     sweep = replace(sweep, second=Objective(row.metric_2, row.direction_2))
     return replace(sweep, front=tuple(_front(connection, sweep, None)))
+
+
+def state_of(row: Row[Any]) -> SweepState:
+    """Return where a sweep stands, which for a running one depends on whether somebody still holds it."""
+    state = SweepState(row.state)
+    if state is SweepState.RUNNING and not owners.is_held(row.owner, row.expires_at, now()):
+        return SweepState.INTERRUPTED if row.queued_at is None else SweepState.QUEUED  # whoever ran it is gone
+    return state
 
 
 def _front(connection: Connection, sweep: Sweep, condition: Condition | None) -> list[int]:
@@ -139,6 +144,16 @@ def read_trials(
     """Return the sweep's trials that meet a condition, in their order, from number `first` on."""
     mine = _selected(sweep, condition).where(TrialRow.number >= first)
     return _trials(connection, sweep, mine.order_by(TrialRow.number))
+
+
+def read_page(
+    connection: Connection,
+    sweep: Sweep,
+    condition: Condition | None,
+    shaped: Callable[[Select[Any]], Select[Any]],
+) -> list[Trial]:
+    """Return the sweep's trials that meet a condition, as a caller orders and cuts them."""
+    return _trials(connection, sweep, shaped(_selected(sweep, condition)))
 
 
 def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: Condition | None = None) -> list[Trial]:

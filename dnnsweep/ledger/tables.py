@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, ForeignKeyConstraint, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: The newest migration; a database at this version needs no Alembic.
-HEAD: Final = "0004"
+HEAD: Final = "0006"
 #: `OutboxRow.number` of what belongs to the sweep as a whole.
 PARENT: Final = -1
 
@@ -62,12 +73,19 @@ class SweepRow(Base):
     run_id: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger)
     ended_at: Mapped[int | None] = mapped_column(BigInteger)
+    priority: Mapped[int] = mapped_column(server_default="0")
+    queued_at: Mapped[int | None] = mapped_column(BigInteger)
+    is_restricted: Mapped[bool] = mapped_column(server_default=false())
 
 
 class TrialRow(Base):
     """A trial, from its suggestion to its end."""
 
     __tablename__ = "trials"
+    __table_args__ = (
+        Index("ix_trials_standing", "sweep_id", "state", "reason", "value"),
+        Index("ix_trials_ended_at", "ended_at"),
+    )
 
     sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)

@@ -14,6 +14,7 @@ from dnnsweep.records.metrics import Objective
 class SweepState(StrEnum):
     """Where a sweep stands."""
 
+    QUEUED = "QUEUED"
     RUNNING = "RUNNING"
     INTERRUPTED = "INTERRUPTED"
     STOPPED = "STOPPED"
@@ -40,7 +41,7 @@ class Sweep:
         best_number: The best trial, in the first objective.
         best_value: Its value.
         window: How many suggestions may be ahead of the results told to the sampler.
-        data: The summary of the data, as plain JSON.
+        data: The summary of the data, as plain JSON; empty until a worker has loaded the data of a submitted sweep.
         spec: The sweep file, resolved, as plain JSON.
         run_id: The parent run in MLflow; None until it was created.
         n_undelivered: Outbox entries that MLflow has not seen yet.
@@ -48,7 +49,7 @@ class Sweep:
         created_at: In milliseconds since 1970 (UTC).
         ended_at: Likewise; None while it runs.
         seconds: Wall time over all runs of the sweep.
-        trainer: How its trials are trained: `array`, `fit` or `compiled`.
+        trainer: How its trials are trained: `array`, `fit` or `compiled`; `auto` until that was decided.
         slots: Trials side by side in one program.
         device: What they are trained on, `cpu` or `gpu`.
         second: The second objective; None for one alone.

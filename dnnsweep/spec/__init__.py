@@ -50,6 +50,8 @@ __all__ = [
     "difference",
     "json_schema",
     "load",
+    "load_named",
+    "read",
 ]
 
 
@@ -75,6 +77,33 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence
         document, found = documents.scan(documents.text_of(Path(source)), str(source))
     document, misplaced = documents.overridden(document, overrides)
     return _checked(document, [*found, *misplaced])
+
+
+def load_named(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = ()) -> SweepSpec:
+    """Read and check a sweep file as `load` does; it must name its data.
+
+    Raises:
+        SpecError: Anything is wrong; carries every mistake.
+    """
+    spec = load(source, overrides)
+    if spec.dataset.source == HANDED_OVER:
+        remedy = "call dnnsweep.run(spec, data=(x, y)), or name a source"
+        raise SpecError([Mistake("dataset.source", "arrays are handed over in Python", "", remedy)])
+    return spec
+
+
+def read(text: str, where: str) -> SweepSpec:
+    """Read and check the text of a sweep file.
+
+    Args:
+        text: In YAML.
+        where: Its name, for errors.
+
+    Raises:
+        SpecError: Anything is wrong; carries every mistake.
+    """
+    document, found = documents.scan(text, where)
+    return _checked(document, found)
 
 
 def check(document: Any) -> SweepSpec:

@@ -48,7 +48,7 @@ from dnnsweep.spec.training import METRICS, PlateauSpec, TrainingSpec
 from dnnsweep.spec.window import population, window
 
 #: Changing these does not make another sweep.
-NOT_IDENTITY: Final = ("budget", "resources", "description")
+NOT_IDENTITY: Final = ("budget", "resources", "priority", "description")
 #: What may be an objective.
 OBJECTIVES: Final = (*METRICS, N_PARAMETERS)
 #: How the two forms of `objective` are told apart in pydantic's paths.
@@ -263,6 +263,9 @@ class SweepSpec(Section):
     ] = Field(default=(), description="configurations to try first")
     seed: Whole = Field(default=0, ge=0, lt=2**32, description="of sampling, weights, row order and dropout")
     resources: ResourcesSpec = ResourcesSpec()
+    priority: Whole = Field(
+        default=0, ge=-1000, le=1000, description="of sweeps that wait for a worker, the highest is next"
+    )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SweepSpec.model_validate, (self.to_json(),)
@@ -349,6 +352,7 @@ class SweepSpec(Section):
             (training["early_stopping"] or {}, ("start_from_epoch",)),
             (plain["network"], ("builder",)),
             (plain["sampler"], ("population",)),
+            (plain, ("priority",)),
         ):
             for key in keys:  # they came later: files from before are the same sweeps
                 if not section.get(key):

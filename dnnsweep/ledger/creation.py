@@ -1,0 +1,115 @@
+"""What the ledger keeps of a sweep when it is created, and what may change later."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from dnnsweep.errors import SweepConflictError
+from dnnsweep.ledger import rows
+from dnnsweep.ledger.database import now
+from dnnsweep.records import DataSummary, Objective, SweepState
+
+
+@dataclass(frozen=True, slots=True)
+class NewSweep:
+    """A sweep to be stored.
+
+    Args:
+        name: Unique in the ledger.
+        spec: The sweep file, resolved, as plain JSON.
+        identity: The part of it that identifies the sweep.
+        digest: SHA-256 of the identity.
+        data: What the data are; None until a worker has loaded those of a submitted sweep.
+        window: How many suggestions may be ahead of the results told.
+        trainer: How its trials are trained.
+        slots: How many side by side.
+        device: On what.
+        metric: The objective's.
+        direction: `maximize` or `minimize`.
+        second: The second objective; None for one alone.
+    """
+
+    name: str
+    spec: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    digest: str
+    data: DataSummary | None
+    window: int
+    metric: str
+    direction: str
+    trainer: str = "fit"
+    slots: int = 1
+    device: str = "cpu"
+    second: Objective | None = None
+
+
+def columns(new: NewSweep) -> dict[str, Any]:
+    """Return the columns of a sweep that is new."""
+    return {
+        "id": uuid.uuid4().hex,
+        "name": new.name,
+        "state": SweepState.INTERRUPTED,
+        "source": new.spec["dataset"]["source"],
+        "digest": new.digest,
+        **_data(new),
+        "metric": new.metric,
+        "direction": new.direction,
+        "metric_2": None if new.second is None else new.second.metric,
+        "direction_2": None if new.second is None else new.second.direction,
+        "window": new.window,
+        "system_attrs": {},
+        "created_at": now(),
+        **budget(new.spec),
+    }
+
+
+def budget(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of what may change in a sweep's file."""
+    return {
+        "spec": dict(spec),
+        "description": spec.get("description"),
+        "n_trials": spec["budget"]["trials"],
+        "priority": spec.get("priority", 0),
+    }
+
+
+def _data(new: NewSweep) -> dict[str, Any]:
+    """Return the columns that are known once a trainer has loaded the data."""
+    return {
+        "fingerprint": "" if new.data is None else new.data.fingerprint,
+        "data": {} if new.data is None else summary_json(new.data),
+        "trainer": new.trainer,
+        "slots": new.slots,
+        "device": new.device,
+    }
+
+
+def opened(new: NewSweep, row: Row[Any]) -> dict[str, Any]:
+    """Return what there is to fill in of a sweep that was submitted before anybody had loaded its data."""
+    return {} if row.fingerprint or new.data is None else _data(new)
+
+
+def summary_json(data: DataSummary) -> dict[str, Any]:
+    """Return a data summary as plain JSON."""
+    values = {name: getattr(data, name) for name in DataSummary.__slots__}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def check_same(row: Row[Any], new: NewSweep) -> None:
+    """Check that a sweep which exists has the content and the data of a file.
+
+    Raises:
+        SweepConflictError: It has others.
+    """
+    rows.check_content(row, new.digest, new.identity)
+    if new.data is not None and row.fingerprint not in ("", new.data.fingerprint):
+        raise SweepConflictError(
+            f"sweep {row.name}: the data at {row.source} have changed since it was started "
+            f"(fingerprint was {row.fingerprint[:12]}, is {new.data.fingerprint[:12]}); "
+            "restore them, or choose another name with --name"
+        )

@@ -1,0 +1,72 @@
+"""Numbers about a ledger as a whole, for whoever watches a service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, func, select
+
+from dnnsweep.ledger import submissions
+from dnnsweep.ledger.database import now
+from dnnsweep.ledger.lease import LEASE_SECONDS
+from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
+from dnnsweep.records import State, SweepState
+
+#: Over how long the speed is measured.
+SPEED_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a ledger stands.
+
+    Args:
+        n_waiting: Sweeps that wait for a worker.
+        sweeps: Sweeps by the state that is stored.
+        trials: Trials by state.
+        n_ended: Trials that have ended.
+        trials_per_second: Those that ended in the last minute, a second.
+        n_undelivered: Outbox entries.
+        outbox_seconds: How long the oldest of them waits.
+        lease_seconds: How long ago the lease of a running sweep was renewed, of the one that waits longest.
+    """
+
+    n_waiting: int
+    sweeps: Mapping[str, int]
+    trials: Mapping[str, int]
+    n_ended: int
+    trials_per_second: float
+    n_undelivered: int
+    outbox_seconds: float
+    lease_seconds: float
+
+
+def read(connection: Connection) -> Figures:
+    """Return how a ledger stands."""
+    time = now()
+    waiting = select(func.count()).select_from(SweepRow).where(submissions.is_waiting(connection))
+    sweeps = select(SweepRow.state, func.count()).group_by(SweepRow.state)
+    trials = select(TrialRow.state, func.count()).group_by(TrialRow.state)
+    recent = select(func.count()).select_from(TrialRow).where(TrialRow.ended_at > time - SPEED_SECONDS * 1000)
+    outbox = select(func.count(), func.min(OutboxRow.created_at)).select_from(OutboxRow)
+    renewed = select(func.min(SweepRow.expires_at)).where(submissions.is_held(connection))
+    by_state = {str(state): int(n) for state, n in connection.execute(trials)}
+    n_undelivered, oldest = connection.execute(outbox).one()
+    expires_at = connection.execute(renewed).scalar()
+    ended = (State.COMPLETE, State.PRUNED, State.FAILED)
+    return Figures(
+        n_waiting=connection.execute(waiting).scalar_one(),
+        sweeps={**dict.fromkeys(SweepState, 0), **{str(state): int(n) for state, n in connection.execute(sweeps)}},
+        trials={**dict.fromkeys(State, 0), **by_state},
+        n_ended=sum(by_state.get(state, 0) for state in ended),
+        trials_per_second=connection.execute(recent).scalar_one() / SPEED_SECONDS,
+        n_undelivered=n_undelivered,
+        outbox_seconds=_seconds(oldest, time),
+        lease_seconds=_seconds(None if expires_at is None else expires_at - int(LEASE_SECONDS * 1000), time),
+    )
+
+
+def _seconds(since: int | None, time: int) -> float:
+    return 0.0 if since is None else max(0.0, (time - since) / 1000)

@@ -1,0 +1,176 @@
+"""Pages of sweeps and trials for many readers: what has not changed since it was last read is not counted again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select
+
+from dnnsweep.errors import QueryError, SweepNotFoundError
+from dnnsweep.ledger import queries, submissions
+from dnnsweep.ledger.conditions import compiled
+from dnnsweep.ledger.database import Database
+from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
+from dnnsweep.query import Condition
+from dnnsweep.records import Sweep, SweepState, Trial
+from dnnsweep.space import suggest
+
+T = TypeVar("T")
+#: By which columns trials may be ordered.
+ORDERS: Final[Mapping[str, Any]] = {
+    "number": TrialRow.number,
+    "value": TrialRow.value,
+    "epochs": TrialRow.epochs,
+    "best_epoch": TrialRow.best_epoch,
+    "seconds": TrialRow.seconds,
+    "started_at": TrialRow.started_at,
+    "ended_at": TrialRow.ended_at,
+}
+#: Sweeps that are kept as they were last read.
+MAX_KEPT: Final = 2_000
+#: Whatever is written about a sweep or its trials changes one of these: a controller's every transaction the last two.
+_VERSION: Final = (
+    SweepRow.state,
+    SweepRow.owner,
+    SweepRow.run_id,
+    SweepRow.n_trials,
+    SweepRow.ended_at,
+    SweepRow.token,
+    SweepRow.last_turn,
+)
+_LIGHT: Final = (SweepRow.id, SweepRow.name, SweepRow.expires_at, SweepRow.queued_at, *_VERSION)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of what was found.
+
+    Args:
+        items: In order.
+        total: How many were found.
+    """
+
+    items: list[T]
+    total: int
+
+
+class Overview:
+    """Reads sweeps and trials by pages.
+
+    Args:
+        database: The ledger's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: dict[str, tuple[tuple[Any, ...], Sweep]] = {}
+
+    def sweep(self, name: str) -> Sweep:
+        """Return one sweep.
+
+        Raises:
+            SweepNotFoundError: There is no such sweep.
+        """
+        with self._database.read() as connection:
+            return self._sweep(connection, name)
+
+    def _sweep(self, connection: Connection, name: str) -> Sweep:
+        found = self._read(connection, connection.execute(select(*_LIGHT).where(SweepRow.name == name)).all())
+        if not found:
+            raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+        return found[0]
+
+    def sweeps(self, state: SweepState | None = None, limit: int | None = None, offset: int = 0) -> Page[Sweep]:
+        """Return sweeps, oldest first.
+
+        Args:
+            state: Only those that stand so.
+            limit: At most so many; None for all.
+            offset: Sweeps to leave out at the beginning.
+        """
+        with self._database.read() as connection:
+            conditions = [] if state is None else [_stands(connection, state)]
+            rows = connection.execute(
+                select(*_LIGHT)
+                .where(*conditions)
+                .order_by(SweepRow.created_at, SweepRow.name)
+                .limit(limit)
+                .offset(offset)
+            ).all()
+            total = connection.execute(select(func.count()).select_from(SweepRow).where(*conditions)).scalar_one()
+            return Page(self._read(connection, rows), total)
+
+    def _read(self, connection: Connection, rows: Sequence[Any]) -> list[Sweep]:
+        versions = {row.id: tuple(getattr(row, column.key) for column in _VERSION) for row in rows}
+        stale = [id_ for id_, version in versions.items() if self._kept.get(id_, (None,))[0] != version]
+        if stale:
+            if len(self._kept) > MAX_KEPT:
+                self._kept = {}
+            fresh = queries.read_sweeps(connection, SweepRow.id.in_(stale))
+            self._kept |= {sweep.id: (versions[sweep.id], sweep) for sweep in fresh}
+        kept = {row.id: self._kept[row.id][1] for row in rows if row.id in self._kept}
+        behind = _undelivered(connection, list(kept))
+        return [
+            replace(kept[row.id], state=queries.state_of(row), n_undelivered=behind.get(row.id, 0))
+            for row in rows
+            if row.id in kept
+        ]
+
+    def trials(
+        self,
+        sweep: Sweep,
+        condition: Condition | None = None,
+        order: str = "number",
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Page[Trial]:
+        """Return trials of a sweep that was read before.
+
+        Args:
+            sweep: Theirs.
+            condition: What they must meet; None for all.
+            order: A column of `ORDERS`; with `-` before it, the largest comes first. Trials without one come last.
+            limit: At most so many; None for all.
+            offset: Trials to leave out at the beginning.
+
+        Raises:
+            QueryError: There is no such order.
+        """
+        ordered = _order(order)
+        mine = [TrialRow.sweep_id == sweep.id] + ([] if condition is None else [compiled(condition)])
+        with self._database.read() as connection:
+            found = queries.read_page(
+                connection, sweep, condition, lambda all_: all_.order_by(*ordered).limit(limit).offset(offset)
+            )
+            total = connection.execute(select(func.count()).select_from(TrialRow).where(*mine)).scalar_one()
+            return Page(found, total)
+
+
+def _undelivered(connection: Connection, sweep_ids: Sequence[str]) -> dict[str, int]:
+    counts = select(OutboxRow.sweep_id, func.count()).where(OutboxRow.sweep_id.in_(sweep_ids))
+    return {row[0]: row[1] for row in connection.execute(counts.group_by(OutboxRow.sweep_id))}
+
+
+def _stands(connection: Connection, state: SweepState) -> ColumnElement[bool]:
+    """Return the condition under which a sweep is shown in a state."""
+    is_running = SweepRow.state == SweepState.RUNNING
+    if state is SweepState.RUNNING:
+        return and_(is_running, submissions.is_held(connection))
+    if state is SweepState.QUEUED:
+        return submissions.is_waiting(connection)
+    if state is SweepState.INTERRUPTED:
+        left = and_(is_running, SweepRow.queued_at.is_(None), ~submissions.is_held(connection))
+        return (SweepRow.state == state) | left
+    return SweepRow.state == state
+
+
+def _order(text: str) -> tuple[ColumnElement[Any], ...]:
+    name = text.removeprefix("-")
+    if name not in ORDERS:
+        remedy = suggest(name, tuple(ORDERS)) or f"known are {', '.join(ORDERS)}"
+        raise QueryError(f"order must name a field, with - before it for the largest first; {remedy}")
+    column: ColumnElement[Any] = ORDERS[name]
+    ordered = column.desc() if text.startswith("-") else column.asc()
+    return (ordered,) if name == "number" else (column.is_(None), ordered, TrialRow.number.asc())

@@ -1,0 +1,68 @@
+"""Reading a sweep's row inside a transaction, and what must hold before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from dnnsweep.errors import SweepConflictError, SweepHeldError, SweepNotFoundError
+from dnnsweep.ledger import owners
+from dnnsweep.ledger.database import now
+from dnnsweep.ledger.tables import SweepRow
+
+
+def named(name: str) -> Select[Any]:
+    """Return the statement that finds a sweep by its name."""
+    return select(SweepRow.__table__).where(SweepRow.name == name)
+
+
+def locked(connection: Connection, name: str) -> Row[Any] | None:
+    """Read a sweep in a transaction that writes it later; PostgreSQL locks the row, SQLite has locked the file."""
+    return connection.execute(named(name).with_for_update()).first()
+
+
+def known(connection: Connection, name: str) -> Row[Any]:
+    """Read a sweep that must exist, like `locked`.
+
+    Raises:
+        SweepNotFoundError: There is none of this name.
+    """
+    row = locked(connection, name)
+    if row is None:
+        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+    return row
+
+
+def check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> None:
+    """Compare what identifies a sweep; a file stored by an older dnnsweep gets today's defaults first."""
+    if row.digest == digest:
+        return
+    from dnnsweep.spec import check, difference
+
+    changes = difference(check(row.spec).identity(), identity)
+    if changes:
+        lines = "\n".join(f"  {line}" for line in changes)
+        conflict = SweepConflictError(
+            f"the name {row.name} is taken by a sweep with another content:\n{lines}\n"
+            f"choose another name with --name, or remove the old one with `dnnsweep delete {row.name}`"
+        )
+        conflict.difference = tuple(changes)
+        raise conflict
+
+
+def check_free(row: Row[Any]) -> None:
+    """Check that nobody runs a sweep.
+
+    Raises:
+        SweepHeldError: Somebody does.
+    """
+    if owners.is_held(row.owner, row.expires_at, now()):
+        until = datetime.fromtimestamp(row.expires_at / 1000).astimezone()
+        raise SweepHeldError(
+            f"sweep {row.name} is being run by {owners.described(row.owner)}, whose lease lasts until "
+            f"{until:%H:%M:%S} and is renewed while it runs; wait for it with --wait, or stop it with "
+            f"`dnnsweep stop {row.name}`"
+        )

@@ -1,0 +1,133 @@
+"""Sweeps that wait for a worker: put into the queue, taken from it in their order, each by one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, update
+
+from dnnsweep.history import EventKind
+from dnnsweep.ledger import events, outbox, owners, queries, rows
+from dnnsweep.ledger.database import Database, now
+from dnnsweep.ledger.lease import Lease, requeue_running, taken
+from dnnsweep.ledger.tables import PARENT, SweepRow
+from dnnsweep.ranking import is_as_good
+from dnnsweep.records import SweepState
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A sweep on its way into the queue.
+
+    Args:
+        columns: Of its row, if it is new.
+        identity: The part of its file that identifies it.
+        budget: The columns of what may change in its file.
+        is_restricted: Whether it came over the network, so that the operator's limits hold.
+    """
+
+    columns: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    budget: Mapping[str, Any]
+    is_restricted: bool
+
+
+def submit(database: Database, submitted: Submitted) -> bool:
+    """Put a sweep into the queue; return whether it is new. See `Ledger.submit`."""
+    with database.write() as connection:
+        row = rows.locked(connection, submitted.columns["name"])
+        if row is None:
+            values = {**submitted.columns, **_waiting(is_restricted=submitted.is_restricted)}
+            connection.execute(insert(SweepRow).values(values))
+            events.note(connection, values["id"], EventKind.CREATED, PARENT)
+            events.note(connection, values["id"], EventKind.QUEUED, PARENT)
+            return True
+        rows.check_content(row, submitted.columns["digest"], submitted.identity)
+        _submit_again(connection, row, submitted)
+        return False
+
+
+def _submit_again(connection: Connection, row: Row[Any], submitted: Submitted) -> None:
+    state, is_same = queries.state_of(row), row.spec == submitted.budget["spec"]
+    if is_same and state in (SweepState.RUNNING, SweepState.QUEUED):
+        return
+    rows.check_free(row)
+    values = dict(submitted.budget)
+    if state is not SweepState.QUEUED and not _has_spent(connection, row, submitted.budget):
+        values |= _waiting(is_restricted=submitted.is_restricted)
+        events.note(connection, row.id, EventKind.QUEUED, PARENT)
+    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
+    if row.fingerprint:
+        outbox.changed(connection, row.id, PARENT)
+
+
+def _has_spent(connection: Connection, row: Row[Any], budget: Mapping[str, Any]) -> bool:
+    """Return whether nothing is left to train: all trials of the budget, or a value as good as its target."""
+    sweep = queries.read_sweep(connection, row.name)
+    target = budget["spec"]["budget"].get("target")
+    return sweep.n_finished >= budget["n_trials"] or is_as_good(sweep.best_value, target, sweep.direction)
+
+
+def _waiting(*, is_restricted: bool) -> dict[str, Any]:
+    return {
+        "state": SweepState.QUEUED,
+        "queued_at": now(),
+        "is_restricted": is_restricted,
+        "error": None,
+        "ended_at": None,
+        "is_stop_requested": False,
+    }
+
+
+def stop(connection: Connection, row: Row[Any]) -> bool:
+    """Take a sweep that nobody runs from the queue, in the caller's transaction; return whether it was waiting."""
+    if queries.state_of(row) is not SweepState.QUEUED:
+        return False
+    values = {"state": SweepState.STOPPED, "ended_at": now(), "token": row.token + 1, "is_stop_requested": False}
+    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
+    requeue_running(connection, row.id)
+    events.note(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
+    events.note(connection, row.id, EventKind.ENDED, PARENT, detail="stopped")
+    if row.fingerprint:
+        outbox.changed(connection, row.id, PARENT)
+    return True
+
+
+def claim(database: Database, owner: str | None, seconds: float) -> tuple[Lease, str] | None:
+    """Take the lease on the sweep that is next; return it with the sweep's name, or None if none waits.
+
+    Those of the highest priority come first, of these the one that has waited longest. On PostgreSQL workers pass over
+    rows that another one is about to take; on SQLite they take the file's lock in turn.
+    """
+    while True:
+        with database.write() as connection:
+            row = connection.execute(_next(connection)).first()
+            if row is None:
+                return None
+            if not row.is_stop_requested:
+                lease = taken(database, connection, row, owner, seconds, queued_at=row.queued_at)
+                return lease, str(row.name)
+            stop(connection, row)  # its worker died before it could obey
+
+
+def _next(connection: Connection) -> Select[Any]:
+    order = (SweepRow.priority.desc(), SweepRow.queued_at, SweepRow.created_at, SweepRow.name)
+    statement = select(SweepRow.__table__).where(is_waiting(connection)).order_by(*order).limit(1)
+    return statement.with_for_update(skip_locked=True)
+
+
+def is_waiting(connection: Connection) -> ColumnElement[bool]:
+    """Return the condition under which a sweep waits for a worker: queued, or left behind by one that died."""
+    abandoned = and_(SweepRow.state == SweepState.RUNNING, SweepRow.queued_at.is_not(None), ~is_held(connection))
+    return or_(SweepRow.state == SweepState.QUEUED, abandoned)
+
+
+def is_held(connection: Connection) -> ColumnElement[bool]:
+    """Return the condition under which somebody runs a sweep, as `owners.is_held` knows it."""
+    time = now()
+    is_leased = and_(SweepRow.owner.is_not(None), func.coalesce(SweepRow.expires_at, 0) > time)
+    holders = connection.execute(select(SweepRow.owner).where(is_leased).distinct()).scalars()
+    gone = [holder for holder in holders if holder is not None and owners.is_gone(holder)]
+    return and_(is_leased, SweepRow.owner.not_in(gone)) if gone else is_leased

@@ -1,0 +1,18 @@
+"""Addresses without their passwords: what is logged, stored or shown holds no secret."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_CREDENTIALS: Final = re.compile(r"(?P<before>\w://[^\s:/@?#]*):[^\s/]*@")
+
+
+def masked(text: str) -> str:
+    """Return a text with the passwords of the addresses in it replaced.
+
+    Example:
+        >>> masked("postgresql+psycopg://anna:p@ss:w@db:5432/ledger is away")
+        'postgresql+psycopg://anna:***@db:5432/ledger is away'
+    """
+    return _CREDENTIALS.sub(r"\g<before>:***@", text)

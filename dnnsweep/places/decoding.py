@@ -1,0 +1,82 @@
+"""Records from the JSON that they are sent as."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any, TypeVar, cast
+
+from dnnsweep import history, records
+from dnnsweep.errors import ServiceError
+from dnnsweep.records import Curve, Series, Sweep, Trial
+
+T = TypeVar("T")
+
+
+def record(kind: type[T], plain: Any) -> T:
+    """Return a record of a kind; keys that it does not know, of a newer service, are left out.
+
+    Raises:
+        ServiceError: The JSON is none of this kind.
+    """
+    if not isinstance(plain, Mapping):
+        raise ServiceError(f"the service must answer with a {kind.__name__.lower()}; check DNNSWEEP_API_URL")
+    known = {item.name: str(item.type) for item in fields(cast("Any", kind))}
+    try:
+        return kind(**{name: _value(known[name], value) for name, value in plain.items() if name in known})
+    except (TypeError, ValueError) as error:
+        raise ServiceError(
+            f"the service answered with a {kind.__name__.lower()} that this dnnsweep does not understand ({error}); "
+            "upgrade the older of both"
+        ) from error
+
+
+def sweep(plain: Any) -> Sweep:
+    """Return the sweep that `Sweep.to_json` made JSON of."""
+    return record(Sweep, _with_second(plain, "second", "objectives"))
+
+
+def trial(plain: Any) -> Trial:
+    """Return the trial that `Trial.to_json` made JSON of."""
+    return record(Trial, _with_second(plain, "value_2", "values"))
+
+
+def _with_second(plain: Any, field: str, listed: str) -> Any:
+    """Return JSON with a field for what stands second in a list, where there are two objectives."""
+    both = plain.get(listed) if isinstance(plain, Mapping) else None
+    return {**plain, field: both[1]} if both and len(both) > 1 else plain
+
+
+def _value(annotation: str, value: Any) -> Any:
+    """Return a value as its field's annotation, as text, says: tuples, enumerations and records among records."""
+    if isinstance(value, list) and annotation.startswith("tuple["):
+        return tuple(_value(annotation.removeprefix("tuple["), item) for item in value)
+    kind = _kind(annotation)
+    if value is None or kind is None:
+        return value
+    if is_dataclass(kind):
+        return record(kind, value)
+    return kind(value) if issubclass(kind, Enum) else value
+
+
+def _kind(annotation: str) -> type[Any] | None:
+    found = re.match(r"\w+", annotation)
+    name = found.group() if found else ""
+    kind = getattr(records, name, None) or getattr(history, name, None)
+    return kind if isinstance(kind, type) else None
+
+
+def encoded_curve(curve: Curve) -> dict[str, Any]:
+    """Return a curve as plain JSON; numbers that are not finite are spelled out."""
+    from dnnsweep.ledger.curves import spelled
+
+    series = [{"metric": s.metric, "layer": s.layer, "values": spelled(s.values)} for s in curve.series]
+    return {"ended_at": list(curve.ended_at), "series": series}
+
+
+def curve(plain: Any) -> Curve:
+    """Return the curve that `encoded_curve` made JSON of."""
+    series = (Series(s["metric"], tuple(map(float, s["values"])), s["layer"]) for s in plain["series"])
+    return Curve(tuple(series), tuple(plain["ended_at"]))

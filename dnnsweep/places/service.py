@@ -1,0 +1,94 @@
+"""A service that keeps sweeps elsewhere: every answer is the one that its home would give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from dnnsweep.errors import QueryError, ServiceError
+from dnnsweep.history import Event
+from dnnsweep.places import decoding
+from dnnsweep.places.transport import Http
+from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.settings import Remote
+
+#: How much is asked for at once.
+PAGE: Final = 500
+SAFE: Final = ""
+
+
+class ServicePlace:
+    """Sweeps of a service; `Place` says what the methods do.
+
+    Args:
+        remote: Where it is.
+    """
+
+    def __init__(self, remote: Remote) -> None:
+        self._http = Http(remote)
+
+    def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
+        asked = {} if state is None else {"state": state.value}
+        return [decoding.sweep(item) for item in self._all("/sweeps", asked)]
+
+    def sweep(self, name: str) -> Sweep:
+        return decoding.sweep(self._http.get(_path(name)))
+
+    def trials(self, name: str, where: str | None = None) -> list[Trial]:
+        return [decoding.trial(item) for item in self._all(_path(name, "trials"), _where(where))]
+
+    def trial(self, name: str, number: int) -> Trial:
+        return decoding.trial(self._http.get(_path(name, "trials", str(number))))
+
+    def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
+        if top is not None and top < 1:
+            raise QueryError(f"top must be at least 1, got {top}")
+        asked = {**_where(where), **({} if top is None else {"top": str(top)})}
+        found = self._http.get(f"{_path(name, 'best')}?{urlencode(asked)}")
+        return [decoding.trial(item) for item in found]
+
+    def curve(self, name: str, number: int) -> Curve:
+        return decoding.curve(self._http.get(_path(name, "trials", str(number)))["curve"])
+
+    def events(self, name: str) -> list[Event]:
+        return [decoding.record(Event, item) for item in self._http.get(_path(name, "events"))]
+
+    def model(self, name: str, number: int, folder: Path | None = None) -> Path:
+        path = (folder or Path()) / f"{name}-trial-{number}.keras"
+        self._http.download(f"{_path(name, 'model')}?trial={number}", path)
+        return path
+
+    def submit(self, document: Any) -> Sweep:
+        plain = document if isinstance(document, Mapping) else document.to_json()
+        return decoding.sweep(self._http.post("/sweeps", plain))
+
+    def resume(self, name: str) -> Sweep:
+        return decoding.sweep(self._http.post(_path(name, "resume")))
+
+    def stop(self, name: str) -> bool:
+        return bool(self._http.post(_path(name, "stop"))["is_stopping"])
+
+    def delete(self, name: str) -> bool:
+        return bool(self._http.delete(_path(name))["is_gone"])
+
+    def _all(self, path: str, asked: Mapping[str, str]) -> Iterator[Any]:
+        """Yield what a route has, page by page."""
+        offset = 0
+        while True:
+            items = self._http.get(f"{path}?{urlencode({**asked, 'limit': str(PAGE), 'offset': str(offset)})}")
+            if not isinstance(items, list):
+                raise ServiceError(f"the service must answer {path} with a list; check DNNSWEEP_API_URL")
+            yield from items
+            if len(items) < PAGE:
+                return
+            offset += PAGE
+
+
+def _path(name: str, *more: str) -> str:
+    return "/".join(["/sweeps", quote(name, safe=SAFE), *more])
+
+
+def _where(where: str | None) -> dict[str, str]:
+    return {} if where is None else {"where": where}

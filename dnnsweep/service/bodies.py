@@ -1,0 +1,96 @@
+"""Sweep files in requests: read no further than the limit, in JSON or in YAML."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from fastapi import Request
+
+from dnnsweep.errors import Mistake, SpecError
+from dnnsweep.service.problems import RefusalError
+from dnnsweep.space import show
+from dnnsweep.spec import SweepSpec, check, read
+from dnnsweep.spec.documents import MAX_DIGITS
+
+MAX_BYTES: Final = 1_000_000
+JSON: Final = ("application/json",)
+YAML: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain")
+WHERE: Final = "sweep file"
+
+
+async def body(request: Request) -> bytes:
+    """Return a request's body; one that is too large is not read to its end.
+
+    Raises:
+        RefusalError: It has more than `MAX_BYTES`.
+    """
+    too_large = RefusalError(413, f"a body must have at most {MAX_BYTES} bytes; a sweep file names its data")
+    said = request.headers.get("content-length", "")
+    if said.isdigit() and (len(said) > 15 or int(said) > MAX_BYTES):
+        raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BYTES:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
+
+
+def media_type(request: Request) -> str:
+    """Return how a body is written.
+
+    Raises:
+        RefusalError: In another way than JSON or YAML.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in (*JSON, *YAML):
+        got = show(kind) if kind else "none"
+        raise RefusalError(415, f"Content-Type must be {JSON[0]} or {YAML[0]}, got {got}")
+    return kind
+
+
+def sweep_file(data: bytes, kind: str) -> SweepSpec:
+    """Return the sweep file that a body holds.
+
+    Args:
+        data: The body.
+        kind: Of `media_type`.
+
+    Raises:
+        SpecError: Anything is wrong; carries every mistake.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        got = f"{error.reason} at byte {error.start}"
+        raise SpecError([Mistake(WHERE, "must be UTF-8 text", got, "save it as UTF-8")]) from error
+    return read(text, WHERE) if kind in YAML else check(_json(text))
+
+
+def _json(text: str) -> Any:
+    repeated: list[Mistake] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in seen:
+                repeated.append(Mistake(key, "must be given once", "it again", "keep one of them"))
+            seen[key] = value
+        return seen
+
+    try:
+        document = json.loads(text, object_pairs_hook=once, parse_int=_whole)
+    except RecursionError as error:
+        raise SpecError([Mistake(WHERE, "must not be nested so deep")]) from error
+    except ValueError as error:
+        raise SpecError([Mistake(WHERE, f"must be JSON: {str(error)[:200]}")]) from error
+    if repeated:
+        raise SpecError(repeated)
+    return document
+
+
+def _whole(digits: str) -> int | float:
+    """Return a whole number; one of absurd length is infinite, which is refused wherever it stands."""
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)

@@ -1,0 +1,100 @@
+"""Examples that the OpenAPI document shows."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+SPEC: Final[dict[str, Any]] = {
+    "name": "digits",
+    "dataset": {"source": "sklearn:digits"},
+    "space": {
+        "dropout": {"low": 0.0, "high": 0.6},
+        "optimizer": ["sgd", "adam", "nadam"],
+        "learning_rate": {"low": 1.0e-4, "high": 1.0e-1, "log": True},
+    },
+    "objective": {"metric": "val_accuracy"},
+    "training": {"epochs": 20},
+    "budget": {"trials": 30},
+}
+_YAML: Final = """name: digits
+dataset: {source: sklearn:digits}
+space:
+  dropout: {low: 0.0, high: 0.6}
+  optimizer: [sgd, adam, nadam]
+objective: {metric: val_accuracy}
+training: {epochs: 20}
+budget: {trials: 30}
+"""
+SWEEP: Final[dict[str, Any]] = {
+    "id": "3f0c5c1e7f0a4b0fa1f1d7a6f2f0c9aa",
+    "name": "digits",
+    "state": "QUEUED",
+    "description": None,
+    "source": "sklearn:digits",
+    "metric": "val_accuracy",
+    "direction": "maximize",
+    "n_trials": 30,
+    "n_finished": 0,
+    "n_running": 0,
+    "n_failed": 0,
+    "best_number": None,
+    "best_value": None,
+    "window": 4,
+    "data": {},
+    "spec": SPEC,
+    "run_id": None,
+    "n_undelivered": 0,
+    "error": None,
+    "created_at": 1764000000000,
+    "ended_at": None,
+    "seconds": 0.0,
+    "trainer": "auto",
+    "slots": 1,
+    "device": "cpu",
+}
+TRIAL: Final[dict[str, Any]] = {
+    "sweep": "digits",
+    "number": 6,
+    "value": 0.9805,
+    "params": {"dropout": 0.0987, "optimizer": "adam", "learning_rate": 0.00157, "batch_size": 32},
+    "state": "COMPLETE",
+    "reason": "early_stopped",
+    "best_epoch": 15,
+    "epochs": 20,
+    "seconds": 0.3,
+    "run_id": "0c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f",
+    "seed": 1287465892,
+    "attempts": 1,
+    "error": None,
+    "metrics": {"val_accuracy": 0.9805, "val_loss": 0.081},
+    "started_at": 1764000003000,
+    "ended_at": 1764000003300,
+}
+TRIAL_WITH_CURVE: Final = {
+    **TRIAL,
+    "curve": {
+        "ended_at": [1764000003100, 1764000003120],
+        "series": [{"metric": "val_loss", "layer": None, "values": [0.52, 0.31]}],
+    },
+}
+STREAM: Final = """event: event
+id: 41
+data: {"sweep":"digits","number":6,"kind":"ended","attempt":1,"detail":"completed","time":1764000003300}
+
+event: progress
+data: {"state":"RUNNING","n_trials":30,"n_finished":7,"n_running":4,"n_failed":0,"best_number":6,"best_value":0.9805}
+
+"""
+SWEEP_FILE: Final[dict[str, Any]] = {
+    "required": True,
+    "description": "A sweep file.",
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/SweepFile"}, "example": SPEC},
+        "application/yaml": {"schema": {"$ref": "#/components/schemas/SweepFile"}, "example": _YAML},
+    },
+}
+
+
+def of(example: Any, description: str = "Done.") -> dict[str, Any]:
+    """Return the description of an answer in JSON."""
+    return {"description": description, "content": {"application/json": {"example": example}}}

@@ -1,0 +1,166 @@
+"""Errors as problem documents (RFC 9457), in the words of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from dnnsweep.errors import (
+    DnnsweepError,
+    ExportError,
+    LedgerError,
+    Mistake,
+    QueryError,
+    SpecError,
+    SweepConflictError,
+    SweepHeldError,
+    SweepNotFoundError,
+)
+from dnnsweep.masking import masked
+from dnnsweep.places.transport import problem_name
+
+MEDIA_TYPE: Final = "application/problem+json"
+_STATUS: Final[Sequence[tuple[type[DnnsweepError], int]]] = (
+    (SpecError, 422),
+    (QueryError, 422),
+    (SweepNotFoundError, 404),
+    (ExportError, 404),
+    (SweepConflictError, 409),
+    (SweepHeldError, 409),
+    (LedgerError, 503),
+)
+#: What a problem document looks like.
+SCHEMA: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "description": "urn:dnnsweep:problem:NAME, or about:blank"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "rule, value and remedy, as on the command line"},
+        "instance": {"type": "string"},
+        "mistakes": {
+            "type": "array",
+            "description": "all that is wrong in a sweep file",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("path", "rule", "got", "remedy")},
+            },
+        },
+        "difference": {"type": "array", "items": {"type": "string"}, "description": "to the sweep that has the name"},
+    },
+}
+EXAMPLE: Final = {
+    "type": "urn:dnnsweep:problem:spec",
+    "title": "The sweep file is wrong; carries every mistake in it.",
+    "status": 422,
+    "detail": "space.dropout: low must not exceed high, got low=0.9 and high=0.1; exchange them",
+    "instance": "/sweeps",
+    "mistakes": [
+        {
+            "path": "space.dropout",
+            "rule": "low must not exceed high",
+            "got": "low=0.9 and high=0.1",
+            "remedy": "exchange them",
+        }
+    ],
+}
+
+
+class RefusalError(Exception):
+    """A request is not let in, or cannot be read.
+
+    Args:
+        status: Of HTTP.
+        detail: Rule, value and remedy.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        self.detail = detail
+        super().__init__(detail)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of problems for a route's OpenAPI."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": EXAMPLE}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def document(status: int, detail: str, kind: str = "about:blank", title: str | None = None, **more: Any) -> Any:
+    """Return a problem document."""
+    return {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+
+
+def answer(refusal: RefusalError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the response to a request that is refused."""
+    challenge = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+    content = document(refusal.status, refusal.detail)
+    return JSONResponse(content, refusal.status, {**challenge, **(headers or {})}, MEDIA_TYPE)
+
+
+def status_of(error: DnnsweepError) -> int:
+    """Return the status of HTTP that says what kind of an error it is."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer every error with a problem document."""
+    app.add_exception_handler(DnnsweepError, _known)
+    app.add_exception_handler(RefusalError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(Exception, _unknown)
+
+
+async def _known(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DnnsweepError)  # noqa: S101  see install
+    more: dict[str, Any] = {"instance": request.url.path}
+    if isinstance(error, SpecError):
+        more["mistakes"] = [asdict(mistake) for mistake in error.mistakes]
+    if isinstance(error, SweepConflictError):
+        more["difference"] = list(error.difference)
+    title = " ".join((type(error).__doc__ or "").split())
+    status = status_of(error)
+    content = document(status, masked(str(error)), problem_name(type(error)), title, **more)
+    return JSONResponse(content, status, media_type=MEDIA_TYPE)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusalError)  # noqa: S101  see install
+    return answer(error)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  see install
+    mistakes = [
+        Mistake(str(detail["loc"][-1]), _rule(str(detail["msg"])), str(detail.get("input", ""))[:100])
+        for detail in error.errors()
+    ]
+    kind, title = problem_name(QueryError), " ".join((QueryError.__doc__ or "").split())
+    more = {"instance": request.url.path, "mistakes": [asdict(mistake) for mistake in mistakes]}
+    content = document(422, "\n".join(map(str, mistakes)), kind, title, **more)
+    return JSONResponse(content, 422, media_type=MEDIA_TYPE)
+
+
+def _rule(message: str) -> str:
+    """Return pydantic's words as a rule."""
+    text = message.removeprefix("Input ").removeprefix("should ")
+    return f"must {text}" if text != message else message[:1].lower() + message[1:]
+
+
+async def _plain(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  see install
+    return answer(RefusalError(error.status_code, str(error.detail)), error.headers)
+
+
+async def _unknown(_: Request, __: Exception) -> JSONResponse:
+    """What nobody thought of: the log has it, the answer says nothing of it."""
+    return answer(RefusalError(500, "the service failed; its log tells why"))

@@ -1,0 +1,151 @@
+"""Who may read and who may write."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dnnsweep.errors import SettingsError
+from dnnsweep.service.problems import RefusalError, answer
+
+READ: Final = "ro"
+WRITE: Final = "rw"
+_FORM: Final = "DNNSWEEP_TOKENS must be a list NAME:SECRET:rw,NAME:SECRET:ro"
+_BEARER: Final = HTTPBearer(auto_error=False, description="A token of `DNNSWEEP_TOKENS`.")
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What lets somebody in.
+
+    Args:
+        name: Whose it is.
+        secret: What is sent.
+        may_write: Whether it may change anything.
+    """
+
+    name: str
+    secret: str = field(repr=False)
+    may_write: bool
+
+
+def tokens(environ: Mapping[str, str] = os.environ) -> tuple[Token, ...]:
+    """Read the tokens that let requests in; none if there are none.
+
+    Args:
+        environ: Read for `DNNSWEEP_TOKENS`: `NAME:SECRET:rw` or `NAME:SECRET:ro`, separated by commas.
+
+    Raises:
+        SettingsError: It is written otherwise; the error names no secret.
+
+    Example:
+        >>> tokens({"DNNSWEEP_TOKENS": "anna:s3cret:rw,wall:sh0wn:ro"})
+        (Token(name='anna', may_write=True), Token(name='wall', may_write=False))
+    """
+    entries = [entry.strip() for entry in environ.get("DNNSWEEP_TOKENS", "").split(",") if entry.strip()]
+    return tuple(_token(entry, place) for place, entry in enumerate(entries, 1))
+
+
+def _token(entry: str, place: int) -> Token:
+    name, _, rest = entry.partition(":")
+    secret, _, access = rest.rpartition(":")
+    if not name or not secret or access not in (READ, WRITE):
+        raise SettingsError(f"{_FORM}, got another form in entry {place}")
+    return Token(name, secret, access == WRITE)
+
+
+def found(known: Sequence[Token], secret: str) -> Token | None:
+    """Return the token of a secret; every one is compared, each in constant time."""
+    given, hit = secret.encode(errors="surrogateescape"), None
+    for token in known:
+        if hmac.compare_digest(token.secret.encode(), given):
+            hit = token
+    return hit
+
+
+async def reading(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+) -> Token | None:
+    """Let a request in that may read; return its token, or None where none is asked for.
+
+    Raises:
+        RefusalError: It has no token that is known.
+    """
+    known: Sequence[Token] = request.app.state.desk.tokens
+    if not known:
+        return None
+    token = None if credentials is None else found(known, credentials.credentials)
+    if token is None:
+        got = "another one" if "authorization" in request.headers else "none"
+        raise RefusalError(401, f"a known token must be sent, got {got}; set DNNSWEEP_TOKEN")
+    return token
+
+
+async def writing(request: Request, token: Annotated[Token | None, Depends(reading)]) -> None:
+    """Let a request in that may change something.
+
+    Raises:
+        RefusalError: Its token may only read.
+    """
+    if token is not None and not token.may_write:
+        raise RefusalError(403, f"the token of {token.name} may only read; {request.method} needs one of kind {WRITE}")
+
+
+class LocalOnly:
+    """Without tokens, keeps out what a web page makes a browser on this machine send.
+
+    A page may send simple requests to any address, and may give its own name the address 127.0.0.1. So the service must
+    be called by a loopback name, and what changes something must not come from another origin.
+
+    Args:
+        app: What answers the rest.
+        is_open: Whether no token is asked for.
+    """
+
+    def __init__(self, app: ASGIApp, *, is_open: bool) -> None:
+        self._app = app
+        self._is_open = is_open
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let it through."""
+        if scope["type"] == "http" and self._is_open:
+            refusal = _foreign(scope)
+            if refusal is not None:
+                await answer(refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _foreign(scope: Scope) -> RefusalError | None:
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    host, origin = headers.get(b"host", b"").decode("latin-1"), headers.get(b"origin", b"").decode("latin-1")
+    if not _is_local(f"//{host}"):
+        return RefusalError(
+            403, f"without tokens the service answers to 127.0.0.1 and localhost only, got {host[:100]!r}"
+        )
+    if origin and scope["method"] not in _SAFE and not _is_local(origin):
+        return RefusalError(403, f"without tokens no other site may change anything, got {origin[:100]!r}")
+    return None
+
+
+def _is_local(url: str) -> bool:
+    try:
+        name = urlsplit(url).hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+#: Of routes, by what they do.
+READING: Final[list[Any]] = [Depends(reading)]
+WRITING: Final[list[Any]] = [Depends(writing)]

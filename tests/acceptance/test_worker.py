@@ -1,0 +1,244 @@
+"""Real workers on one ledger: they share queued sweeps, drain when they are asked to end, and replace one another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import postgres
+import pytest
+from commands import SWEEP, Bench, Command, identity, prepared, wait_until
+from serving import serving, settings_of
+
+import dnnsweep
+from dnnsweep.places.service import ServicePlace
+from dnnsweep.records import State, SweepState
+from dnnsweep.settings import Limits, Remote
+
+PRETEND = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer"}
+Identity = list[tuple[Any, ...]]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = prepared(tmp_path, None, PRETEND)
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    """What `run` makes of the sweep, undisturbed."""
+    made = prepared(tmp_path_factory.mktemp("run"), None, PRETEND)
+    done = made.run("run", made.file(), "--trainers", "1")
+    assert done.code == 0, done.err
+    return identity(made.trials())
+
+
+def submit(bench: Bench, name: str = "pretend", **changes: Any) -> None:
+    dnnsweep.submit({**SWEEP, "name": name, **changes}, home=bench.home)
+
+
+def worker(bench: Bench, *words: str) -> Command:
+    return bench.start("worker", "--trainers", "1", *words)
+
+
+def states(bench: Bench) -> list[SweepState]:
+    return [sweep.state for sweep in dnnsweep.sweeps(home=bench.home)]
+
+
+def until(bench: Bench, condition: Callable[[], bool]) -> None:
+    assert wait_until(condition), [command.err for command in bench.commands]
+
+
+def terminate(command: Command) -> int:
+    """Send SIGTERM to a worker alone, as a container's engine does; return its exit code."""
+    command.process.send_signal(signal.SIGTERM)
+    return command.code
+
+
+def test_a_worker_finds_the_trials_that_run_finds(bench: Bench, expected: Identity) -> None:
+    submitted = bench.run("submit", bench.file())
+    assert (submitted.code, submitted.out) == (0, "")
+    assert "sweep pretend is queued" in submitted.err
+    running = worker(bench)
+    until(bench, lambda: states(bench) == [SweepState.COMPLETE])
+
+    assert terminate(running) == 0
+    assert identity(bench.trials()) == expected
+    assert "sweep pretend: complete" in running.err
+    assert bench.processes() == []
+
+
+def test_whoever_waits_for_a_sweep_gets_what_run_prints(bench: Bench) -> None:
+    waiting = bench.start("submit", bench.file(), "--wait", "--json")
+    worker(bench)
+
+    assert waiting.code == 0, waiting.err
+    assert waiting.json == [trial.to_json() for trial in dnnsweep.best("pretend", top=1, home=bench.home)]
+    assert "sweep pretend is complete: 16 trials, 0 failed" in waiting.err
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_three_workers_of_whom_one_is_killed_complete_five_sweeps_though_postgresql_restarts(
+    bench: Bench, expected: Identity, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        server: postgres.Server | None = None
+        if kind == "postgresql":
+            if postgres.programs() is None:
+                pytest.skip("there is no PostgreSQL here")
+            server = stack.enter_context(postgres.running())
+            url = server.database()
+            bench.environ["DNNSWEEP_DATABASE_URL"] = url
+            monkeypatch.setenv("DNNSWEEP_DATABASE_URL", url)
+            stack.callback(bench.end)
+        names = [f"sweep-{index}" for index in range(5)]
+        submit(bench, names[0], description="sleep=0.2")
+        victim = worker(bench)
+        until(bench, lambda: sum(trial.state is State.COMPLETE for trial in bench.trials(names[0])) >= 3)
+        for name in names[1:]:
+            submit(bench, name)
+        others = [worker(bench) for _ in range(2)]
+        os.kill(victim.process.pid, signal.SIGKILL)
+        if server is not None:
+            until(bench, lambda: SweepState.COMPLETE in states(bench))
+            server.stop("fast")
+            time.sleep(1)
+            server.start()
+        until(bench, lambda: states(bench) == [SweepState.COMPLETE] * 5)
+
+        for name in names:
+            assert identity(bench.trials(name)) == expected
+            ended = [event.number for event in dnnsweep.events(name, home=bench.home) if event.kind == "ended"]
+            assert sorted(number for number in ended if number is not None) == list(range(16))
+        leased = [event for event in dnnsweep.events(names[0], home=bench.home) if event.kind == "leased"]
+        assert len(leased) == 2 or server is not None
+        assert {terminate(other) for other in others} == {0}
+
+
+def test_a_worker_that_is_asked_to_end_finishes_its_trial_and_hands_the_sweep_back(
+    bench: Bench, expected: Identity
+) -> None:
+    submit(bench, description="sleep=0.3")
+    first = worker(bench, "--grace", "60")
+    until(bench, lambda: any(trial.state is State.RUNNING for trial in bench.trials()) and len(bench.trials()) > 2)
+
+    assert terminate(first) == 0
+    after = bench.trials()
+    assert "sweep pretend: handed back" in first.err
+    assert states(bench) == [SweepState.QUEUED]
+    assert {trial.attempts for trial in after if trial.state is not State.QUEUED} == {1}
+    assert 0 < sum(trial.state is State.COMPLETE for trial in after) < 16
+
+    worker(bench)
+    until(bench, lambda: states(bench) == [SweepState.COMPLETE])
+    assert identity(bench.trials()) == expected
+    assert {trial.attempts for trial in bench.trials()} == {1}  # nothing was trained twice
+
+
+def test_a_worker_without_time_puts_what_it_trains_back_with_the_same_seeds(bench: Bench, expected: Identity) -> None:
+    submit(bench, description="hang=5")
+    first = worker(bench, "--grace", "5")
+    until(bench, lambda: sum(trial.state is State.COMPLETE for trial in bench.trials()) >= 5)
+    asked_at = time.monotonic()
+
+    assert terminate(first) == 0
+    assert time.monotonic() - asked_at < 60  # it waited for no trial that hangs
+    assert bench.trials()[5].state is State.QUEUED
+
+    worker(bench)
+    until(bench, lambda: states(bench) == [SweepState.COMPLETE])
+    assert identity(bench.trials()) == expected
+    assert bench.trials()[5].attempts == 2
+
+
+def test_a_worker_that_loads_data_hands_them_back_at_once(bench: Bench) -> None:
+    submit(bench)
+    loading = bench.start("worker", environ={"DNNSWEEP_TRAINER": "pretend:SlowTrainer"})
+    until(bench, lambda: states(bench) == [SweepState.RUNNING])
+    time.sleep(1)
+
+    assert terminate(loading) == 0
+    assert states(bench) == [SweepState.QUEUED]
+    assert bench.processes() == []
+
+
+def test_a_sweep_that_is_stopped_ends_and_the_worker_goes_on_with_the_next(bench: Bench) -> None:
+    submit(bench, "first", description="sleep=0.5")
+    submit(bench, "second", budget={"trials": 2})
+    worker(bench)
+    until(bench, lambda: len(bench.trials("first")) > 0)
+
+    assert bench.run("stop", "first").code == 0
+    until(bench, lambda: states(bench) == [SweepState.STOPPED, SweepState.COMPLETE])
+
+
+@pytest.mark.parametrize(
+    ("trainer", "told"),
+    [
+        ("pretend:RefusingTrainer", "dataset.source: no such thing"),
+        ("pretend:CrashingTrainer", "no trainer could be started"),
+    ],
+)
+def test_a_sweep_that_cannot_be_run_fails_with_its_reason_and_the_worker_lives(
+    bench: Bench, trainer: str, told: str
+) -> None:
+    submit(bench)
+    running = bench.start("worker", environ={"DNNSWEEP_TRAINER": trainer})
+    until(bench, lambda: states(bench) == [SweepState.FAILED])
+
+    assert told in (dnnsweep.show("pretend", home=bench.home).error or "")
+    waiting = bench.start("submit", bench.file(), "--wait")  # which queues it again
+    assert waiting.code == 1
+    assert told in waiting.err
+    assert terminate(running) == 0
+
+
+def test_a_worker_checks_again_what_came_over_the_network(bench: Bench, tmp_path: Path) -> None:
+    """Between submission and run a file becomes a link out of the data folder, another one grows."""
+    root = tmp_path / "data"
+    root.mkdir()
+    rows = np.arange(40.0).reshape(10, 4)
+    for name in ("linked", "grown"):
+        np.savez(root / f"{name}.npz", x=rows, y=np.arange(10) % 2)
+    limits = Limits(data_root=root, max_rows=20)
+    with serving(settings_of(bench.home), limits=limits) as url:
+        place = ServicePlace(Remote(url))
+        for name in ("linked", "grown"):
+            place.submit({"name": name, "dataset": {"source": f"npz:{name}.npz"}, "budget": {"trials": 1}})
+    (root / "linked.npz").rename(tmp_path / "elsewhere.npz")
+    (root / "linked.npz").symlink_to(tmp_path / "elsewhere.npz")
+    np.savez(root / "grown.npz", x=np.arange(160.0).reshape(40, 4), y=np.arange(40) % 2)
+    environ = {
+        "DNNSWEEP_TRAINER": "pretend:LoadingTrainer",
+        "DNNSWEEP_DATA_ROOT": str(root),
+        "DNNSWEEP_MAX_ROWS": "20",
+    }
+    bench.start("worker", environ=environ)
+    until(bench, lambda: states(bench) == [SweepState.FAILED] * 2)
+
+    told = [sweep.error or "" for sweep in dnnsweep.sweeps(home=bench.home)]
+    assert "must be a file below the service's data folder" in told[0]
+    assert "must be at most 20 rows on this service, got 40 rows" in told[1]
+    assert str(tmp_path) not in "".join(told)
+
+
+def test_a_file_of_the_data_folder_is_trained_on_wherever_the_worker_was_started(bench: Bench, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    np.savez(root / "rows.npz", x=np.random.default_rng(0).normal(size=(60, 4)), y=np.arange(60) % 2)
+    with serving(settings_of(bench.home), limits=Limits(data_root=root)) as url:
+        ServicePlace(Remote(url)).submit({"name": "a", "dataset": {"source": "npz:rows.npz"}, "budget": {"trials": 2}})
+        bench.start("worker", environ={"DNNSWEEP_TRAINER": "pretend:LoadingTrainer", "DNNSWEEP_DATA_ROOT": str(root)})
+        until(bench, lambda: states(bench) == [SweepState.COMPLETE])
+
+    assert dnnsweep.show("a", home=bench.home).source == "npz:rows.npz"
+    assert dnnsweep.show("a", home=bench.home).data["n_train"] == 36

@@ -1,0 +1,311 @@
+"""What a home and a service must both do: the service is in front of a home, and both are asked the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import WRITER, serving, settings_of, sweep
+from typer.testing import CliRunner
+
+import dnnsweep
+from dnnsweep.cli import app
+from dnnsweep.errors import (
+    DnnsweepError,
+    ExportError,
+    QueryError,
+    ServiceError,
+    SpecError,
+    SweepConflictError,
+    SweepNotFoundError,
+)
+from dnnsweep.ledger import Asked, Ledger
+from dnnsweep.places import Place
+from dnnsweep.places.decoding import curve as decoded_curve
+from dnnsweep.places.decoding import encoded_curve, record
+from dnnsweep.places.home import HomePlace
+from dnnsweep.places.service import ServicePlace
+from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, Trial, TrialResult
+from dnnsweep.settings import Remote
+from dnnsweep.spec import check
+
+SECRET = str(WRITER.secret)
+
+
+def filled(home: HomePlace) -> None:
+    """Put sweeps into a home: one that was half run, with curves, a failure and a model, and one that waits."""
+    home.submit(sweep("half", budget={"trials": 8}, space={"dropout": {"low": 0.0, "high": 0.6}}))
+    home.submit(sweep("waiting"))
+    claim = home.ledger.claim()
+    assert claim is not None
+    lease, name = claim
+    assert name == "half"
+    for number in range(6):
+        asked = Asked(Suggestion(number, {"dropout": number / 10, "hidden": [8, 4], "batch_norm": True}, number), {})
+        lease.advance([], [asked], {})
+        lease.start(number, 1)
+        reason = Reason.DIVERGED if number == 4 else Reason.COMPLETED
+        loss = math.nan if number == 4 else 0.5 - number / 100
+        curve = Curve((Series("val_loss", (1.0, loss)), Series("gradient", (0.1, math.inf), "dense")), (10, 20))
+        model = "trial-5.keras" if number == 5 else None
+        best = None if reason is Reason.DIVERGED else 2
+        result = TrialResult(number, 1, reason, curve, best, 0.25, model_path=model)
+        lease.finish(result, None if best is None else 1 / 3 + number / 7, {"val_loss": loss})
+    lease.advance([], [Asked(Suggestion(6, {"dropout": 0.6, "hidden": [8, 4], "batch_norm": False}, 6), {})], {})
+    lease.end(SweepState.STOPPED)
+    folder = settings_of(home._settings.home).models("half") / "best"
+    folder.mkdir(parents=True)
+    (folder / "trial-5.keras").write_bytes(b"weights")
+
+
+@pytest.fixture(params=["home", "service"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    settings = settings_of(tmp_path)
+    with ExitStack() as stack:
+        home = stack.enter_context(HomePlace.opened(settings, create=True))
+        filled(home)
+        if request.param == "home":
+            yield home
+        else:
+            yield ServicePlace(Remote(stack.enter_context(serving(settings, [WRITER])), SECRET))
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[HomePlace, ServicePlace]]:
+    settings = settings_of(tmp_path)
+    with HomePlace.opened(settings, create=True) as home, serving(settings, [WRITER]) as url:
+        filled(home)
+        yield home, ServicePlace(Remote(url, SECRET))
+
+
+Ask = Callable[[Place], Any]
+QUESTIONS: dict[str, Ask] = {
+    "sweeps": lambda place: place.sweeps(),
+    "sweeps by state": lambda place: place.sweeps(SweepState.STOPPED),
+    "sweep": lambda place: place.sweep("half"),
+    "waiting sweep": lambda place: place.sweep("waiting"),
+    "trials": lambda place: place.trials("half"),
+    "no trials": lambda place: place.trials("waiting"),
+    "trials where": lambda place: place.trials("half", "dropout > 0.15 and reason == 'completed'"),
+    "trial": lambda place: place.trial("half", 4),
+    "best": lambda place: place.best("half"),
+    "best one": lambda place: place.best("half", 1),
+    "best where": lambda place: place.best("half", 10, "dropout < 0.35 and hidden == [8, 4]"),
+    "curve": lambda place: repr(place.curve("half", 4)),  # NaN is not equal to itself
+    "events": lambda place: place.events("half"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_service_answers_as_its_home_does(both: tuple[HomePlace, ServicePlace], question: str) -> None:
+    home, service = both
+
+    answer = QUESTIONS[question](service)
+
+    assert answer == QUESTIONS[question](home)
+    assert answer or question == "no trials"
+
+
+def test_of_a_service_with_many_trials_none_is_missed(
+    both: tuple[HomePlace, ServicePlace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, service = both
+    for size in (1, 2, 3, 6, 7, 8):
+        monkeypatch.setattr("dnnsweep.places.service.PAGE", size)
+
+        assert [trial.number for trial in service.trials("half")] == list(range(7))
+        assert service.sweeps() == home.sweeps()
+
+
+MISTAKES: dict[str, Ask] = {
+    "no sweep": lambda place: place.sweep("nothing"),
+    "no trials": lambda place: place.trials("nothing"),
+    "no trial": lambda place: place.trial("half", 99),
+    "no curve": lambda place: place.curve("half", 99),
+    "wrong where": lambda place: place.best("half", 5, "dropuot < 0.3"),
+    "wrong top": lambda place: place.best("half", 0),
+    "beaten model": lambda place: place.model("half", 2),
+    "no events": lambda place: place.events("nothing"),
+    "stop": lambda place: place.stop("nothing"),
+    "resume": lambda place: place.resume("nothing"),
+    "delete": lambda place: place.delete("nothing"),
+    "conflict": lambda place: place.submit(sweep("waiting", seed=1)),
+    "wrong file": lambda place: place.submit(sweep("a b", training={"epochs": 0}, budgt={})),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_both_refuse_in_the_same_words(both: tuple[HomePlace, ServicePlace], mistake: str) -> None:
+    told = []
+    for place in both:
+        with pytest.raises(DnnsweepError) as caught:
+            MISTAKES[mistake](place)
+        told.append((type(caught.value), caught.value.exit_code, str(caught.value)))
+
+    assert told[0] == told[1]
+
+
+def test_kinds_of_mistakes_are_those_of_the_command_line(place: Place) -> None:
+    with pytest.raises(SweepNotFoundError):
+        place.sweep("nothing")
+    with pytest.raises(QueryError):
+        place.trials("half", "1")
+    with pytest.raises(SpecError) as caught:
+        MISTAKES["wrong file"](place)
+    with pytest.raises(SweepConflictError, match="seed: was 0, is 1"):
+        MISTAKES["conflict"](place)
+    with pytest.raises(ExportError):
+        place.model("half", 2)
+
+    assert {mistake.path for mistake in caught.value.mistakes} >= {"name", "training.epochs", "budgt"}
+
+
+def test_sweeps_are_submitted_stopped_resumed_and_deleted(place: Place) -> None:
+    made = place.submit(check(sweep("new", budget={"trials": 3}, priority=2)))
+    assert (made.state, made.n_trials, made.spec["priority"]) == (SweepState.QUEUED, 3, 2)
+    assert place.submit(sweep("new", budget={"trials": 3}, priority=2)) == made
+
+    assert place.stop("new") is True
+    assert place.stop("new") is False
+    assert place.sweep("new").state is SweepState.STOPPED
+    assert place.resume("new").state is SweepState.QUEUED
+    assert place.delete("new") is True
+    with pytest.raises(SweepNotFoundError):
+        place.sweep("new")
+
+
+def test_the_best_model_can_be_had(place: Place, tmp_path: Path) -> None:
+    assert place.model("half", 5, tmp_path).read_bytes() == b"weights"
+
+
+# -- records as JSON ------------------------------------------------------------------------------------------------
+
+
+def test_records_come_back_from_json_as_they_were(both: tuple[HomePlace, ServicePlace]) -> None:
+    import json
+
+    home, _ = both
+    for kind, items in ((Sweep, home.sweeps()), (Trial, home.trials("half"))):
+        for item in items:
+            assert record(kind, json.loads(json.dumps(item.to_json()))) == item
+
+
+def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_said(
+    both: tuple[HomePlace, ServicePlace],
+) -> None:
+    plain = both[0].sweep("half").to_json()
+
+    assert record(Sweep, {**plain, "later": 1}) == both[0].sweep("half")
+    del plain["name"]
+    with pytest.raises(ServiceError, match="upgrade the older"):
+        record(Sweep, plain)
+    with pytest.raises(ServiceError, match="must answer with a sweep"):
+        record(Sweep, [])
+
+
+def test_curves_come_back_with_what_is_not_finite() -> None:
+    curve = Curve((Series("loss", (1.0, math.nan, math.inf, -math.inf), "dense"),), (1, 2, 3, 4))
+
+    assert repr(decoded_curve(encoded_curve(curve))) == repr(curve)
+
+
+# -- a service that is not there ------------------------------------------------------------------------------------
+
+
+def test_a_service_that_cannot_be_reached_is_named_without_its_password() -> None:
+    place = ServicePlace(Remote("http://user:s3cret@127.0.0.1:1", "t0ken"))
+
+    with pytest.raises(ServiceError, match="cannot be reached") as caught:
+        place.sweeps()
+
+    assert "s3cret" not in str(caught.value)
+    assert "t0ken" not in str(caught.value)
+
+
+def test_a_wrong_token_is_a_message_and_no_traceback(tmp_path: Path) -> None:
+    with serving(settings_of(tmp_path), [WRITER]) as url:
+        for token in (None, "nonsense", "wr1te-s3cre"):
+            with pytest.raises(ServiceError, match="a known token must be sent"):
+                ServicePlace(Remote(url, token)).sweeps()
+
+
+# -- the commands ---------------------------------------------------------------------------------------------------
+
+COMMANDS = [
+    "list",
+    "list --json",
+    "list --yaml",
+    "list --csv",
+    "show half",
+    "show half --json",
+    "show waiting",
+    "show half --events",
+    "show half --events --json",
+    "trials half",
+    "trials half --json",
+    "trials half --top 2 --csv",
+    "trials waiting",
+    "best half",
+    "best half --json --top 3",
+    "best half --where dropout<0.35",
+    "best half --yaml",
+    "best waiting",
+    "export half",
+    "export half --as yaml",
+    "export half --as yaml --trial 2",
+    "export half --trial 99",
+    "export waiting",
+    "show nothing",
+    "best half --where dropuot<1",
+    "stop half",
+    "stop nothing",
+    "delete nothing --yes",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_says_the_same_of_a_service_as_of_its_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: str, command: str
+) -> None:
+    told = []
+    for environ in ({"DNNSWEEP_HOME": shared.partition("|")[0]}, {"DNNSWEEP_API_URL": shared.partition("|")[2]}):
+        for name in ("DNNSWEEP_HOME", "DNNSWEEP_API_URL", "DNNSWEEP_DATABASE_URL"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {**environ, "DNNSWEEP_TOKEN": SECRET}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        done = CliRunner().invoke(app, command.split())
+        error = done.exception if isinstance(done.exception, DnnsweepError) else None
+        told.append((done.stdout, done.stderr, done.exit_code, error and error.exit_code, str(error or "")))
+
+    assert told[0] == told[1]
+    assert any(told[0])
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A home and the address of its service, with a bar between them."""
+    settings = settings_of(tmp_path_factory.mktemp("shared"))
+    with HomePlace.opened(settings, create=True) as home, serving(settings, [WRITER]) as url:
+        filled(home)
+        yield f"{settings.home}|{url}"
+
+
+def test_a_home_that_is_named_is_asked_though_there_is_a_service(
+    shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DNNSWEEP_API_URL", shared.partition("|")[2])
+    monkeypatch.setenv("DNNSWEEP_TOKEN", SECRET)
+    monkeypatch.delenv("DNNSWEEP_DATABASE_URL", raising=False)
+    Ledger.open(settings_of(tmp_path).database_url, create=True).close()
+
+    assert len(dnnsweep.sweeps()) == 2
+    assert dnnsweep.sweeps(home=tmp_path) == []
+    monkeypatch.setenv("DNNSWEEP_HOME", str(tmp_path))
+    assert len(dnnsweep.sweeps()) == 2
+    assert "half" not in CliRunner().invoke(app, ["list", "--home", str(tmp_path)]).stdout
+    assert "half" in CliRunner().invoke(app, ["list"]).stdout

@@ -1,0 +1,344 @@
+"""The queue of submitted sweeps, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import postgres
+import pytest
+
+from dnnsweep import spec
+from dnnsweep.errors import LeaseLostError, QueryError, SweepConflictError, SweepHeldError
+from dnnsweep.ledger import Asked, Lease, Ledger, NewSweep
+from dnnsweep.query import parse
+from dnnsweep.records import (
+    Curve,
+    DataSummary,
+    Reason,
+    Series,
+    State,
+    Suggestion,
+    SweepState,
+    Task,
+    TrialResult,
+)
+
+DATA = DataSummary("f" * 64, Task.MULTICLASS, 64, ("a",), ("0", "1", "2"), 60, 20, 20)
+SOMEBODY_ELSE = "another-host:1"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server | None]:
+    if postgres.programs() is None:
+        yield None
+        return
+    with postgres.running() as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path, server: postgres.Server | None) -> Iterator[Ledger]:
+    if request.param == "postgresql" and server is None:
+        pytest.skip("there is no PostgreSQL here")
+    url = f"sqlite:///{tmp_path / 'dnnsweep.db'}"
+    if request.param == "postgresql" and server is not None:
+        url = server.database()
+    opened = Ledger.open(url, create=True)
+    yield opened
+    opened.close()
+
+
+def new(name: str = "digits", **changes: Any) -> NewSweep:
+    document = {"name": name, "dataset": {"source": "sklearn:digits"}, "budget": {"trials": 5}, **changes}
+    checked = spec.check(document)
+    return NewSweep(
+        name=name,
+        spec=checked.to_json(),
+        identity=checked.identity(),
+        digest=checked.digest,
+        data=None,
+        window=checked.window,
+        metric="val_accuracy",
+        direction="maximize",
+        trainer="auto",
+    )
+
+
+def submit(ledger: Ledger, name: str = "digits", **changes: Any) -> bool:
+    return ledger.submit(new(name, **changes), is_restricted=False)
+
+
+def claimed(ledger: Ledger, **arguments: Any) -> tuple[Lease, str]:
+    found = ledger.claim(**arguments)
+    assert found is not None
+    return found
+
+
+def train(lease: Lease, *values: float, first: int = 0) -> None:
+    """Let trials end with these values."""
+    for number, value in enumerate(values, first):
+        lease.advance([], [Asked(Suggestion(number, {"dropout": number / 10}, number), {})], {})
+        lease.start(number, 1)
+        curve = Curve((Series("val_loss", (0.5,)),), (1000,))
+        lease.finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), value, {"val_loss": 0.5})
+
+
+# -- into the queue -------------------------------------------------------------------------------------------------
+
+
+def test_a_submitted_sweep_waits_and_nothing_is_known_of_its_data(ledger: Ledger) -> None:
+    assert submit(ledger) is True
+
+    sweep = ledger.sweep("digits")
+    assert (sweep.state, sweep.data, sweep.trainer, sweep.n_trials) == (SweepState.QUEUED, {}, "auto", 5)
+    assert [event.kind.value for event in ledger.events("digits")] == ["created", "queued"]
+
+
+def test_submitting_the_same_again_changes_nothing(ledger: Ledger) -> None:
+    submit(ledger)
+    before = ledger.sweep("digits")
+
+    assert submit(ledger) is False
+
+    assert ledger.sweep("digits") == before
+    assert len(ledger.events("digits")) == 2
+
+
+def test_another_content_under_the_same_name_is_refused_with_the_difference(ledger: Ledger) -> None:
+    submit(ledger)
+
+    with pytest.raises(SweepConflictError, match="seed: was 0, is 1"):
+        submit(ledger, seed=1)
+
+
+def test_a_running_sweep_may_be_submitted_again_but_not_with_another_budget(ledger: Ledger) -> None:
+    submit(ledger)
+    claimed(ledger, owner=SOMEBODY_ELSE)
+
+    assert submit(ledger) is False
+    with pytest.raises(SweepHeldError, match="process 1 on another-host"):
+        submit(ledger, budget={"trials": 9})
+
+
+@pytest.mark.parametrize("state", [SweepState.STOPPED, SweepState.FAILED, SweepState.INTERRUPTED])
+def test_a_sweep_that_has_trials_left_goes_on_when_it_is_submitted_again(ledger: Ledger, state: SweepState) -> None:
+    submit(ledger)
+    claimed(ledger)[0].end(state, "because")
+
+    submit(ledger)
+
+    assert (ledger.sweep("digits").state, ledger.sweep("digits").error) == (SweepState.QUEUED, None)
+
+
+def test_a_complete_sweep_stays_complete_until_more_trials_are_asked_for(ledger: Ledger) -> None:
+    submit(ledger, budget={"trials": 1})
+    lease, _ = claimed(ledger)
+    train(lease, 0.5)
+    lease.end(SweepState.COMPLETE)
+
+    submit(ledger, budget={"trials": 1})
+    assert ledger.sweep("digits").state is SweepState.COMPLETE
+
+    submit(ledger, budget={"trials": 2})
+    assert ledger.sweep("digits").state is SweepState.QUEUED
+
+
+def test_priority_is_no_part_of_what_identifies_a_sweep(ledger: Ledger) -> None:
+    submit(ledger)
+
+    assert submit(ledger, priority=5) is False
+
+
+# -- out of it ------------------------------------------------------------------------------------------------------
+
+
+def test_the_oldest_of_the_highest_priority_is_next(ledger: Ledger) -> None:
+    for name, priority in (("a", 0), ("b", 5), ("c", 5), ("d", -1)):
+        submit(ledger, name, priority=priority)
+
+    assert [claimed(ledger)[1] for _ in range(4)] == ["b", "c", "a", "d"]
+    assert ledger.claim() is None
+
+
+def test_each_of_many_sweeps_goes_to_one_of_many_workers(ledger: Ledger) -> None:
+    for index in range(12):
+        submit(ledger, f"sweep-{index}")
+    found: list[str] = []
+
+    def work() -> None:
+        while (claim := ledger.claim()) is not None:
+            found.append(claim[1])
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(found) == sorted(f"sweep-{index}" for index in range(12))
+
+
+def test_what_a_dead_worker_left_is_claimed_again_and_its_trials_are_queued(ledger: Ledger) -> None:
+    submit(ledger)
+    dead, _ = claimed(ledger, owner=SOMEBODY_ELSE, seconds=60)
+    dead.advance([], [Asked(Suggestion(0, {"dropout": 0.0}, 7), {})], {})
+    dead._seconds = 0
+    dead.start(0, 1)
+    assert ledger.sweep("digits").state is SweepState.QUEUED
+
+    alive, name = claimed(ledger)
+
+    assert (name, ledger.trial("digits", 0).state) == ("digits", State.QUEUED)
+    with pytest.raises(LeaseLostError):
+        dead.renew()
+    assert alive.renew()[0] is False
+
+
+def test_a_sweep_that_somebody_runs_by_hand_is_not_the_workers(ledger: Ledger) -> None:
+    submit(ledger)
+    ledger.acquire("digits", owner=SOMEBODY_ELSE, seconds=0)
+
+    assert ledger.sweep("digits").state is SweepState.INTERRUPTED
+    assert ledger.claim() is None
+
+
+def test_a_sweep_that_is_handed_back_keeps_its_place(ledger: Ledger) -> None:
+    submit(ledger, "first")
+    submit(ledger, "second")
+    lease, _ = claimed(ledger)
+
+    lease.end(SweepState.QUEUED)
+
+    assert ledger.sweep("first").ended_at is None
+    assert claimed(ledger)[1] == "first"
+
+
+def test_the_data_are_noted_by_the_first_worker_and_compared_by_later_ones(ledger: Ledger) -> None:
+    submit(ledger)
+    lease, _ = claimed(ledger)
+    opened = replace(new(), data=DATA, trainer="array", slots=4)
+
+    ledger.settle(lease, opened)
+
+    sweep = ledger.sweep("digits")
+    assert (sweep.data["n_train"], sweep.trainer, sweep.slots) == (60, "array", 4)
+    ledger.settle(lease, opened)
+    assert ledger.sweep("digits") == sweep
+    with pytest.raises(SweepConflictError, match="data at sklearn:digits have changed"):
+        ledger.settle(lease, replace(opened, data=replace(DATA, fingerprint="0" * 64)))
+
+
+def test_running_a_queued_sweep_by_hand_notes_its_data(ledger: Ledger) -> None:
+    submit(ledger)
+
+    ledger.begin(replace(new(), data=DATA, trainer="fit"))
+
+    assert (ledger.sweep("digits").data["n_test"], ledger.sweep("digits").trainer) == (20, "fit")
+
+
+def test_a_lease_can_be_prolonged_while_the_data_are_loaded(ledger: Ledger) -> None:
+    submit(ledger)
+    lease, _ = claimed(ledger, owner=SOMEBODY_ELSE, seconds=0)
+    assert ledger.sweep("digits").state is SweepState.QUEUED
+
+    lease._seconds = 60
+    lease.prolong()
+
+    assert ledger.sweep("digits").state is SweepState.RUNNING
+    assert lease.spent_seconds() == pytest.approx(0.0, abs=0.01)
+
+
+# -- stopping -------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_that_waits_is_stopped_at_once_and_is_not_claimed(ledger: Ledger) -> None:
+    submit(ledger)
+
+    assert ledger.request_stop("digits") is True
+
+    assert ledger.sweep("digits").state is SweepState.STOPPED
+    assert ledger.claim() is None
+
+
+def test_a_stop_that_a_worker_did_not_live_to_obey_is_obeyed_by_the_next(ledger: Ledger) -> None:
+    submit(ledger, "stopped")
+    submit(ledger, "next")
+    lease, _ = claimed(ledger, owner=SOMEBODY_ELSE)
+    ledger.request_stop("stopped")
+    lease._seconds = 0
+    lease.start(0, 1)
+
+    assert claimed(ledger)[1] == "next"
+    assert ledger.sweep("stopped").state is SweepState.STOPPED
+
+
+# -- pages ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def look(ledger: Ledger) -> Callable[..., Any]:
+    def sweeps(**arguments: Any) -> tuple[list[str], int]:
+        page = ledger.overview.sweeps(**arguments)
+        return [sweep.name for sweep in page.items], page.total
+
+    return sweeps
+
+
+def test_sweeps_are_paged_and_chosen_by_where_they_stand(ledger: Ledger, look: Callable[..., Any]) -> None:
+    for name in ("a", "b", "c", "d"):
+        submit(ledger, name)
+    claimed(ledger, owner=SOMEBODY_ELSE)
+    claimed(ledger, owner=SOMEBODY_ELSE, seconds=0)
+    ledger.request_stop("d")
+    ledger.acquire("c", owner=SOMEBODY_ELSE, seconds=0)
+
+    assert look() == (["a", "b", "c", "d"], 4)
+    assert look(limit=2, offset=1) == (["b", "c"], 4)
+    assert look(state=SweepState.RUNNING) == (["a"], 1)
+    assert look(state=SweepState.QUEUED) == (["b"], 1)
+    assert look(state=SweepState.INTERRUPTED) == (["c"], 1)
+    assert look(state=SweepState.STOPPED) == (["d"], 1)
+    assert look(state=SweepState.COMPLETE) == ([], 0)
+
+
+def test_what_was_read_before_is_read_anew_once_it_has_changed(ledger: Ledger) -> None:
+    submit(ledger)
+    lease, _ = claimed(ledger)
+    for step in (
+        lambda: None,
+        lambda: train(lease, 0.5),
+        lambda: train(lease, 0.9, 0.1, first=1),
+        lambda: lease.end(SweepState.STOPPED),
+        lambda: ledger.submit(new(budget={"trials": 7}), is_restricted=False),
+        lambda: ledger.conclude("digits", new(budget={"trials": 3}).spec),
+        lambda: ledger.outbox.note_run(lease.sweep_id, -1, "run"),
+    ):
+        step()
+        assert ledger.overview.sweep("digits") == ledger.sweep("digits")
+        assert ledger.overview.sweeps().items == ledger.sweeps()
+
+
+def test_trials_are_ordered_and_cut_by_the_database(ledger: Ledger) -> None:
+    submit(ledger)
+    lease, _ = claimed(ledger)
+    train(lease, 0.3, 0.9, 0.5)
+    lease.advance([], [Asked(Suggestion(3, {"dropout": 0.3}, 3), {})], {})
+    sweep = ledger.sweep("digits")
+
+    def numbers(order: str, **arguments: Any) -> list[int]:
+        page = ledger.overview.trials(sweep, order=order, **arguments)
+        return [trial.number for trial in page.items]
+
+    assert numbers("number") == [0, 1, 2, 3]
+    assert numbers("-number", limit=2) == [3, 2]
+    assert numbers("value") == [0, 2, 1, 3]  # the one without a value last, both ways
+    assert numbers("-value") == [1, 2, 0, 3]
+    assert numbers("-value", limit=2, offset=1) == [2, 0]
+    page = ledger.overview.trials(sweep, parse("value > 0.4"), limit=1)
+    assert ([trial.number for trial in page.items], page.total) == ([1], 2)
+    with pytest.raises(QueryError, match="did you mean value"):
+        ledger.overview.trials(sweep, order="valeu")
