@@ -344,9 +344,9 @@ def test_a_stopped_sweep_ends_its_running_trials_outside_the_budget_and_can_be_r
 
 def test_a_spent_time_budget_stops_what_is_running(url: str, tmp_path: Path) -> None:
     ledger = stored(url)
-    executor = Scripted(2, on_event=lambda _: time.sleep(0.02))
+    executor = Scripted(2, on_event=lambda _: time.sleep(0.3))
 
-    assert control(ledger, executor, tmp_path, max_seconds=0.05).run() is SweepState.COMPLETE
+    assert control(ledger, executor, tmp_path, max_seconds=1.5).run() is SweepState.COMPLETE
 
     sweep = ledger.sweep("sweep")
     assert 0 < sweep.n_finished < 20

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dnnsweep.cli.render import numbers, value
+from dnnsweep.cli.render import losses, numbers, value
 from dnnsweep.controller import Ended, Progress
 from dnnsweep.ranking import values_of
 
@@ -70,7 +70,7 @@ def _picture(title: str, progress: Progress) -> Group:
     head = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=progress.n_trials, completed=progress.n_finished, width=40)
     left = "" if progress.seconds_left is None else f"about {_time(progress.seconds_left)} left"
-    failed = Text(f"{progress.n_failed} failed", style="red" if progress.n_failed else "dim")
+    failed = Text(losses(progress), style="red" if progress.n_failed else "dim")
     head.add_row(Text(title, style="bold"), bar, f"{progress.n_finished}/{progress.n_trials}", failed, left)
     running = ", ".join(f"{trial} (epoch {epochs})" for trial, epochs in sorted(progress.running.items()))
     behind = Text(f"MLflow   {progress.n_behind} updates behind", style="dim") if progress.n_behind else Text("")

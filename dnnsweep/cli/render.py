@@ -22,7 +22,8 @@ from dnnsweep.ranking import is_as_good
 from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
 from dnnsweep.space import KNOBS
 
-if TYPE_CHECKING:  # queries load no MLflow
+if TYPE_CHECKING:  # queries load no MLflow, nor a controller
+    from dnnsweep.controller import Progress
     from dnnsweep.examination import Examination
 
 
@@ -135,7 +136,7 @@ def _facts(item: Sweep) -> Iterable[tuple[str, str]]:
         yield "about", item.description
     yield from _data(item)
     yield "objective", " and ".join(map(str, item.objectives))
-    yield "trials", f"{item.n_finished} of {item.n_trials} finished, {item.n_running} running, {item.n_failed} failed"
+    yield "trials", f"{item.n_finished} of {item.n_trials} finished, {item.n_running} running, {losses(item)}"
     if item.best_number is not None:
         yield "best", f"{number(item.best_value)} (trial {item.best_number})"
     if len(item.objectives) > 1:
@@ -256,11 +257,16 @@ def value(item: Any) -> str:
     return f"{item:.4g}" if isinstance(item, float) else str(item)
 
 
+def losses(of: Sweep | Progress) -> str:
+    """Return how many trials have no value: failed ones, and pruned ones where there are any."""
+    return f"{of.n_failed} failed" + (f", {of.n_pruned} pruned" if of.n_pruned else "")
+
+
 def standing(of: Sweep) -> str:
     """Return one line about how far a sweep is that workers run."""
     if of.state is SweepState.QUEUED:
         return f"sweep {of.name} waits for a worker"
-    parts = [f"[{of.n_finished}/{of.n_trials}] {of.n_failed} failed"]
+    parts = [f"[{of.n_finished}/{of.n_trials}] {losses(of)}"]
     if of.best_number is not None:
         parts.append(f"best {number(of.best_value, '{:.5g}')} (trial {of.best_number})")
     return ", ".join(parts)
@@ -274,7 +280,7 @@ def conclusion(of: Sweep, resume: str) -> None:
         resume: The command that goes on with it.
     """
     state = {
-        SweepState.COMPLETE: f"sweep {of.name} is complete: {of.n_finished} trials, {of.n_failed} failed",
+        SweepState.COMPLETE: f"sweep {of.name} is complete: {of.n_finished} trials, {losses(of)}",
         SweepState.STOPPED: f"sweep {of.name} was stopped after {of.n_finished} of {of.n_trials} trials",
         SweepState.INTERRUPTED: f"sweep {of.name} was interrupted after {of.n_finished} of {of.n_trials} trials",
     }.get(of.state, f"sweep {of.name}: {of.state}")

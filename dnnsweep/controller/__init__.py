@@ -376,5 +376,6 @@ class Controller:
                 ended=ended,
                 n_behind=self._n_behind,
                 n_best=len(self._standing.kept),
+                n_pruned=self._standing.n_pruned,
             )
         )

@@ -35,7 +35,7 @@ class Standing:
     def __init__(self, *directions: str) -> None:
         self._directions = directions
         self.n_finished = 0
-        self.n_failed = 0
+        self.n_failed = self.n_pruned = 0
         self._front: dict[Rank, Best] = {}
 
     @property
@@ -62,6 +62,7 @@ class Standing:
         """Count a trial that ended, if it is in the budget."""
         self.n_finished += reason.is_in_budget
         self.n_failed += reason.is_in_budget and reason.state is State.FAILED
+        self.n_pruned += reason is Reason.PRUNED
 
     def contend(self, number: int, value: Value | None, val_loss: float | None, params: Mapping[str, Any]) -> bool:
         """Return whether no trial so far beats this one, and keep it if so, without those that it beats."""
@@ -92,7 +93,7 @@ class Progress:
     Args:
         n_trials: Trials that shall end in the budget.
         n_finished: Trials that have ended in it.
-        n_failed: Those of them without a value.
+        n_failed: Those of them without a value, unless they were pruned.
         running: Number of each running trial -> epochs trained.
         best: The best trial so far, in the first objective.
         seconds: Since this run of the sweep began.
@@ -100,6 +101,7 @@ class Progress:
         ended: The trial whose end this is about.
         n_behind: Changes that MLflow has not seen yet, as of some seconds ago.
         n_best: Trials that no other beats: more than one with two objectives only.
+        n_pruned: Trials that were pruned.
     """
 
     n_trials: int
@@ -112,6 +114,7 @@ class Progress:
     ended: Ended | None = None
     n_behind: int = 0
     n_best: int = 1
+    n_pruned: int = 0
 
 
 def judged(result: TrialResult, *metrics: str) -> tuple[TrialResult, Value | None]:

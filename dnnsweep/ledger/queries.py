@@ -57,6 +57,7 @@ def _counts(sweep_ids: Select[Any]) -> Subquery:
         _count(_IN_BUDGET).label("n_finished"),
         _count(TrialRow.state == State.RUNNING).label("n_running"),
         _count(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
+        _count(TrialRow.state == State.PRUNED).label("n_pruned"),
     )
     return select(*columns).where(TrialRow.sweep_id.in_(sweep_ids)).group_by(TrialRow.sweep_id).subquery()
 

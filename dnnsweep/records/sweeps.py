@@ -53,6 +53,7 @@ class Sweep:
         slots: Trials side by side in one program.
         device: What they are trained on, `cpu` or `gpu`.
         second: The second objective; None for one alone.
+        n_pruned: Trials ended by the pruner.
         front: The trials that no other beats, best first in the first objective; with one objective the best one.
     """
 
@@ -82,6 +83,7 @@ class Sweep:
     slots: int = 1
     device: str = "cpu"
     second: Objective | None = None
+    n_pruned: int = 0
     front: tuple[int, ...] = ()
 
     @property

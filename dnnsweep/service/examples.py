@@ -51,6 +51,9 @@ SWEEP: Final[dict[str, Any]] = {
     "trainer": "auto",
     "slots": 1,
     "device": "cpu",
+    "objectives": [{"metric": "val_accuracy", "direction": "maximize"}],
+    "n_pruned": 0,
+    "front": [],
 }
 TRIAL: Final[dict[str, Any]] = {
     "sweep": "digits",

@@ -24,12 +24,12 @@ from dnnsweep.errors import (
     SweepNotFoundError,
 )
 from dnnsweep.ledger import Asked, Ledger
-from dnnsweep.places import Place
+from dnnsweep.places import Place, decoding
 from dnnsweep.places.decoding import curve as decoded_curve
 from dnnsweep.places.decoding import encoded_curve, record
 from dnnsweep.places.home import HomePlace
 from dnnsweep.places.service import ServicePlace
-from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, Trial, TrialResult
+from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, TrialResult
 from dnnsweep.settings import Remote
 from dnnsweep.spec import check
 
@@ -57,9 +57,26 @@ def filled(home: HomePlace) -> None:
         lease.finish(result, None if best is None else 1 / 3 + number / 7, {"val_loss": loss})
     lease.advance([], [Asked(Suggestion(6, {"dropout": 0.6, "hidden": [8, 4], "batch_norm": False}, 6), {})], {})
     lease.end(SweepState.STOPPED)
+    fill_pair(home)
     folder = settings_of(home._settings.home).models("half") / "best"
     folder.mkdir(parents=True)
     (folder / "trial-5.keras").write_bytes(b"weights")
+
+
+def fill_pair(home: HomePlace) -> None:
+    """Put a sweep of two objectives into a home: four trials, one of them beaten and one pruned."""
+    home.submit(sweep("pair", objective=[{"metric": "val_accuracy"}, {"metric": "n_parameters"}], priority=5))
+    claim = home.ledger.claim()
+    assert claim is not None
+    lease, name = claim
+    assert name == "pair"
+    for number, values in enumerate([(0.9, 300.0), (0.5, 100.0), (0.8, 400.0), None]):
+        lease.advance([], [Asked(Suggestion(number, {"hidden": [8]}, number), {})], {})
+        lease.start(number, 1)
+        reason, best = (Reason.PRUNED, None) if values is None else (Reason.COMPLETED, 1)
+        curve = Curve((Series("val_loss", (0.5,)),), (10,))
+        lease.finish(TrialResult(number, 1, reason, curve, best, 0.25), values, {"val_loss": 0.5})
+    lease.end(SweepState.INTERRUPTED)
 
 
 @pytest.fixture(params=["home", "service"])
@@ -95,6 +112,10 @@ QUESTIONS: dict[str, Ask] = {
     "best": lambda place: place.best("half"),
     "best one": lambda place: place.best("half", 1),
     "best where": lambda place: place.best("half", 10, "dropout < 0.35 and hidden == [8, 4]"),
+    "sweep of two objectives": lambda place: place.sweep("pair"),
+    "front": lambda place: place.best("pair"),
+    "first of the front": lambda place: place.best("pair", 1),
+    "front where": lambda place: place.best("pair", None, "value_2 > 100"),
     "curve": lambda place: repr(place.curve("half", 4)),  # NaN is not equal to itself
     "events": lambda place: place.events("half"),
 }
@@ -189,9 +210,12 @@ def test_records_come_back_from_json_as_they_were(both: tuple[HomePlace, Service
     import json
 
     home, _ = both
-    for kind, items in ((Sweep, home.sweeps()), (Trial, home.trials("half"))):
+    for back, items in (
+        (decoding.sweep, home.sweeps()),
+        (decoding.trial, [*home.trials("half"), *home.trials("pair")]),
+    ):
         for item in items:
-            assert record(kind, json.loads(json.dumps(item.to_json()))) == item
+            assert back(json.loads(json.dumps(item.to_json()))) == item
 
 
 def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_said(
@@ -303,9 +327,9 @@ def test_a_home_that_is_named_is_asked_though_there_is_a_service(
     monkeypatch.delenv("DNNSWEEP_DATABASE_URL", raising=False)
     Ledger.open(settings_of(tmp_path).database_url, create=True).close()
 
-    assert len(dnnsweep.sweeps()) == 2
+    assert len(dnnsweep.sweeps()) == 3
     assert dnnsweep.sweeps(home=tmp_path) == []
     monkeypatch.setenv("DNNSWEEP_HOME", str(tmp_path))
-    assert len(dnnsweep.sweeps()) == 2
+    assert len(dnnsweep.sweeps()) == 3
     assert "half" not in CliRunner().invoke(app, ["list", "--home", str(tmp_path)]).stdout
     assert "half" in CliRunner().invoke(app, ["list"]).stdout
