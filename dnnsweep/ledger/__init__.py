@@ -258,15 +258,10 @@ class Ledger:
         with self._database.read() as connection:
             return queries.read_best(connection, queries.read_sweep(connection, name), top, condition)
 
-    def trials_of(self, sweep: Sweep, first: int = 0, condition: Condition | None = None) -> list[Trial]:
+    def trials_of(self, sweep: Sweep, first: int = 0) -> list[Trial]:
         """Return the trials of a sweep that was read before, in their order, from number `first` on."""
         with self._database.read() as connection:
-            return queries.read_trials(connection, sweep, condition, first)
-
-    def best_of(self, sweep: Sweep, top: int, condition: Condition | None = None) -> list[Trial]:
-        """Return the best complete trials of a sweep that was read before; see `best`."""
-        with self._database.read() as connection:
-            return queries.read_best(connection, sweep, top, condition)
+            return queries.read_trials(connection, sweep, first=first)
 
     def trial_of(self, sweep: Sweep, number: int) -> Trial:
         """Return one trial of a sweep that was read before."""

@@ -34,6 +34,8 @@ _TRIAL_COLUMNS: Final = (
     TrialRow.ended_at,
 )
 
+_TRIALS: Final = select(*_TRIAL_COLUMNS)  # made once: SQLAlchemy looks at each column
+
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
@@ -152,7 +154,7 @@ def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
 
 
 def _selected(sweep: Sweep, condition: Condition | None) -> Select[Any]:
-    statement = select(*_TRIAL_COLUMNS).where(TrialRow.sweep_id == sweep.id)
+    statement = _TRIALS.where(TrialRow.sweep_id == sweep.id)
     return statement if condition is None else statement.where(compiled(condition))
 
 
