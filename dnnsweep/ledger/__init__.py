@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from dnnsweep.errors import SweepConflictError
 from dnnsweep.history import Event, EventKind
-from dnnsweep.ledger import curves, events, figures, outbox, owners, queries, rows, submissions
+from dnnsweep.ledger import curves, events, outbox, owners, queries, rows, submissions
 from dnnsweep.ledger.database import Database, now, open_database
 from dnnsweep.ledger.figures import Figures
 from dnnsweep.ledger.lease import LEASE_SECONDS, Asked, Lease, StudyTrial, Told, requeue_running, taken
@@ -183,11 +183,6 @@ class Ledger:
             if values := _opened(new, row):
                 lease.note(**values)
 
-    def is_restricted(self, name: str) -> bool:
-        """Return whether a sweep came over the network, so that the operator's limits hold for it."""
-        with self._database.read() as connection:
-            return bool(connection.execute(select(SweepRow.is_restricted).where(SweepRow.name == name)).scalar())
-
     def conclude(self, name: str, spec: Mapping[str, Any]) -> None:
         """Note that a sweep which nobody runs is complete: all trials of the budget in its file have ended.
 
@@ -290,16 +285,6 @@ class Ledger:
         """
         with self._database.read() as connection:
             return events.read(connection, queries.read_sweep(connection, name))
-
-    def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
-        """Return the first events of a sweep, at most `limit`, with a number above another one, and their numbers."""
-        with self._database.read() as connection:
-            return events.read_after(connection, sweep, number, limit)
-
-    def figures(self) -> Figures:
-        """Return how the ledger stands as a whole."""
-        with self._database.read() as connection:
-            return figures.read(connection)
 
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None unless it is its sweep's best."""

@@ -10,9 +10,11 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
 from dnnsweep.errors import QueryError, SweepNotFoundError
-from dnnsweep.ledger import curves, queries, submissions
+from dnnsweep.history import Event
+from dnnsweep.ledger import curves, events, figures, queries, submissions
 from dnnsweep.ledger.conditions import compiled
 from dnnsweep.ledger.database import Database
+from dnnsweep.ledger.figures import Figures
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.query import Condition
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
@@ -175,6 +177,21 @@ class Overview:
             sweep = self._sweep(connection, name)
             trial = queries.read_trial(connection, sweep, number)
             return trial, curves.read(connection, sweep.id, number)
+
+    def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
+        """Return the first events of a sweep, at most `limit`, with a number above another one, and their numbers."""
+        with self._database.read() as connection:
+            return events.read_after(connection, sweep, number, limit)
+
+    def is_restricted(self, name: str) -> bool:
+        """Return whether a sweep came over the network, so that the operator's limits hold for it."""
+        with self._database.read() as connection:
+            return bool(connection.execute(select(SweepRow.is_restricted).where(SweepRow.name == name)).scalar())
+
+    def figures(self) -> Figures:
+        """Return how the ledger stands as a whole."""
+        with self._database.read() as connection:
+            return figures.read(connection)
 
 
 def _undelivered(connection: Connection, sweep_ids: Sequence[str]) -> dict[str, int]:

@@ -266,7 +266,7 @@ async def events(
     after = int(last_event_id) if re.fullmatch(r"[0-9]{1,15}", last_event_id) else 0
     sweep = await run_in_threadpool(place.sweep, name)
     if after and streams.has_ended(sweep):
-        newer = await run_in_threadpool(place.ledger.events_after, sweep, after, 1)
+        newer = await run_in_threadpool(place.ledger.overview.events_after, sweep, after, 1)
         if not newer:
             return Response(status_code=204)
     if desk.n_streams >= streams.MAX_STREAMS:
@@ -300,4 +300,4 @@ def readyz(place: PlaceOf) -> Response:
 )
 def figures(place: PlaceOf) -> Response:
     """Return how queue, trials, outbox and leases stand."""
-    return Response(metrics.text(place.ledger.figures), media_type=metrics.MEDIA_TYPE)
+    return Response(metrics.text(place.ledger.overview.figures), media_type=metrics.MEDIA_TYPE)
