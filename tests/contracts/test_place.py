@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,19 @@ def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_said(
         record(Sweep, plain)
     with pytest.raises(ServiceError, match="must answer with a sweep"):
         record(Sweep, [])
+
+
+@dataclass(frozen=True)
+class Pair:
+    value: float
+    value_2: float | None = None
+
+
+@pytest.mark.parametrize("pair", [Pair(1.0), Pair(1.0, 2.0)])
+def test_a_second_value_comes_back_from_the_list_of_both(pair: Pair) -> None:
+    values = [pair.value] if pair.value_2 is None else [pair.value, pair.value_2]
+
+    assert record(Pair, {"value": pair.value, "values": values}) == pair
 
 
 def test_curves_come_back_with_what_is_not_finite() -> None:
