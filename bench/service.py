@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import os
 import random
 import statistics
@@ -44,6 +45,12 @@ class Latencies(NamedTuple):
     """Milliseconds of each read, by what was asked."""
 
     by_question: dict[str, list[float]]
+    cpu_seconds: float = math.nan
+
+    @property
+    def cpu(self) -> float:
+        """Return the milliseconds of a processor that the service took for a read."""
+        return self.cpu_seconds / len(self.all) * 1000
 
     @property
     def all(self) -> list[float]:
@@ -88,10 +95,10 @@ def service(effort: Effort) -> str:
         for kind, url in databases.items():
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             fill(home, url, n_sweeps)
-            with served(home, url) as port:
+            with served(home, url) as (port, pid):
                 _get(http.client.HTTPConnection("127.0.0.1", port, timeout=60), "/sweeps?limit=1000")  # each seen once
                 found[kind] = [
-                    (load(port, n_sweeps, seconds, PAUSE_SECONDS), load(port, n_sweeps, seconds, 0.0))
+                    (load(port, pid, n_sweeps, seconds, PAUSE_SECONDS), load(port, pid, n_sweeps, seconds, 0.0))
                     for _ in range(effort.repetitions)
                 ]
     return _tables(found, seconds)
@@ -109,6 +116,7 @@ def _tables(found: dict[str, list[tuple[Latencies, Latencies]]], seconds: float)
     closed = [
         ["all, without a pause", *(_percentiles([closed.all for _, closed in found[kind]]) for kind in kinds)],
         ["reads a second", *(spread([len(closed.all) / seconds for _, closed in found[kind]]) for kind in kinds)],
+        ["the service's own ms of a core for a read", *(spread([one.cpu for _, one in found[kind]]) for kind in kinds)],
     ]
     head = f"ms at the 95th percentile, {N_CLIENTS} clients"
     return f"{table([head, *kinds], rows)}\n\n{table(['as fast as it goes', *kinds], closed)}"
@@ -209,8 +217,8 @@ def _trial(sweep_id: str, number: int, time_: int, chance: random.Random) -> dic
 
 
 @contextlib.contextmanager
-def served(home: Path, url: str | None) -> Iterator[int]:
-    """Yield the port of a service of its own process."""
+def served(home: Path, url: str | None) -> Iterator[tuple[int, int]]:
+    """Yield the port of a service and the id of its process."""
     import postgres
 
     port = postgres.free_port()
@@ -220,7 +228,7 @@ def served(home: Path, url: str | None) -> Iterator[int]:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         try:
             _await(port, process)
-            yield port
+            yield port, process.pid
         finally:
             process.terminate()
             process.wait()
@@ -244,17 +252,27 @@ def _get(connection: http.client.HTTPConnection, path: str) -> bytes:
     return body
 
 
-def load(port: int, n_sweeps: int, seconds: float, pause: float) -> Latencies:
+def _cpu_seconds(pid: int) -> float:
+    """Return how long a process had a processor."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():  # not Linux
+        return math.nan
+    fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def load(port: int, pid: int, n_sweeps: int, seconds: float, pause: float) -> Latencies:
     """Let clients ask one question after the other, and measure how long each answer takes.
 
     Args:
         port: Of the service.
+        pid: Of its process.
         n_sweeps: How many there are.
         seconds: For how long.
         pause: Between an answer and a client's next question, on average.
     """
     found = Latencies({question: [] for question in QUESTIONS})
-    until = time.monotonic() + seconds
+    until, spent_before = time.monotonic() + seconds, _cpu_seconds(pid)
     errors: list[BaseException] = []
 
     def ask(seed: int) -> None:
@@ -278,4 +296,4 @@ def load(port: int, n_sweeps: int, seconds: float, pause: float) -> Latencies:
         thread.join()
     if errors:
         raise errors[0]
-    return found
+    return found._replace(cpu_seconds=_cpu_seconds(pid) - spent_before)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from dnnsweep.errors import DnnsweepError, ExportError, LedgerError, ServiceError, SweepNotFoundError
+from dnnsweep.errors import DnnsweepError, ExportError, SweepNotFoundError
 from dnnsweep.history import Event
 from dnnsweep.places import Place
 from dnnsweep.places.choice import Home, place_of, service_of
+from dnnsweep.places.watching import watched
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.settings import resolve
 from dnnsweep.upkeep import GRACE_SECONDS, delete, doctor, serve_ui, work
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from dnnsweep.profiling import Profile
     from dnnsweep.running import Outline
     from dnnsweep.trainers import TrainerPlan
-
-#: How often to look how far a sweep is that others run, and for how long whoever knows it may be away meanwhile.
-WATCH_SECONDS: Final = 0.5
-AWAY_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,30 +202,12 @@ def await_end(name: str, *, home: Home = None, on_change: Callable[[Sweep], None
 
     Raises:
         SweepNotFoundError: There is no such sweep, or it was deleted.
-        ServiceError: The service cannot be reached for `AWAY_SECONDS`.
+        ServiceError: The service cannot be reached for two minutes.
     """
     with place_of(home) as place:
-        for sweep in _watched(place, name):
+        for sweep in watched(place, name):
             on_change(sweep)
     return _handle(name, home)
-
-
-def _watched(place: Place, name: str) -> Iterator[Sweep]:
-    """Yield a sweep each time that it has changed, until it has ended; a service may be away for a while."""
-    last: Sweep | None = None
-    until = time.monotonic() + AWAY_SECONDS
-    while last is None or last.state in (SweepState.QUEUED, SweepState.RUNNING):
-        try:
-            sweep = place.sweep(name)
-        except (ServiceError, LedgerError):
-            if time.monotonic() > until:
-                raise
-        else:
-            until = time.monotonic() + AWAY_SECONDS
-            if sweep != last:
-                yield sweep
-            last = sweep
-        time.sleep(WATCH_SECONDS)
 
 
 def sweeps(*, home: Home = None) -> list[Sweep]:

@@ -104,14 +104,23 @@ def remote(environ: Mapping[str, str] = os.environ) -> Remote | None:
         environ: Read for `DNNSWEEP_API_URL` and `DNNSWEEP_TOKEN`.
 
     Raises:
-        SettingsError: The address is none.
+        SettingsError: The address is none, or the token cannot be sent; the error names neither token nor password.
     """
     url = environ.get("DNNSWEEP_API_URL", "").strip().rstrip("/")
     if not url:
         return None
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"DNNSWEEP_API_URL must begin with http:// or https://, got {url!r}")
-    return Remote(url, environ.get("DNNSWEEP_TOKEN", "").strip() or None)
+    if not url.startswith(("http://", "https://")) or "@" in url:
+        got = "one with a user" if "@" in url else url
+        raise SettingsError(f"DNNSWEEP_API_URL must be http://HOST:PORT or https://HOST, got {got}; set DNNSWEEP_TOKEN")
+    token = environ.get("DNNSWEEP_TOKEN", "").strip() or None
+    if token is not None and not is_sendable(token):
+        raise SettingsError("DNNSWEEP_TOKEN must consist of visible ASCII characters, got others")
+    return Remote(url, token)
+
+
+def is_sendable(token: str) -> bool:
+    """Return whether a token can stand in a header as it is."""
+    return all("!" <= letter <= "~" for letter in token)
 
 
 #: What a sweep that comes over the network may ask for, unless the operator says otherwise.

@@ -179,8 +179,17 @@ def test_an_address_of_a_service_is_checked_and_its_token_is_not_shown() -> None
     assert (found.url, found.token) == ("http://here:8000", "s3cret")
     assert "s3cret" not in repr(found)
     assert remote({}) is None
-    with pytest.raises(SettingsError, match="must begin with http"):
+    with pytest.raises(SettingsError, match="must be http://HOST:PORT or https://HOST, got file:///etc/passwd"):
         remote({"DNNSWEEP_API_URL": "file:///etc/passwd"})
+    for environ in (
+        {"DNNSWEEP_API_URL": "http://user:s3cret@here"},
+        {"DNNSWEEP_API_URL": "ftp://user:s3cret@here"},
+        {"DNNSWEEP_API_URL": "http://here", "DNNSWEEP_TOKEN": "s3cret\nHost: there"},
+        {"DNNSWEEP_API_URL": "http://here", "DNNSWEEP_TOKEN": "s3cret\u20ac"},
+    ):
+        with pytest.raises(SettingsError) as caught:
+            remote(environ)
+        assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from dnnsweep import errors
-from dnnsweep.errors import DataError, DnnsweepError, Mistake, QueryError, SpecError
+from dnnsweep.errors import DataError, DnnsweepError, Mistake, QueryError, SettingsError, SpecError
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DnnsweepError)]
 
@@ -33,7 +33,7 @@ def test_spec_error_says_every_mistake_on_its_own_line() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_has_an_exit_code_and_a_sentence(kind: type[DnnsweepError]) -> None:
-    assert kind.exit_code == (2 if issubclass(kind, SpecError | QueryError) else 1)
+    assert kind.exit_code == (2 if issubclass(kind, SpecError | QueryError | SettingsError) else 1)
     assert kind.__doc__
 
 

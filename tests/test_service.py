@@ -414,7 +414,19 @@ def test_tokens_are_read_from_the_environment(text: str, shown: list[tuple[str, 
     assert [(token.name, token.secret, token.may_write) for token in found] == shown
 
 
-@pytest.mark.parametrize("text", ["s3cret", "a:s3cret", "a:s3cret:wr", ":s3cret:rw", "a::rw", "a:s3cret:rw,s3cret"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3cret",
+        "a:s3cret",
+        "a:s3cret:wr",
+        ":s3cret:rw",
+        "a::rw",
+        "a:s3cret:rw,s3cret",
+        "a:s3 cret:rw",
+        "a:s3cret\u20ac:ro",
+    ],
+)
 def test_tokens_written_otherwise_are_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(SettingsError, match="NAME:SECRET:rw") as caught:
         tokens({"DNNSWEEP_TOKENS": text})

@@ -327,10 +327,9 @@ def test_trials_are_ordered_and_cut_by_the_database(ledger: Ledger) -> None:
     lease, _ = claimed(ledger)
     train(lease, 0.3, 0.9, 0.5)
     lease.advance([], [Asked(Suggestion(3, {"dropout": 0.3}, 3), {})], {})
-    sweep = ledger.sweep("digits")
 
     def numbers(order: str, **arguments: Any) -> list[int]:
-        page = ledger.overview.trials(sweep, order=order, **arguments)
+        page = ledger.overview.trials("digits", order=order, **arguments)
         return [trial.number for trial in page.items]
 
     assert numbers("number") == [0, 1, 2, 3]
@@ -338,7 +337,9 @@ def test_trials_are_ordered_and_cut_by_the_database(ledger: Ledger) -> None:
     assert numbers("value") == [0, 2, 1, 3]  # the one without a value last, both ways
     assert numbers("-value") == [1, 2, 0, 3]
     assert numbers("-value", limit=2, offset=1) == [2, 0]
-    page = ledger.overview.trials(sweep, parse("value > 0.4"), limit=1)
+    page = ledger.overview.trials("digits", lambda _: parse("value > 0.4"), limit=1)
     assert ([trial.number for trial in page.items], page.total) == ([1], 2)
+    for limit, offset in ((10, 0), (10, 3), (4, 0), (2, 2), (2, 3), (None, 0), (None, 1), (3, 9), (None, 9)):
+        assert ledger.overview.trials("digits", limit=limit, offset=offset).total == 4
     with pytest.raises(QueryError, match="did you mean value"):
-        ledger.overview.trials(sweep, order="valeu")
+        ledger.overview.trials("digits", order="valeu")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dnnsweep.history import Event, EventKind
-from dnnsweep.ledger import creation, curves, events, figures, outbox, owners, queries, rows, submissions
+from dnnsweep.ledger import creation, curves, events, outbox, owners, queries, rows, submissions
 from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, now, open_database
 from dnnsweep.ledger.figures import Figures
@@ -163,11 +163,6 @@ class Ledger:
             if values := creation.opened(new, row):
                 lease.note(**values)
 
-    def is_restricted(self, name: str) -> bool:
-        """Return whether a sweep came over the network, so that the operator's limits hold for it."""
-        with self._database.read() as connection:
-            return bool(connection.execute(select(SweepRow.is_restricted).where(SweepRow.name == name)).scalar())
-
     def conclude(self, name: str, spec: Mapping[str, Any]) -> None:
         """Note that a sweep which nobody runs is complete: all trials of the budget in its file have ended.
 
@@ -245,15 +240,10 @@ class Ledger:
         with self._database.read() as connection:
             return queries.read_best(connection, queries.read_sweep(connection, name), top, condition)
 
-    def trials_of(self, sweep: Sweep, first: int = 0, condition: Condition | None = None) -> list[Trial]:
+    def trials_of(self, sweep: Sweep, first: int = 0) -> list[Trial]:
         """Return the trials of a sweep that was read before, in their order, from number `first` on."""
         with self._database.read() as connection:
-            return queries.read_trials(connection, sweep, condition, first)
-
-    def best_of(self, sweep: Sweep, top: int | None, condition: Condition | None = None) -> list[Trial]:
-        """Return the best complete trials of a sweep that was read before; see `best`."""
-        with self._database.read() as connection:
-            return queries.read_best(connection, sweep, top, condition)
+            return queries.read_trials(connection, sweep, first=first)
 
     def trial_of(self, sweep: Sweep, number: int) -> Trial:
         """Return one trial of a sweep that was read before."""
@@ -282,16 +272,6 @@ class Ledger:
         """
         with self._database.read() as connection:
             return events.read(connection, queries.read_sweep(connection, name))
-
-    def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
-        """Return the first events of a sweep, at most `limit`, with a number above another one, and their numbers."""
-        with self._database.read() as connection:
-            return events.read_after(connection, sweep, number, limit)
-
-    def figures(self) -> Figures:
-        """Return how the ledger stands as a whole."""
-        with self._database.read() as connection:
-            return figures.read(connection)
 
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None if another trial of its sweep beats it."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
 from dnnsweep.errors import QueryError, SweepNotFoundError
-from dnnsweep.ledger import queries, submissions
+from dnnsweep.history import Event
+from dnnsweep.ledger import curves, events, figures, queries, submissions
 from dnnsweep.ledger.conditions import compiled
 from dnnsweep.ledger.database import Database
+from dnnsweep.ledger.figures import Figures
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.query import Condition
-from dnnsweep.records import Sweep, SweepState, Trial
+from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.space import suggest
 
 T = TypeVar("T")
@@ -41,6 +44,9 @@ _VERSION: Final = (
     SweepRow.last_turn,
 )
 _LIGHT: Final = (SweepRow.id, SweepRow.name, SweepRow.expires_at, SweepRow.queued_at, *_VERSION)
+_BY_NAME: Final = select(*_LIGHT).where(SweepRow.name == bindparam("own_name"))
+#: What trials of a sweep must meet depends on the sweep: it may have hyperparameters of its own.
+ConditionFor = Callable[[Sweep], Condition | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +80,11 @@ class Overview:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return self._sweep(connection, name)
+            sweep = self._sweep(connection, name)
+            return replace(sweep, n_undelivered=_undelivered(connection, [sweep.id]).get(sweep.id, 0))
 
     def _sweep(self, connection: Connection, name: str) -> Sweep:
-        found = self._read(connection, connection.execute(select(*_LIGHT).where(SweepRow.name == name)).all())
+        found = self._read(connection, connection.execute(_BY_NAME, {"own_name": name}).all())
         if not found:
             raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
         return found[0]
@@ -100,7 +107,9 @@ class Overview:
                 .offset(offset)
             ).all()
             total = connection.execute(select(func.count()).select_from(SweepRow).where(*conditions)).scalar_one()
-            return Page(self._read(connection, rows), total)
+            found = self._read(connection, rows)
+            behind = _undelivered(connection, [sweep.id for sweep in found])
+            return Page([replace(sweep, n_undelivered=behind.get(sweep.id, 0)) for sweep in found], total)
 
     def _read(self, connection: Connection, rows: Sequence[Any]) -> list[Sweep]:
         versions = {row.id: tuple(getattr(row, column.key) for column in _VERSION) for row in rows}
@@ -111,41 +120,78 @@ class Overview:
             fresh = queries.read_sweeps(connection, SweepRow.id.in_(stale))
             self._kept |= {sweep.id: (versions[sweep.id], sweep) for sweep in fresh}
         kept = {row.id: self._kept[row.id][1] for row in rows if row.id in self._kept}
-        behind = _undelivered(connection, list(kept))
-        return [
-            replace(kept[row.id], state=queries.state_of(row), n_undelivered=behind.get(row.id, 0))
-            for row in rows
-            if row.id in kept
-        ]
+        return [replace(kept[row.id], state=queries.state_of(row)) for row in rows if row.id in kept]
 
     def trials(
         self,
-        sweep: Sweep,
-        condition: Condition | None = None,
+        name: str,
+        condition_for: ConditionFor = lambda _: None,
         order: str = "number",
         limit: int | None = None,
         offset: int = 0,
     ) -> Page[Trial]:
-        """Return trials of a sweep that was read before.
+        """Return trials of a sweep.
 
         Args:
-            sweep: Theirs.
-            condition: What they must meet; None for all.
+            name: The sweep.
+            condition_for: Returns what they must meet, given the sweep; None for all.
             order: A column of `ORDERS`; with `-` before it, the largest comes first. Trials without one come last.
             limit: At most so many; None for all.
             offset: Trials to leave out at the beginning.
 
         Raises:
             QueryError: There is no such order.
+            SweepNotFoundError: There is no such sweep.
         """
         ordered = _order(order)
-        mine = [TrialRow.sweep_id == sweep.id] + ([] if condition is None else [compiled(condition)])
         with self._database.read() as connection:
+            sweep = self._sweep(connection, name)
+            condition = condition_for(sweep)
             found = queries.read_page(
                 connection, sweep, condition, lambda all_: all_.order_by(*ordered).limit(limit).offset(offset)
             )
+            if 0 < len(found) < (limit or math.inf):  # the last ones: what was left out and these are all
+                return Page(found, offset + len(found))
+            mine = [TrialRow.sweep_id == sweep.id] + ([] if condition is None else [compiled(condition)])
             total = connection.execute(select(func.count()).select_from(TrialRow).where(*mine)).scalar_one()
             return Page(found, total)
+
+    def best(self, name: str, top: int | None, condition_for: ConditionFor = lambda _: None) -> list[Trial]:
+        """Return the best complete trials of a sweep that meet a condition, best first; see `trials`."""
+        with self._database.read() as connection:
+            sweep = self._sweep(connection, name)
+            return queries.read_best(connection, sweep, top, condition_for(sweep))
+
+    def trial(self, name: str, number: int) -> Trial:
+        """Return one trial.
+
+        Raises:
+            SweepNotFoundError: There is no such sweep or trial.
+        """
+        with self._database.read() as connection:
+            return queries.read_trial(connection, self._sweep(connection, name), number)
+
+    def trial_with_curve(self, name: str, number: int) -> tuple[Trial, Curve]:
+        """Return one trial, and what was measured while it trained; see `trial`."""
+        with self._database.read() as connection:
+            sweep = self._sweep(connection, name)
+            trial = queries.read_trial(connection, sweep, number)
+            return trial, curves.read(connection, sweep.id, number)
+
+    def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
+        """Return the first events of a sweep, at most `limit`, with a number above another one, and their numbers."""
+        with self._database.read() as connection:
+            return events.read_after(connection, sweep, number, limit)
+
+    def is_restricted(self, name: str) -> bool:
+        """Return whether a sweep came over the network, so that the operator's limits hold for it."""
+        with self._database.read() as connection:
+            return bool(connection.execute(select(SweepRow.is_restricted).where(SweepRow.name == name)).scalar())
+
+    def figures(self) -> Figures:
+        """Return how the ledger stands as a whole."""
+        with self._database.read() as connection:
+            return figures.read(connection)
 
 
 def _undelivered(connection: Connection, sweep_ids: Sequence[str]) -> dict[str, int]:

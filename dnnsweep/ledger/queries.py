@@ -39,6 +39,8 @@ _TRIAL_COLUMNS: Final = (
     TrialRow.value_2,
 )
 
+_TRIALS: Final = select(*_TRIAL_COLUMNS)  # made once: SQLAlchemy looks at each column
+
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
@@ -180,7 +182,7 @@ def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
 
 
 def _selected(sweep: Sweep, condition: Condition | None) -> Select[Any]:
-    return _narrowed(select(*_TRIAL_COLUMNS).where(TrialRow.sweep_id == sweep.id), condition)
+    return _narrowed(_TRIALS.where(TrialRow.sweep_id == sweep.id), condition)
 
 
 def _narrowed(statement: Select[Any], condition: Condition | None) -> Select[Any]:

@@ -101,6 +101,9 @@ def claim(database: Database, owner: str | None, seconds: float) -> tuple[Lease,
     Those of the highest priority come first, of these the one that has waited longest. On PostgreSQL workers pass over
     rows that another one is about to take; on SQLite they take the file's lock in turn.
     """
+    with database.read() as connection:  # idle workers ask all the time, and need no lock to hear that nothing waits
+        if connection.execute(select(SweepRow.id).where(is_waiting(connection)).limit(1)).first() is None:
+            return None
     while True:
         with database.write() as connection:
             row = connection.execute(_next(connection)).first()

@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from dnnsweep import history, records
 from dnnsweep.errors import ServiceError
-from dnnsweep.records import Curve, Series, Sweep, Trial
+from dnnsweep.records import Curve, Series
 
 T = TypeVar("T")
+#: Fields for the second of two objectives -> the lists of both that JSON has instead.
+SECONDS: Final = {"value_2": "values", "second": "objectives"}
 
 
 def record(kind: type[T], plain: Any) -> T:
@@ -24,8 +26,9 @@ def record(kind: type[T], plain: Any) -> T:
     if not isinstance(plain, Mapping):
         raise ServiceError(f"the service must answer with a {kind.__name__.lower()}; check DNNSWEEP_API_URL")
     known = {item.name: str(item.type) for item in fields(cast("Any", kind))}
+    told = {**plain, **_apart(plain, known)}
     try:
-        return kind(**{name: _value(known[name], value) for name, value in plain.items() if name in known})
+        return kind(**{name: _value(known[name], value) for name, value in told.items() if name in known})
     except (TypeError, ValueError) as error:
         raise ServiceError(
             f"the service answered with a {kind.__name__.lower()} that this dnnsweep does not understand ({error}); "
@@ -33,20 +36,10 @@ def record(kind: type[T], plain: Any) -> T:
         ) from error
 
 
-def sweep(plain: Any) -> Sweep:
-    """Return the sweep that `Sweep.to_json` made JSON of."""
-    return record(Sweep, _with_second(plain, "second", "objectives"))
-
-
-def trial(plain: Any) -> Trial:
-    """Return the trial that `Trial.to_json` made JSON of."""
-    return record(Trial, _with_second(plain, "value_2", "values"))
-
-
-def _with_second(plain: Any, field: str, listed: str) -> Any:
-    """Return JSON with a field for what stands second in a list, where there are two objectives."""
-    both = plain.get(listed) if isinstance(plain, Mapping) else None
-    return {**plain, field: both[1]} if both and len(both) > 1 else plain
+def _apart(plain: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a record keeps apart that JSON tells as the second item of a list."""
+    lists = {name: plain.get(whole) for name, whole in SECONDS.items() if name in known and name not in plain}
+    return {name: items[1] for name, items in lists.items() if isinstance(items, list) and len(items) > 1}
 
 
 def _value(annotation: str, value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,29 +56,28 @@ class HomePlace:
         return self.ledger.overview.sweep(name)
 
     def trials(self, name: str, where: str | None = None) -> list[Trial]:
-        sweep = self.sweep(name)
-        return self.ledger.trials_of(sweep, condition=_condition(sweep, where))
+        return self.trial_page(name, where).items
 
     def trial_page(
         self, name: str, where: str | None = None, order: str = "number", limit: int | None = None, offset: int = 0
     ) -> Page[Trial]:
         """Return some of a sweep's trials, in an order that `ledger.overview` knows."""
-        sweep = self.sweep(name)
-        return self.ledger.overview.trials(sweep, _condition(sweep, where), order, limit, offset)
+        return self.ledger.overview.trials(name, partial(_condition, where), order, limit, offset)
 
     def trial(self, name: str, number: int) -> Trial:
-        return self.ledger.trial_of(self.sweep(name), number)
+        return self.ledger.overview.trial(name, number)
 
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         if top is not None and top < 1:
             raise QueryError(f"top must be at least 1, got {top}")
-        sweep = self.sweep(name)
-        return self.ledger.best_of(sweep, top, _condition(sweep, where))
+        return self.ledger.overview.best(name, top, partial(_condition, where))
 
     def curve(self, name: str, number: int) -> Curve:
-        sweep = self.sweep(name)
-        self.ledger.trial_of(sweep, number)
-        return self.ledger.curve(sweep.id, number)
+        return self.trial_with_curve(name, number)[1]
+
+    def trial_with_curve(self, name: str, number: int) -> tuple[Trial, Curve]:
+        """Return one trial, and what was measured while it trained."""
+        return self.ledger.overview.trial_with_curve(name, number)
 
     def events(self, name: str) -> list[Event]:
         return self.ledger.events(name)
@@ -124,7 +124,7 @@ class HomePlace:
         return self.ledger.outbox.count(sweep.id) == 0
 
 
-def _condition(sweep: Sweep, where: str | None) -> query.Condition | None:
+def _condition(where: str | None, sweep: Sweep) -> query.Condition | None:
     return None if where is None else query.parse(where, own_knobs(sweep.spec))
 
 

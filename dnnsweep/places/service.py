@@ -31,23 +31,23 @@ class ServicePlace:
 
     def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
         asked = {} if state is None else {"state": state.value}
-        return [decoding.sweep(item) for item in self._all("/sweeps", asked)]
+        return [decoding.record(Sweep, item) for item in self._all("/sweeps", asked)]
 
     def sweep(self, name: str) -> Sweep:
-        return decoding.sweep(self._http.get(_path(name)))
+        return decoding.record(Sweep, self._http.get(_path(name)))
 
     def trials(self, name: str, where: str | None = None) -> list[Trial]:
-        return [decoding.trial(item) for item in self._all(_path(name, "trials"), _where(where))]
+        return [decoding.record(Trial, item) for item in self._all(_path(name, "trials"), _where(where))]
 
     def trial(self, name: str, number: int) -> Trial:
-        return decoding.trial(self._http.get(_path(name, "trials", str(number))))
+        return decoding.record(Trial, self._http.get(_path(name, "trials", str(number))))
 
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         if top is not None and top < 1:
             raise QueryError(f"top must be at least 1, got {top}")
         asked = {**_where(where), **({} if top is None else {"top": str(top)})}
         found = self._http.get(f"{_path(name, 'best')}?{urlencode(asked)}")
-        return [decoding.trial(item) for item in found]
+        return [decoding.record(Trial, item) for item in found]
 
     def curve(self, name: str, number: int) -> Curve:
         return decoding.curve(self._http.get(_path(name, "trials", str(number)))["curve"])
@@ -62,10 +62,10 @@ class ServicePlace:
 
     def submit(self, document: Any) -> Sweep:
         plain = document if isinstance(document, Mapping) else document.to_json()
-        return decoding.sweep(self._http.post("/sweeps", plain))
+        return decoding.record(Sweep, self._http.post("/sweeps", plain))
 
     def resume(self, name: str) -> Sweep:
-        return decoding.sweep(self._http.post(_path(name, "resume")))
+        return decoding.record(Sweep, self._http.post(_path(name, "resume")))
 
     def stop(self, name: str) -> bool:
         return bool(self._http.post(_path(name, "stop"))["is_stopping"])

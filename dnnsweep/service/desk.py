@@ -29,6 +29,11 @@ class Desk:
         self.n_streams = 0
 
     @property
+    def is_open(self) -> bool:
+        """Return whether the ledger was opened before, so that `place` waits for nothing."""
+        return self._place is not None
+
+    @property
     def place(self) -> HomePlace:
         """Return the sweeps; their database may come up later than the service.
 

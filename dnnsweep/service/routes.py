@@ -32,16 +32,19 @@ _PRIVATE: Final = responses(401)
 router = APIRouter()
 
 
-def _desk(request: Request) -> Desk:
+# What waits for nothing is a coroutine: FastAPI would hand each function to a thread.
+
+
+async def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
 
 
-def _place(desk: Annotated[Desk, Depends(_desk)]) -> HomePlace:
-    return desk.place
+async def _place(desk: Annotated[Desk, Depends(_desk)]) -> HomePlace:
+    return desk.place if desk.is_open else await run_in_threadpool(lambda: desk.place)
 
 
-def _known_name(name: Annotated[str, Path(description="The sweep's.", examples=["digits"])]) -> str:
+async def _known_name(name: Annotated[str, Path(description="The sweep's.", examples=["digits"])]) -> str:
     """Return a name that a sweep may have; of others no database is asked, which may not be able to hold them."""
     if not _NAME.fullmatch(name):
         raise SweepNotFoundError("there is no sweep of this name: names consist of letters, digits, - and _")
@@ -188,9 +191,8 @@ def list_trials(  # noqa: PLR0913, PLR0917  a route's parameters are its argumen
 )
 def show_trial(name: Name, number: Number, place: PlaceOf) -> Response:
     """Return one trial, with what was measured after each epoch; numbers that are not finite are texts."""
-    sweep = place.sweep(name)
-    trial = place.ledger.trial_of(sweep, number)
-    return JSONResponse({**trial.to_json(), "curve": encoded_curve(place.ledger.curve(sweep.id, number))})
+    trial, curve = place.trial_with_curve(name, number)
+    return JSONResponse({**trial.to_json(), "curve": encoded_curve(curve)})
 
 
 @router.get(
@@ -257,14 +259,14 @@ async def events(
     last_event_id: Annotated[str, Header(description="The last event that was seen; later ones follow.")] = "",
 ) -> Response:
     """Tell what happens to a sweep: `event`, `progress`, and at the end `end` (or `deleted`)."""
-    place = await run_in_threadpool(lambda: desk.place)
+    place = await _place(desk)
     if "application/json" in accept and streams.MEDIA_TYPE not in accept:
         found = await run_in_threadpool(place.events, name)
         return JSONResponse([event.to_json() for event in found])
     after = int(last_event_id) if re.fullmatch(r"[0-9]{1,15}", last_event_id) else 0
     sweep = await run_in_threadpool(place.sweep, name)
     if after and streams.has_ended(sweep):
-        newer = await run_in_threadpool(place.ledger.events_after, sweep, after, 1)
+        newer = await run_in_threadpool(place.ledger.overview.events_after, sweep, after, 1)
         if not newer:
             return Response(status_code=204)
     if desk.n_streams >= streams.MAX_STREAMS:
@@ -298,4 +300,4 @@ def readyz(place: PlaceOf) -> Response:
 )
 def figures(place: PlaceOf) -> Response:
     """Return how queue, trials, outbox and leases stand."""
-    return Response(metrics.text(place.ledger.figures), media_type=metrics.MEDIA_TYPE)
+    return Response(metrics.text(place.ledger.overview.figures), media_type=metrics.MEDIA_TYPE)

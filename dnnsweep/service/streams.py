@@ -101,7 +101,7 @@ class Stream:
     def _look(self) -> tuple[Sweep, list[str]]:
         """Return the sweep, and what is new; the sweep is read first, so that nothing follows its end."""
         sweep = self._place.sweep(self._name)
-        found = self._place.ledger.events_after(sweep, self._floor, PAGE + len(self._sent))
+        found = self._place.ledger.overview.events_after(sweep, self._floor, PAGE + len(self._sent))
         texts = [message("event", event.to_json(), number) for number, event in found if number not in self._sent]
         self._sent |= {number: time.monotonic() for number, _ in found if number not in self._sent}
         self._settle()

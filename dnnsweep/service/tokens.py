@@ -16,10 +16,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dnnsweep.errors import SettingsError
 from dnnsweep.service.problems import RefusalError, answer
+from dnnsweep.settings import is_sendable
 
 READ: Final = "ro"
 WRITE: Final = "rw"
-_FORM: Final = "DNNSWEEP_TOKENS must be a list NAME:SECRET:rw,NAME:SECRET:ro"
+_FORM: Final = "DNNSWEEP_TOKENS must be a list NAME:SECRET:rw,NAME:SECRET:ro with secrets of visible ASCII characters"
 _BEARER: Final = HTTPBearer(auto_error=False, description="A token of `DNNSWEEP_TOKENS`.")
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
@@ -59,7 +60,7 @@ def tokens(environ: Mapping[str, str] = os.environ) -> tuple[Token, ...]:
 def _token(entry: str, place: int) -> Token:
     name, _, rest = entry.partition(":")
     secret, _, access = rest.rpartition(":")
-    if not name or not secret or access not in (READ, WRITE):
+    if not name or not secret or access not in (READ, WRITE) or not is_sendable(secret):
         raise SettingsError(f"{_FORM}, got another form in entry {place}")
     return Token(name, secret, access == WRITE)
 

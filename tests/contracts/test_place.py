@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ from dnnsweep.errors import (
     SweepNotFoundError,
 )
 from dnnsweep.ledger import Asked, Ledger
-from dnnsweep.places import Place, decoding
+from dnnsweep.places import Place
 from dnnsweep.places.decoding import curve as decoded_curve
 from dnnsweep.places.decoding import encoded_curve, record
 from dnnsweep.places.home import HomePlace
 from dnnsweep.places.service import ServicePlace
-from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, TrialResult
+from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, Trial, TrialResult
 from dnnsweep.settings import Remote
 from dnnsweep.spec import check
 
@@ -210,12 +211,9 @@ def test_records_come_back_from_json_as_they_were(both: tuple[HomePlace, Service
     import json
 
     home, _ = both
-    for back, items in (
-        (decoding.sweep, home.sweeps()),
-        (decoding.trial, [*home.trials("half"), *home.trials("pair")]),
-    ):
+    for kind, items in ((Sweep, home.sweeps()), (Trial, [*home.trials("half"), *home.trials("pair")])):
         for item in items:
-            assert back(json.loads(json.dumps(item.to_json()))) == item
+            assert record(kind, json.loads(json.dumps(item.to_json()))) == item
 
 
 def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_said(
@@ -229,6 +227,19 @@ def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_said(
         record(Sweep, plain)
     with pytest.raises(ServiceError, match="must answer with a sweep"):
         record(Sweep, [])
+
+
+@dataclass(frozen=True)
+class Pair:
+    value: float
+    value_2: float | None = None
+
+
+@pytest.mark.parametrize("pair", [Pair(1.0), Pair(1.0, 2.0)])
+def test_a_second_value_comes_back_from_the_list_of_both(pair: Pair) -> None:
+    values = [pair.value] if pair.value_2 is None else [pair.value, pair.value_2]
+
+    assert record(Pair, {"value": pair.value, "values": values}) == pair
 
 
 def test_curves_come_back_with_what_is_not_finite() -> None:

@@ -1,0 +1,108 @@
+"""What a worker does between sweeps, and what it lets a sweep use; whole workers are in `acceptance/test_worker.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import settings_of, sweep
+from shelf import Shelf
+
+from dnnsweep import spec
+from dnnsweep.delivery import Shipper
+from dnnsweep.executors.local import n_cores
+from dnnsweep.ledger import Asked, Ledger
+from dnnsweep.places.home import HomePlace
+from dnnsweep.profiling import Profile
+from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
+from dnnsweep.settings import Limits, Settings
+from dnnsweep.worker import Worker
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[HomePlace]:
+    with HomePlace.opened(settings_of(tmp_path), create=True) as made:
+        yield made
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    def in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
+        return Shipper(Ledger.open(settings.database_url), Shelf(settings), settings, sweep_id)
+
+    monkeypatch.setattr("dnnsweep.worker.ShippingProcess", in_this_process)
+    monkeypatch.setattr(Shelf, "pages", {})
+    monkeypatch.setattr(Shelf, "is_away", False)
+    return Worker(settings_of(tmp_path), Limits(), None, 30.0, lambda _: None)
+
+
+def trained(home: HomePlace, name: str, state: SweepState) -> None:
+    home.submit(sweep(name))
+    claim = home.ledger.claim()
+    assert claim is not None
+    lease = claim[0]
+    lease.advance([], [Asked(Suggestion(0, {"dropout": 0.1}, 0), {})], {})
+    lease.start(0, 1)
+    curve = Curve((Series("val_loss", (0.5,)),), (1000,))
+    lease.finish(TrialResult(0, 1, Reason.COMPLETED, curve, 1, 1.0), 0.5, {"val_loss": 0.5})
+    if state is not SweepState.RUNNING:
+        lease.end(state)
+
+
+def test_an_idle_worker_brings_to_mlflow_what_nobody_else_does(worker: Worker, home: HomePlace) -> None:
+    trained(home, "ended", SweepState.COMPLETE)
+    home.submit(sweep("next"))  # of which there is nothing to show
+    worker._deliver(home.ledger)
+
+    assert home.ledger.outbox.count() == 0
+    assert {page.name for page in Shelf.pages.values() if page.experiment == "ended"} >= {"ended"}
+    assert {page.experiment for page in Shelf.pages.values()} == {"ended"}
+
+
+def test_it_leaves_alone_what_another_process_delivers(worker: Worker, home: HomePlace) -> None:
+    trained(home, "running", SweepState.RUNNING)
+    worker._deliver(home.ledger)
+
+    assert Shelf.pages == {}
+
+
+def test_runs_of_a_sweep_that_was_deleted_over_the_network_go_too(worker: Worker, home: HomePlace) -> None:
+    trained(home, "ended", SweepState.COMPLETE)
+    worker._deliver(home.ledger)
+    assert len(Shelf.pages) == 2
+
+    assert home.delete("ended") is False
+    worker._looked_at -= 60
+    worker._deliver(home.ledger)
+
+    assert Shelf.pages == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "own", "is_restricted", "n_trainers"),
+    [
+        (None, None, True, None),
+        (1024, None, True, n_cores()),
+        (1024, None, False, 1024),
+        (1024, 3, True, 3),
+        (None, 3, False, 3),
+        (1, None, True, 1),
+    ],
+)
+def test_a_sweep_that_came_over_the_network_starts_no_more_trainers_than_there_are_cores(
+    tmp_path: Path, wanted: int | None, own: int | None, *, is_restricted: bool, n_trainers: int | None
+) -> None:
+    made = Worker(settings_of(tmp_path), Limits(), own, 30.0, lambda _: None)
+    checked = spec.check(sweep(resources={} if wanted is None else {"trainers": wanted}))
+
+    assert made._n_trainers(checked, is_restricted=is_restricted) == n_trainers
+
+
+def test_a_worker_that_is_asked_to_end_before_it_began_ends(worker: Worker, home: HomePlace) -> None:
+    home.submit(sweep())
+    worker._is_draining.set()
+
+    worker.run()
+
+    assert home.sweep("pretend").state is SweepState.QUEUED
