@@ -53,6 +53,11 @@ CHARTS: Final = """() => Object.fromEntries(
 )"""
 
 
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no Chromium; install Debian's package chromium, or name a program in CHROMIUM"
+)
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Bench]:
     """A home with two sweeps that a worker ran for an API."""
@@ -97,8 +102,6 @@ def address(bench: Bench) -> str:
 @pytest.fixture(scope="module")
 def page(address: str) -> Iterator[Any]:
     """A page of a browser in which the UI's assistant is closed."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium; install Debian's package chromium, or name a program in CHROMIUM")
     PICTURES.mkdir(exist_ok=True)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
