@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.timeout(3600),
 ]
 
+LOGS: Final = Path(__file__).parent / "logs.txt"
 SWEEPS: Final = [f"team-{number}" for number in range(5)]
 N_TRIALS: Final = 16
 N_EPOCHS: Final = 12
@@ -69,8 +70,8 @@ def compose(folder: Path) -> Iterator[Compose]:
         say(compose.run("ps", "--format", "table {{.Service}}\t{{.Status}}\t{{.Ports}}"))
         yield compose
     finally:
-        (folder / "logs.txt").write_text(compose.start("logs", "--no-color").stdout, encoding="utf-8")
-        say(f"stopping; logs are in {folder / 'logs.txt'}")
+        LOGS.write_text(compose.start("logs", "--no-color", "--timestamps").stdout, encoding="utf-8")
+        say(f"stopping; what the services said is in {LOGS}")
         compose.run("down", "--volumes", "--remove-orphans", "--timeout", "20")
 
 
