@@ -243,23 +243,53 @@ def test_the_same_file_gives_the_same_trials_in_the_service_as_by_run(
     assert [t["value"] for t in got] == pytest.approx([t.value for t in expected], abs=1e-6)
 
 
-@pytest.mark.usefixtures("taken_over")
-def test_with_a_password_mlflow_asks_for_it_and_sweeps_still_arrive(compose: Compose, bench: Bench) -> None:
+@pytest.fixture(scope="module")
+def password(taken_over: str, compose: Compose) -> str:
+    """MLflow's, set after everything else was tried without; it is called by another name as well then."""
     password = secrets.token_urlsafe(12) + "@/%:"
-    compose.environ["MLFLOW_ADMIN_PASSWORD"] = password
-    say("starting again, with a log-in for MLflow")
+    compose.environ |= {
+        "MLFLOW_ADMIN_PASSWORD": password,
+        "MLFLOW_ALLOWED_HOSTS": "mlflow.example.org",
+        "MLFLOW_ALLOWED_ORIGINS": "https://mlflow.example.org",
+    }
+    say(f"{taken_over} and the others are looked at: starting again, with a log-in for MLflow")
     compose.up()
+    return password
+
+
+def login(password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(f"admin:{password}".encode()).decode()}
+
+
+def test_with_a_password_mlflow_asks_for_it_and_sweeps_still_arrive(
+    password: str, compose: Compose, bench: Bench
+) -> None:
     search = f"{compose.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
-    login = {"Authorization": "Basic " + b64encode(f"admin:{password}".encode()).decode()}
-    wrong = {"Authorization": "Basic " + b64encode(b"admin:another").decode()}
 
     submitted = bench.run("submit", bench.file(name="behind-login", budget={"trials": 4}), "--wait")
 
-    assert [ask(search)[0], ask(search, headers=wrong)[0], ask(search, headers=login)[0]] == [401, 401, 200]
+    assert [ask(search, headers=words)[0] for words in ({}, login("another"), login(password))] == [401, 401, 200]
     assert submitted.code == 0, submitted.err
-    compose.run("exec", "-T", "api", "dnnsweep", "doctor")
-    assert len(runs(compose, "behind-login", login)) == 1 + 4
+    assert wait_until(lambda: n_undelivered(bench) == 0, DELIVERY_SECONDS), compose.logs()
+    assert len(runs(compose, "behind-login", login(password))) == 1 + 4
     assert password not in compose.start("logs").stdout
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("mlflow.example.org", "https://mlflow.example.org", 200),
+        ("mlflow.example.org", "https://evil.example", 403),
+        ("evil.example", "https://mlflow.example.org", 403),
+    ],
+)
+def test_browsers_reach_mlflow_by_a_name_that_it_was_told(
+    password: str, compose: Compose, host: str, origin: str, status: int
+) -> None:
+    search = f"{compose.mlflow}/ajax-api/2.0/mlflow/runs/search"
+    headers = {"Host": host, "Origin": origin, **login(password)}
+
+    assert ask(search, {"experiment_ids": ["0"], "max_results": 1}, headers)[0] == status
 
 
 def test_a_worker_that_is_stopped_ends_by_itself(compose: Compose) -> None:
