@@ -47,7 +47,7 @@ DELIVERY_SECONDS: Final = 300.0
 
 
 def say(text: str) -> None:
-    """Tell a person who waits half an hour what is going on."""
+    """Tell a person who waits a quarter of an hour what is going on."""
     print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
