@@ -5,13 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 BENCH_STAMP := $(VENV)/bench-installed
+BROWSER_STAMP := $(VENV)/browser-installed
 PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help install sweep check test chaos bench bench-install bench-samplers docs format lock clean
+.PHONY: help install sweep check test test-compose test-browser browser-install chaos bench bench-install bench-samplers docs format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
 	@echo "make test     set up, then run all tests"
+	@echo "make test-compose  docker compose up, workers killed, servers restarted, with the engine that DOCKER_HOST names"
+	@echo "make test-browser  look at a sweep in the MLflow UI, with the system's Chromium"
+	@echo "make .env     passwords for docker compose"
 	@echo "make chaos    kill processes at random, some two hundred times, and count what is left (half an hour)"
 	@echo "make bench    measure against what others offer, into docs/performance.md (an hour)"
 	@echo "make bench-samplers  compare samplers on recorded tables, into docs/sampling.md (half an hour)"
@@ -47,6 +51,22 @@ check: install
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+test-compose: install
+	$(BIN)/python -m pytest tests/compose -s
+
+test-browser: browser-install
+	$(BIN)/python -m pytest tests/browser
+
+browser-install: $(BROWSER_STAMP)
+
+$(BROWSER_STAMP): $(STAMP) requirements-browser.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements-browser.lock
+	touch $@
+
+# Never made anew: the database keeps the password that it was started with.
+.env:
+	(umask 077 && $(PYTHON) tools/passwords.py > $@)
+
 chaos: install
 	$(BIN)/python tests/chaos.py
 
@@ -71,8 +91,9 @@ format: install
 	$(BIN)/ruff check --fix
 
 lock: install
-	$(PIN) pyproject.toml --group dev --output-file requirements.lock
+	$(PIN) pyproject.toml --extra auth --extra postgres --extra service --group dev --output-file requirements.lock
 	$(PIN) --group bench --constraints requirements.lock --output-file requirements-bench.lock
+	$(PIN) --group browser --constraints requirements.lock --output-file requirements-browser.lock
 
 clean:
 	rm -rf $(VENV)

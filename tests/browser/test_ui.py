@@ -1,0 +1,236 @@
+"""What MLflow's UI shows of a sweep that was submitted through the API, in a real browser; `make test-browser`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.error import URLError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import postgres
+import pytest
+from commands import Bench, prepared, wait_until
+
+import dnnsweep
+from dnnsweep.records import Sweep, Trial
+
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed; `make test-browser` does that"
+)
+
+PICTURES: Final = Path(__file__).parent / "pictures"
+CHROMIUM: Final = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+#: Nothing is asked for on the network; in a container there are neither a sandbox nor a GPU.
+FLAGS: Final = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+#: Milliseconds until a page has to show what is waited for, on a busy machine.
+PAGE_MILLISECONDS: Final = 60_000
+#: Large enough for all charts of a run; the UI draws only those that are in sight.
+WINDOW: Final = {"width": 1200, "height": 1400}
+#: Opens a place of the UI, with a query; returns the page.
+Show: TypeAlias = Callable[..., Any]
+SPACE: Final = {"dropout": {"low": 0.0, "high": 0.5}, "optimizer": ["sgd", "adam"]}
+N_TRIALS: Final = {"curves": 8, "other": 4}
+#: Title of each chart of a run -> the points that it draws, as (step, value).
+CHARTS: Final = """() => Object.fromEntries(
+    [...document.querySelectorAll('[data-testid=experiment-view-compare-runs-card]')]
+        .map(card => [card.innerText.split('\\n')[0], card.querySelector('.js-plotly-plot')?.data?.[0]])
+        .filter(([_, line]) => line?.x && line?.y)
+        .map(([title, line]) => [title, Array.from(line.x, (step, i) => [Number(step), Number(line.y[i])])])
+)"""
+
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no Chromium; install Debian's package chromium, or name a program in CHROMIUM"
+)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Bench]:
+    """A home with two sweeps that a worker ran for an API."""
+    bench = prepared(tmp_path_factory.mktemp("ui"), template, {})
+    try:
+        address = _serve(bench)
+        bench.start("worker")
+        for name, n_trials in N_TRIALS.items():
+            data, trials = {"source": "sklearn:digits"}, {"trials": n_trials}
+            file = bench.file(name=name, dataset=data, space=SPACE, training={"epochs": 12}, budget=trials)
+            submitted = bench.run("submit", file, "--wait", environ={"DNNSWEEP_API_URL": address})
+            assert submitted.code == 0, submitted.err
+        yield bench
+    finally:
+        bench.end()
+
+
+def _serve(bench: Bench) -> str:
+    port = postgres.free_port()
+    serving = bench.start("serve", "--port", str(port))
+    address = f"http://127.0.0.1:{port}"
+    assert wait_until(lambda: _answers(f"{address}/readyz")), serving.err
+    return address
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5) as answer:  # noqa: S310  loopback
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def address(bench: Bench) -> str:
+    """The UI's address, up to its pages."""
+    ui = bench.start("ui", "--port", str(postgres.free_port()))
+    assert wait_until(lambda: bool(ui.out.strip())), ui.err
+    return ui.out.strip().partition("#")[0]
+
+
+@pytest.fixture(scope="module")
+def page(address: str) -> Iterator[Any]:
+    """A page of a browser in which the UI's assistant is closed."""
+    PICTURES.mkdir(exist_ok=True)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport=WINDOW)
+        page.set_default_timeout(PAGE_MILLISECONDS)
+        page.goto(f"{address}#/experiments")
+        page.get_by_role("button", name="Close", exact=True).click()
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def experiments(page: Any) -> dict[str, str]:
+    """The sweeps' experiments, as the UI's list of them links to them."""
+    links = {name: page.get_by_role("link", name=name, exact=True).first for name in N_TRIALS}
+    return {
+        name: link.get_attribute("href").rpartition("/experiments/")[2].partition("/")[0]
+        for name, link in links.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def sweep(bench: Bench) -> Sweep:
+    return dnnsweep.show("curves", home=bench.home)
+
+
+@pytest.fixture(scope="module")
+def trials(bench: Bench) -> list[Trial]:
+    return bench.trials("curves")
+
+
+@pytest.fixture
+def show(page: Any, address: str) -> Show:
+    """Open a place of the UI; return the page."""
+
+    def opened(place: str, **query: str) -> Any:
+        words = {"workflowType": "machine_learning", **query}
+        page.goto("about:blank")  # another fragment alone loads nothing anew
+        page.goto(f"{address}#/{place}?" + "&".join(f"{name}={quote(value)}" for name, value in words.items()))
+        return page
+
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def picture(request: pytest.FixtureRequest, page: Any) -> Iterator[None]:
+    """Keep what a test saw last, whether it passed or failed."""
+    yield
+    page.screenshot(path=PICTURES / f"{request.node.name.removeprefix('test_')}.png")
+
+
+def runs(page: Any, n_runs: int) -> list[str]:
+    """Return the ids of the runs that a list shows, from the top, once there are so many."""
+    names = page.locator("[role=gridcell][col-id*='Run Name'] a")
+    names.nth(n_runs - 1).wait_for()
+    return [link.get_attribute("href").rpartition("/runs/")[2].partition("?")[0] for link in names.all()]
+
+
+def charts(page: Any, *metrics: str) -> dict[str, list[list[float]]]:
+    """Return the points, (step, value), that the charts of a run draw, once those of some metrics are there."""
+    page.wait_for_function(
+        f"names => {{ const drawn = ({CHARTS})(); return names.every(name => drawn[name]) }}", arg=metrics
+    )
+    drawn: dict[str, list[list[float]]] = page.evaluate(CHARTS)
+    return drawn
+
+
+def test_trials_are_folded_under_the_run_of_their_sweep(
+    show: Show, experiments: dict[str, str], sweep: Sweep, trials: list[Trial]
+) -> None:
+    page = show(f"experiments/{experiments['curves']}/runs")
+
+    assert runs(page, 1) == [sweep.run_id]
+    page.locator("[role=gridcell][col-id*='Run Name'] button").first.click()
+    unfolded = runs(page, 1 + len(trials))
+
+    assert unfolded[0] == sweep.run_id
+    assert set(unfolded[1:]) == {trial.run_id for trial in trials}
+
+
+def test_the_run_of_a_sweep_draws_the_best_value_so_far_over_its_trials(
+    show: Show, experiments: dict[str, str], sweep: Sweep, trials: list[Trial]
+) -> None:
+    page = show(f"experiments/{experiments['curves']}/runs/{sweep.run_id}/model-metrics")
+
+    drawn = charts(page, "best_value")
+
+    best = accumulate((trial.value for trial in trials if trial.value is not None), max)
+    assert drawn == {"best_value": [[trial.number, value] for trial, value in zip(trials, best, strict=True)]}
+
+
+def test_the_page_of_a_trial_tells_every_hyperparameter(
+    show: Show, experiments: dict[str, str], trials: list[Trial]
+) -> None:
+    trial = trials[5]
+    page = show(f"experiments/{experiments['curves']}/runs/{trial.run_id}")
+
+    page.get_by_role("row").filter(has_text="learning_rate").wait_for()
+    told = dict(row.inner_text().split("\n", 1) for row in page.get_by_role("row").all())
+
+    assert {name: told.get(name) for name in trial.params} == {name: str(value) for name, value in trial.params.items()}
+
+
+def test_the_page_of_a_trial_draws_the_curves_of_the_ledger(
+    show: Show, bench: Bench, experiments: dict[str, str], trials: list[Trial]
+) -> None:
+    trial = trials[5]
+    curve = dnnsweep.curve("curves", trial.number, home=bench.home)
+    page = show(f"experiments/{experiments['curves']}/runs/{trial.run_id}/model-metrics")
+
+    drawn = charts(page, "loss", "val_loss", "accuracy", "val_accuracy")
+
+    for metric in ("loss", "val_loss", "accuracy", "val_accuracy"):
+        assert drawn[metric] == [[epoch, value] for epoch, value in enumerate(curve.values(metric), 1)]
+
+
+def test_a_list_of_all_sweeps_filtered_by_one_shows_its_trials_alone_and_best_first(
+    show: Show, experiments: dict[str, str], trials: list[Trial]
+) -> None:
+    places = json.dumps(list(experiments.values()))
+    page = show("compare-experiments/s", experiments=places, orderByKey="metrics.`objective`", orderByAsc="false")
+    n_runs = sum(N_TRIALS.values()) + len(N_TRIALS)
+    assert len(runs(page, n_runs)) == n_runs
+
+    page.get_by_test_id("search-box").fill("tags.\"dnnsweep.sweep\" = 'curves' and metrics.objective > 0")
+    page.keyboard.press("Enter")
+    page.get_by_text(f"{len(trials)} matching runs").wait_for()
+
+    values = {trial.run_id: trial.value for trial in trials if trial.value is not None}
+    listed = runs(page, len(trials))
+    assert set(listed) == set(values)
+    assert [values[run] for run in listed] == sorted(values.values(), reverse=True)
