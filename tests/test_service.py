@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import jsonschema
 import postgres
 import pytest
 from fastapi.testclient import TestClient
@@ -681,6 +682,19 @@ def test_figures_are_those_of_the_ledger(client: TestClient, home: HomePlace) ->
     assert figures["dnnsweep_outbox_entries"] == str(float(home.ledger.outbox.count()))
     assert float(figures["dnnsweep_outbox_age_seconds"]) > 0
     assert figures["dnnsweep_lease_age_seconds"] == "0.0"
+
+
+def test_the_document_describes_sweeps_and_trials_as_they_are_sent(client: TestClient, home: HomePlace) -> None:
+    pair = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
+    trained(home)
+    home.submit(sweep("pair", objective=pair))
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+
+    for kind, path in (("Sweep", "/sweeps/pair"), ("Sweep", "/sweeps/pretend"), ("Trial", "/sweeps/pretend/trials/0")):
+        sent = {name: part for name, part in client.get(path).json().items() if name != "curve"}
+        assert set(sent) == set(schemas[kind]["properties"])
+        whole = {**schemas[kind], "components": {"schemas": schemas}}
+        jsonschema.Draft202012Validator(whole).validate(sent)
 
 
 def test_the_description_is_complete_and_its_examples_are_right(client: TestClient, home: HomePlace) -> None:

@@ -11,6 +11,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from dnnsweep.places.decoding import SECONDS
 from dnnsweep.service import problems, routes
 from dnnsweep.service.desk import Desk
 from dnnsweep.service.tokens import LocalOnly, Token
@@ -36,6 +37,7 @@ class _Service(FastAPI):
                 title=self.title, version=self.version, description=self.description, routes=self.routes
             )
             schemas = found.setdefault("components", {}).setdefault("schemas", {})
+            _list_objectives(schemas)
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
             whole = _referring(json_schema())
@@ -44,6 +46,19 @@ class _Service(FastAPI):
             schemas["Problem"] = problems.SCHEMA
             self.openapi_schema = found
         return self.openapi_schema
+
+
+def _list_objectives(schemas: dict[str, Any]) -> None:
+    """Describe what records keep apart of two objectives as the lists that JSON has instead."""
+    numbers = {"type": "array", "items": {"type": "number"}}
+    lists = {
+        ("Trial", "value_2"): {"anyOf": [numbers, {"type": "null"}]},
+        ("Sweep", "second"): {"type": "array", "items": {"$ref": "#/components/schemas/Objective"}},
+    }
+    for (record, field), schema in lists.items():
+        properties = schemas[record]["properties"]
+        del properties[field]
+        properties[SECONDS[field]] = schema
 
 
 def create_app(
