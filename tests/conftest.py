@@ -9,7 +9,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("project", deadline=None)  # how busy a machine is fails no test
+hypothesis.settings.load_profile("project")
 
 for name, value in {
     "KERAS_BACKEND": "tensorflow",
