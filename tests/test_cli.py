@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from commands import SWEEP
 from shelf import Shelf
 
 import dnnsweep
-from dnnsweep.cli import main
+from dnnsweep.cli import main, render
 from dnnsweep.cli.progress import line, plain
 from dnnsweep.cli.render import number, value
 from dnnsweep.controller import Best, Ended, Progress
@@ -389,6 +389,17 @@ def test_ten_failures_end_with_1_and_the_error(call: Call, file: Write) -> None:
 
     assert (said.code, said.out) == (1, "")
     assert said.err.splitlines()[-1].startswith("error: 10 trials in a row failed, the last one with: RuntimeError")
+
+
+def test_what_a_worker_delivers_asks_for_no_other_command(
+    call: Call, file: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(call, file(), "--name", "digits")
+    shown = dnnsweep.show("digits")
+    for by_worker, who in ((True, "a worker"), (False, "`dnnsweep resume digits`")):
+        render.conclusion(replace(shown, n_undelivered=2), "dnnsweep resume digits", by_worker=by_worker)
+        expected = f"MLflow has not seen 2 updates yet; {who} delivers them when it can be reached"
+        assert capsys.readouterr().err.splitlines()[-1] == expected
 
 
 def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:

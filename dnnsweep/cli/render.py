@@ -272,12 +272,13 @@ def standing(of: Sweep) -> str:
     return ", ".join(parts)
 
 
-def conclusion(of: Sweep, resume: str) -> None:
+def conclusion(of: Sweep, resume: str, *, by_worker: bool = False) -> None:
     """Say on stderr how a run ended and what to do next.
 
     Args:
         of: The sweep.
         resume: The command that goes on with it.
+        by_worker: Whether workers run it, which deliver what MLflow has not seen by themselves.
     """
     state = {
         SweepState.COMPLETE: f"sweep {of.name} is complete: {of.n_finished} trials, {losses(of)}",
@@ -293,8 +294,8 @@ def conclusion(of: Sweep, resume: str) -> None:
     hint = "" if of.state is SweepState.COMPLETE else f"; `{resume}` goes on with it"
     lines = [f"{state}{hint}"]
     if of.n_undelivered:
-        later = f"`{resume}` delivers them when it can be reached"
-        lines.append(f"MLflow has not seen {of.n_undelivered} updates yet; {later}")
+        who = "a worker" if by_worker else f"`{resume}`"
+        lines.append(f"MLflow has not seen {of.n_undelivered} updates yet; {who} delivers them when it can be reached")
     sys.stderr.write("\n".join(lines) + "\n")
 
 

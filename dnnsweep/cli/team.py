@@ -38,7 +38,7 @@ def submit(
     submitted = client.submit(file, home=home, name=name, trials=trials, seconds=seconds, overrides=overrides or [])
     if wait:
         await_end(submitted.name, home)
-        conclude(submitted, home, as_json=as_json)
+        conclude(submitted, home, as_json=as_json, by_worker=True)
         return
     sweep = submitted.show()
     typer.echo(
@@ -70,14 +70,15 @@ def await_end(name: str, home: Path | None) -> None:
         raise SweepFailedError(sweep.error or f"sweep {name} failed")
 
 
-def conclude(handle: SweepHandle, home: Path | None, *, as_json: bool) -> None:
+def conclude(handle: SweepHandle, home: Path | None, *, as_json: bool, by_worker: bool = False) -> None:
     """Say how a run ended; the last thing printed is the best configuration, or the front of two objectives."""
     from dnnsweep.cli import render
 
     sweep = handle.show()
     best = handle.best(top=1 if len(sweep.objectives) == 1 else None)
     elsewhere = [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
-    render.conclusion(sweep, shlex.join(["dnnsweep", "resume", sweep.name, *elsewhere]))
+    resume = shlex.join(["dnnsweep", "resume", sweep.name, *elsewhere])
+    render.conclusion(sweep, resume, by_worker=by_worker or handle.home is None)
     render.best(sweep, best, "json" if as_json else "text")
     if sweep.state in ("INTERRUPTED", "STOPPED"):
         raise typer.Exit(INTERRUPTED)
