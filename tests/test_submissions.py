@@ -14,6 +14,7 @@ import pytest
 from dnnsweep import spec
 from dnnsweep.errors import LeaseLostError, QueryError, SweepConflictError, SweepHeldError
 from dnnsweep.ledger import Asked, Lease, Ledger, NewSweep
+from dnnsweep.ledger.submissions import MAX_DEATHS
 from dnnsweep.query import parse
 from dnnsweep.records import (
     Curve,
@@ -180,6 +181,30 @@ def test_each_of_many_sweeps_goes_to_one_of_many_workers(ledger: Ledger) -> None
         thread.join()
 
     assert sorted(found) == sorted(f"sweep-{index}" for index in range(12))
+
+
+def test_a_sweep_on_which_workers_die_again_and_again_fails_and_lets_others_pass(ledger: Ledger) -> None:
+    submit(ledger, "deadly", priority=9)
+    submit(ledger, "harmless")
+    for _ in range(MAX_DEATHS):
+        assert claimed(ledger, seconds=0)[1] == "deadly"  # a lease that is over at once, as of a worker that is gone
+
+    assert claimed(ledger)[1] == "harmless"
+
+    sweep = ledger.sweep("deadly")
+    assert sweep.state is SweepState.FAILED
+    assert "5 workers died on it" in str(sweep.error)
+    submit(ledger, "deadly", priority=9)
+    assert claimed(ledger)[1] == "deadly"
+
+
+def test_a_worker_that_dies_after_a_trial_has_ended_does_not_count_against_its_sweep(ledger: Ledger) -> None:
+    submit(ledger, budget={"trials": 20})
+    for number in range(2 * MAX_DEATHS):
+        lease, _ = claimed(ledger, seconds=0)
+        train(lease, 0.5, first=number)
+
+    assert claimed(ledger)[1] == "digits"
 
 
 def test_what_a_dead_worker_left_is_claimed_again_and_its_trials_are_queued(ledger: Ledger) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, update
 
@@ -12,9 +12,12 @@ from dnnsweep.history import EventKind
 from dnnsweep.ledger import events, outbox, owners, queries, rows
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.lease import Lease, requeue_running, taken
-from dnnsweep.ledger.tables import PARENT, SweepRow
+from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow
 from dnnsweep.ranking import is_as_good
 from dnnsweep.records import SweepState
+
+#: How many workers may die on a sweep, none of whose trials has ended meanwhile, before it is given up.
+MAX_DEATHS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +112,32 @@ def claim(database: Database, owner: str | None, seconds: float) -> tuple[Lease,
             row = connection.execute(_next(connection)).first()
             if row is None:
                 return None
-            if not row.is_stop_requested:
+            if row.is_stop_requested:
+                stop(connection, row)  # its worker died before it could obey
+            elif row.state == SweepState.RUNNING and _n_deaths(connection, row) >= MAX_DEATHS:
+                _give_up(connection, row)
+            else:
                 lease = taken(database, connection, row, owner, seconds, queued_at=row.queued_at)
                 return lease, str(row.name)
-            stop(connection, row)  # its worker died before it could obey
+
+
+def _n_deaths(connection: Connection, row: Row[Any]) -> int:
+    """Return how many workers have died on a sweep, one after the other, since anything of it ended."""
+    mine = EventRow.sweep_id == row.id
+    last = select(func.coalesce(func.max(EventRow.id), 0)).where(mine, EventRow.kind == EventKind.ENDED)
+    later = (mine, EventRow.kind == EventKind.LEASED, EventRow.id > last.scalar_subquery())
+    return connection.execute(select(func.count()).select_from(EventRow).where(*later)).scalar_one()
+
+
+def _give_up(connection: Connection, row: Row[Any]) -> None:
+    """Note that a sweep failed which kills its workers, in the caller's transaction: others wait behind it."""
+    error = f"{MAX_DEATHS} workers died on it, one after the other, before any trial had ended; resume it to try again"
+    values = {"state": SweepState.FAILED, "ended_at": now(), "token": row.token + 1, "error": error}
+    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(owner=None, expires_at=None, **values))
+    requeue_running(connection, row.id)
+    events.note(connection, row.id, EventKind.ENDED, PARENT, detail=f"failed: {error}")
+    if row.fingerprint:
+        outbox.changed(connection, row.id, PARENT)
 
 
 def _next(connection: Connection) -> Select[Any]:
