@@ -23,7 +23,8 @@ class PretendTrainer(OneByOne):
     `sleep=SECONDS` slows each epoch; `gate=PATH` holds trials from number 8 on, after an epoch, until the path
     exists; `kill=NUMBER` kills the process in a trial's first attempt, `kill_always=NUMBER` in each;
     `hang=NUMBER` and `freeze=NUMBER` make one stay silent for ever in its first attempt, awake or stopped;
-    `fail_from=NUMBER` makes trials fail; `diverge=NUMBER` makes one diverge; `die_at_start` never opens.
+    `stuck=NUMBER` does so from the second epoch on, in each; `fail_from=NUMBER` makes trials fail;
+    `diverge=NUMBER` makes one diverge; `die_at_start` never opens.
     """
 
     def __init__(self, job: Job) -> None:
@@ -47,6 +48,8 @@ class PretendTrainer(OneByOne):
         for epoch in range(1, self._epochs + 1):
             time.sleep(float(self._orders.get("sleep", 0)))
             self._maybe_die(number, attempt)
+            while epoch > 1 and str(number) == self._orders.get("stuck"):
+                time.sleep(0.05)
             reports.append(
                 EpochReport(number, attempt, epoch, self._metrics(suggestion, epoch), time.time_ns() // 10**6)
             )

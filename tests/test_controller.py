@@ -725,6 +725,47 @@ def test_pruned_sweeps_do_not_depend_on_slots_order_lost_trainers_or_interruptio
     ledger.close()
 
 
+class Losing(Stepping):
+    """Some trials diverge in their fourth epoch, in which their objective is still the best there is."""
+
+    def _report(self, suggestion: Suggestion, epoch: int) -> EpochReport:
+        report = super()._report(suggestion, epoch)
+        if suggestion.number % 4 != 2 or epoch < 4:
+            return report
+        return replace(report, metrics={**report.metrics, "val_accuracy": 99.0, "val_loss": float("nan")})
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        return [self._ended(event) for event in super().events(timeout)]
+
+    def _ended(self, event: Event) -> Event:
+        if not isinstance(event, EpochReport) or event.number % 4 != 2 or event.epoch < 4:
+            return event
+        chosen = next(item for item in self.running if item.number == event.number)
+        self.running.remove(chosen)
+        curve = curve_of(self._report(chosen, epoch) for epoch in range(1, 5))
+        return TrialResult(chosen.number, chosen.attempt, Reason.DIVERGED, curve, None, 0.1)
+
+
+@pytest.mark.parametrize("n_events", [10, 11, 14, 19, 28])
+@pytest.mark.parametrize("kind", [Stepping, Losing])
+def test_a_pruned_sweep_that_is_interrupted_again_and_again_is_the_undisturbed_one(
+    tmp_path: Path, kind: type[Stepping], n_events: int
+) -> None:
+    undisturbed = stored(f"sqlite:///{tmp_path / 'undisturbed.db'}")
+    pruning_control(undisturbed, kind(1), tmp_path).run()
+    ledger = stored(f"sqlite:///{tmp_path / 'disturbed.db'}")
+
+    state = SweepState.INTERRUPTED
+    while state is SweepState.INTERRUPTED:
+        executor = kind(1, n_events=n_events)
+        controller = pruning_control(ledger, executor, tmp_path)
+        executor.interrupt_at_the_end(controller)
+        state = controller.run()
+
+    assert courses(ledger) == courses(undisturbed)
+    assert Reason.PRUNED in {trial.reason for trial in ledger.trials("sweep")}
+
+
 def test_a_pruned_trial_counts_in_the_budget_leaves_its_trainer_and_keeps_the_epochs_until_then(
     url: str, tmp_path: Path
 ) -> None:
@@ -739,7 +780,8 @@ def test_a_pruned_trial_counts_in_the_budget_leaves_its_trainer_and_keeps_the_ep
     assert ledger.sweep("sweep").n_failed == 0
     assert {(trial.state, trial.value, trial.best_epoch) for trial in pruned} == {(State.PRUNED, None, None)}
     early = [trial.number for trial in pruned if trial.epochs < Stepping.N_EPOCHS]
-    assert set(early) <= set(executor.dropped)
+    assert executor.dropped
+    assert set(executor.dropped) <= set(early)  # of others the result came before the verdict
     for number in early:
         assert ledger.curve(ledger.sweep("sweep").id, number).n_epochs == trials[number].epochs
 

@@ -199,6 +199,16 @@ def test_a_study_of_two_objectives_under_conditions_that_was_rebuilt_goes_on_as_
     assert drive(kind, 40, (1, 5, 6, 17, 30), conditions=True) == whole
 
 
+def test_a_grid_tells_lists_apart_that_are_equal_but_for_their_types() -> None:
+    space: SearchSpace = {"global_clipnorm": Choice((0.0, 1.0)), "batch_norm": Choice((False, True))}
+    study = Study(space, "maximize", "grid", 0)
+
+    points = [study.ask(number) for number in range(4)]
+
+    assert {(type(point["global_clipnorm"]), type(point["batch_norm"])) for point in points} == {(float, bool)}
+    assert len({(point["global_clipnorm"], point["batch_norm"]) for point in points}) == 4
+
+
 def test_gaussian_processes_repeat_themselves_too(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="the extra gp is not installed")
     for conditions in (False, True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +15,13 @@ from dnnsweep.controller.attempts import Attempt
 from dnnsweep.controller.models import Models
 from dnnsweep.controller.order import FixedOrder
 from dnnsweep.controller.standing import Best, Ended, Progress, Standing, judged
+from dnnsweep.controller.verdicts import Verdicts
 from dnnsweep.errors import LedgerAwayError, SweepFailedError
-from dnnsweep.executors import Event, Executor, TrainerLost
+from dnnsweep.executors import Event, Executor, Left, TrainerLost
 from dnnsweep.ledger import Lease, StudyTrial, Told
 from dnnsweep.masking import masked
 from dnnsweep.ranking import Value
 from dnnsweep.records import Began, EpochReport, Objective, Reason, Suggestion, SweepState, TrialResult
-from dnnsweep.study.pruning import Pruning
-from dnnsweep.trainers.stopping import is_diverged
 
 __all__ = ["Best", "Controller", "Ended", "FixedOrder", "Plan", "Progress", "abandon"]
 
@@ -104,11 +103,13 @@ class Controller:
         self._lease = lease
         self._order = order
         self._pruning = order.pruning
+        self._verdicts = None if order.pruning is None else Verdicts(order.pruning, plan.metric)
         self._executor = executor
         self._on_progress = on_progress
         self._standing = Standing(*(one.direction for one in plan.objectives))
         self._queue: deque[Suggestion] = deque()
         self._running: dict[int, Attempt] = {}
+        self._leaving: dict[int, Attempt] = {}
         self._outcomes: dict[int, tuple[Reason, Value | None]] = {}
         self._n_lost: dict[int, int] = {}
         self._errors: dict[int, str] = {}
@@ -157,14 +158,17 @@ class Controller:
             with self._turn():
                 for event in events:
                     self._handle(event)
-                self._settle()
                 self._end_overdue()
+                self._settle()  # last: who is told has all verdicts
             self._models.forget_beaten(self._standing.kept)
         self._advance()
         return self._end(SweepState.COMPLETE)
 
     def _restore(self, trials: Sequence[StudyTrial]) -> None:
-        values = {} if self._pruning is None else self._lease.values(self._plan.metric)
+        values = {}
+        if self._verdicts is not None:
+            known = self._lease.epochs(*self._verdicts.needs)
+            values = {number: list(self._verdicts.values(epochs)) for number, epochs in known.items()}
         self._order.restore(trials, self._lease.study_attrs(), values)
         for trial in trials:
             if trial.reason is None:
@@ -222,11 +226,16 @@ class Controller:
 
     def _handle(self, event: Event) -> None:
         match event:
-            case TrainerLost(numbers=numbers, error=error):
+            case TrainerLost(numbers=numbers, error=error, leaving=leaving):
                 for number in numbers:
                     self._lose(number, error)
-            case TrialResult(model_path=str(path)) if not self._is_expected(event):
-                Path(path).unlink(missing_ok=True)
+                for number in leaving:
+                    self._leaving.pop(number, None)
+            case Left(number=number):
+                self._leaving.pop(number, None)
+            case TrialResult() if not self._is_expected(event):
+                self._leaving.pop(event.number, None)
+                self._models.keep(event, is_best=False)
             case Began() | EpochReport() | TrialResult() if not self._is_expected(event):
                 pass  # of an attempt that was given up, or pruned
             case Began():
@@ -245,14 +254,15 @@ class Controller:
         """End trials that train or are silent for too long by ending their trainers; neighbours are trained again."""
         now = time.monotonic()
         gap, self._looked_at = now - self._looked_at, now
-        for number, trial in list(self._running.items()):
+        for number, trial in [*self._running.items(), *self._leaving.items()]:
             if gap > ATTENTION_SECONDS:  # this process was held up, and with it what trainers had to say
                 trial.pause(gap)
             why = trial.overdue(now, self._plan.timeout, self._plan.silence)
-            if why is None or number not in self._running:
+            if why is None or trial not in (self._running.get(number), self._leaving.get(number)):
                 continue
             others = self._executor.kill(number)
-            self._finish(trial.cut_off(Reason.TIMEOUT, why))
+            if self._leaving.pop(number, None) is None:
+                self._finish(trial.cut_off(Reason.TIMEOUT, why))
             for other in others:
                 self._put_back(other, f"its trainer was ended because of trial {number}")
 
@@ -260,8 +270,8 @@ class Controller:
         trial = self._running[report.number]
         trial.reports.append(report)
         n_certain = len(trial.reports)
-        if self._pruning is not None:
-            self._submit(self._pruning, report.number, report.epoch, report.metrics)
+        if self._pruning is not None and self._verdicts is not None:
+            self._verdicts.report(report)
             n_certain = self._pruning.n_judged(report.number)  # MLflow does not forget what it was shown
         now = trial.heard_at = time.monotonic()
         if now - trial.stored_at >= PROGRESS_SECONDS:
@@ -269,19 +279,12 @@ class Controller:
             trial.stored_at = now
         self._say()
 
-    def _submit(self, pruning: Pruning, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Submit an epoch to the pruner; one that diverged is not judged, for the trial ends anyway."""
-        if self._plan.metric in metrics and not is_diverged(metrics):
-            pruning.report(number, epoch, metrics[self._plan.metric])
-
     def _conclude(self, result: TrialResult) -> None:
         """Store how a trial ended; where trials are pruned, not before every epoch of it was judged."""
-        if self._pruning is None:
+        if self._verdicts is None:
             self._finish(result)
             return
-        for epoch in range(1, result.curve.n_epochs + 1):
-            self._submit(self._pruning, result.number, epoch, result.curve.at(epoch))
-        self._pruning.end(result.number, result.reason)
+        self._verdicts.conclude(result)
         self._running[result.number].result = result
 
     def _settle(self) -> None:
@@ -289,9 +292,11 @@ class Controller:
         if self._pruning is None:
             return
         for number, epoch in self._pruning.settle():
-            trial = self._running.get(number)  # None: it had ended when its verdict was found again
-            if trial is not None:
+            trial = self._running.get(number)  # None: it ended otherwise before; that stands, and others are compared
+            if trial is not None:  # with what it did until it would have been pruned
                 self._finish(trial.pruned(epoch))
+            if trial is not None and trial.result is None:
+                self._leaving[number] = trial
                 self._executor.drop(number)
         for number, trial in list(self._running.items()):
             if trial.result is not None and self._pruning.is_settled(number):

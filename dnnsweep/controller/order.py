@@ -52,7 +52,7 @@ class FixedOrder:
         Args:
             trials: All trials asked before, in their order.
             study_attrs: What the sampler remembers about the study.
-            values: Of each trial the objective at each of its epochs; needed where trials are pruned.
+            values: Of each trial what the pruner judged it by, at each epoch; needed where trials are pruned.
         """
         self._study.restore_attrs(study_attrs)
         self.n_asked, self.n_told = len(trials), max(0, len(trials) - self._window)
@@ -62,8 +62,10 @@ class FixedOrder:
                 outcome = (trial.reason, trial.penalty if trial.value is None else trial.value)
             if self.pruning is not None:
                 self._restore_course(self.pruning, trial, values.get(trial.number, ()))
-            reports = self._reports(trial.number, trial.reason)
+            reports = self._reports(trial.number, trial.reason) if outcome is not None else {}
             self._study.restore(trial.number, trial.params, trial.system_attrs, outcome, reports)
+        if self.pruning is not None:
+            self.pruning.settle()  # the verdicts are those of before
 
     def _restore_course(self, pruning: Pruning, trial: StudyTrial, values: Sequence[float]) -> None:
         """Let the pruner know a trial again; those that were not told are judged anew, to the same verdicts."""

@@ -19,10 +19,12 @@ class TrainerLost:
     Args:
         numbers: The trials it was training.
         error: How it died, with the end of what it printed.
+        leaving: The trials that were dropped and that it had not left yet.
     """
 
     numbers: tuple[int, ...]
     error: str
+    leaving: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,18 @@ class Dropped:
     number: int
 
 
-Event = Began | EpochReport | TrialResult | TrainerLost
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A trainer has left a trial that was dropped.
+
+    Args:
+        number: The trial.
+    """
+
+    number: int
+
+
+Event = Began | EpochReport | TrialResult | TrainerLost | Left
 
 
 class Executor(Protocol):
@@ -65,10 +78,10 @@ class Executor(Protocol):
         """Return what happened since the last call; wait for it up to `timeout` seconds."""
 
     def kill(self, number: int) -> tuple[int, ...]:
-        """End the trainer that holds a trial, if it can be ended; return the other trials that it held."""
+        """End the trainer that holds a trial, or has yet to leave it, if it can be ended; return what else it held."""
 
     def drop(self, number: int) -> None:
-        """Let a trial's trainer leave it after its present epoch; there is room for another one at once."""
+        """Let a trainer leave a trial after its present epoch, and say so by `Left`; another one may be submitted."""
 
     def close(self) -> None:
         """End all trainers at once; leaves no process behind."""

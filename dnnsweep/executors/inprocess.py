@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from dnnsweep.executors import Event, create_trainer, serve
+from dnnsweep.executors import Event, Left, create_trainer, serve
 from dnnsweep.records import Began, EpochReport, Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job, Opening, UnwantedError
@@ -58,6 +58,7 @@ class InProcessExecutor:
     def _emit(self, message: Began | EpochReport | TrialResult) -> None:
         self._events.put(message)
         if isinstance(message, EpochReport) and message.number not in self._held:
+            self._events.put(Left(message.number))
             raise UnwantedError
 
     def events(self, timeout: float) -> Sequence[Event]:

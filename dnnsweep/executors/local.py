@@ -15,7 +15,7 @@ from typing import IO, Any, Final, cast
 
 from dnnsweep import processes
 from dnnsweep.errors import DnnsweepError, TrainerError
-from dnnsweep.executors import Dropped, Event, TrainerLost
+from dnnsweep.executors import Dropped, Event, Left, TrainerLost
 from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job, Opening, TrainerPlan, Usage
@@ -55,6 +55,7 @@ class _Process:
         self.is_open = False
         self.n_trained = 0
         self.held: dict[int, Group] = {}
+        self.leaving: set[int] = set()
         self.warm: set[Group] = set()
         self.usage = Usage(0, 0, 0, math.nan)
         self.heard_at = time.monotonic()
@@ -160,7 +161,7 @@ class LocalExecutor:
         return sum(other == group for other in process.held.values())
 
     def _cost(self, process: _Process, group: Group) -> int:
-        return len(process.held) + (0 if group in process.warm else self._plan.slots)
+        return len(process.held) + len(process.leaving) + (0 if group in process.warm else self._plan.slots)
 
     @property
     def _plan(self) -> TrainerPlan:
@@ -190,9 +191,9 @@ class LocalExecutor:
         return [loss for loss in losses if loss is not None]
 
     def kill(self, number: int) -> tuple[int, ...]:
-        """End the process that holds a trial and start another one; return the other trials that it held."""
+        """End the process that holds a trial, or has to leave it, and start another one; return what else it held."""
         for process in self._processes:
-            if number in process.held:
+            if number in process.held or number in process.leaving:
                 self._exchange(process)
                 return tuple(other for other in process.held if other != number)
         return ()
@@ -203,6 +204,7 @@ class LocalExecutor:
             if number in process.held:
                 with contextlib.suppress(OSError):  # it died just now: `events` finds out
                     process.connection.send(Dropped(number))
+                process.leaving.add(number)
                 self._free(process, number)
                 return
 
@@ -254,6 +256,8 @@ class LocalExecutor:
             process.usage = message
             self.memory_mb.append((message.n_trials, message.memory_mb))
             return None
+        if isinstance(message, Left | TrialResult):
+            process.leaving.discard(message.number)
         if isinstance(message, TrialResult) and message.number in process.held:
             self._free(process, message.number)
         return cast("Event | Opening", message)
@@ -300,7 +304,9 @@ class LocalExecutor:
         else:
             raise TrainerError(f"no trainer could be started: {error}")
         self._lost |= process.held.keys()
-        return TrainerLost(tuple(process.held), error) if process.held else None
+        if not process.held and not process.leaving:
+            return None
+        return TrainerLost(tuple(process.held), error, tuple(process.leaving))
 
 
 def _cached_programs() -> dict[str, str]:

@@ -8,13 +8,12 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Container
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
 from dnnsweep.errors import DnnsweepError
-from dnnsweep.executors import Dropped, create_trainer, serve
+from dnnsweep.executors import Dropped, Left, create_trainer, serve
 from dnnsweep.records import Began, EpochReport, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Trainer, UnwantedError, Usage
 
@@ -45,7 +44,7 @@ def main(descriptor: int) -> None:
         _send(connection, error)
 
 
-def _sender(connection: Connection, trainer: Trainer, dropped: Container[int]) -> Emit:
+def _sender(connection: Connection, trainer: Trainer, dropped: set[int]) -> Emit:
     """Return what sends messages, and with each result what the trainer has used by then."""
     n_trials = 0
 
@@ -56,6 +55,8 @@ def _sender(connection: Connection, trainer: Trainer, dropped: Container[int]) -
             n_trials += 1
             _send(connection, Usage(n_trials, *trainer.slot_epochs, _memory_mb()))
         if message.number in dropped and isinstance(message, EpochReport):
+            dropped.discard(message.number)
+            _send(connection, Left(message.number))
             raise UnwantedError
 
     return send

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
@@ -48,11 +48,16 @@ def read(connection: Connection, sweep_id: str, number: int) -> Curve:
     return Curve(series, tuple((connection.execute(times).scalar_one_or_none() or ())[:n_epochs]))
 
 
-def read_all(connection: Connection, sweep_id: str, metric: str) -> dict[int, tuple[float, ...]]:
-    """Return a metric of the network, an entry per epoch, for each trial of a sweep."""
-    mine = (CurveRow.sweep_id == sweep_id, CurveRow.metric == metric, CurveRow.layer == "")
-    rows = connection.execute(select(CurveRow.number, CurveRow.points).where(*mine)).all()
-    return {row.number: _numbers(row.points) for row in rows}
+def read_all(connection: Connection, sweep_id: str, metrics: Collection[str]) -> dict[int, list[dict[str, float]]]:
+    """Return some metrics of the network, an entry per epoch, for each trial of a sweep."""
+    mine = (CurveRow.sweep_id == sweep_id, CurveRow.metric.in_(metrics), CurveRow.layer == "")
+    found: dict[int, list[dict[str, float]]] = {}
+    for row in connection.execute(select(CurveRow.number, CurveRow.metric, CurveRow.points).where(*mine)):
+        values = _numbers(row.points)
+        epochs = found.setdefault(row.number, [{} for _ in values])
+        for epoch, value in zip(epochs, values, strict=True):
+            epoch[row.metric] = value
+    return found
 
 
 def _numbers(points: Sequence[Any]) -> tuple[float, ...]:

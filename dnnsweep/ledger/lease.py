@@ -189,10 +189,10 @@ class Lease:
             rows = connection.execute(statement).all()
         return [_study_trial(row._mapping) for row in rows]  # noqa: SLF001  SQLAlchemy's public name
 
-    def values(self, metric: str) -> dict[int, tuple[float, ...]]:
-        """Return a metric at each epoch of each trial that has trained for a while."""
+    def epochs(self, *metrics: str) -> dict[int, list[dict[str, float]]]:
+        """Return some metrics at each epoch of each trial that has trained for a while."""
         with self._database.read() as connection:
-            return curves.read_all(connection, self.sweep_id, metric)
+            return curves.read_all(connection, self.sweep_id, metrics)
 
     def study_attrs(self) -> dict[str, Any]:
         """Return what the sampler remembers about the study."""

@@ -17,6 +17,7 @@ def _whole(raw: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
+Exponent = Annotated[int, Field(ge=0, le=64), BeforeValidator(_whole)]
 Natural = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 Few = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from dnnsweep.spec.base import Natural, Positive, Section, Several
+from dnnsweep.spec.base import Exponent, Natural, Positive, Section, Several
 
 #: The settings of each kind, by Optuna's names and defaults; a null one follows from `training.epochs`.
 SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -32,7 +32,7 @@ class PrunerSpec(Section):
     reduction_factor: Several | None = Field(
         default=None, description="asha, hyperband: one of so many trials goes on at a rung"
     )
-    min_early_stopping_rate: Natural | None = Field(default=None, description="asha: rungs that are left out")
+    min_early_stopping_rate: Exponent | None = Field(default=None, description="asha: rungs that are left out")
     bootstrap_count: Natural | None = Field(
         default=None, description="asha, hyperband: trials at a rung before one goes on"
     )

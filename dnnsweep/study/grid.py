@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import functools
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ class Grid:
         listed = countable(space)
         self._cases = [parts(listed, case, defaults) for case in cases(listed, defaults)]
         sizes = [math.prod(part.n_values or 0 for part in case.values()) for case in self._cases]
+        self._axes = [{name: _axes(part) for name, part in case.items()} for case in self._cases]
         self._ends = list(accumulate(sizes))
         self.size = self._ends[-1]
         self._order = np.random.default_rng(seeds.derive(seed, "grid", 0)).permutation(self.size)
@@ -66,7 +66,7 @@ class Grid:
     def _point(self, index: int) -> dict[str, Any]:
         number = bisect.bisect_right(self._ends, index)
         case = self._cases[number]
-        axes = {name: _axes(part) for name, part in case.items()}
+        axes = self._axes[number]
         shape = [len(axis) for own in axes.values() for axis in own]
         first = self._ends[number - 1] if number else 0
         indices = iter(np.unravel_index(index - first, shape) if shape else ())
@@ -80,7 +80,6 @@ class Grid:
             self._stopped[self._points[number]] += 1
 
 
-@functools.lru_cache(maxsize=256)
 def _axes(part: Part) -> tuple[tuple[Any, ...], ...]:
     return tuple(
         tuple(value for value in one.grid() if value not in part.without) for one in parts_of(part.domain).values()

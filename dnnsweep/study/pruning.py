@@ -166,8 +166,14 @@ class Pruning:
         return dict(self._course(number).intermediate_values)
 
     def attrs(self, number: int) -> dict[str, Any]:
-        """Return what the pruner remembers about a trial, as plain JSON."""
+        """Return what the pruner remembers about a trial, as plain JSON.
+
+        Raises:
+            ValueError: The trial is not settled: there is more to remember yet.
+        """
         course = self._course(number)
+        if not course.is_settled:
+            raise ValueError(f"a trial must be settled before its attributes are stored, got trial {number}")
         return {**course.system_attrs, REACHED: dict(course.reached_at)} if course.system_attrs else {}
 
     def _course(self, number: int) -> _Course:

@@ -17,6 +17,10 @@ from dnnsweep.spec import EarlyStoppingSpec, PlateauSpec
 DIVERGED_LOSS: Final = 1e9
 
 
+#: The metrics that say whether an epoch diverged.
+DECISIVE: Final = ("loss", "val_loss", "l2_penalty")
+
+
 def is_diverged(metrics: Mapping[str, float]) -> bool:
     """Return whether an epoch's numbers say that training is lost.
 

@@ -135,6 +135,17 @@ def test_a_pruned_sweep_gives_the_same_trials_whoever_trains_them_and_whatever_i
     assert_shown(bench)
 
 
+def test_a_trainer_that_does_not_leave_a_pruned_trial_is_ended(quick: Bench) -> None:
+    assert quick.run("run", quick.file(**ASHA, name="alone"), "--trainers", "1").code == 0
+    pruned = next(trial for trial in quick.trials("alone") if trial.state is State.PRUNED and trial.epochs == 1)
+    file = quick.file(**ASHA, description=f"stuck={pruned.number}", resources={"silence_seconds": 2})
+
+    done = quick.run("run", file, "--trainers", "1")
+
+    assert done.code == 0, done.err
+    assert identity(quick.trials()) == identity(quick.trials("alone"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_interrupted_while_it_loads_ends_at_once_and_leaves_nothing(quick: Bench, number: signal.Signals) -> None:
     command = quick.start("run", quick.file(), environ={"DNNSWEEP_TRAINER": "pretend:SlowTrainer"})

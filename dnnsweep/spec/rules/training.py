@@ -60,13 +60,18 @@ def _misplaced(pruner: PrunerSpec, path: str) -> Iterator[Mistake]:
 
 
 def check_rungs(spec: SweepSpec) -> Iterator[Mistake]:
-    """A pruner that could never prune a trial is a mistake."""
+    """Rungs lie within a trial."""
     epochs = spec.training.epochs
     pruners = {"pruner": spec.pruner} | ({} if spec.pruner.wrapped is None else {"pruner.wrapped": spec.pruner.wrapped})
     for path, pruner in pruners.items():
         if pruner.max_resource is not None and (pruner.min_resource or 1) > pruner.max_resource:
             rule, got = "must not be above max_resource", f"{pruner.min_resource} and {pruner.max_resource}"
             yield Mistake(f"{path}.min_resource", rule, got, "exchange them")
+        first = (pruner.min_resource or 1) * (pruner.reduction_factor or 1) ** (pruner.min_early_stopping_rate or 0)
+        if pruner.min_early_stopping_rate and first > epochs:
+            rule = f"must leave a rung within training.epochs = {epochs}"
+            got = f"{pruner.min_early_stopping_rate}, which puts the first one at epoch {first}"
+            yield Mistake(f"{path}.min_early_stopping_rate", rule, got, "lower it")
         for name in ("n_warmup_steps", "min_resource", "max_resource"):
             value = getattr(pruner, name)
             if value is not None and value > epochs:

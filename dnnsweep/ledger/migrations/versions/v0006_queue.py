@@ -1,4 +1,4 @@
-"""Sweeps that wait for a worker; indices for the reads of a service.
+"""Sweeps that wait for a worker; indices for the reads of a service. There is no revision 0005.
 
 Revision ID: 0006
 """
