@@ -13,7 +13,7 @@ import pytest
 
 from dnnsweep import spec
 from dnnsweep.errors import LeaseLostError, QueryError, SweepConflictError, SweepHeldError
-from dnnsweep.ledger import Asked, Lease, Ledger, NewSweep
+from dnnsweep.ledger import Asked, Lease, Ledger, NewSweep, overview
 from dnnsweep.ledger.submissions import MAX_DEATHS
 from dnnsweep.query import parse
 from dnnsweep.records import (
@@ -345,6 +345,18 @@ def test_what_was_read_before_is_read_anew_once_it_has_changed(ledger: Ledger) -
         step()
         assert ledger.overview.sweep("digits") == ledger.sweep("digits")
         assert ledger.overview.sweeps().items == ledger.sweeps()
+
+
+def test_more_sweeps_than_are_kept_are_shown_all_the_same(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "MAX_KEPT", 3)
+    for name in "abcde":
+        submit(ledger, name)
+        assert ledger.overview.sweeps().items == ledger.sweeps()
+
+    submit(ledger, "b", budget={"trials": 9})
+
+    assert ledger.overview.sweeps().items == ledger.sweeps()
+    assert len(ledger.overview._kept) == 3
 
 
 def test_trials_are_ordered_and_cut_by_the_database(ledger: Ledger) -> None:
