@@ -172,5 +172,5 @@ def _left(ledger: Ledger, lease: Lease, name: str, why: str | None) -> SweepStat
         known = ledger.sweep(name).state
         if known is not SweepState.RUNNING:  # it had ended before
             return known
-        lease.end(state, why, is_patient=why is not None)
+        return lease.end(state, why, is_patient=why is not None)
     return state

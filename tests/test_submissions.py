@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import postgres
 import pytest
+from sqlalchemy import update
 
 from dnnsweep import spec
-from dnnsweep.errors import LeaseLostError, QueryError, SweepConflictError, SweepHeldError
-from dnnsweep.ledger import Asked, Lease, Ledger, NewSweep
+from dnnsweep.errors import LeaseLostError, QueryError, SweepConflictError, SweepHeldError, SweepNotFoundError
+from dnnsweep.ledger import Asked, Lease, Ledger, NewSweep, database, overview
 from dnnsweep.ledger.submissions import MAX_DEATHS
+from dnnsweep.ledger.tables import SweepRow
 from dnnsweep.query import parse
 from dnnsweep.records import (
     Curve,
@@ -70,7 +73,7 @@ def new(name: str = "digits", **changes: Any) -> NewSweep:
 
 
 def submit(ledger: Ledger, name: str = "digits", **changes: Any) -> bool:
-    return ledger.submit(new(name, **changes), is_restricted=False)
+    return ledger.submit(new(name, **changes), is_restricted=False)[1]
 
 
 def claimed(ledger: Ledger, **arguments: Any) -> tuple[Lease, str]:
@@ -128,7 +131,9 @@ def test_a_running_sweep_may_be_submitted_again_but_not_with_another_budget(ledg
 @pytest.mark.parametrize("state", [SweepState.STOPPED, SweepState.FAILED, SweepState.INTERRUPTED])
 def test_a_sweep_that_has_trials_left_goes_on_when_it_is_submitted_again(ledger: Ledger, state: SweepState) -> None:
     submit(ledger)
-    claimed(ledger)[0].end(state, "because")
+    lease, _ = claimed(ledger)
+    ledger.request_stop("digits")
+    lease.end(state, "because")
 
     submit(ledger)
 
@@ -152,6 +157,45 @@ def test_priority_is_no_part_of_what_identifies_a_sweep(ledger: Ledger) -> None:
     submit(ledger)
 
     assert submit(ledger, priority=5) is False
+
+
+def test_a_name_that_others_submit_and_delete_all_the_time_can_be_submitted(ledger: Ledger) -> None:
+    seen: list[tuple[str, SweepState]] = []
+    failures: list[Exception] = []
+
+    def work(index: int) -> None:
+        for _ in range(15):
+            try:
+                if index % 2:
+                    ledger.delete("digits")
+                else:
+                    sweep, _ = ledger.submit(new(), is_restricted=False)
+                    seen.append((sweep.name, sweep.state))
+            except SweepNotFoundError as error:
+                if index % 2 == 0:
+                    failures.append(error)
+            except Exception as error:  # noqa: BLE001  a thread's failure is the test's
+                failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert seen == [("digits", SweepState.QUEUED)] * 60
+
+
+@pytest.mark.parametrize("is_restricted", [True, False])
+def test_whoever_replaces_the_budget_of_a_queued_sweep_decides_whether_limits_hold(
+    ledger: Ledger, is_restricted: bool
+) -> None:
+    ledger.submit(new(), is_restricted=not is_restricted)
+
+    ledger.submit(new(budget={"trials": 9}), is_restricted=is_restricted)
+
+    assert ledger.overview.is_restricted("digits") is is_restricted
 
 
 # -- out of it ------------------------------------------------------------------------------------------------------
@@ -277,6 +321,21 @@ def test_a_lease_can_be_prolonged_while_the_data_are_loaded(ledger: Ledger) -> N
     assert lease.spent_seconds() == pytest.approx(0.0, abs=0.01)
 
 
+def test_a_server_that_is_cut_off_is_noticed_and_the_address_has_the_last_word(server: postgres.Server | None) -> None:
+    if server is None:
+        pytest.skip("there is no PostgreSQL here")
+
+    def told(url: str) -> dict[str, str]:
+        with closing(Ledger.open(url, create=True)) as opened, opened._database.read() as connection:
+            driver: Any = connection.connection.driver_connection
+            return dict(driver.info.get_parameters())
+
+    url = server.database()
+    known = {name: str(value) for name, value in database.LIBPQ.items()}
+    assert known.items() <= told(url).items()
+    assert told(f"{url}?keepalives_idle=77").items() >= {**known, "keepalives_idle": "77"}.items()
+
+
 # -- stopping -------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +358,45 @@ def test_a_stop_that_a_worker_did_not_live_to_obey_is_obeyed_by_the_next(ledger:
 
     assert claimed(ledger)[1] == "next"
     assert ledger.sweep("stopped").state is SweepState.STOPPED
+
+
+def test_a_stop_that_a_worker_has_not_seen_when_it_hands_its_sweep_back_is_obeyed(ledger: Ledger) -> None:
+    submit(ledger)
+    lease, _ = claimed(ledger)
+    ledger.request_stop("digits")
+
+    assert lease.end(SweepState.QUEUED) is SweepState.STOPPED
+
+    sweep = ledger.sweep("digits")
+    assert (sweep.state, sweep.ended_at is None) == (SweepState.STOPPED, False)
+    assert ledger.events("digits")[-1].detail == "stopped"
+    assert ledger.claim() is None
+
+
+def test_a_sweep_that_is_submitted_again_before_it_has_stopped_goes_on(ledger: Ledger) -> None:
+    submit(ledger)
+    lease, _ = claimed(ledger)
+    ledger.request_stop("digits")
+    assert lease.renew()[0] is True
+
+    submit(ledger)
+
+    assert lease.renew()[0] is False
+    assert [event.kind.value for event in ledger.events("digits")][-2:] == ["stop requested", "queued"]
+    assert lease.end(SweepState.STOPPED) is SweepState.QUEUED  # its worker had seen the stop already
+    assert claimed(ledger)[1] == "digits"
+
+
+def test_a_sweep_whose_worker_died_goes_on_when_it_is_submitted_after_its_stop(ledger: Ledger) -> None:
+    submit(ledger)
+    claimed(ledger, owner=SOMEBODY_ELSE)
+    ledger.request_stop("digits")
+    with ledger._database.write() as connection:
+        connection.execute(update(SweepRow).values(expires_at=0))
+
+    submit(ledger)
+
+    assert claimed(ledger)[1] == "digits"
 
 
 # -- pages ----------------------------------------------------------------------------------------------------------
@@ -337,6 +435,7 @@ def test_what_was_read_before_is_read_anew_once_it_has_changed(ledger: Ledger) -
         lambda: None,
         lambda: train(lease, 0.5),
         lambda: train(lease, 0.9, 0.1, first=1),
+        lambda: ledger.request_stop("digits"),
         lambda: lease.end(SweepState.STOPPED),
         lambda: ledger.submit(new(budget={"trials": 7}), is_restricted=False),
         lambda: ledger.conclude("digits", new(budget={"trials": 3}).spec),
@@ -345,6 +444,18 @@ def test_what_was_read_before_is_read_anew_once_it_has_changed(ledger: Ledger) -
         step()
         assert ledger.overview.sweep("digits") == ledger.sweep("digits")
         assert ledger.overview.sweeps().items == ledger.sweeps()
+
+
+def test_more_sweeps_than_are_kept_are_shown_all_the_same(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "MAX_KEPT", 3)
+    for name in "abcde":
+        submit(ledger, name)
+        assert ledger.overview.sweeps().items == ledger.sweeps()
+
+    submit(ledger, "b", budget={"trials": 9})
+
+    assert ledger.overview.sweeps().items == ledger.sweeps()
+    assert len(ledger.overview._kept) == 3
 
 
 def test_trials_are_ordered_and_cut_by_the_database(ledger: Ledger) -> None:

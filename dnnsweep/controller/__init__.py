@@ -361,10 +361,10 @@ class Controller:
         return self._end(state)
 
     def _end(self, state: SweepState) -> SweepState:
-        self._lease.end(state)
+        left = self._lease.end(state)
         self._say()
         self._announce()
-        return state
+        return left
 
     def _say(self, ended: Ended | None = None) -> None:
         seconds = time.monotonic() - self._began

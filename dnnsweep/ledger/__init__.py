@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from dnnsweep.history import Event, EventKind
 from dnnsweep.ledger import creation, curves, events, outbox, owners, queries, rows, submissions
 from dnnsweep.ledger.creation import NewSweep, summary_json
-from dnnsweep.ledger.database import Database, now, open_database
+from dnnsweep.ledger.database import Database, created, now, open_database
 from dnnsweep.ledger.figures import Figures
 from dnnsweep.ledger.lease import LEASE_SECONDS, Asked, Lease, StudyTrial, Told, requeue_running, taken
 from dnnsweep.ledger.outbox import Entry, Outbox
@@ -80,10 +79,7 @@ class Ledger:
             SweepConflictError: The name is taken by another content, or the data have changed.
             SweepHeldError: Another controller holds it and has not been silent for long enough.
         """
-        try:
-            return self._database.patiently(lambda: self._begin(new, owner, seconds))
-        except IntegrityError:  # another process created it at the same moment
-            return self._begin(new, owner, seconds)
+        return created(new.name, lambda: self._database.patiently(lambda: self._begin(new, owner, seconds)))
 
     def _begin(self, new: NewSweep, owner: str | None, seconds: float) -> Lease:
         with self._database.write() as connection:
@@ -120,8 +116,8 @@ class Ledger:
         rows.check_free(row)
         return taken(self._database, connection, row, owner, seconds, queued_at=None)
 
-    def submit(self, new: NewSweep, *, is_restricted: bool) -> bool:
-        """Put a sweep into the queue for workers; return whether it is new.
+    def submit(self, new: NewSweep, *, is_restricted: bool) -> tuple[Sweep, bool]:
+        """Put a sweep into the queue for workers; return it, and whether it is new.
 
         One that exists goes on with the budget in its file, unless it has nothing left to train or is running with just
         this file.
@@ -135,10 +131,7 @@ class Ledger:
             SweepHeldError: It is running, with another budget.
         """
         submitted = submissions.Submitted(creation.columns(new), new.identity, creation.budget(new.spec), is_restricted)
-        try:
-            return submissions.submit(self._database, submitted)
-        except IntegrityError:  # another process created it at the same moment
-            return submissions.submit(self._database, submitted)
+        return created(new.name, lambda: submissions.submit(self._database, submitted))
 
     def claim(self, owner: str | None = None, seconds: float = LEASE_SECONDS) -> tuple[Lease, str] | None:
         """Take the lease on the sweep that is next for a worker; return it with the sweep's name, or None.

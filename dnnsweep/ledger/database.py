@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError as UrlError
 from sqlalchemy.exc import (
@@ -37,9 +37,19 @@ log: Final = logging.getLogger(__name__)
 BUSY_SECONDS: Final = 30
 
 
+#: A server that is cut off is noticed within seconds; whoever writes other values into the ledger's address has them.
+LIBPQ: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 #: How long to wait before the first and before each later try while the database is away.
 FIRST_WAIT_SECONDS: Final = 0.1
 MAX_WAIT_SECONDS: Final = 5.0
+#: How often to create a sweep that others create and delete at the same time.
+CREATE_TRIES: Final = 20
 #: Errors of SQLite that may pass by themselves.
 PASSING: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")
 #: How SQLite's files keep a transaction's way back unless they are told otherwise; an in-memory database has none.
@@ -103,6 +113,24 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def created(name: str, work: Callable[[], T]) -> T:
+    """Do work that may create a sweep; again if another process creates it at the same moment, or deletes it then.
+
+    Args:
+        name: The sweep's.
+        work: Whole transactions.
+
+    Raises:
+        LedgerAwayError: It was created and deleted by others each time.
+    """
+    for _ in range(CREATE_TRIES):
+        try:
+            return work()
+        except IntegrityError:
+            log.debug("sweep %s was created by another process at the same moment", name)
+    raise LedgerAwayError(f"sweep {name} is being created and deleted by others all the time; run the command again")
 
 
 @contextmanager
@@ -189,13 +217,21 @@ def _engine(url: str, *, create: bool) -> Engine:
     engine = create_engine(
         address,
         json_serializer=partial(json.dumps, separators=(",", ":"), allow_nan=False),
-        connect_args={"timeout": BUSY_SECONDS} if is_sqlite else {},
+        connect_args=_connect_args(address),
         pool_pre_ping=not is_sqlite,  # a server may have been restarted since
     )
     if is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _connect_args(address: URL) -> dict[str, Any]:
+    if address.get_backend_name() == "sqlite":
+        return {"timeout": BUSY_SECONDS}
+    if address.get_driver_name() == "psycopg":
+        return {name: value for name, value in LIBPQ.items() if name not in address.query}
+    return {}
 
 
 def _check_file(path: Path, *, create: bool) -> None:

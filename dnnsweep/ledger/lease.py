@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, 
 
 from dnnsweep.errors import LeaseLostError
 from dnnsweep.history import EventKind
-from dnnsweep.ledger import curves, events, outbox, owners
+from dnnsweep.ledger import curves, events, outbox, owners, rows
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 from dnnsweep.ranking import Value, values_of
@@ -308,26 +308,30 @@ class Lease:
 
         self._write(write)
 
-    def end(self, state: SweepState, error: str | None = None, *, is_patient: bool = True) -> None:
-        """Note how the sweep ended, put what is still running back in the queue, and give the lease back.
+    def end(self, state: SweepState, error: str | None = None, *, is_patient: bool = True) -> SweepState:
+        """Note how the sweep ended, put what still runs back in the queue; return how it is left (`rows.as_left`).
 
         Args:
             state: How it ended.
             error: Why, if it was given up.
             is_patient: Whether to try again while the database is away.
         """
-        ended_at = None if state is SweepState.QUEUED else now()  # handed back to the other workers
-        values = {"state": state, "error": error, "ended_at": ended_at, "is_stop_requested": False}
+        left = state
 
         def write(connection: Connection) -> None:
+            nonlocal left
+            left = rows.as_left(connection, self.sweep_id, state)
+            ended_at = None if left is SweepState.QUEUED else now()  # handed back to the other workers
+            values = {"state": left, "error": error, "ended_at": ended_at, "is_stop_requested": False}
             self._update_sweep(connection, **values, owner=None, expires_at=None)
             numbers = requeue_running(connection, self.sweep_id)
             events.note(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)
             outbox.changed(connection, self.sweep_id, PARENT)
-            how = f"{state.lower()}: {error}" if error else state.lower()
+            how = f"{left.lower()}: {error}" if error else left.lower()
             events.note(connection, self.sweep_id, EventKind.ENDED, PARENT, detail=how)
 
         self._store([write], is_patient=is_patient)
+        return left
 
     def _update(self, connection: Connection, number: int, **values: Any) -> None:
         connection.execute(_TRIAL, {"own_sweep": self.sweep_id, "own_number": number, **values})

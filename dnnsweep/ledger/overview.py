@@ -112,15 +112,16 @@ class Overview:
             return Page([replace(sweep, n_undelivered=behind.get(sweep.id, 0)) for sweep in found], total)
 
     def _read(self, connection: Connection, rows: Sequence[Any]) -> list[Sweep]:
+        kept = self._kept  # other threads may put another one in its place meanwhile, but change none
         versions = {row.id: tuple(getattr(row, column.key) for column in _VERSION) for row in rows}
-        stale = [id_ for id_, version in versions.items() if self._kept.get(id_, (None,))[0] != version]
+        found = {id_: kept[id_] for id_, version in versions.items() if id_ in kept and kept[id_][0] == version}
+        stale = [id_ for id_ in versions if id_ not in found]
         if stale:
-            if len(self._kept) > MAX_KEPT:
-                self._kept = {}
             fresh = queries.read_sweeps(connection, SweepRow.id.in_(stale))
-            self._kept |= {sweep.id: (versions[sweep.id], sweep) for sweep in fresh}
-        kept = {row.id: self._kept[row.id][1] for row in rows if row.id in self._kept}
-        return [replace(kept[row.id], state=queries.state_of(row)) for row in rows if row.id in kept]
+            found |= {sweep.id: (versions[sweep.id], sweep) for sweep in fresh}
+            others = [(id_, one) for id_, one in kept.items() if id_ not in found]
+            self._kept = dict([*others, *found.items()][-MAX_KEPT:])
+        return [replace(found[row.id][1], state=queries.state_of(row)) for row in rows if row.id in found]
 
     def trials(
         self,

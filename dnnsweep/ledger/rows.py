@@ -12,6 +12,7 @@ from dnnsweep.errors import SweepConflictError, SweepHeldError, SweepNotFoundErr
 from dnnsweep.ledger import owners
 from dnnsweep.ledger.database import now
 from dnnsweep.ledger.tables import SweepRow
+from dnnsweep.records import SweepState
 
 
 def named(name: str) -> Select[Any]:
@@ -34,6 +35,17 @@ def known(connection: Connection, name: str) -> Row[Any]:
     if row is None:
         raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
     return row
+
+
+def as_left(connection: Connection, sweep_id: str, state: SweepState) -> SweepState:
+    """Return where a sweep stands once its controller leaves it so, in a transaction that has locked its row."""
+    asked = select(SweepRow.is_stop_requested, SweepRow.queued_at).where(SweepRow.id == sweep_id)
+    is_stop_requested, queued_at = connection.execute(asked).one()
+    if state is SweepState.QUEUED and is_stop_requested:
+        return SweepState.STOPPED  # its worker ends and has not seen that it shall stop
+    if state is SweepState.STOPPED and not is_stop_requested and queued_at is not None:
+        return SweepState.QUEUED  # it was submitted again while its worker stopped
+    return state
 
 
 def check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> None:

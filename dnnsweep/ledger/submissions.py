@@ -14,7 +14,7 @@ from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.lease import Lease, requeue_running, taken
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow
 from dnnsweep.ranking import is_as_good
-from dnnsweep.records import SweepState
+from dnnsweep.records import Sweep, SweepState
 
 #: How many workers may die on a sweep, none of whose trials has ended meanwhile, before it is given up.
 MAX_DEATHS: Final = 5
@@ -37,33 +37,46 @@ class Submitted:
     is_restricted: bool
 
 
-def submit(database: Database, submitted: Submitted) -> bool:
-    """Put a sweep into the queue; return whether it is new. See `Ledger.submit`."""
+def submit(database: Database, submitted: Submitted) -> tuple[Sweep, bool]:
+    """Put a sweep into the queue; return it as it is stored, and whether it is new. See `Ledger.submit`."""
+    name = submitted.columns["name"]
     with database.write() as connection:
-        row = rows.locked(connection, submitted.columns["name"])
-        if row is None:
-            values = {**submitted.columns, **_waiting(is_restricted=submitted.is_restricted)}
-            connection.execute(insert(SweepRow).values(values))
-            events.note(connection, values["id"], EventKind.CREATED, PARENT)
-            events.note(connection, values["id"], EventKind.QUEUED, PARENT)
-            return True
-        rows.check_content(row, submitted.columns["digest"], submitted.identity)
-        _submit_again(connection, row, submitted)
-        return False
+        is_new = _stored(connection, rows.locked(connection, name), submitted)
+        return queries.read_sweep(connection, name), is_new  # in this transaction: it may be deleted right after
+
+
+def _stored(connection: Connection, row: Row[Any] | None, submitted: Submitted) -> bool:
+    if row is None:
+        values = {**submitted.columns, "is_restricted": submitted.is_restricted, **_waiting()}
+        connection.execute(insert(SweepRow).values(values))
+        events.note(connection, values["id"], EventKind.CREATED, PARENT)
+        events.note(connection, values["id"], EventKind.QUEUED, PARENT)
+        return True
+    rows.check_content(row, submitted.columns["digest"], submitted.identity)
+    _submit_again(connection, row, submitted)
+    return False
 
 
 def _submit_again(connection: Connection, row: Row[Any], submitted: Submitted) -> None:
     state, is_same = queries.state_of(row), row.spec == submitted.budget["spec"]
     if is_same and state in (SweepState.RUNNING, SweepState.QUEUED):
+        _go_on(connection, row)
         return
     rows.check_free(row)
-    values = dict(submitted.budget)
+    values = {**submitted.budget, "is_restricted": submitted.is_restricted, "is_stop_requested": False}
     if state is not SweepState.QUEUED and not _has_spent(connection, row, submitted.budget):
-        values |= _waiting(is_restricted=submitted.is_restricted)
+        values |= _waiting()
         events.note(connection, row.id, EventKind.QUEUED, PARENT)
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
     if row.fingerprint:
         outbox.changed(connection, row.id, PARENT)
+
+
+def _go_on(connection: Connection, row: Row[Any]) -> None:
+    """Take a stop back that nobody has obeyed yet."""
+    if row.is_stop_requested:
+        connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=False))
+        events.note(connection, row.id, EventKind.QUEUED, PARENT)
 
 
 def _has_spent(connection: Connection, row: Row[Any], budget: Mapping[str, Any]) -> bool:
@@ -73,11 +86,10 @@ def _has_spent(connection: Connection, row: Row[Any], budget: Mapping[str, Any])
     return sweep.n_finished >= budget["n_trials"] or is_as_good(sweep.best_value, target, sweep.direction)
 
 
-def _waiting(*, is_restricted: bool) -> dict[str, Any]:
+def _waiting() -> dict[str, Any]:
     return {
         "state": SweepState.QUEUED,
         "queued_at": now(),
-        "is_restricted": is_restricted,
         "error": None,
         "ended_at": None,
         "is_stop_requested": False,

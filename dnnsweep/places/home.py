@@ -107,9 +107,7 @@ class HomePlace:
             SweepConflictError: The name is taken by another content.
             SweepHeldError: It is running, with another budget.
         """
-        new = _unopened(document)
-        is_new = self.ledger.submit(new, is_restricted=is_restricted)
-        return self.sweep(new.name), is_new
+        return self.ledger.submit(_unopened(document), is_restricted=is_restricted)
 
     def resume(self, name: str, *, is_restricted: bool = False) -> Sweep:
         return self.submit(dict(self.sweep(name).spec), is_restricted=is_restricted)

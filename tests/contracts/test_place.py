@@ -57,6 +57,7 @@ def filled(home: HomePlace) -> None:
         result = TrialResult(number, 1, reason, curve, best, 0.25, model_path=model)
         lease.finish(result, None if best is None else 1 / 3 + number / 7, {"val_loss": loss})
     lease.advance([], [Asked(Suggestion(6, {"dropout": 0.6, "hidden": [8, 4], "batch_norm": False}, 6), {})], {})
+    home.stop("half")
     lease.end(SweepState.STOPPED)
     fill_pair(home)
     folder = settings_of(home._settings.home).models("half") / "best"
