@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from dnnsweep import spec
 from dnnsweep.cli import app as commands
-from dnnsweep.errors import SettingsError
-from dnnsweep.ledger import Asked
+from dnnsweep.errors import LedgerError, SettingsError
+from dnnsweep.ledger import Asked, Ledger
 from dnnsweep.places.home import HomePlace
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
 from dnnsweep.service import is_loopback, serve
@@ -391,13 +391,21 @@ def test_whether_it_is_there_needs_no_token(guarded: TestClient) -> None:
 
 
 def test_it_is_not_ready_while_its_database_is_away(tmp_path: Path) -> None:
-    away = settings_of(tmp_path, "postgresql+psycopg://u:s3cret@127.0.0.1:1/x")
+    away = settings_of(tmp_path, "postgresql://127.0.0.1:1/x?user=u&password=s3cret")
     with TestClient(create_app(away, Limits(), ()), base_url=LOCAL) as client:
         assert client.get("/healthz").status_code == 200
         for path in ("/readyz", "/sweeps", "/metrics", "/sweeps/a/events"):
             answer = client.get(path)
             problem(answer, 503)
             assert "s3cret" not in answer.text
+        assert client.get("/readyz").json()["detail"] == "the ledger cannot be read; the service's log tells why"
+
+
+def test_an_address_in_an_error_has_no_query() -> None:
+    for secret in ("u:s3cret@127.0.0.1:1/x", "127.0.0.1:1/x?user=u&password=s3cret", "127.0.0.1:1/x?passfile=s3cret"):
+        with pytest.raises(LedgerError, match="check postgresql") as caught:
+            Ledger.open(f"postgresql://{secret}", create=True)
+        assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -11,9 +12,10 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dnnsweep import admission
-from dnnsweep.errors import SweepNotFoundError
+from dnnsweep.errors import LedgerError, SweepNotFoundError
 from dnnsweep.history import Event
 from dnnsweep.ledger import Page
+from dnnsweep.masking import masked
 from dnnsweep.places.decoding import encoded_curve
 from dnnsweep.places.home import HomePlace
 from dnnsweep.records import Sweep, SweepState, Trial
@@ -23,6 +25,7 @@ from dnnsweep.service.problems import RefusalError, responses
 from dnnsweep.service.tokens import READING, WRITING
 from dnnsweep.spec import check
 
+log: Final = logging.getLogger(__name__)
 MAX_OFFSET: Final = 10**9
 MAX_NUMBER: Final = 2**31 - 1
 MAX_PAGE: Final = 1000
@@ -286,9 +289,13 @@ async def healthz() -> Mapping[str, str]:
 
 
 @router.get("/readyz", responses={200: examples.of({"status": "ready"}), **responses(503)})
-def readyz(place: PlaceOf) -> Response:
-    """Say whether the ledger can be read."""
-    place.sweep_page(limit=1)
+def readyz(desk: DeskOf) -> Response:
+    """Say whether the ledger can be read; why it cannot be is for the log, for everybody may ask."""
+    try:
+        desk.place.sweep_page(limit=1)
+    except LedgerError as error:
+        log.warning("not ready: %s", masked(str(error)))
+        raise RefusalError(503, "the ledger cannot be read; the service's log tells why") from error
     return JSONResponse({"status": "ready"})
 
 
