@@ -62,7 +62,7 @@ Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most so many.")]
 Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Leave out so many.")]
 Where = Annotated[
     str | None,
-    Query(max_length=2000, description="A condition.", examples=["optimizer == 'adam' and dropout < 0.3"]),
+    Query(description="A condition.", examples=["optimizer == 'adam' and dropout < 0.3"]),
 ]
 
 
@@ -207,7 +207,7 @@ def show_trial(name: Name, number: Number, place: PlaceOf) -> Response:
 def best(
     name: Name,
     place: PlaceOf,
-    top: Annotated[int | None, Query(ge=1, le=MAX_PAGE, description="How many; 5 if left out.")] = None,
+    top: Annotated[int | None, Query(ge=1, le=MAX_NUMBER, description="How many; 5 if left out.")] = None,
     where: Where = None,
 ) -> Response:
     """Return the best trials of a sweep."""
@@ -275,7 +275,8 @@ async def events(
     if desk.n_streams >= streams.MAX_STREAMS:
         raise RefusalError(503, f"at most {streams.MAX_STREAMS} readers may listen at once; try again later")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    listening = streams.counted(desk, streams.Stream(place, name, after).messages())
+    stream = streams.Stream(place, name, after, desk.is_closing)
+    listening = streams.counted(desk, stream.messages())
     return StreamingResponse(listening, media_type=streams.MEDIA_TYPE, headers=headers)
 
 
