@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 _CREDENTIALS: Final = re.compile(r"(?P<before>\w://[^\s:/@?#]*):[^\s/]*@")
+_PARAMETERS: Final = re.compile(r"(?i)(?P<before>[?&](?:password|passwd|pwd|sslpassword|token)=)[^&#\s]*")
 
 
 def masked(text: str) -> str:
@@ -14,5 +15,7 @@ def masked(text: str) -> str:
     Example:
         >>> masked("postgresql+psycopg://anna:p@ss:w@db:5432/ledger is away")
         'postgresql+psycopg://anna:***@db:5432/ledger is away'
+        >>> masked("postgresql://db/ledger?user=anna&password=p%40ss")
+        'postgresql://db/ledger?user=anna&password=***'
     """
-    return _CREDENTIALS.sub(r"\g<before>:***@", text)
+    return _PARAMETERS.sub(r"\g<before>***", _CREDENTIALS.sub(r"\g<before>:***@", text))

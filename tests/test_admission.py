@@ -198,6 +198,7 @@ def test_an_address_of_a_service_is_checked_and_its_token_is_not_shown() -> None
         ("postgresql://u:p@db/x", "postgresql://u:***@db/x"),
         ("at http://:p@h:1 and http://v:q@i", "at http://:***@h:1 and http://v:***@i"),
         ("http://h:80/a@b", "http://h:80/a@b"),
+        ("postgresql://h/x?user=b&password=p%40/q&Token=t#f", "postgresql://h/x?user=b&password=***&Token=***#f"),
         ("nothing: to@hide", "nothing: to@hide"),
     ],
 )

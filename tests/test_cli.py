@@ -49,6 +49,24 @@ class Said:
 Call = Callable[..., Said]
 
 
+def test_control_characters_of_others_are_shown_and_not_sent_to_the_terminal(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = "a\x1b]0;b\x07\x7f\x9b2J\rz\nmore"
+    dnnsweep.submit({**SWEEP, "name": "odd", "description": odd}, home=home)
+    with closing(Ledger.open(f"sqlite:///{home}/dnnsweep.db", create=False)) as ledger:
+        shown = ledger.sweep("odd")
+    for form in ("text", "csv", "yaml", "json"):
+        render.sweep(shown, form)
+        out = capsys.readouterr().out
+        assert not set(out) & set("\x1b\x07\x7f\x9b\r"), form
+        assert "2J" in out, form
+        if form == "json":
+            assert json.loads(out)["description"] == odd
+        else:
+            assert "\\x1b]0;b" in out or "\\e]0;b" in out, form
+
+
 def prepare(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for name in ("DNNSWEEP_DATABASE_URL", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)

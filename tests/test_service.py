@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -19,15 +20,15 @@ from typer.testing import CliRunner
 
 from dnnsweep import spec
 from dnnsweep.cli import app as commands
-from dnnsweep.errors import SettingsError
-from dnnsweep.ledger import Asked
+from dnnsweep.errors import LedgerError, SettingsError
+from dnnsweep.ledger import Asked, Ledger
 from dnnsweep.places.home import HomePlace
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
 from dnnsweep.service import is_loopback, serve
 from dnnsweep.service.app import create_app
-from dnnsweep.service.bodies import MAX_BYTES
 from dnnsweep.service.tokens import tokens
 from dnnsweep.settings import Limits, Settings
+from dnnsweep.spec.documents import MAX_BYTES
 
 LOCAL = "http://127.0.0.1:8000"
 PROBLEM = "application/problem+json"
@@ -391,19 +392,26 @@ def test_whether_it_is_there_needs_no_token(guarded: TestClient) -> None:
 
 
 def test_it_is_not_ready_while_its_database_is_away(tmp_path: Path) -> None:
-    away = settings_of(tmp_path, "postgresql+psycopg://u:s3cret@127.0.0.1:1/x")
+    away = settings_of(tmp_path, "postgresql://127.0.0.1:1/x?user=u&password=s3cret")
     with TestClient(create_app(away, Limits(), ()), base_url=LOCAL) as client:
         assert client.get("/healthz").status_code == 200
         for path in ("/readyz", "/sweeps", "/metrics", "/sweeps/a/events"):
             answer = client.get(path)
             problem(answer, 503)
             assert "s3cret" not in answer.text
+        assert client.get("/readyz").json()["detail"] == "the ledger cannot be read; the service's log tells why"
+
+
+def test_an_address_in_an_error_has_no_query() -> None:
+    for secret in ("u:s3cret@127.0.0.1:1/x", "127.0.0.1:1/x?user=u&password=s3cret", "127.0.0.1:1/x?passfile=s3cret"):
+        with pytest.raises(LedgerError, match="check postgresql") as caught:
+            Ledger.open(f"postgresql://{secret}", create=True)
+        assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("", []),
         ("a:b:rw", [("a", "b", True)]),
         (" a:b:rw , c:d:ro,", [("a", "b", True), ("c", "d", False)]),
         ("a:with:colons:ro", [("a", "with:colons", False)]),
@@ -421,6 +429,8 @@ def test_tokens_are_read_from_the_environment(text: str, shown: list[tuple[str, 
         "s3cret",
         "a:s3cret",
         "a:s3cret:wr",
+        "",
+        " , ",
         ":s3cret:rw",
         "a::rw",
         "a:s3cret:rw,s3cret",
@@ -482,7 +492,7 @@ BODIES: dict[str, tuple[str, bytes, int]] = {
     "a tag": ("application/yaml", b"!!python/object/apply:os.system ['true']", 422),
     "deep yaml": ("application/yaml", b"[" * 5000, 422),
     "deep json": ("application/json", b"[" * 100_000, 422),
-    "deep mapping": ("application/json", b'{"a":' * 50_000, 422),
+    "deep mapping": ("application/json", b'{"a":' * 30_000, 422),
     "half of json": ("application/json", b'{"name": "a"', 422),
     "no text": ("application/json", b"\xff\xfe\x00", 422),
     "nothing": ("application/json", b"", 422),
@@ -502,10 +512,18 @@ BODIES: dict[str, tuple[str, bytes, int]] = {
         b'{"name":"a","description":"\\ud800","dataset":{"source":"sklearn:iris"}}',
         422,
     ),
+    "half a surrogate as a key twice": ("application/json", b'{"\\ud800":1,"\\ud800":2}', 422),
+    "a long key twice": ("application/json", b'{"%s":1,"%s":2}' % (b"a" * 90_000, b"a" * 90_000), 422),
+    "many keys of long names": (
+        "application/json",
+        json.dumps({"space": {f"{n}{'a' * 50}": {f"{n}{'a' * 50}": 1} for n in range(900)}}).encode(),
+        422,
+    ),
+    "more yaml": ("application/yaml", b" " * (MAX_BYTES + 1), 413),
     "NUL": ("application/json", b'{"name":"a","description":"\\u0000","dataset":{"source":"sklearn:iris"}}', 422),
     "too many values": ("application/json", json.dumps({"a": [0] * 20_000}).encode(), 422),
-    "many lines": ("application/yaml", b"a: 1\n" * 100_000, 422),
-    "a megabyte": ("application/json", b" " * MAX_BYTES, 422),
+    "many lines": ("application/yaml", b"a: 1\n" * 30_000, 422),
+    "blanks": ("application/json", b" " * MAX_BYTES, 422),
     "more": ("application/json", b" " * (MAX_BYTES + 1), 413),
     "another language": ("text/html", b"<p>", 415),
     "a form": ("application/x-www-form-urlencoded", b"name=a", 415),
@@ -519,8 +537,31 @@ def test_a_hostile_body_is_a_problem_and_stores_nothing(client: TestClient, name
 
     document = problem(client.post("/sweeps", content=content, headers={"Content-Type": kind}), status)
 
-    assert len(json.dumps(document)) < 200_000
+    assert len(json.dumps(document)) < 30_000
     assert client.get("/sweeps").json() == []
+
+
+def test_of_many_mistakes_fifty_are_answered_and_how_many_more_there_are(client: TestClient) -> None:
+    document = problem(client.post("/sweeps", json=sweep() | {f"wrong{number}": 1 for number in range(70)}), 422)
+
+    assert len(document["mistakes"]) == 51
+    assert document["detail"].splitlines()[-1] == "sweep file: has 20 more mistakes"
+
+
+def test_a_sender_that_goes_away_in_its_body_is_no_failure(client: TestClient) -> None:
+    statuses = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/sweeps", "query_string": b"", "headers": headers}
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+
+    assert statuses[0] == 400
 
 
 def test_a_body_in_pieces_is_read_no_further_than_the_limit(client: TestClient) -> None:
@@ -618,11 +659,13 @@ def test_large_but_possible_queries_are_answered(client: TestClient, home: HomeP
 
     for query in ("offset=1000000000", f"where=number<{2**62}", "where=value>-1e300", "where=dropout in [0.1,0.2]"):
         assert client.get(f"/sweeps/pretend/trials?{query}").status_code == 200, query
+    assert len(client.get(f"/sweeps/pretend/best?top={2**31 - 1}").json()) == 5
 
 
 def test_unknown_routes_and_methods_are_problems(client: TestClient) -> None:
     problem(client.get("/nothing"), 404)
     problem(client.put("/sweeps"), 405)
+    problem(client.get("/sweeps/", follow_redirects=False), 404)
     problem(client.get("/sweeps?state=NONSENSE"), 422)
 
 
@@ -677,7 +720,7 @@ def test_figures_are_those_of_the_ledger(client: TestClient, home: HomePlace) ->
 
     assert figures["dnnsweep_queue_length"] == "1.0"
     assert figures['dnnsweep_trials{state="COMPLETE"}'] == "5.0"
-    assert figures["dnnsweep_trials_ended_total"] == "5.0"
+    assert figures["dnnsweep_ended_trials"] == "5.0"
     assert float(figures["dnnsweep_trials_per_second"]) == pytest.approx(5 / 60)
     assert figures["dnnsweep_outbox_entries"] == str(float(home.ledger.outbox.count()))
     assert float(figures["dnnsweep_outbox_age_seconds"]) > 0
@@ -732,7 +775,7 @@ def test_the_description_is_complete_and_its_examples_are_right(client: TestClie
         assert set(example[0] if isinstance(example, list) else example) <= set(real())
 
 
-def test_logs_hold_no_secret(tmp_path: Path) -> None:
+def test_logs_hold_no_secret_and_a_reader_does_not_disturb_the_end(tmp_path: Path) -> None:
     import os
     import subprocess
     import sys
@@ -762,6 +805,10 @@ def test_logs_hold_no_secret(tmp_path: Path) -> None:
                 time.sleep(0.1)
         for secret in (WRITER.secret, f"{WRITER.secret}-almost"):
             httpx.get(f"{url}/sweeps", headers={"Authorization": f"Bearer {secret}"})
+        known = {"Authorization": f"Bearer {WRITER.secret}"}
+        httpx.post(f"{url}/sweeps", json=sweep(), headers=known)
+        reader = stack.enter_context(httpx.stream("GET", f"{url}/sweeps/pretend/events", headers=known, timeout=60))
+        next(reader.iter_text())
         process.terminate()
         out, err = process.communicate(timeout=60)
 
@@ -769,3 +816,5 @@ def test_logs_hold_no_secret(tmp_path: Path) -> None:
     assert "GET /sweeps" in err
     assert WRITER.secret not in out + err
     assert out == ""
+    assert "Error" not in err
+    assert "Traceback" not in err

@@ -30,6 +30,7 @@ from dnnsweep.cli.options import (
     Trainers,
     Where,
 )
+from dnnsweep.cli.terminal import visible
 from dnnsweep.errors import DnnsweepError, SpecError
 from dnnsweep.masking import masked
 
@@ -101,7 +102,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(masked(message), err=True)
+    typer.echo(visible(masked(message)), err=True)
     sys.exit(code)
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dnnsweep.cli.render import losses, numbers, value
+from dnnsweep.cli.terminal import visible
 from dnnsweep.controller import Ended, Progress
 from dnnsweep.ranking import values_of
 
@@ -62,7 +63,7 @@ def line(progress: Progress, ended: Ended) -> str:
     if progress.n_behind:
         parts.append(f"MLflow {progress.n_behind} updates behind")
     if result.error:
-        parts.append(result.error)
+        parts.append(visible(result.error))
     return ", ".join(parts)
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dnnsweep.cli.terminal import visible, visible_json
 from dnnsweep.errors import ExportError
 from dnnsweep.history import Event
 from dnnsweep.ranking import is_as_good
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # queries load no MLflow, nor a controller
 
 def print_json(data: Any) -> None:
     """Print JSON."""
-    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.write(visible_json(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)) + "\n")
 
 
 def _as_yaml(data: Any) -> None:
@@ -47,7 +48,7 @@ def _as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     writer = csv.DictWriter(text, present, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
-    sys.stdout.write(text.getvalue())
+    sys.stdout.write(visible(text.getvalue()))
 
 
 def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -70,8 +71,15 @@ def _print(table: Any) -> None:
     sys.stdout.write(text.getvalue())
 
 
+class _Table(Table):
+    """Shows control characters."""
+
+    def add_row(self, *cells: Any, **how: Any) -> None:
+        super().add_row(*(visible(cell) if isinstance(cell, str) else cell for cell in cells), **how)
+
+
 def _table(*columns: str, numeric: Sequence[str] = ()) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = _Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         is_numeric = column in _NUMERIC or column in numeric
         table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
@@ -123,7 +131,7 @@ def sweep(item: Sweep, form: str) -> None:
     """Print all about one sweep; see `sweeps` for the forms."""
     if _printed(item.to_json(), form, SWEEP_COLUMNS):
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = _Table(box=None, show_header=False, pad_edge=False)
     for name, text in _facts(item):
         table.add_row(Text(name, style="bold"), text)
     _print(table)
@@ -174,7 +182,8 @@ def examination(found: Examination, form: str) -> None:
     for item in found.differences:
         where = f"sweep {item.sweep}" if item.number is None else f"sweep {item.sweep}, trial {item.number}"
         run = "" if item.run_id is None else f" (run {item.run_id})"
-        sys.stdout.write(f"{where}: {item.kind}: {item.detail}{run}{'; mended' if item.is_mended else ''}\n")
+        mended = "; mended" if item.is_mended else ""
+        sys.stdout.write(visible(f"{where}: {item.kind}: {item.detail}{run}{mended}\n"))
     for name in found.skipped:
         sys.stdout.write(f"sweep {name} is running or queued and was left out\n")
     looked_at = f"{found.n_sweeps} sweeps, {found.n_runs} runs"
@@ -316,7 +325,7 @@ def best(of: Sweep, found: Sequence[Trial], form: str) -> None:
         f"best {of.metric}: {number(trial.value, '{:.6g}')} (trial {trial.number}, {_epochs(trial)})",
         *(f"  {name}: {value(setting)}" for name, setting in trial.params.items()),
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(visible("\n".join(lines)) + "\n")
 
 
 def _epochs(trial: Trial) -> str:
@@ -328,7 +337,7 @@ def outline(item: Any, *, as_json: bool, is_explained: bool) -> None:
     if as_json:
         print_json(item.to_json())
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = _Table(box=None, show_header=False, pad_edge=False)
     for name, text in item.lines(is_explained=is_explained):
         table.add_row(Text(name, style="bold"), text)
     _print(table)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dnnsweep.cli.options import AsJson, File, Home, Overrides, Trainers
+from dnnsweep.cli.terminal import visible
 from dnnsweep.errors import SettingsError, SweepFailedError
 
 if TYPE_CHECKING:  # the commands load what they need: `--help` must be quick
@@ -97,7 +98,7 @@ def worker(
     """Run queued sweeps, one after the other; several workers may share a ledger."""
     from dnnsweep import client
 
-    client.work(home=home, trainers=trainers, grace=grace, say=lambda text: typer.echo(text, err=True))
+    client.work(home=home, trainers=trainers, grace=grace, say=lambda text: typer.echo(visible(text), err=True))
 
 
 def serve(

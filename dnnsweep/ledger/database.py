@@ -191,8 +191,7 @@ def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
         return _opened(engine, create=create, patience=patience)
     except DatabaseError as error:
         engine.dispose()
-        where = engine.url.render_as_string()  # without its password
-        raise LedgerError(f"the ledger cannot be opened: {error.orig}; check {where}") from error
+        raise LedgerError(f"the ledger cannot be opened: {error.orig}; check {_shown(engine)}") from error
     except BaseException:
         engine.dispose()
         raise
@@ -201,10 +200,15 @@ def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
 def _opened(engine: Engine, *, create: bool, patience: float) -> Database:
     version = _version(engine)
     if version is None and not create:
-        raise SweepNotFoundError(f"there is no sweep yet in {engine.url.render_as_string()}")
+        raise SweepNotFoundError(f"there is no sweep yet in {_shown(engine)}")
     if version != HEAD:
         _migrate(engine)
     return Database(engine, _ledger_id(engine), patience)
+
+
+def _shown(engine: Engine) -> str:
+    """Return an address without its password and its query, which may hold another one."""
+    return engine.url.set(query={}).render_as_string()
 
 
 def _engine(url: str, *, create: bool) -> Engine:

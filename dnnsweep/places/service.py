@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from dnnsweep.errors import QueryError, ServiceError
+from dnnsweep.errors import QueryError, ServiceError, SweepNotFoundError
 from dnnsweep.history import Event
 from dnnsweep.places import decoding
 from dnnsweep.places.transport import Http
@@ -16,7 +17,9 @@ from dnnsweep.settings import Remote
 
 #: How much is asked for at once.
 PAGE: Final = 500
-SAFE: Final = ""
+#: No trial has a higher number.
+MAX_NUMBER: Final = 2**31 - 1
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class ServicePlace:
@@ -45,7 +48,7 @@ class ServicePlace:
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         if top is not None and top < 1:
             raise QueryError(f"top must be at least 1, got {top}")
-        asked = {**_where(where), **({} if top is None else {"top": str(top)})}
+        asked = {**_where(where), **({} if top is None else {"top": str(min(top, MAX_NUMBER))})}
         found = self._http.get(f"{_path(name, 'best')}?{urlencode(asked)}")
         return [decoding.record(Trial, item) for item in found]
 
@@ -87,7 +90,9 @@ class ServicePlace:
 
 
 def _path(name: str, *more: str) -> str:
-    return "/".join(["/sweeps", quote(name, safe=SAFE), *more])
+    if not _NAME.fullmatch(name):  # it would be another address
+        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+    return "/".join(["/sweeps", name, *more])
 
 
 def _where(where: str | None) -> dict[str, str]:

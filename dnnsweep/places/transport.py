@@ -94,7 +94,7 @@ class Http:
         body = None
         if document is not None:
             headers["Content-Type"] = "application/json"
-            body = json.dumps(document, allow_nan=False).encode()
+            body = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
         try:
             request = Request(self._remote.url + path, body, headers, method=method)  # noqa: S310  http or https: see Remote
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:

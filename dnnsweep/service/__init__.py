@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ipaddress
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ __all__ = ["create_app", "serve"]
 
 #: How long requests may go on once the service is asked to end.
 CLOSING_SECONDS: Final = 5
+STARTUP_FAILURE: Final = 3
 
 
 def serve(host: str, port: int, *, home: Path | None = None) -> None:
@@ -41,14 +44,21 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
     app = create_app(resolve(home), limits(), known)
     logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
     logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_config=logging,
-        server_header=False,
-        timeout_graceful_shutdown=CLOSING_SECONDS,
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=logging,
+            server_header=False,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+        )
     )
+    app.state.desk.is_closing = lambda: server.should_exit
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def is_loopback(host: str) -> bool:

@@ -73,7 +73,9 @@ def create_app(
     """
     known = tokens_of_environment() if tokens is None else tokens
     desk = Desk(settings or resolve(), limits or limits_of_environment(), known)
-    app = _Service(title="dnnsweep", version=version("dnnsweep"), description=_ABOUT, lifespan=_lifespan)
+    app = _Service(
+        title="dnnsweep", version=version("dnnsweep"), description=_ABOUT, lifespan=_lifespan, redirect_slashes=False
+    )
     app.state.desk = desk
     app.add_middleware(LocalOnly, is_open=not known)
     problems.install(app)

@@ -6,14 +6,14 @@ import json
 from typing import Any, Final
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.service.problems import RefusalError
-from dnnsweep.space import show
+from dnnsweep.space import key_text, show
 from dnnsweep.spec import SweepSpec, check, read
-from dnnsweep.spec.documents import MAX_DIGITS
+from dnnsweep.spec.documents import MAX_BYTES, MAX_DIGITS
 
-MAX_BYTES: Final = 1_000_000
 JSON: Final = ("application/json",)
 YAML: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain")
 WHERE: Final = "sweep file"
@@ -23,18 +23,21 @@ async def body(request: Request) -> bytes:
     """Return a request's body; one that is too large is not read to its end.
 
     Raises:
-        RefusalError: It has more than `MAX_BYTES`.
+        RefusalError: It has more than `MAX_BYTES`, or its sender went away.
     """
     too_large = RefusalError(413, f"a body must have at most {MAX_BYTES} bytes; a sweep file names its data")
     said = request.headers.get("content-length", "")
     if said.isdigit() and (len(said) > 15 or int(said) > MAX_BYTES):
         raise too_large
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BYTES:
-            raise too_large
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > MAX_BYTES:
+                raise too_large
+            parts.append(part)
+    except ClientDisconnect as error:
+        raise RefusalError(400, "the body must be sent to its end") from error
     return b"".join(parts)
 
 
@@ -76,7 +79,7 @@ def _json(text: str) -> Any:
         seen: dict[str, Any] = {}
         for key, value in pairs:
             if key in seen:
-                repeated.append(Mistake(key, "must be given once", "it again", "keep one of them"))
+                repeated.append(Mistake(key_text(key), "must be given once", "it again", "keep one of them"))
             seen[key] = value
         return seen
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dnnsweep.ledger import Ledger
 from dnnsweep.places.home import HomePlace
@@ -27,6 +27,8 @@ class Desk:
         self.limits = limits
         self.tokens = tuple(tokens)
         self.n_streams = 0
+        #: Whether the service is about to end; then no stream goes on.
+        self.is_closing: Callable[[], bool] = lambda: False
 
     @property
     def is_open(self) -> bool:

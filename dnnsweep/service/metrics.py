@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dnnsweep.ledger import Figures
@@ -34,7 +34,8 @@ class _Figures(Collector):
         for state, n_trials in figures.trials.items():
             trials.add_metric([state], n_trials)
         yield trials
-        yield CounterMetricFamily("dnnsweep_trials_ended", "Trials that have ended.", value=figures.n_ended)
+        ended = "Trials that have ended, of the sweeps that are there."
+        yield GaugeMetricFamily("dnnsweep_ended_trials", ended, figures.n_ended)
         speed = "Trials that ended in the last minute, a second."
         yield GaugeMetricFamily("dnnsweep_trials_per_second", speed, figures.trials_per_second)
         yield GaugeMetricFamily("dnnsweep_outbox_entries", "Changes that MLflow has not seen.", figures.n_undelivered)

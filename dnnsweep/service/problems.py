@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -36,6 +36,9 @@ _STATUS: Final[Sequence[tuple[type[DnnsweepError], int]]] = (
     (SweepHeldError, 409),
     (LedgerError, 503),
 )
+#: How many mistakes, and differences, an answer holds at most, and how many characters each of a mistake's parts.
+MAX_MISTAKES: Final = 50
+MAX_PART: Final = 500
 #: What a problem document looks like.
 SCHEMA: Final = {
     "type": "object",
@@ -48,7 +51,7 @@ SCHEMA: Final = {
         "instance": {"type": "string"},
         "mistakes": {
             "type": "array",
-            "description": "all that is wrong in a sweep file",
+            "description": f"what is wrong in a sweep file: {MAX_MISTAKES}, and how many more there are",
             "items": {
                 "type": "object",
                 "properties": {name: {"type": "string"} for name in ("path", "rule", "got", "remedy")},
@@ -123,14 +126,27 @@ def install(app: FastAPI) -> None:
 async def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DnnsweepError)  # noqa: S101  see install
     more: dict[str, Any] = {"instance": request.url.path}
+    detail = str(error)
     if isinstance(error, SpecError):
-        more["mistakes"] = [asdict(mistake) for mistake in error.mistakes]
+        mistakes = _shortened(error.mistakes)
+        detail = "\n".join(map(str, mistakes))
+        more["mistakes"] = [asdict(mistake) for mistake in mistakes]
     if isinstance(error, SweepConflictError):
-        more["difference"] = list(error.difference)
+        more["difference"] = list(error.difference[:MAX_MISTAKES])
     title = " ".join((type(error).__doc__ or "").split())
     status = status_of(error)
-    content = document(status, masked(str(error)), problem_name(type(error)), title, **more)
+    content = document(status, masked(detail), problem_name(type(error)), title, **more)
     return JSONResponse(content, status, media_type=MEDIA_TYPE)
+
+
+def _shortened(mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """Return as many mistakes as an answer holds: a small file may have very many, with long names."""
+    shown = [
+        Mistake(*(part if len(part) <= MAX_PART else f"{part[:MAX_PART]}..." for part in astuple(mistake)))
+        for mistake in mistakes[:MAX_MISTAKES]
+    ]
+    n_more = len(mistakes) - len(shown)
+    return [*shown, Mistake("sweep file", f"has {n_more} more mistakes")] if n_more else shown
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -11,9 +12,10 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dnnsweep import admission
-from dnnsweep.errors import SweepNotFoundError
+from dnnsweep.errors import LedgerError, SweepNotFoundError
 from dnnsweep.history import Event
 from dnnsweep.ledger import Page
+from dnnsweep.masking import masked
 from dnnsweep.places.decoding import encoded_curve
 from dnnsweep.places.home import HomePlace
 from dnnsweep.records import Sweep, SweepState, Trial
@@ -23,6 +25,7 @@ from dnnsweep.service.problems import RefusalError, responses
 from dnnsweep.service.tokens import READING, WRITING
 from dnnsweep.spec import check
 
+log: Final = logging.getLogger(__name__)
 MAX_OFFSET: Final = 10**9
 MAX_NUMBER: Final = 2**31 - 1
 MAX_PAGE: Final = 1000
@@ -59,7 +62,7 @@ Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most so many.")]
 Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Leave out so many.")]
 Where = Annotated[
     str | None,
-    Query(max_length=2000, description="A condition.", examples=["optimizer == 'adam' and dropout < 0.3"]),
+    Query(description="A condition.", examples=["optimizer == 'adam' and dropout < 0.3"]),
 ]
 
 
@@ -204,7 +207,7 @@ def show_trial(name: Name, number: Number, place: PlaceOf) -> Response:
 def best(
     name: Name,
     place: PlaceOf,
-    top: Annotated[int | None, Query(ge=1, le=MAX_PAGE, description="How many; 5 if left out.")] = None,
+    top: Annotated[int | None, Query(ge=1, le=MAX_NUMBER, description="How many; 5 if left out.")] = None,
     where: Where = None,
 ) -> Response:
     """Return the best trials of a sweep."""
@@ -272,7 +275,8 @@ async def events(
     if desk.n_streams >= streams.MAX_STREAMS:
         raise RefusalError(503, f"at most {streams.MAX_STREAMS} readers may listen at once; try again later")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    listening = streams.counted(desk, streams.Stream(place, name, after).messages())
+    stream = streams.Stream(place, name, after, desk.is_closing)
+    listening = streams.counted(desk, stream.messages())
     return StreamingResponse(listening, media_type=streams.MEDIA_TYPE, headers=headers)
 
 
@@ -286,9 +290,13 @@ async def healthz() -> Mapping[str, str]:
 
 
 @router.get("/readyz", responses={200: examples.of({"status": "ready"}), **responses(503)})
-def readyz(place: PlaceOf) -> Response:
-    """Say whether the ledger can be read."""
-    place.sweep_page(limit=1)
+def readyz(desk: DeskOf) -> Response:
+    """Say whether the ledger can be read; why it cannot be is for the log, for everybody may ask."""
+    try:
+        desk.place.sweep_page(limit=1)
+    except LedgerError as error:
+        log.warning("not ready: %s", masked(str(error)))
+        raise RefusalError(503, "the ledger cannot be read; the service's log tells why") from error
     return JSONResponse({"status": "ready"})
 
 

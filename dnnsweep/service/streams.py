@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -67,19 +67,21 @@ class Stream:
         place: Where it is.
         name: The sweep.
         after: The number of the last event that the reader has seen; 0 for none.
+        is_closing: Whether the service is about to end.
     """
 
-    def __init__(self, place: HomePlace, name: str, after: int) -> None:
+    def __init__(self, place: HomePlace, name: str, after: int, is_closing: Callable[[], bool]) -> None:
         self._place = place
         self._name = name
         self._floor = after
+        self._is_closing = is_closing
         self._sent: dict[int, float] = {}
         self._progress: dict[str, Any] = {}
 
     async def messages(self) -> AsyncIterator[str]:
-        """Yield events and progress until the sweep has ended, and a sign of life in between."""
+        """Yield events and progress until the sweep or the service ends, and a sign of life in between."""
         spoken_at = time.monotonic()
-        while True:
+        while not self._is_closing():
             try:
                 sweep, found = await run_in_threadpool(self._look)
             except SweepNotFoundError:

@@ -41,19 +41,24 @@ class Token:
 
 
 def tokens(environ: Mapping[str, str] = os.environ) -> tuple[Token, ...]:
-    """Read the tokens that let requests in; none if there are none.
+    """Read the tokens that let requests in; none if the variable is not set.
 
     Args:
         environ: Read for `DNNSWEEP_TOKENS`: `NAME:SECRET:rw` or `NAME:SECRET:ro`, separated by commas.
 
     Raises:
-        SettingsError: It is written otherwise; the error names no secret.
+        SettingsError: It holds none, or is written otherwise; the error names no secret.
 
     Example:
         >>> tokens({"DNNSWEEP_TOKENS": "anna:s3cret:rw,wall:sh0wn:ro"})
         (Token(name='anna', may_write=True), Token(name='wall', may_write=False))
     """
-    entries = [entry.strip() for entry in environ.get("DNNSWEEP_TOKENS", "").split(",") if entry.strip()]
+    text = environ.get("DNNSWEEP_TOKENS")
+    if text is None:
+        return ()
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    if not entries:  # somebody meant to keep others out
+        raise SettingsError(f"{_FORM}, got none; unset it to let in who is on this machine")
     return tuple(_token(entry, place) for place, entry in enumerate(entries, 1))
 
 

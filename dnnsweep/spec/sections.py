@@ -225,7 +225,7 @@ class SweepSpec(Section):
     """A sweep file, checked; the one description of what a sweep does."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100, description="unique in a ledger")
-    description: str | None = None
+    description: str | None = Field(default=None, max_length=8000)
     task: Literal["auto", "binary", "multiclass", "regression"] = Field(
         default="auto", description="read from the target unless given"
     )

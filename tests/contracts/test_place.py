@@ -115,6 +115,7 @@ QUESTIONS: dict[str, Ask] = {
     "best one": lambda place: place.best("half", 1),
     "best where": lambda place: place.best("half", 10, "dropout < 0.35 and hidden == [8, 4]"),
     "sweep of two objectives": lambda place: place.sweep("pair"),
+    "best of very many": lambda place: place.best("half", 2**31),
     "front": lambda place: place.best("pair"),
     "first of the front": lambda place: place.best("pair", 1),
     "front where": lambda place: place.best("pair", None, "value_2 > 100"),
@@ -147,6 +148,10 @@ def test_of_a_service_with_many_trials_none_is_missed(
 MISTAKES: dict[str, Ask] = {
     "no sweep": lambda place: place.sweep("nothing"),
     "no trials": lambda place: place.trials("nothing"),
+    "no name": lambda place: place.sweep("a/b"),
+    "no name to delete": lambda place: place.delete("a/b"),
+    "no name with trials": lambda place: place.best("../half"),
+    "long where": lambda place: place.trials("half", "dropout < 0.3" + " " * 3000),
     "no trial": lambda place: place.trial("half", 99),
     "no curve": lambda place: place.curve("half", 99),
     "wrong where": lambda place: place.best("half", 5, "dropuot < 0.3"),
@@ -300,6 +305,9 @@ COMMANDS = [
     "stop half",
     "stop nothing",
     "delete nothing --yes",
+    "delete a/b --yes",
+    "show a/b",
+    "best half --top 1001",
 ]
 
 
