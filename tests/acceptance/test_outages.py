@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,21 @@ def test_what_a_restarted_server_missed_is_delivered_while_the_sweep_goes_on(
         assert_whole(bench, server, "restarted", expected)
 
 
+def pause(pid: int, database: Path) -> None:
+    """Stop a process outside its transactions: within one it would keep SQLite's lock, and nobody could take over."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with closing(sqlite3.connect(database, timeout=2, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.05)
+        else:
+            return
+
+
 @pytest.mark.timeout(200)
 def test_a_controller_paused_for_longer_than_its_lease_can_write_nothing_more(
     tmp_path: Path, expected: Identity
@@ -118,7 +134,7 @@ def test_a_controller_paused_for_longer_than_its_lease_can_write_nothing_more(
     file = bench.file(**chaos.pretended(n_trials=N_TRIALS, sleep=0.3).sweep)
     first = bench.start("run", file, "--trainers", "2")
     first.until_ended(4)
-    os.kill(first.process.pid, signal.SIGSTOP)
+    pause(first.process.pid, bench.home / "dnnsweep.db")
     second = bench.start("run", file, "--trainers", "2", "--wait")
     second.until_ended(1)
     os.kill(first.process.pid, signal.SIGCONT)
