@@ -326,7 +326,7 @@ def model_file(
 def _chosen(place: Place, name: str, number: int | None) -> Trial:
     found = place.best(name, 1) if number is None else [place.trial(name, number)]
     if not found:
-        raise SweepNotFoundError(f"no trial of sweep {name} is complete yet")
+        raise SweepNotFoundError(f"no trial of sweep {name} is complete")
     return found[0]
 
 

@@ -8,11 +8,13 @@ import pytest
 
 from dnnsweep import spec
 from dnnsweep.errors import SpecError
+from dnnsweep.executors import Dropped
 from dnnsweep.executors.local import LocalExecutor, n_useful
 from dnnsweep.records import DataSummary, Suggestion, Task
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Job, Opening, TrainerPlan
 from dnnsweep.trainers.choice import choose
+from dnnsweep.trainers.groups import group_of
 
 DIGITS = DataSummary("f" * 64, Task.MULTICLASS, 64, ("a",), tuple("0123456789"), 1077, 360, 360)
 
@@ -130,13 +132,16 @@ class Process:
     def __init__(self) -> None:
         self.is_open = True
         self.held: dict[int, Any] = {}
+        self.leaving: set[int] = set()
+        self.n_trained = 0
         self.warm: set[Any] = set()
         self.connection = self
         self.sent: list[int] = []
         self.usage = type("Usage", (), {"slot_epochs": 0, "busy_slot_epochs": 0})
 
-    def send(self, suggestion: Suggestion) -> None:
-        self.sent.append(suggestion.number)
+    def send(self, told: Suggestion | Dropped) -> None:
+        if isinstance(told, Suggestion):
+            self.sent.append(told.number)
 
 
 def executor(n_processes: int, slots: int) -> tuple[Any, list[Process]]:
@@ -165,6 +170,17 @@ def test_trials_go_where_their_program_is_compiled_unless_too_many_wait_there() 
     assert one.sent == [0, 2, 3, 4]
     assert all(hands.submit(item(number, batch_size=16)) for number in (5, 6))
     assert 6 in other.sent  # compiled there as well
+
+
+def test_a_trial_goes_to_an_idle_trainer_rather_than_to_one_that_has_yet_to_leave_a_pruned_one() -> None:
+    hands, (one, other) = executor(2, slots=1)
+    one.warm = other.warm = {group_of(item(0).params)}
+    assert hands.submit(item(0))
+    hands.drop(0)
+
+    assert hands.submit(item(1))
+
+    assert [one.sent, other.sent] == [[0], [1]]
 
 
 def test_a_trial_that_has_lost_its_trainer_is_trained_alone() -> None:

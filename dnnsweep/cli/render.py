@@ -213,7 +213,7 @@ def trials(of: Sweep, found: Sequence[Trial], form: str) -> None:
         return
     _print(_trial_table(of, found))
     if not found:
-        sys.stderr.write("no trial meets the condition\n")
+        sys.stderr.write("no trial to show\n")
 
 
 def _trial_table(of: Sweep, found: Sequence[Trial]) -> Table:

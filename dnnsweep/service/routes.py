@@ -233,7 +233,7 @@ def model(
     if number is None:
         found = place.best(name, 1)
         if not found:
-            raise SweepNotFoundError(f"no trial of sweep {name} is complete yet")
+            raise SweepNotFoundError(f"no trial of sweep {name} is complete")
         number = found[0].number
     path = place.model(name, number)
     return FileResponse(path, media_type="application/octet-stream", filename=f"{name}-trial-{number}.keras")
