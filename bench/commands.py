@@ -71,7 +71,7 @@ def pretended(n_trials: int, seed: int) -> dict[str, Any]:
         settings = [word for setting in (*search.SETTINGS, f"seed={seed}") for word in ("--set", setting)]
         command = ["-m", "dnnsweep", "run", search.FILE, "--trials", str(n_trials), "--json", *settings]
         command += ["--home", folder, "--profile", str(profile), "--trainers", "1"]
-        pretence = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer", "PYTHONPATH": "tests"}
+        pretence = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer", "PYTHONPATH": "tests"}
         _output(command, {**pretence, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
         found: dict[str, Any] = json.loads(profile.read_text(encoding="utf-8"))
         return found

@@ -128,7 +128,7 @@ def main(name: str, seconds: float, contenders: list[str]) -> None:
 
 def _material(case: Case) -> Any:
     from dnnsweep.trainers import Job
-    from dnnsweep.trainers.material import load
+    from dnnsweep.trainers.inputs import load
 
     document: dict[str, Any] = {
         "name": "bench",
@@ -166,12 +166,12 @@ def _array(case: Case, watch: Stopwatch, slots: int) -> int:
 
 
 def _network(case: Case, data: Any) -> tuple[Any, Any]:
-    from dnnsweep import networks
     from dnnsweep.space import Hyperparameters
+    from dnnsweep.trainers import keras_models
 
     hp = Hyperparameters(hidden=case.hidden, batch_size=case.batch_size, dropout=0.3, l2=1e-4, batch_norm=True)
-    network = networks.build(hp, data.summary.n_features, data.summary.task, data.n_outputs, 0)
-    return network, networks.optimizer_of(hp)
+    network = keras_models.build(hp, data.summary.n_features, data.summary.task, data.n_outputs, 0)
+    return network, keras_models.optimizer_of(hp)
 
 
 def _fit(case: Case, watch: Stopwatch, _: int) -> int:
@@ -224,9 +224,11 @@ def _fitted(case: Case, watch: Stopwatch, *, is_jit: bool = False) -> int:
 
 def _built(case: Case, watch: Stopwatch, _: int) -> int:
     """The trainer of networks that a function builds, as a sweep uses it."""
-    from dnnsweep import networks  # noqa: F401  first: it sets how TensorFlow is loaded
     from dnnsweep.records import EpochReport, Suggestion
-    from dnnsweep.trainers import Job
+    from dnnsweep.trainers import (
+        Job,
+        keras_models,  # noqa: F401  first: it sets how TensorFlow is loaded
+    )
     from dnnsweep.trainers.compiled import CompiledTrainer
 
     class OverError(Exception):

@@ -21,8 +21,8 @@ import optuna
 from bench.report import replaced
 from bench.tables import TABLES, Table, load
 from dnnsweep import seeds
-from dnnsweep.controller.order import FixedOrder
 from dnnsweep.records import Reason
+from dnnsweep.runner.controller.order import FixedOrder
 from dnnsweep.space import Hyperparameters
 from dnnsweep.study import Study
 

@@ -47,11 +47,11 @@ def suggested(trial: Any, sweep: spec.SweepSpec) -> dict[str, Any]:
 
 def compiled(params: Mapping[str, Any], data: Dataset, seed: int) -> Any:
     """Return the network that dnnsweep would train, compiled as one does for `fit`."""
-    from dnnsweep import networks
+    from dnnsweep.trainers import keras_models
 
     hp = Hyperparameters.of(params)
-    network = networks.build(hp, data.summary.n_features, data.summary.task, data.n_outputs, seed)
-    network.compile(networks.optimizer_of(hp), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    network = keras_models.build(hp, data.summary.n_features, data.summary.task, data.n_outputs, seed)
+    network.compile(keras_models.optimizer_of(hp), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return network
 
 

@@ -25,8 +25,8 @@ from bench.report import table
 from bench.sweeps import Effort
 from dnnsweep.ledger import Ledger
 from dnnsweep.ledger.tables import CurveRow, SweepRow, TrialRow
-from dnnsweep.places.home import HomePlace
 from dnnsweep.settings import resolve
+from dnnsweep.stores.local import HomePlace
 
 N_SWEEPS: Final = 100
 N_TRIALS: Final = 1000

@@ -16,7 +16,7 @@ DEFAULT_HOME = "dnnsweep-home"
 BEST = "best"
 #: How long a sweep goes on without its ledger's database, in seconds.
 DEFAULT_PATIENCE = 120.0
-DEFAULT_TRAINER = "dnnsweep.trainers.planned:PlannedTrainer"
+DEFAULT_TRAINER = "dnnsweep.trainers.auto:PlannedTrainer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import postgres
-from commands import Bench, Command, identity, prepared, wait_until
+from workspace import Command, Workspace, identity, prepared, wait_until
 
 import dnnsweep
 from dnnsweep.ledger import Ledger
 from dnnsweep.settings import resolve
 
-PRETEND = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer"}
+PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
 #: Who is killed, how often among ten.
 VICTIMS = {"controller": 4, "trainer": 3, "shipping": 2, "server": 1}
 #: A round ends at last, whoever is killed.
@@ -172,7 +172,7 @@ class Round:
         server: MLflow's; None for the embedded store.
     """
 
-    def __init__(self, bench: Bench, plan: Plan, chance: random.Random, server: MlflowServer | None) -> None:
+    def __init__(self, bench: Workspace, plan: Plan, chance: random.Random, server: MlflowServer | None) -> None:
         self._bench = bench
         self._plan = plan
         self._chance = chance
@@ -209,7 +209,7 @@ class Round:
                 self.n_kills += 1
 
     def _pids(self, victim: str) -> list[int]:
-        word = {"trainer": b"dnnsweep.executors.process", "shipping": b"dnnsweep.shipping"}[victim]
+        word = {"trainer": b"dnnsweep.executors.trainer_process", "shipping": b"dnnsweep.delivery.process"}[victim]
         found = []
         for pid in self._bench.processes():
             with suppress(OSError):
@@ -233,7 +233,7 @@ def undisturbed(folder: Path, plan: Plan = PRETENDED) -> list[tuple[Any, ...]]:
     return identity(bench.trials(plan.name))
 
 
-def audited(place: str, bench: Bench, uri: str, expected: list[tuple[Any, ...]], n_kills: int, name: str) -> Row:
+def audited(place: str, bench: Workspace, uri: str, expected: list[tuple[Any, ...]], n_kills: int, name: str) -> Row:
     """Compare ledger, MLflow and the undisturbed sweep."""
     with _environment(bench.environ):
         trials, doctor = bench.trials(name), dnnsweep.doctor(name, is_mending=False, home=bench.home)

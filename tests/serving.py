@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from commands import SWEEP, wait_until
+from workspace import SWEEP, wait_until
 
 from dnnsweep.service.app import create_app
 from dnnsweep.service.tokens import Token
@@ -20,7 +20,10 @@ READER = Token("wall", "r3ad-s3cret", may_write=False)
 
 
 def settings_of(home: Path, url: str | None = None) -> Settings:
-    environ = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer", **({} if url is None else {"DNNSWEEP_DATABASE_URL": url})}
+    environ = {
+        "DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer",
+        **({} if url is None else {"DNNSWEEP_DATABASE_URL": url}),
+    }
     return resolve(home, environ)
 
 

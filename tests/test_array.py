@@ -20,18 +20,18 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dnnsweep import networks, spec
+from dnnsweep import spec
 from dnnsweep.records import Began, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
 from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, PLATEAU, Hyperparameters
-from dnnsweep.trainers import Job, TrainerPlan, UnwantedError, dropout
-from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, rule, weights
-from dnnsweep.trainers.array.judge import ENDS, judge
-from dnnsweep.trainers.array.shapes import PlateauRule, Rates, Shape, Standing
+from dnnsweep.trainers import Job, TrainerPlan, UnwantedError, dropout, keras_models
+from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, optimizers, weights
 from dnnsweep.trainers.array.slots import Array
+from dnnsweep.trainers.array.stopping import ENDS, judge
+from dnnsweep.trainers.array.types import PlateauRule, Rates, Shape, Standing
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
-from dnnsweep.trainers.material import Material, load
-from dnnsweep.trainers.rows import row_order
+from dnnsweep.trainers.inputs import Material, load
+from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
 
 EPOCHS = 5
@@ -95,7 +95,7 @@ def twins() -> dict[int, tuple[TrialResult, TrialResult]]:
             batch_norm=i % 2 == 1,
             dropout=0.4 if i % 3 else 0.0,
             l2=1e-3,
-            initializer=tuple(networks.INITIALIZERS)[i % 6],
+            initializer=tuple(keras_models.INITIALIZERS)[i % 6],
         )
         for i, name in enumerate(OPTIMIZERS)
     ]
@@ -188,7 +188,7 @@ def fitted(material: Material, item: Suggestion) -> list[dict[str, float]]:
     reduce = None if hp.schedule != PLATEAU else callback_of(material.sweep.plateau)
 
     def after_epoch(measured: Mapping[str, float]) -> bool:
-        epochs.append({**measured, "l2_penalty": networks.l2_penalty(network, hp)})
+        epochs.append({**measured, "l2_penalty": keras_models.l2_penalty(network, hp)})
         if reduce is not None:
             reduce.set_model(network)
             reduce.on_epoch_end(len(epochs) - 1, logs := dict(measured))
@@ -198,16 +198,16 @@ def fitted(material: Material, item: Suggestion) -> list[dict[str, float]]:
     widths = (data.summary.n_features, *hp.hidden, data.n_outputs)
     start = weights.initial(hp, widths, item.seed)
     with double():
-        network = networks.build(hp, widths[0], data.summary.task, data.n_outputs, item.seed)
+        network = keras_models.build(hp, widths[0], data.summary.task, data.n_outputs, item.seed)
         network.set_weights(weights.keras_order(start, has_norm=hp.batch_norm))
-        n_steps = networks.n_steps(data.summary.n_train, hp.batch_size)
-        networks.compile_(network, networks.optimizer_of(hp, n_steps * EPOCHS), data.summary.task, n_steps)
+        n_steps = keras_models.n_steps(data.summary.n_train, hp.batch_size)
+        keras_models.compile_(network, keras_models.optimizer_of(hp, n_steps * EPOCHS), data.summary.task, n_steps)
         kind = np.float64 if data.summary.task is Task.REGRESSION else np.int32
-        rows = networks.hold(data.x_train.astype(np.float64), data.y_train.astype(kind), data.w_train)
+        rows = keras_models.hold(data.x_train.astype(np.float64), data.y_train.astype(kind), data.w_train)
         orders = (row_order(item.seed, epoch, len(data.x_train)) for epoch in count(1))
-        held = networks.hold(data.x_validation.astype(np.float64), data.y_validation.astype(kind))
-        batches = networks.batches_of(rows, orders, hp.batch_size)
-        networks.fit(network, batches, networks.evaluation_of(*held), EPOCHS, after_epoch)
+        held = keras_models.hold(data.x_validation.astype(np.float64), data.y_validation.astype(kind))
+        batches = keras_models.batches_of(rows, orders, hp.batch_size)
+        keras_models.fit(network, batches, keras_models.evaluation_of(*held), EPOCHS, after_epoch)
     return epochs
 
 
@@ -425,13 +425,19 @@ def test_the_rule_takes_the_steps_of_keras(name: str, dtype: str, tolerance: flo
     start, gradients = generator.normal(size=(3, 2)).astype(dtype), generator.normal(size=(50, 3, 2)).astype(dtype)
     with double() if dtype == "float64" else contextmanager(lambda: iter([None]))():
         variable = keras.Variable(start, dtype=dtype)
-        optimizer = networks.OPTIMIZERS[name](0.01)
+        optimizer = keras_models.OPTIMIZERS[name](0.01)
         for gradient in gradients:
             optimizer.apply([tf.constant(gradient)], [variable])
-    w, m, v = [start[None]], [np.zeros_like(start)[None]], [np.full_like(start, rule.FIRST_V.get(name, 0.0))[None]]
-    table = np.concatenate([rule.coefficients(name, 0.01, first, 10, dtype) for first in range(0, 50, 10)])
+    w, m, v = (
+        [start[None]],
+        [np.zeros_like(start)[None]],
+        [np.full_like(start, optimizers.FIRST_V.get(name, 0.0))[None]],
+    )
+    table = np.concatenate([optimizers.coefficients(name, 0.01, first, 10, dtype) for first in range(0, 50, 10)])
     for gradient, row in zip(gradients, table, strict=True):
-        w, m, v = rule.update(list(map(tf.constant, w)), m, v, [tf.constant(gradient[None])], tf.constant(row[None]))
+        w, m, v = optimizers.update(
+            list(map(tf.constant, w)), m, v, [tf.constant(gradient[None])], tf.constant(row[None])
+        )
     assert np.abs(w[0][0].numpy() - variable.numpy()).max() < tolerance
 
 
@@ -634,7 +640,7 @@ def test_a_trials_size_is_that_of_its_model_and_a_front_is_joined_by_what_it_doe
     own = job(models=tmp_path)
     objective = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
     own = replace(own, spec={**own.spec, "objective": objective})
-    size = networks.build(Hyperparameters.of(suggestion(0).params), 4, Task.MULTICLASS, 3, 0).count_params()
+    size = keras_models.build(Hyperparameters.of(suggestion(0).params), 4, Task.MULTICLASS, 3, 0).count_params()
     smaller, better, worse = ((-0.1, size - 1.0, 9.0, 7), (-1.1, size + 1.0, 9.0, 8), (-1.1, size - 1.0, 9.0, 9))
 
     found = results(array_of(own, 1), replace(suggestion(0), front=(smaller, better)))[0]
@@ -719,8 +725,8 @@ def test_a_trial_over_its_time_ends_alone_and_its_slot_is_refilled() -> None:
 
 
 def test_epochs_before_the_first_that_is_looked_at_are_never_the_best() -> None:
-    rule = {"monitor": "loss", "patience": 2, "min_delta": 10.0, "start_from_epoch": 3}
+    optimizers = {"monitor": "loss", "patience": 2, "min_delta": 10.0, "start_from_epoch": 3}
 
-    result = results(array_of(job(epochs=9, early_stopping=rule), 2), suggestion(0))[0]
+    result = results(array_of(job(epochs=9, early_stopping=optimizers), 2), suggestion(0))[0]
 
     assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.EARLY_STOPPED, 4, 6)

@@ -16,17 +16,17 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from commands import SWEEP
-from shelf import Shelf
+from fake_mlflow import FakeMlflow
+from workspace import SWEEP
 
 import dnnsweep
 from dnnsweep.cli import main, render
-from dnnsweep.cli.progress import line, plain
+from dnnsweep.cli.progress_display import line, plain
 from dnnsweep.cli.render import number, value
-from dnnsweep.controller import Best, Ended, Progress
 from dnnsweep.ledger import Ledger
-from dnnsweep.ranking import Value
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
+from dnnsweep.records.ranking import Value
+from dnnsweep.runner.controller import Best, Ended, Progress
 
 PAIR = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
 READING = ("validate", "schema", "list", "show", "trials", "best", "export")
@@ -71,12 +71,12 @@ def prepare(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for name in ("DNNSWEEP_DATABASE_URL", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DNNSWEEP_HOME", str(home))
-    monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:PretendTrainer")
+    monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("dnnsweep.running.Tracker", Shelf)
-    monkeypatch.setattr("dnnsweep.tracking.Tracker", Shelf)
-    monkeypatch.setattr(Shelf, "pages", {})
-    monkeypatch.setattr(Shelf, "is_away", False)
+    monkeypatch.setattr("dnnsweep.runner.run.Tracker", FakeMlflow)
+    monkeypatch.setattr("dnnsweep.tracking.Tracker", FakeMlflow)
+    monkeypatch.setattr(FakeMlflow, "pages", {})
+    monkeypatch.setattr(FakeMlflow, "is_away", False)
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def test_wrong_data_end_with_2_and_store_nothing(
     target: str,
     says: str,
 ) -> None:
-    monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:LoadingTrainer")
+    monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:LoadingTrainer")
     if table is not None:
         (tmp_path / "table.csv").write_text(table)
 
@@ -372,7 +372,7 @@ def test_an_interruption_ends_with_130_and_says_how_to_go_on(
         if progress.ended is not None and progress.n_finished == 2:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("dnnsweep.cli.progress.plain", press)
+    monkeypatch.setattr("dnnsweep.cli.progress_display.plain", press)
 
     said = run(call, file(), "--json")
 
@@ -386,7 +386,7 @@ def test_an_interruption_ends_with_130_and_says_how_to_go_on(
 def test_ctrl_c_before_anything_is_stored_says_so(
     call: Call, file: Write, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:InterruptedTrainer")
+    monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:InterruptedTrainer")
 
     said = run(call, file())
 
@@ -421,7 +421,7 @@ def test_what_a_worker_delivers_asks_for_no_other_command(
 
 
 def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Shelf, "is_away", True)
+    monkeypatch.setattr(FakeMlflow, "is_away", True)
 
     said = run(call, file(), "--trials", "2")
 
@@ -718,7 +718,7 @@ def test_delete_asks_a_person_and_does_what_they_say(call: Call, file: Write, mo
 
 def test_delete_says_when_runs_are_left_in_mlflow(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     run(call, file(), "--trials", "1")
-    monkeypatch.setattr(Shelf, "is_away", True)
+    monkeypatch.setattr(FakeMlflow, "is_away", True)
 
     said = call("delete", "pretend", "--yes")
 

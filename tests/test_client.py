@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import SWEEP, identity
-from shelf import Shelf
+from fake_mlflow import FakeMlflow
+from workspace import SWEEP, identity
 
 import dnnsweep
-from dnnsweep.controller import Progress
-from dnnsweep.delivery import Shipper
+from dnnsweep.delivery.shipper import Shipper
 from dnnsweep.errors import (
     ExportError,
     QueryError,
@@ -31,13 +30,14 @@ from dnnsweep.errors import (
 from dnnsweep.ledger import Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.records import State, SweepState
+from dnnsweep.runner.controller import Progress
 from dnnsweep.settings import Settings
 
 Run = Callable[..., dnnsweep.SweepHandle]
 
 
 def in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
-    return Shipper(Ledger.open(settings.database_url), Shelf(settings), settings, sweep_id)
+    return Shipper(Ledger.open(settings.database_url), FakeMlflow(settings), settings, sweep_id)
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("DNNSWEEP_DATABASE_URL", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DNNSWEEP_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:PretendTrainer")
-    monkeypatch.setattr("dnnsweep.running.Tracker", Shelf)
-    monkeypatch.setattr("dnnsweep.tracking.Tracker", Shelf)
-    monkeypatch.setattr("dnnsweep.running.ShippingProcess", in_this_process)
-    monkeypatch.setattr(Shelf, "pages", {})
-    monkeypatch.setattr(Shelf, "is_away", False)
+    monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
+    monkeypatch.setattr("dnnsweep.runner.run.Tracker", FakeMlflow)
+    monkeypatch.setattr("dnnsweep.tracking.Tracker", FakeMlflow)
+    monkeypatch.setattr("dnnsweep.runner.run.ShippingProcess", in_this_process)
+    monkeypatch.setattr(FakeMlflow, "pages", {})
+    monkeypatch.setattr(FakeMlflow, "is_away", False)
     return tmp_path / "home"
 
 
@@ -250,7 +250,7 @@ def test_an_error_of_the_callers_own_leaves_a_sweep_that_can_be_resumed_at_once(
 def test_resume_takes_the_file_from_the_ledger(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(overrides=["training.epochs=2"], on_progress=interrupted_after(3))
     seen: list[Progress] = []
-    monkeypatch.setattr("dnnsweep.running.LocalExecutor", inprocess)
+    monkeypatch.setattr("dnnsweep.runner.run.LocalExecutor", inprocess)
 
     sweep = dnnsweep.resume("pretend", on_progress=seen.append)
 
@@ -330,7 +330,7 @@ def test_a_wrong_file_stores_nothing(run: Run, home: Path, wrong: dict[str, Any]
 
 
 def test_wrong_data_store_nothing(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:RefusingTrainer")
+    monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:RefusingTrainer")
 
     with pytest.raises(SpecError, match=r"dataset\.source: no such thing"):
         run()
@@ -391,7 +391,7 @@ def arrays(n_rows: int = 90, shift: float = 0.0) -> tuple[Any, Any]:
 def loading(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pretend trainer loads its data in earnest."""
     assert not home.exists()
-    monkeypatch.setenv("DNNSWEEP_TRAINER", "pretend:LoadingTrainer")
+    monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:LoadingTrainer")
 
 
 @pytest.mark.usefixtures("loading")
@@ -414,7 +414,7 @@ def test_other_arrays_are_refused_and_the_same_ones_go_on(run: Run) -> None:
 @pytest.mark.usefixtures("loading")
 def test_a_sweep_over_arrays_is_resumed_with_the_arrays(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = run(data=arrays(), on_progress=interrupted_after(2))
-    monkeypatch.setattr("dnnsweep.running.LocalExecutor", inprocess)
+    monkeypatch.setattr("dnnsweep.runner.run.LocalExecutor", inprocess)
 
     with pytest.raises(SpecError, match=r"dnnsweep.run\(spec, data=\(x, y\)\)"):
         dnnsweep.resume("pretend")
@@ -440,23 +440,24 @@ def test_every_trial_and_the_sweep_are_delivered(run: Run) -> None:
 
     shown = sweep.show()
     assert shown.n_undelivered == 0
-    assert Shelf.pages.keys() == {shown.run_id, *(trial.run_id for trial in sweep.trials())}
-    assert Shelf.pages[str(shown.run_id)].status == "FINISHED"
+    assert FakeMlflow.pages.keys() == {shown.run_id, *(trial.run_id for trial in sweep.trials())}
+    assert FakeMlflow.pages[str(shown.run_id)].status == "FINISHED"
     assert all(
-        Shelf.pages[str(trial.run_id)].params["dropout"] == str(trial.params["dropout"]) for trial in sweep.trials()
+        FakeMlflow.pages[str(trial.run_id)].params["dropout"] == str(trial.params["dropout"])
+        for trial in sweep.trials()
     )
 
 
 def test_a_sweep_does_without_its_store_and_delivers_when_it_is_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Shelf, "is_away", True)
+    monkeypatch.setattr(FakeMlflow, "is_away", True)
     sweep = run(trials=3)
-    assert (sweep.state, sweep.show().n_undelivered, Shelf.pages) == (SweepState.COMPLETE, 4, {})
+    assert (sweep.state, sweep.show().n_undelivered, FakeMlflow.pages) == (SweepState.COMPLETE, 4, {})
 
-    monkeypatch.setattr(Shelf, "is_away", False)
+    monkeypatch.setattr(FakeMlflow, "is_away", False)
     trials = run(trials=3).trials()
 
     assert sweep.show().n_undelivered == 0
-    assert len(Shelf.pages) == 4
+    assert len(FakeMlflow.pages) == 4
     assert all(trial.state is State.COMPLETE for trial in trials)
 
 
@@ -467,21 +468,21 @@ def test_deleting_removes_runs_and_models_or_says_that_runs_are_left(
     run(name="kept", trials=2)
     (home / "models" / "pretend").mkdir(parents=True)
 
-    monkeypatch.setattr(Shelf, "is_away", True)
+    monkeypatch.setattr(FakeMlflow, "is_away", True)
     assert dnnsweep.delete("pretend") is False
     assert [sweep.name for sweep in dnnsweep.sweeps()] == ["kept"]
     assert not (home / "models" / "pretend").exists()
-    assert len(Shelf.pages) == 7
+    assert len(FakeMlflow.pages) == 7
 
-    monkeypatch.setattr(Shelf, "is_away", False)
+    monkeypatch.setattr(FakeMlflow, "is_away", False)
     assert dnnsweep.delete("kept") is True
-    assert Shelf.pages == {}
+    assert FakeMlflow.pages == {}
 
 
 def test_a_stopped_sweep_ends_after_its_present_trial_and_goes_on_when_it_is_resumed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnnsweep.controller.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("dnnsweep.runner.controller.RENEW_SECONDS", 0.0)
     whole = identity(run(name="whole").trials())
 
     def stop(progress: Progress) -> None:
@@ -491,7 +492,7 @@ def test_a_stopped_sweep_ends_after_its_present_trial_and_goes_on_when_it_is_res
     sweep = run(on_progress=stop)
 
     assert (sweep.state, sweep.show().n_finished) == (SweepState.STOPPED, 2)
-    assert Shelf.pages[str(sweep.show().run_id)].status == "KILLED"
+    assert FakeMlflow.pages[str(sweep.show().run_id)].status == "KILLED"
     assert run().state is SweepState.COMPLETE
     assert identity(sweep.trials()) == whole
 

@@ -18,16 +18,15 @@ import tensorflow as tf
 from numpy.testing import assert_allclose
 
 import dnnsweep
-from dnnsweep import networks
 from dnnsweep.errors import SpecError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
-from dnnsweep.trainers import Job
-from dnnsweep.trainers.compiled import CompiledTrainer, structures, ways
+from dnnsweep.trainers import Job, keras_models
+from dnnsweep.trainers.auto import PlannedTrainer
+from dnnsweep.trainers.compiled import CompiledTrainer, strategy, structures
 from dnnsweep.trainers.compiled.builder import inputs_of
-from dnnsweep.trainers.compiled.program import Program
-from dnnsweep.trainers.material import Material, load
-from dnnsweep.trainers.planned import PlannedTrainer
-from dnnsweep.trainers.rows import row_order
+from dnnsweep.trainers.compiled.epoch_program import Program
+from dnnsweep.trainers.inputs import Material, load
+from dnnsweep.trainers.shuffling import row_order
 
 EPOCHS = 3
 
@@ -84,7 +83,7 @@ def by_keras(
     data, own = material.data, {key: params[key] for key in params if key not in of_training}
     keras.utils.set_random_seed(seed)
     model = getattr(builders, function)(**own)
-    named = networks.OPTIMIZERS[params.get("optimizer", "adam")](params.get("learning_rate", 0.001))
+    named = keras_models.OPTIMIZERS[params.get("optimizer", "adam")](params.get("learning_rate", 0.001))
     model.compile(
         named,
         "sparse_categorical_crossentropy",
@@ -317,11 +316,11 @@ def test_building_leaves_the_callers_random_numbers_alone() -> None:
 @pytest.mark.parametrize(
     ("function", "kind", "reason"),
     [
-        ("dense", ways.PROGRAM, "all layers are dense"),
-        ("nested", ways.PROGRAM, "all layers are dense"),
-        ("convolutional", networks.GRAPH, "because of Conv2D"),
-        ("own_activation", networks.GRAPH, "an activation function that is not of Keras in the layer"),
-        ("eager", networks.EAGER, "cannot be traced"),
+        ("dense", strategy.PROGRAM, "all layers are dense"),
+        ("nested", strategy.PROGRAM, "all layers are dense"),
+        ("convolutional", keras_models.GRAPH, "because of Conv2D"),
+        ("own_activation", keras_models.GRAPH, "an activation function that is not of Keras in the layer"),
+        ("eager", keras_models.EAGER, "cannot be traced"),
     ],
 )
 def test_the_way_depends_on_what_the_network_contains(function: str, kind: str, reason: str) -> None:
@@ -334,7 +333,7 @@ def test_the_way_depends_on_what_the_network_contains(function: str, kind: str, 
 
     assert way.kind == kind
     assert reason in opening.plan.reasons[1]
-    assert opening.plan.kind == ("compiled" if kind == ways.PROGRAM else "fit")
+    assert opening.plan.kind == ("compiled" if kind == strategy.PROGRAM else "fit")
 
 
 @pytest.mark.parametrize(
@@ -382,9 +381,9 @@ def test_a_sweep_file_may_ask_for_fit() -> None:
 
 
 def test_convolutions_are_compiled_on_a_gpu() -> None:
-    way = ways.way_of(builders.convolutional(2), "gpu", np.zeros((2, 64), "float32"))
+    way = strategy.way_of(builders.convolutional(2), "gpu", np.zeros((2, 64), "float32"))
 
-    assert way.kind == networks.XLA
+    assert way.kind == keras_models.XLA
     assert "GPU" in way.reason
 
 

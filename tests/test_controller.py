@@ -13,12 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dnnsweep import seeds
-from dnnsweep.controller import Controller, FixedOrder, Plan, Progress, abandon
-from dnnsweep.controller.standing import Standing, judged
 from dnnsweep.errors import LedgerError, SweepFailedError
 from dnnsweep.executors import Event, TrainerLost
 from dnnsweep.ledger import Ledger, NewSweep
-from dnnsweep.ranking import front, rank
 from dnnsweep.records import (
     Curve,
     DataSummary,
@@ -33,6 +30,9 @@ from dnnsweep.records import (
     TrialResult,
     curve_of,
 )
+from dnnsweep.records.ranking import front, rank
+from dnnsweep.runner.controller import Controller, FixedOrder, Plan, Progress, abandon
+from dnnsweep.runner.controller.progress import Standing, judged
 from dnnsweep.space import Branch, Choice, Conditional, Domain, Hyperparameters, Layers, Range, SearchSpace
 from dnnsweep.spec import PrunerSpec
 from dnnsweep.study import Study
@@ -70,7 +70,7 @@ class Scripted:
         self.slot_epochs = (0, 0)
 
     def open(self) -> Opening:
-        return Opening(DATA, TrainerPlan("pretend"))
+        return Opening(DATA, TrainerPlan("scripted"))
 
     def submit(self, suggestion: Suggestion) -> bool:
         if len(self.running) >= self._n_slots:
@@ -327,7 +327,7 @@ def test_an_interruption_puts_running_trials_back_in_the_queue(url: str, tmp_pat
 def test_a_stopped_sweep_ends_its_running_trials_outside_the_budget_and_can_be_resumed(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnnsweep.controller.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("dnnsweep.runner.controller.RENEW_SECONDS", 0.0)
     ledger = stored(url, n_trials=8)
     executor = Scripted(3, n_events=2, on_event=lambda _: ledger.request_stop("sweep"))
 
@@ -515,7 +515,7 @@ def test_progress_tells_what_ends_and_what_is_best(url: str, tmp_path: Path) -> 
 def test_long_trials_are_brought_up_to_date_while_they_run(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnnsweep.controller.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("dnnsweep.runner.controller.PROGRESS_SECONDS", 0.0)
     ledger, seen = stored(url, n_trials=1), []
 
     def look(progress: Progress) -> None:

@@ -9,12 +9,12 @@ import pytest
 from test_ledger import NEW, SOMEBODY_ELSE, ask, finish, suggestion
 from test_ledger import store as stored
 
-from dnnsweep.delivery import Delivery, Shipper, deliver_all
+from dnnsweep.delivery.shipper import Delivery, Shipper, deliver_all
 from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import Asked, Lease, Ledger, Told
 from dnnsweep.records import SweepState
-from dnnsweep.runs import RunPage
 from dnnsweep.settings import resolve
+from dnnsweep.tracking.page import RunPage
 
 SETTINGS = resolve("home", {})
 
@@ -136,7 +136,7 @@ def test_a_shipper_that_never_started_can_be_closed(ledger: Ledger, lease: Lease
 
 
 def test_a_shipper_survives_an_outage(ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dnnsweep.delivery.FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("dnnsweep.delivery.shipper.FIRST_BACKOFF_SECONDS", 0.01)
     store = Recording(n_failures=5)
     shipper = Shipper(ledger, store, SETTINGS, lease.sweep_id)
 
@@ -208,7 +208,7 @@ def test_a_page_that_a_dead_sender_may_have_put_is_not_new(ledger: Ledger, lease
 def test_a_sweep_waits_while_its_trials_come_fast_and_is_whole_at_the_end(
     ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnnsweep.delivery.SWEEP_SECONDS", 3600.0)
+    monkeypatch.setattr("dnnsweep.delivery.shipper.SWEEP_SECONDS", 3600.0)
     store = Recording()
     delivery = Delivery(ledger, store, SETTINGS, lease.sweep_id)
     delivery.deliver()

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Bench, prepared
+from workspace import Workspace, prepared
 
 import dnnsweep
-from dnnsweep.examination import Kind
+from dnnsweep.delivery.doctor import Kind
 from dnnsweep.records import Trial
 
-PRETEND = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer"}
+PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
 Damage = Callable[[Any, str, Trial], None]
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Bench]:
+def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Workspace]:
     """A sweep of four trials that MLflow has seen."""
     made = prepared(tmp_path_factory.mktemp("doctor"), template, PRETEND)
     done = made.run("run", made.file(budget={"trials": 4}), "--trainers", "1")
@@ -30,13 +30,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def client(bench: Bench) -> Any:
+def client(bench: Workspace) -> Any:
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=f"sqlite:///{bench.home / 'mlflow.db'}")
 
 
-def examined(bench: Bench, *, is_mending: bool) -> list[tuple[int | None, str, bool]]:
+def examined(bench: Workspace, *, is_mending: bool) -> list[tuple[int | None, str, bool]]:
     found = dnnsweep.doctor(is_mending=is_mending, home=bench.home)
     return [(item.number, item.kind, item.is_mended) for item in found.differences]
 
@@ -92,7 +92,7 @@ def _rebuilt(client: Any, experiment: str, trial: Trial) -> None:
         (_rebuilt, {Kind.STALE, Kind.WRONG}),
     ],
 )
-def test_each_damage_is_found_and_mended(bench: Bench, client: Any, damage: Damage, kinds: set[Kind]) -> None:
+def test_each_damage_is_found_and_mended(bench: Workspace, client: Any, damage: Damage, kinds: set[Kind]) -> None:
     assert examined(bench, is_mending=False) == []
     experiment = client.get_experiment_by_name("pretend").experiment_id
     damage(client, experiment, bench.trials()[1])
@@ -109,7 +109,7 @@ def test_each_damage_is_found_and_mended(bench: Bench, client: Any, damage: Dama
     assert [run.info.run_id for run in runs] == [bench.trials()[1].run_id]
 
 
-def test_a_sweeps_own_run_is_mended_and_its_trials_are_folded_under_it(bench: Bench, client: Any) -> None:
+def test_a_sweeps_own_run_is_mended_and_its_trials_are_folded_under_it(bench: Workspace, client: Any) -> None:
     run_id = dnnsweep.show("pretend", home=bench.home).run_id
     client.log_param(run_id, "extra", "a person's own")
     client.log_metric(run_id, "best_value", 123.0, step=0)  # cannot be taken back: the run is made anew
@@ -123,7 +123,7 @@ def test_a_sweeps_own_run_is_mended_and_its_trials_are_folded_under_it(bench: Be
     assert parents == {sweep.run_id}
 
 
-def test_the_command_reports_mends_and_exits_as_it_says(bench: Bench, client: Any) -> None:
+def test_the_command_reports_mends_and_exits_as_it_says(bench: Workspace, client: Any) -> None:
     client.delete_run(bench.trials()[0].run_id)
     client.update_run(bench.trials()[2].run_id, status="RUNNING")
 
@@ -140,7 +140,7 @@ def test_the_command_reports_mends_and_exits_as_it_says(bench: Bench, client: An
     assert bench.run("doctor", "--json").json == []
 
 
-def test_what_waits_in_the_outbox_is_delivered_first(bench: Bench) -> None:
+def test_what_waits_in_the_outbox_is_delivered_first(bench: Workspace) -> None:
     database = bench.home / "dnnsweep.db"
     code = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
@@ -153,7 +153,7 @@ def test_what_waits_in_the_outbox_is_delivered_first(bench: Bench) -> None:
     assert examined(bench, is_mending=True) == []
 
 
-def test_an_mlflow_that_cannot_be_reached_is_an_error_and_no_traceback(bench: Bench) -> None:
+def test_an_mlflow_that_cannot_be_reached_is_an_error_and_no_traceback(bench: Workspace) -> None:
     refused = bench.run("doctor", "--check", environ={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
 
     assert refused.code == 1

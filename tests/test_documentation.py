@@ -24,7 +24,7 @@ from typer.main import get_command
 
 from dnnsweep import spec
 from dnnsweep.cli import app
-from dnnsweep.running import outline
+from dnnsweep.runner.run import outline
 from dnnsweep.spec import documents
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dnnsweep import datasets, exports, spec
-from dnnsweep.exports.layout import WIDTH, text
+from dnnsweep.exports.formatting import WIDTH, text
 from dnnsweep.ledger import summary_json
 from dnnsweep.records import (
     DataSummary,
@@ -629,11 +629,11 @@ def network_of(sweep: Sweep, trial: Trial) -> dict[str, Any]:
 def test_the_network_is_the_trainers_network(sweep: Sweep, trial: Trial) -> None:
     import keras
 
-    from dnnsweep import networks
+    from dnnsweep.trainers import keras_models
 
     hp, task = Hyperparameters.of(trial.params), Task(sweep.data["task"])
     n_outputs = 3 if task is Task.MULTICLASS else 1
-    expected = networks.build(hp, 4, task, n_outputs, seed=1)
+    expected = keras_models.build(hp, 4, task, n_outputs, seed=1)
     x = np.random.default_rng(1).normal(size=(8, 4)).astype("float32")
 
     made = network_of(sweep, trial)
@@ -645,7 +645,7 @@ def test_the_network_is_the_trainers_network(sweep: Sweep, trial: Trial) -> None
     assert [float(loss) for loss in model.losses] == [float(loss) for loss in expected.losses]
     assert dropouts(model) == dropouts(expected)
     assert initializers(model) == initializers(expected)
-    optimizer = networks.optimizer_of(hp)
+    optimizer = keras_models.optimizer_of(hp)
     assert type(model.optimizer) is type(optimizer)
     assert {**model.optimizer.get_config(), "name": ""} == {**optimizer.get_config(), "name": ""}
     assert isinstance(keras.losses.get(model.loss), type(keras.losses.get(LOSSES[task])))

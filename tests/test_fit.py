@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from dnnsweep import datasets, networks
+from dnnsweep import datasets
 from dnnsweep.errors import SpecError
 from dnnsweep.records import Began, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
 from dnnsweep.space import KNOBS, OPTIMIZERS, Hyperparameters
 from dnnsweep.spec import DatasetSpec
-from dnnsweep.trainers import Job, OneByOne, UnwantedError
-from dnnsweep.trainers.course import MAX_ERROR_CHARACTERS, one_line
+from dnnsweep.trainers import Job, OneByOne, UnwantedError, keras_models
+from dnnsweep.trainers.attempt import MAX_ERROR_CHARACTERS, one_line
 from dnnsweep.trainers.fit import FitTrainer
-from dnnsweep.trainers.rows import row_order
+from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import DIVERGED_LOSS, is_diverged
 
 SMALL = {"hidden": (8,), "optimizer": "adam", "learning_rate": 0.01}
@@ -325,8 +325,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> list[float
     def save(network: Any, *_: Any) -> None:
         kept.append(float(network.get_layer("output").bias.numpy()[0]))
 
-    monkeypatch.setattr(networks, "fit", fit)
-    monkeypatch.setattr(networks, "save", save)
+    monkeypatch.setattr(keras_models, "fit", fit)
+    monkeypatch.setattr(keras_models, "save", save)
     return kept
 
 
@@ -375,7 +375,7 @@ def test_an_error_while_training_fails_the_trial_and_the_next_one_trains(
         raise ValueError("a layer\n  is wrong")
 
     with monkeypatch.context() as patch:
-        patch.setattr(networks, "build", build)
+        patch.setattr(keras_models, "build", build)
         failed = train(iris, number=3)
 
     assert (failed.number, failed.reason, failed.best_epoch) == (3, Reason.FAILED, None)
@@ -386,7 +386,7 @@ def test_an_error_while_training_fails_the_trial_and_the_next_one_trains(
 def test_running_out_of_memory_in_an_epoch_keeps_the_epochs_before_it(
     iris: OneByOne, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = networks.l2_penalty
+    measured = keras_models.l2_penalty
     calls: list[float] = []
 
     def run_out(network: Any, hp: Hyperparameters) -> float:
@@ -395,7 +395,7 @@ def test_running_out_of_memory_in_an_epoch_keeps_the_epochs_before_it(
             raise MemoryError("no room")
         return calls[-1]
 
-    monkeypatch.setattr(networks, "l2_penalty", run_out)
+    monkeypatch.setattr(keras_models, "l2_penalty", run_out)
     failed = train(iris)
 
     assert (failed.reason, failed.error, failed.curve.n_epochs) == (Reason.FAILED, "MemoryError: no room", 2)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dnnsweep.pages import BestSoFar, run_name, sweep_page, trial_page
+from dnnsweep.delivery.pages import BestSoFar, run_name, sweep_page, trial_page
 from dnnsweep.records import Curve, Objective, Reason, Series, State, Sweep, SweepState, Trial
-from dnnsweep.runs import Point
 from dnnsweep.space import Hyperparameters
+from dnnsweep.tracking.page import Point
 
 PARAMS = {"optimizer": "adam", "learning_rate": 0.00123456, "batch_norm": True, "hidden": [64, 32], "dropout": 0.25}
 SWEEP = Sweep(

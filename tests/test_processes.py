@@ -10,14 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import SWEEP
+from workspace import SWEEP
 
-from dnnsweep import processes, shipping
+from dnnsweep import processes
+from dnnsweep.delivery import process
 from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, SweepState, Task
 from dnnsweep.settings import Settings, cache_folder, resolve
-from dnnsweep.trainers.cache import programs
+from dnnsweep.trainers.program_cache import programs
 
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a",), ("0", "1", "2"), 60, 20, 20)
 ENTRY = """
@@ -68,7 +69,7 @@ def until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
 def test_what_is_in_the_outbox_is_delivered_by_a_process(settings: Settings) -> None:
     ledger, sweep_id = begun(settings)
     profile = Profile()
-    shipper = shipping.ShippingProcess(settings, sweep_id, profile)
+    shipper = process.ShippingProcess(settings, sweep_id, profile)
     shipper.start()
     shipper.close(60)
     assert ledger.outbox.count(sweep_id) == 0
@@ -80,7 +81,7 @@ def test_what_is_in_the_outbox_is_delivered_by_a_process(settings: Settings) -> 
 
 def test_a_shipping_process_that_is_killed_is_replaced(settings: Settings) -> None:
     ledger, sweep_id = begun(settings)
-    shipper = shipping.ShippingProcess(settings, sweep_id, Profile())
+    shipper = process.ShippingProcess(settings, sweep_id, Profile())
     shipper.start()
     first = shipper._process
     assert first is not None
@@ -92,7 +93,7 @@ def test_a_shipping_process_that_is_killed_is_replaced(settings: Settings) -> No
 
 
 def test_closing_before_the_start_does_nothing(settings: Settings) -> None:
-    shipping.ShippingProcess(settings, "none", Profile()).close(1)
+    process.ShippingProcess(settings, "none", Profile()).close(1)
 
 
 # ---- profile

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
-from dnnsweep.controller.standing import Standing
-from dnnsweep.ranking import Rank, beats, front, rank
+from dnnsweep.records.ranking import Rank, beats, front, rank
+from dnnsweep.runner.controller.progress import Standing
 
 DIRECTIONS = [("maximize",), ("minimize",), *itertools.product(("maximize", "minimize"), repeat=2)]
 #: Few values, so that many trials are equal in one objective or in both.

@@ -20,7 +20,7 @@ from dnnsweep.trainers.array import scores as in_program
 from dnnsweep.trainers.array.slots import Array
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
-from dnnsweep.trainers.material import load
+from dnnsweep.trainers.inputs import load
 from dnnsweep.trainers.scores import scores
 
 SLOTS = 3

@@ -22,13 +22,13 @@ from dnnsweep import spec
 from dnnsweep.cli import app as commands
 from dnnsweep.errors import LedgerError, SettingsError
 from dnnsweep.ledger import Asked, Ledger
-from dnnsweep.places.home import HomePlace
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
 from dnnsweep.service import is_loopback, serve
 from dnnsweep.service.app import create_app
 from dnnsweep.service.tokens import tokens
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.spec.documents import MAX_BYTES
+from dnnsweep.stores.local import HomePlace
 
 LOCAL = "http://127.0.0.1:8000"
 PROBLEM = "application/problem+json"

@@ -16,9 +16,9 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 from serving import WRITER, settings_of, sweep
 
-from dnnsweep.places.home import HomePlace
 from dnnsweep.service.app import create_app
 from dnnsweep.settings import Limits
+from dnnsweep.stores.local import HomePlace
 
 CHECKS: list[Any] = [not_a_server_error, content_type_conformance, response_schema_conformance]
 

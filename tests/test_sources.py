@@ -21,7 +21,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils.class_weight import compute_sample_weight
 
-from dnnsweep.datasets import Dataset, load, shelf
+from dnnsweep.datasets import Dataset, keras_files, load
 from dnnsweep.errors import DataError, SpecError
 from dnnsweep.records import Task
 from dnnsweep.spec import DatasetSpec, check
@@ -112,7 +112,7 @@ def images(n: int, *shape: int) -> np.ndarray:
 
 
 def kept(name: str) -> Path:
-    path = shelf.folder() / name
+    path = keras_files.folder() / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -140,7 +140,7 @@ def test_images_of_clothes_are_read_as_keras_reads_them() -> None:
         kept(f"fashion-mnist/{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8) + labels.tobytes()))
         kept(f"fashion-mnist/{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(16) + pixels.tobytes()))
 
-    found = shelf.arrays("fashion_mnist")
+    found = keras_files.arrays("fashion_mnist")
 
     assert_array_equal(found["x_train"], images(80, 28, 28))
     assert_array_equal(found["y_test"], np.arange(20) % 10)
@@ -159,16 +159,16 @@ def test_colour_images_are_read_from_the_archive_if_it_is_the_original(monkeypat
             archive.addfile(member, io.BytesIO(content))
     assert "SHA-256 is not the original's" in refused(source="keras:cifar10", target=None, drop=())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(shelf.FILES, "cifar10", (shelf.Kept(path.name, "", digest),))
+    monkeypatch.setitem(keras_files.FILES, "cifar10", (keras_files.Kept(path.name, "", digest),))
 
     data = load(DatasetSpec(source="keras:cifar10"))
 
     assert (data.summary.n_features, data.summary.n_test) == (3072, 25)
     first = images(20, 3, 32, 32)[0].transpose(1, 2, 0)
-    assert_array_equal(shelf.arrays("cifar10")["x_train"][0], first)
+    assert_array_equal(keras_files.arrays("cifar10")["x_train"][0], first)
 
 
-@pytest.mark.parametrize("name", shelf.FILES)
+@pytest.mark.parametrize("name", keras_files.FILES)
 def test_without_a_network_the_file_that_keras_looks_for_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no route to host")
@@ -177,27 +177,29 @@ def test_without_a_network_the_file_that_keras_looks_for_is_named(name: str, mon
 
     error = refused(source=f"keras:{name}", target=None, drop=())
 
-    assert f"copy the file to {shelf.folder() / shelf.FILES[name][0].path}" in error
+    assert f"copy the file to {keras_files.folder() / keras_files.FILES[name][0].path}" in error
     assert "no route to host" in error
-    assert list(shelf.folder().rglob("*.*")) == []
+    assert list(keras_files.folder().rglob("*.*")) == []
 
 
 def test_what_is_fetched_must_be_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(b"an error page"))
 
     assert "SHA-256 is not the original's" in refused(source="keras:mnist", target=None, drop=())
-    assert not (shelf.folder() / "mnist.npz").exists()
+    assert not (keras_files.folder() / "mnist.npz").exists()
 
 
 def test_what_is_fetched_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, x=images(50, 8).astype("float32"), y=np.linspace(1e4, 5e5, 50))
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-    monkeypatch.setitem(shelf.FILES, "california_housing", (shelf.Kept("c.npz", "https://example.org/c.npz", digest),))
+    monkeypatch.setitem(
+        keras_files.FILES, "california_housing", (keras_files.Kept("c.npz", "https://example.org/c.npz", digest),)
+    )
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(buffer.getvalue()))
 
     assert load(DatasetSpec(source="keras:california_housing")).summary.n_train == 30
-    assert [path.name for path in shelf.folder().iterdir()] == ["c.npz"]
+    assert [path.name for path in keras_files.folder().iterdir()] == ["c.npz"]
 
 
 def test_a_broken_copy_is_refused_and_kept() -> None:
@@ -210,7 +212,7 @@ def test_a_broken_copy_is_refused_and_kept() -> None:
 def test_the_names_of_a_sweep_file_are_those_of_the_shelf() -> None:
     from dnnsweep.spec import KERAS
 
-    assert tuple(shelf.FILES) == KERAS
+    assert tuple(keras_files.FILES) == KERAS
 
 
 # ---- python

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import drawn
 import jsonschema
 import pytest
+import sweep_files
 from effort import MAX_CALLS, n_calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -873,7 +873,7 @@ def test_spec_loads_no_heavy_library() -> None:
 
 
 @settings(deadline=None)
-@given(drawn.documents())
+@given(sweep_files.documents())
 def test_valid_file_validates_round_trips_and_fits_the_schema(document: dict[str, Any]) -> None:
     spec = check(document)
 
@@ -888,7 +888,7 @@ def test_valid_file_validates_round_trips_and_fits_the_schema(document: dict[str
 
 
 @settings(deadline=None)
-@given(drawn.documents(), st.data())
+@given(sweep_files.documents(), st.data())
 def test_broken_file_names_the_place_that_was_broken(document: dict[str, Any], data: st.DataObject) -> None:
     section = data.draw(st.sampled_from(sorted(document)))
     junk = data.draw(st.sampled_from([5.5, ["x"], {"x": 1}, True]))

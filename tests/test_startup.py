@@ -10,26 +10,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import SWEEP, TESTS, Bench, prepared
 from serving import serving, settings_of
+from workspace import SWEEP, TESTS, Workspace, prepared
 
 HEAVY = {"tensorflow", "keras", "mlflow", "optuna", "fastapi", "ray", "pandas", "sklearn", "scipy", "alembic", "numpy"}
 #: Typer checks arguments with pydantic, so commands load that; what is held here is that our models stay out.
-MODELS = {"dnnsweep.spec", "dnnsweep.running", "dnnsweep.datasets", "dnnsweep.controller", "dnnsweep.tracking"}
+MODELS = {
+    "dnnsweep.spec",
+    "dnnsweep.runner.run",
+    "dnnsweep.datasets",
+    "dnnsweep.runner.controller",
+    "dnnsweep.tracking",
+}
 #: Says on stderr which modules were loaded when the interpreter ends.
 SPY = "import atexit, sys\natexit.register(lambda: sys.__stderr__.write('loaded: ' + ' '.join(sys.modules) + '\\n'))\n"
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    made = prepared(tmp_path_factory.mktemp("bench"), None, {"DNNSWEEP_TRAINER": "pretend:PretendTrainer"})
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    made = prepared(tmp_path_factory.mktemp("bench"), None, {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"})
     done = made.run("run", made.file(budget={"trials": 3}), "--executor", "inprocess")
     assert done.code == 0, done.err
     yield made
     assert made.end() == []
 
 
-def loaded(bench: Bench, *arguments: str) -> set[str]:
+def loaded(bench: Workspace, *arguments: str) -> set[str]:
     """Return the modules that an interpreter has loaded when it ends."""
     environment = {**bench.environment(), "PYTHONPATH": ""}
     done = subprocess.run(
@@ -66,7 +72,7 @@ def loaded(bench: Bench, *arguments: str) -> set[str]:
     ],
     ids=" ".join,
 )
-def test_commands_that_only_read_load_nothing_heavy(bench: Bench, arguments: list[str]) -> None:
+def test_commands_that_only_read_load_nothing_heavy(bench: Workspace, arguments: list[str]) -> None:
     names = loaded(bench, *arguments)
 
     assert "dnnsweep" in names
@@ -74,7 +80,7 @@ def test_commands_that_only_read_load_nothing_heavy(bench: Bench, arguments: lis
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["best", "pretend"], ["trials", "pretend", "--json"]], ids=" ".join)
-def test_commands_that_ask_a_service_load_nothing_heavy(bench: Bench, arguments: list[str]) -> None:
+def test_commands_that_ask_a_service_load_nothing_heavy(bench: Workspace, arguments: list[str]) -> None:
     with serving(settings_of(bench.home)) as url:
         bench.environ["DNNSWEEP_API_URL"] = url
         try:
@@ -82,15 +88,15 @@ def test_commands_that_ask_a_service_load_nothing_heavy(bench: Bench, arguments:
         finally:
             del bench.environ["DNNSWEEP_API_URL"]
 
-    assert "dnnsweep.places.transport" in names
+    assert "dnnsweep.stores.http" in names
     assert sorted(names & (HEAVY | MODELS)) == []
 
 
-def test_help_does_not_even_load_the_ledger(bench: Bench) -> None:
+def test_help_does_not_even_load_the_ledger(bench: Workspace) -> None:
     assert sorted(loaded(bench, "--help") & {"sqlalchemy", "yaml", "dnnsweep.client", "dnnsweep.ledger"}) == []
 
 
-def test_the_spy_sees_what_a_command_loads(bench: Bench) -> None:
+def test_the_spy_sees_what_a_command_loads(bench: Workspace) -> None:
     assert {"pydantic", "optuna"} <= loaded(bench, "validate", bench.file())
 
 
@@ -116,7 +122,7 @@ def test_the_controllers_process_never_loads_what_trains(tmp_path: Path) -> None
     """Its executor's processes do; here they are pretend trainers, so that nothing else could have loaded it."""
     file = tmp_path / "sweep.yaml"
     file.write_text(json.dumps({**SWEEP, "budget": {"trials": 2}}))
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "DNNSWEEP_TRAINER": "pretend:PretendTrainer"}
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
     (tmp_path / "mlflow.py").write_text("raise ImportError('without MLflow')\n")
 
     done = subprocess.run(

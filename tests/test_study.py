@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]
 
 from dnnsweep import seeds
-from dnnsweep.ranking import Value
 from dnnsweep.records import Reason
+from dnnsweep.records.ranking import Value
 from dnnsweep.space import Branch, Choice, Conditional, Domain, Layers, Range, SearchSpace, active, grid_size
 from dnnsweep.spec.window import window
 from dnnsweep.study import Study

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from dnnsweep.errors import TrackingError
-from dnnsweep.runs import Point, RunPage
 from dnnsweep.settings import Settings, resolve
 from dnnsweep.tracking import Tracker, serve_ui, ui_command, ui_environment, ui_url
+from dnnsweep.tracking.page import Point, RunPage
 
 ROOT = Path(__file__).parents[1]
 POINTS = (Point("loss", 0.5, 1, 1000), Point("loss", 0.25, 2, 2000), Point("val_loss", 0.1 + 0.2, 1, 1000))

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_mlflow import FakeMlflow
 from serving import settings_of, sweep
-from shelf import Shelf
 
 from dnnsweep import spec
-from dnnsweep.delivery import Shipper
+from dnnsweep.delivery.shipper import Shipper
 from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Asked, Ledger
-from dnnsweep.places.home import HomePlace
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
+from dnnsweep.runner.worker import Worker
 from dnnsweep.settings import Limits, Settings
-from dnnsweep.worker import Worker
+from dnnsweep.stores.local import HomePlace
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def home(tmp_path: Path) -> Iterator[HomePlace]:
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     def in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
-        return Shipper(Ledger.open(settings.database_url), Shelf(settings), settings, sweep_id)
+        return Shipper(Ledger.open(settings.database_url), FakeMlflow(settings), settings, sweep_id)
 
-    monkeypatch.setattr("dnnsweep.worker.ShippingProcess", in_this_process)
-    monkeypatch.setattr(Shelf, "pages", {})
-    monkeypatch.setattr(Shelf, "is_away", False)
+    monkeypatch.setattr("dnnsweep.runner.worker.ShippingProcess", in_this_process)
+    monkeypatch.setattr(FakeMlflow, "pages", {})
+    monkeypatch.setattr(FakeMlflow, "is_away", False)
     return Worker(settings_of(tmp_path), Limits(), None, 30.0, lambda _: None)
 
 
@@ -56,27 +56,27 @@ def test_an_idle_worker_brings_to_mlflow_what_nobody_else_does(worker: Worker, h
     worker._deliver(home.ledger)
 
     assert home.ledger.outbox.count() == 0
-    assert {page.name for page in Shelf.pages.values() if page.experiment == "ended"} >= {"ended"}
-    assert {page.experiment for page in Shelf.pages.values()} == {"ended"}
+    assert {page.name for page in FakeMlflow.pages.values() if page.experiment == "ended"} >= {"ended"}
+    assert {page.experiment for page in FakeMlflow.pages.values()} == {"ended"}
 
 
 def test_it_leaves_alone_what_another_process_delivers(worker: Worker, home: HomePlace) -> None:
     trained(home, "running", SweepState.RUNNING)
     worker._deliver(home.ledger)
 
-    assert Shelf.pages == {}
+    assert FakeMlflow.pages == {}
 
 
 def test_runs_of_a_sweep_that_was_deleted_over_the_network_go_too(worker: Worker, home: HomePlace) -> None:
     trained(home, "ended", SweepState.COMPLETE)
     worker._deliver(home.ledger)
-    assert len(Shelf.pages) == 2
+    assert len(FakeMlflow.pages) == 2
 
     assert home.delete("ended") is False
     worker._looked_at -= 60
     worker._deliver(home.ledger)
 
-    assert Shelf.pages == {}
+    assert FakeMlflow.pages == {}
 
 
 @pytest.mark.parametrize(

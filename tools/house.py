@@ -14,10 +14,19 @@ MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 50
 BANNED_NAMES = {"utils", "helpers", "common", "misc"}
 
+#: Module names that stand in several folders -> why they may; every other name stands once.
+REPEATED_NAMES = {
+    "events": "records.events is the record, ledger.events its table",
+    "local": "each folder of a seam names its implementation on this machine",
+    "scores": "trainers.array.scores is trainers.scores inside a compiled program",
+    "stopping": "trainers.array.stopping is trainers.stopping inside a compiled program",
+    "training": "spec.rules.training checks what spec.training reads",
+}
+
 #: Library -> the modules that may import it.
 DOORS = {
-    "tensorflow": ("dnnsweep.networks", "dnnsweep.trainers"),
-    "keras": ("dnnsweep.networks", "dnnsweep.trainers"),
+    "tensorflow": ("dnnsweep.trainers",),
+    "keras": ("dnnsweep.trainers",),
     "optuna": ("dnnsweep.study",),
     "mlflow": ("dnnsweep.tracking",),
     "sqlalchemy": ("dnnsweep.ledger",),
@@ -76,6 +85,20 @@ def breaches_of_module(path: Path) -> Iterator[str]:
         yield from long_functions(tree, where)
 
 
+def repeated_names(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield module names that stand in several folders without a reason."""
+    folders: dict[str, list[str]] = {}
+    for path in paths:
+        if not path.stem.startswith("__") and "migrations" not in path.parts:
+            folders.setdefault(path.stem, []).append(str(path.relative_to(ROOT)))
+    for name, places in folders.items():
+        if len(places) > 1 and name not in REPEATED_NAMES:
+            yield f"{' and '.join(places)}: one name, several modules"
+    for name in REPEATED_NAMES:
+        if len(folders.get(name, [])) < 2:
+            yield f"tools/house.py: {name} is not repeated; remove its reason"
+
+
 def long_functions(tree: ast.AST, where: Path) -> Iterator[str]:
     """Yield the functions that are too long, docstrings not counted."""
     for node in ast.walk(tree):
@@ -111,7 +134,9 @@ def dead_links(path: Path) -> Iterator[str]:
 
 def breaches() -> Iterable[str]:
     """Yield everything that is wrong."""
-    for path in tracked("dnnsweep/*.py"):
+    modules = tracked("dnnsweep/*.py")
+    yield from repeated_names(modules)
+    for path in modules:
         yield from breaches_of_module(path)
     for path in tracked():
         if path != Path(__file__).resolve():

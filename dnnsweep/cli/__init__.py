@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dnnsweep.cli import team
+from dnnsweep.cli import service_commands
 from dnnsweep.cli.options import (
     AsCsv,
     AsJson,
@@ -32,7 +32,7 @@ from dnnsweep.cli.options import (
 )
 from dnnsweep.cli.terminal import visible
 from dnnsweep.errors import DnnsweepError, SpecError
-from dnnsweep.masking import masked
+from dnnsweep.redaction import masked
 
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
     from dnnsweep.trainers import TrainerPlan
@@ -71,7 +71,7 @@ class _Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except KeyboardInterrupt:
-            _fail(f"interrupted{_ADVICE.get(ctx.invoked_subcommand, '')}", team.INTERRUPTED)
+            _fail(f"interrupted{_ADVICE.get(ctx.invoked_subcommand, '')}", service_commands.INTERRUPTED)
         except BrokenPipeError:  # the reader of our output went away, `| head` for example
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
@@ -166,7 +166,7 @@ def run(
 ) -> None:
     """Run a sweep here; running it again goes on where it stopped."""
     from dnnsweep import client
-    from dnnsweep.cli.progress import display
+    from dnnsweep.cli.progress_display import display
     from dnnsweep.profiling import Profile
 
     measured = Profile()
@@ -187,7 +187,7 @@ def run(
         )
     if profile is not None:
         profile.write_text(json.dumps(measured.to_json(), indent=2) + "\n", encoding="utf-8")
-    team.conclude(sweep, home, as_json=as_json)
+    service_commands.conclude(sweep, home, as_json=as_json)
 
 
 def _saying_once() -> Callable[[str], None]:
@@ -211,13 +211,13 @@ def _explain(plan: TrainerPlan) -> None:
 def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json: AsJson = False) -> None:
     """Go on with a sweep that was interrupted or stopped."""
     from dnnsweep import client
-    from dnnsweep.cli.progress import display
+    from dnnsweep.cli.progress_display import display
 
     with display(name) as on_progress:
         sweep = client.resume(name, home=home, trainers=trainers, on_progress=on_progress)
     if sweep.home is None:  # a service's workers run it
-        team.await_end(name, home)
-    team.conclude(sweep, home, as_json=as_json)
+        service_commands.await_end(name, home)
+    service_commands.conclude(sweep, home, as_json=as_json)
 
 
 @app.command("list")
@@ -382,5 +382,5 @@ def delete(
     typer.echo(f"sweep {name} is deleted{rest}", err=True)
 
 
-for command in (team.submit, team.worker, team.serve):
+for command in (service_commands.submit, service_commands.worker, service_commands.serve):
     app.command()(command)

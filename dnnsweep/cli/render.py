@@ -18,14 +18,14 @@ from rich.text import Text
 
 from dnnsweep.cli.terminal import visible, visible_json
 from dnnsweep.errors import ExportError
-from dnnsweep.history import Event
-from dnnsweep.ranking import is_as_good
 from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
+from dnnsweep.records.events import Event
+from dnnsweep.records.ranking import is_as_good
 from dnnsweep.space import KNOBS
 
 if TYPE_CHECKING:  # queries load no MLflow, nor a controller
-    from dnnsweep.controller import Progress
-    from dnnsweep.examination import Examination
+    from dnnsweep.delivery.doctor import Examination
+    from dnnsweep.runner.controller import Progress
 
 
 def print_json(data: Any) -> None:

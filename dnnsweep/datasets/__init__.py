@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnsweep.datasets import sources
+from dnnsweep.datasets.data_errors import refusal
 from dnnsweep.datasets.encoding import describe, encode
 from dnnsweep.datasets.fingerprints import fingerprint
-from dnnsweep.datasets.refusals import refusal
+from dnnsweep.datasets.frames import table_of
+from dnnsweep.datasets.row_weights import weights_of
 from dnnsweep.datasets.splits import Rows, split
-from dnnsweep.datasets.tables import table_of
 from dnnsweep.datasets.targets import Target, target_of
 from dnnsweep.datasets.traits import traits_of
-from dnnsweep.datasets.weights import weights_of
 from dnnsweep.records import DataSummary, Task
 from dnnsweep.spec import DatasetSpec
 

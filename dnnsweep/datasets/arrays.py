@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnnsweep.datasets.refusals import check_names, refusal
+from dnnsweep.datasets.data_errors import check_names, refusal
 
 Features: TypeAlias = NDArray[Any] | pd.DataFrame
 

@@ -11,9 +11,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
-from dnnsweep.datasets.refusals import listed, refusal
+from dnnsweep.datasets.data_errors import listed, refusal
+from dnnsweep.datasets.frames import Table
 from dnnsweep.datasets.splits import Split
-from dnnsweep.datasets.tables import Table
 
 Inputs = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from dnnsweep.datasets.refusals import check_names, listed, refusal
+from dnnsweep.datasets.data_errors import check_names, listed, refusal
 from dnnsweep.errors import DataError
 from dnnsweep.space import show
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnnsweep.datasets.tables import Table, text_values
+from dnnsweep.datasets.frames import Table, text_values
 from dnnsweep.datasets.targets import Target
 
 _VERSION: Final = "dnnsweep data 1"

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import sklearn.datasets
 
-from dnnsweep import functions
-from dnnsweep.datasets import shelf
+from dnnsweep import user_functions
+from dnnsweep.datasets import keras_files
 from dnnsweep.datasets.arrays import Features, as_features, as_target
+from dnnsweep.datasets.data_errors import listed, refusal
 from dnnsweep.datasets.files import csv_frame, keys_of, npz_arrays, parquet_frame
-from dnnsweep.datasets.refusals import listed, refusal
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.space import show, suggest
 from dnnsweep.spec import HANDED_OVER, KERAS, SKLEARN, DatasetSpec
@@ -111,7 +111,7 @@ def _read_sklearn(_: DatasetSpec, name: str) -> Source:
 
 def _read_keras(_: DatasetSpec, name: str) -> Source:
     _check_name("keras", name, KERAS)
-    return _of_arrays(shelf.arrays(name))
+    return _of_arrays(keras_files.arrays(name))
 
 
 def _check_name(kind: str, name: str, known: Sequence[str]) -> None:
@@ -122,12 +122,12 @@ def _check_name(kind: str, name: str, known: Sequence[str]) -> None:
 
 def _read_function(spec: DatasetSpec, _: str) -> Source:
     """Call a function of the user's own; what it prints goes to stderr, for stdout holds data only."""
-    function = functions.load(spec.source, "dataset.source")
+    function = user_functions.load(spec.source, "dataset.source")
     try:
         with contextlib.redirect_stdout(sys.stderr):
             found = function()
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[: functions.MAX_REASON]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[: user_functions.MAX_REASON]
         raise refusal(
             "dataset.source", "must return rows when it is called", f"{spec.source}: {reason}", "correct the function"
         ) from error

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from dnnsweep.datasets.refusals import listed, refusal
-from dnnsweep.datasets.tables import is_number
+from dnnsweep.datasets.data_errors import listed, refusal
+from dnnsweep.datasets.frames import is_number
 from dnnsweep.datasets.targets import Target
 from dnnsweep.spec import DatasetSpec
 

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_unsigned_integer_dtype
 
-from dnnsweep.datasets.refusals import listed, refusal
+from dnnsweep.datasets.data_errors import listed, refusal
+from dnnsweep.datasets.frames import LARGEST, is_number, text_kind, text_values
 from dnnsweep.datasets.sources import Source
-from dnnsweep.datasets.tables import LARGEST, is_number, text_kind, text_values
 from dnnsweep.errors import DataError
 from dnnsweep.records import Task
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
+from dnnsweep.datasets.frames import Table, is_number
 from dnnsweep.datasets.sources import Source
-from dnnsweep.datasets.tables import Table, is_number
 from dnnsweep.datasets.targets import Target
 
 

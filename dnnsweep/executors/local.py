@@ -19,8 +19,8 @@ from dnnsweep.executors import Dropped, Event, Left, TrainerLost
 from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job, Opening, TrainerPlan, Usage
-from dnnsweep.trainers.cache import programs
 from dnnsweep.trainers.groups import Group, group_of
+from dnnsweep.trainers.program_cache import programs
 
 #: A trainer uses one core, and TensorFlow's log lines are nobody's business.
 TRAINER_ENVIRONMENT: Final = {
@@ -60,7 +60,9 @@ class _Process:
         self.usage = Usage(0, 0, 0, math.nan)
         self.heard_at = time.monotonic()
         environment = {**TRAINER_ENVIRONMENT, **_cached_programs()}
-        self._process, self.connection = processes.start("dnnsweep.executors.process:main", self.output, environment)
+        self._process, self.connection = processes.start(
+            "dnnsweep.executors.trainer_process:main", self.output, environment
+        )
         with contextlib.suppress(OSError):  # a process that is gone already is found by `events`
             self.connection.send((trainer, job))
 

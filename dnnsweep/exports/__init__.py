@@ -6,9 +6,9 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from dnnsweep import spec
-from dnnsweep.exports import model, rows
-from dnnsweep.exports.facts import Facts
-from dnnsweep.exports.layout import imports
+from dnnsweep.exports import data_code, model_code
+from dnnsweep.exports.data_facts import Facts
+from dnnsweep.exports.formatting import imports
 from dnnsweep.records import Sweep, Trial
 from dnnsweep.space import PLATEAU, Hyperparameters
 
@@ -31,16 +31,16 @@ def python(sweep: Sweep, trial: Trial) -> str:
         sweep: As the ledger has it.
         trial: One of its trials, in any state.
     """
-    plan = model.Plan.of(sweep, trial)
-    body = "\n\n".join([*rows.blocks(plan.facts), *model.blocks(plan)])
+    plan = model_code.Plan.of(sweep, trial)
+    body = "\n\n".join([*data_code.blocks(plan.facts), *model_code.blocks(plan)])
     parts = [_docstring(sweep, trial, plan), imports(body), *_own_import(plan), body]
     return "\n\n".join(parts) + "\n"
 
 
-def _own_import(plan: model.Plan) -> list[str]:
+def _own_import(plan: model_code.Plan) -> list[str]:
     own = [f"python:{plan.facts.name}"] if plan.facts.kind == "python" else []
     own += [plan.builder] if plan.builder is not None else []
-    found = sorted({model.module_and_function(name) for name in own})
+    found = sorted({model_code.module_and_function(name) for name in own})
     return ["\n".join(f"from {module} import {function}" for module, function in found)] if found else []
 
 
@@ -49,7 +49,7 @@ def _tables(facts: Facts) -> list[str]:
     return [*(["pandas"] if is_table else []), *(["pyarrow"] if facts.kind == "parquet" else [])]
 
 
-def _docstring(sweep: Sweep, trial: Trial, plan: model.Plan) -> str:
+def _docstring(sweep: Sweep, trial: Trial, plan: model_code.Plan) -> str:
     facts = plan.facts
     packages = ["tensorflow", "scikit-learn", *_tables(facts)]
     lines = [
@@ -61,9 +61,9 @@ def _docstring(sweep: Sweep, trial: Trial, plan: model.Plan) -> str:
     if facts.kind == "python":
         lines.append(f"The rows come from the module {facts.name.partition(':')[0]}.")
     if plan.builder is not None:
-        lines.append(f"The network comes from the module {model.module_and_function(plan.builder)[0]}.")
+        lines.append(f"The network comes from the module {model_code.module_and_function(plan.builder)[0]}.")
     if facts.kind == "arrays":
-        lines += [f"It reads {facts.file}, which is saved by:", "", f"    {rows.saving(facts)}"]
+        lines += [f"It reads {facts.file}, which is saved by:", "", f"    {data_code.saving(facts)}"]
     return "\n".join([*lines, '"""'])
 
 

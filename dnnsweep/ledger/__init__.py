@@ -7,17 +7,17 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from dnnsweep.history import Event, EventKind
-from dnnsweep.ledger import creation, curves, events, outbox, owners, queries, rows, submissions
+from dnnsweep.ledger import checks, creation, curves, events, outbox, owners, queries, submissions
 from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, created, now, open_database
-from dnnsweep.ledger.figures import Figures
 from dnnsweep.ledger.lease import LEASE_SECONDS, Asked, Lease, StudyTrial, Told, requeue_running, taken
 from dnnsweep.ledger.outbox import Entry, Outbox
 from dnnsweep.ledger.overview import Overview, Page
+from dnnsweep.ledger.stats import Figures
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.query import Condition
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records.events import Event, EventKind
 
 __all__ = [
     "PARENT",
@@ -83,13 +83,13 @@ class Ledger:
 
     def _begin(self, new: NewSweep, owner: str | None, seconds: float) -> Lease:
         with self._database.write() as connection:
-            row = rows.locked(connection, new.name)
+            row = checks.locked(connection, new.name)
             if row is None:
                 columns = creation.columns(new)
                 connection.execute(insert(SweepRow).values(columns))
                 events.note(connection, columns["id"], EventKind.CREATED, PARENT)
             else:
-                rows.check_free(row)
+                checks.check_free(row)
                 creation.check_same(row, new)
                 values = {**creation.budget(new.spec), **creation.opened(new, row)}
                 connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
@@ -112,8 +112,8 @@ class Ledger:
 
     def _lease(self, connection: Connection, name: str, owner: str | None, seconds: float) -> Lease:
         """Take the lease for a process of somebody's own: the sweep is not for workers to take any more."""
-        row = rows.known(connection, name)
-        rows.check_free(row)
+        row = checks.known(connection, name)
+        checks.check_free(row)
         return taken(self._database, connection, row, owner, seconds, queued_at=None)
 
     def submit(self, new: NewSweep, *, is_restricted: bool) -> tuple[Sweep, bool]:
@@ -150,7 +150,7 @@ class Ledger:
             LeaseLostError: Another worker took it over, or it was deleted.
         """
         with self._database.read() as connection:
-            row = connection.execute(rows.named(new.name)).first()
+            row = connection.execute(checks.named(new.name)).first()
         if row is not None:
             creation.check_same(row, new)
             if values := creation.opened(new, row):
@@ -163,8 +163,8 @@ class Ledger:
             SweepHeldError: Somebody runs it.
         """
         with self._database.write() as connection:
-            row = rows.known(connection, name)
-            rows.check_free(row)
+            row = checks.known(connection, name)
+            checks.check_free(row)
             values = {
                 "state": SweepState.COMPLETE,
                 "error": None,
@@ -184,10 +184,10 @@ class Ledger:
             SweepHeldError: Another controller is running the sweep.
         """
         with self._database.read() as connection:
-            row = connection.execute(rows.named(name)).first()
+            row = connection.execute(checks.named(name)).first()
         if row is not None:
-            rows.check_content(row, digest, identity)
-            rows.check_free(row)
+            checks.check_content(row, digest, identity)
+            checks.check_free(row)
 
     def sweeps(self) -> list[Sweep]:
         """Return all sweeps, oldest first."""
@@ -279,7 +279,7 @@ class Ledger:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.write() as connection:
-            row = rows.known(connection, name)
+            row = checks.known(connection, name)
             if not owners.is_held(row.owner, row.expires_at, now()):
                 return submissions.stop(connection, row)
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=True))
@@ -294,7 +294,7 @@ class Ledger:
             SweepHeldError: It is running.
         """
         with self._database.write() as connection:
-            row = rows.known(connection, name)
-            rows.check_free(row)
+            row = checks.known(connection, name)
+            checks.check_free(row)
             outbox.removed(connection, row.id)
             connection.execute(delete(SweepRow).where(SweepRow.id == row.id))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from dnnsweep.errors import SweepConflictError
-from dnnsweep.ledger import rows
+from dnnsweep.ledger import checks
 from dnnsweep.ledger.database import now
 from dnnsweep.records import DataSummary, Objective, SweepState
 
@@ -106,7 +106,7 @@ def check_same(row: Row[Any], new: NewSweep) -> None:
     Raises:
         SweepConflictError: It has others.
     """
-    rows.check_content(row, new.digest, new.identity)
+    checks.check_content(row, new.digest, new.identity)
     if new.data is not None and row.fingerprint not in ("", new.data.fingerprint):
         raise SweepConflictError(
             f"sweep {row.name}: the data at {row.source} have changed since it was started "

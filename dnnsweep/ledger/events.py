@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, literal, select
 
-from dnnsweep.history import Event, EventKind
 from dnnsweep.ledger.database import now
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow, TrialRow
 from dnnsweep.records import Sweep
+from dnnsweep.records.events import Event, EventKind
 
 
 def note(

@@ -12,12 +12,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 
 from dnnsweep.errors import LeaseLostError
-from dnnsweep.history import EventKind
-from dnnsweep.ledger import curves, events, outbox, owners, rows
+from dnnsweep.ledger import checks, curves, events, outbox, owners
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
-from dnnsweep.ranking import Value, values_of
 from dnnsweep.records import Curve, Reason, State, Suggestion, SweepState, TrialResult
+from dnnsweep.records.events import EventKind
+from dnnsweep.records.ranking import Value, values_of
 
 #: How long a controller may be silent before another one may take its sweep over.
 LEASE_SECONDS: Final = 15.0
@@ -320,7 +320,7 @@ class Lease:
 
         def write(connection: Connection) -> None:
             nonlocal left
-            left = rows.as_left(connection, self.sweep_id, state)
+            left = checks.as_left(connection, self.sweep_id, state)
             ended_at = None if left is SweepState.QUEUED else now()  # handed back to the other workers
             values = {"state": left, "error": error, "ended_at": ended_at, "is_stop_requested": False}
             self._update_sweep(connection, **values, owner=None, expires_at=None)

@@ -10,14 +10,14 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
 from dnnsweep.errors import QueryError, SweepNotFoundError
-from dnnsweep.history import Event
-from dnnsweep.ledger import curves, events, figures, queries, submissions
-from dnnsweep.ledger.conditions import compiled
+from dnnsweep.ledger import curves, events, queries, stats, submissions
 from dnnsweep.ledger.database import Database
-from dnnsweep.ledger.figures import Figures
+from dnnsweep.ledger.stats import Figures
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
+from dnnsweep.ledger.where import compiled
 from dnnsweep.query import Condition
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records.events import Event
 from dnnsweep.space import suggest
 
 T = TypeVar("T")
@@ -192,7 +192,7 @@ class Overview:
     def figures(self) -> Figures:
         """Return how the ledger stands as a whole."""
         with self._database.read() as connection:
-            return figures.read(connection)
+            return stats.read(connection)
 
 
 def _undelivered(connection: Connection, sweep_ids: Sequence[str]) -> dict[str, int]:

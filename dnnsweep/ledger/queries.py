@@ -10,12 +10,12 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, and_, c
 
 from dnnsweep.errors import SweepNotFoundError
 from dnnsweep.ledger import owners
-from dnnsweep.ledger.conditions import compiled
 from dnnsweep.ledger.database import now
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
+from dnnsweep.ledger.where import compiled
 from dnnsweep.query import Condition
-from dnnsweep.ranking import front, rank
 from dnnsweep.records import Objective, Reason, State, Sweep, SweepState, Trial
+from dnnsweep.records.ranking import front, rank
 
 #: How many trials are the best of one objective, unless somebody says how many.
 TOP: Final = 5

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, update
 
-from dnnsweep.history import EventKind
-from dnnsweep.ledger import events, outbox, owners, queries, rows
+from dnnsweep.ledger import checks, events, outbox, owners, queries
 from dnnsweep.ledger.database import Database, now
 from dnnsweep.ledger.lease import Lease, requeue_running, taken
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow
-from dnnsweep.ranking import is_as_good
 from dnnsweep.records import Sweep, SweepState
+from dnnsweep.records.events import EventKind
+from dnnsweep.records.ranking import is_as_good
 
 #: How many workers may die on a sweep, none of whose trials has ended meanwhile, before it is given up.
 MAX_DEATHS: Final = 5
@@ -41,7 +41,7 @@ def submit(database: Database, submitted: Submitted) -> tuple[Sweep, bool]:
     """Put a sweep into the queue; return it as it is stored, and whether it is new. See `Ledger.submit`."""
     name = submitted.columns["name"]
     with database.write() as connection:
-        is_new = _stored(connection, rows.locked(connection, name), submitted)
+        is_new = _stored(connection, checks.locked(connection, name), submitted)
         return queries.read_sweep(connection, name), is_new  # in this transaction: it may be deleted right after
 
 
@@ -52,7 +52,7 @@ def _stored(connection: Connection, row: Row[Any] | None, submitted: Submitted) 
         events.note(connection, values["id"], EventKind.CREATED, PARENT)
         events.note(connection, values["id"], EventKind.QUEUED, PARENT)
         return True
-    rows.check_content(row, submitted.columns["digest"], submitted.identity)
+    checks.check_content(row, submitted.columns["digest"], submitted.identity)
     _submit_again(connection, row, submitted)
     return False
 
@@ -62,7 +62,7 @@ def _submit_again(connection: Connection, row: Row[Any], submitted: Submitted) -
     if is_same and state in (SweepState.RUNNING, SweepState.QUEUED):
         _go_on(connection, row)
         return
-    rows.check_free(row)
+    checks.check_free(row)
     values = {**submitted.budget, "is_restricted": submitted.is_restricted, "is_stop_requested": False}
     if state is not SweepState.QUEUED and not _has_spent(connection, row, submitted.budget):
         values |= _waiting()

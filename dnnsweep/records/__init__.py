@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from dnnsweep.ranking import Rank
 from dnnsweep.records.metrics import (
     CLASS_METRICS,
     CLASS_SCORES,
@@ -21,6 +20,7 @@ from dnnsweep.records.metrics import (
     scores_of,
     sized,
 )
+from dnnsweep.records.ranking import Rank
 from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, plain
 
 __all__ = [

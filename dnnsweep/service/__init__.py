@@ -1,4 +1,4 @@
-"""The REST API: a translation of what `places.home` does, for other machines. FastAPI's and uvicorn's only door."""
+"""The REST API: a translation of what `stores.local` does, for other machines. FastAPI's and uvicorn's only door."""
 
 from __future__ import annotations
 

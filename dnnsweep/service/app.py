@@ -11,14 +11,14 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from dnnsweep.places.decoding import SECONDS
 from dnnsweep.service import problems, routes
-from dnnsweep.service.desk import Desk
+from dnnsweep.service.state import Desk
 from dnnsweep.service.tokens import LocalOnly, Token
 from dnnsweep.service.tokens import tokens as tokens_of_environment
 from dnnsweep.settings import Limits, Settings, resolve
 from dnnsweep.settings import limits as limits_of_environment
 from dnnsweep.spec import json_schema
+from dnnsweep.stores.wire import SECONDS
 
 #: Requests that read or write the ledger at the same time; more wait, which is quicker than if all ran at once.
 N_THREADS: Final = 8

@@ -23,8 +23,8 @@ from dnnsweep.errors import (
     SweepHeldError,
     SweepNotFoundError,
 )
-from dnnsweep.masking import masked
-from dnnsweep.places.transport import problem_name
+from dnnsweep.redaction import masked
+from dnnsweep.stores.http import problem_name
 
 MEDIA_TYPE: Final = "application/problem+json"
 _STATUS: Final[Sequence[tuple[type[DnnsweepError], int]]] = (

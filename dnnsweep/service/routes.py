@@ -11,19 +11,19 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from dnnsweep import admission
+from dnnsweep import policy
 from dnnsweep.errors import LedgerError, SweepNotFoundError
-from dnnsweep.history import Event
 from dnnsweep.ledger import Page
-from dnnsweep.masking import masked
-from dnnsweep.places.decoding import encoded_curve
-from dnnsweep.places.home import HomePlace
 from dnnsweep.records import Sweep, SweepState, Trial
-from dnnsweep.service import bodies, examples, metrics, streams
-from dnnsweep.service.desk import Desk
+from dnnsweep.records.events import Event
+from dnnsweep.redaction import masked
+from dnnsweep.service import bodies, examples, prometheus, streams
 from dnnsweep.service.problems import RefusalError, responses
+from dnnsweep.service.state import Desk
 from dnnsweep.service.tokens import READING, WRITING
 from dnnsweep.spec import check
+from dnnsweep.stores.local import HomePlace
+from dnnsweep.stores.wire import encoded_curve
 
 log: Final = logging.getLogger(__name__)
 MAX_OFFSET: Final = 10**9
@@ -95,7 +95,7 @@ async def submit(request: Request, desk: DeskOf) -> Response:
 
     def put() -> Response:
         spec = bodies.sweep_file(data, kind)
-        admission.check(spec, desk.limits)
+        policy.check(spec, desk.limits)
         sweep, is_new = desk.place.put(spec, is_restricted=True)
         return JSONResponse(sweep.to_json(), 201 if is_new else 200, {"Location": f"/sweeps/{sweep.name}"})
 
@@ -159,7 +159,7 @@ def stop(name: Name, place: PlaceOf) -> Response:
 def resume(name: Name, desk: DeskOf) -> Response:
     """Put a sweep that has trials left into the queue again."""
     place = desk.place
-    admission.check(check(place.sweep(name).spec), desk.limits)
+    policy.check(check(place.sweep(name).spec), desk.limits)
     return JSONResponse(place.resume(name, is_restricted=True).to_json())
 
 
@@ -308,4 +308,4 @@ def readyz(desk: DeskOf) -> Response:
 )
 def figures(place: PlaceOf) -> Response:
     """Return how queue, trials, outbox and leases stand."""
-    return Response(metrics.text(place.ledger.overview.figures), media_type=metrics.MEDIA_TYPE)
+    return Response(prometheus.text(place.ledger.overview.figures), media_type=prometheus.MEDIA_TYPE)

@@ -11,9 +11,9 @@ from typing import Any, Final
 from starlette.concurrency import run_in_threadpool
 
 from dnnsweep.errors import LedgerError, SweepNotFoundError
-from dnnsweep.places.home import HomePlace
 from dnnsweep.records import Sweep, SweepState
-from dnnsweep.service.desk import Desk
+from dnnsweep.service.state import Desk
+from dnnsweep.stores.local import HomePlace
 
 LOOK_SECONDS: Final = 0.5
 HEARTBEAT_SECONDS: Final = 15.0

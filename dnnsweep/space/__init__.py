@@ -1,7 +1,8 @@
 """The hyperparameters, every knob once, and the domains that a sweep searches."""
 
 from dnnsweep.space.branches import branch_texts, parse_space
-from dnnsweep.space.conditions import (
+from dnnsweep.space.builder_knobs import TRAINING_KNOBS, is_conditional, own_knob, own_knobs
+from dnnsweep.space.cases import (
     MAX_BRANCHES,
     MAX_CASES,
     OTHER,
@@ -48,7 +49,7 @@ from dnnsweep.space.knobs import (
     Hyperparameters,
     Knob,
 )
-from dnnsweep.space.own import TRAINING_KNOBS, is_conditional, own_knob, own_knobs
+from dnnsweep.space.messages import ALIASES, closest, key_text, show, suggest, unquoted
 from dnnsweep.space.parsing import (
     MAX_GRID_VALUES,
     MAX_STEPS,
@@ -57,7 +58,6 @@ from dnnsweep.space.parsing import (
     parse_values,
     unknown,
 )
-from dnnsweep.space.words import ALIASES, closest, key_text, show, suggest, unquoted
 
 __all__ = [
     "ACTIVATIONS",

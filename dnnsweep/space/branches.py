@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from dnnsweep.errors import Mistake
-from dnnsweep.space.conditions import MAX_BRANCHES, MAX_CASES, named, needs, order
+from dnnsweep.space.builder_knobs import NO_WHEN, is_conditional, own_knob, raw_branches
+from dnnsweep.space.cases import MAX_BRANCHES, MAX_CASES, named, needs, order
 from dnnsweep.space.domains import Branch, Choice, Conditional, Range, Searched, branches_of, leaves
 from dnnsweep.space.knobs import KNOBS, Knob
-from dnnsweep.space.own import NO_WHEN, is_conditional, own_knob, raw_branches
+from dnnsweep.space.messages import key_text, show, suggest
 from dnnsweep.space.parsing import parse_domain, parse_each, parse_value
-from dnnsweep.space.words import key_text, show, suggest
 
 _SEARCHED: Final = "must name a hyperparameter that is searched"
 

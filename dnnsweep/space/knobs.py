@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from dnnsweep.space.words import show, suggest, unquoted
+from dnnsweep.space.messages import show, suggest, unquoted
 
 INITIALIZERS: Final = (
     "glorot_uniform",

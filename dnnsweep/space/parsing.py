@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dnnsweep.errors import Mistake
+from dnnsweep.space.builder_knobs import NAME_RULE, VALUES_RULE, is_name, own_knob
 from dnnsweep.space.domains import Choice, Layers, Leaf, Range
 from dnnsweep.space.knobs import KNOBS, MAX_LAYERS, MAX_UNITS, Knob
-from dnnsweep.space.own import NAME_RULE, VALUES_RULE, is_name, own_knob
-from dnnsweep.space.words import key_text, show, suggest
+from dnnsweep.space.messages import key_text, show, suggest
 
 MAX_STEPS: Final = 1_000_000
 

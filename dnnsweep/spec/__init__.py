@@ -13,8 +13,8 @@ from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
 from dnnsweep.space import grid_size, show
 from dnnsweep.spec import documents, mistakes, rules, schema
+from dnnsweep.spec.dataset import BALANCED, HANDED_OVER, DatasetSpec
 from dnnsweep.spec.pruner import PrunerSpec
-from dnnsweep.spec.rows import BALANCED, HANDED_OVER, DatasetSpec
 from dnnsweep.spec.rules.data import KERAS, SKLEARN
 from dnnsweep.spec.sections import (
     BudgetSpec,

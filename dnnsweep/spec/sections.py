@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from dnnsweep import functions
+from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
 from dnnsweep.query import FIELDS
 from dnnsweep.records import CLASS_SCORES, N_PARAMETERS, Objective, direction_of
@@ -42,8 +42,8 @@ from dnnsweep.space import (
 )
 from dnnsweep.spec import documents, schema
 from dnnsweep.spec.base import Few, Section, Several, Whole, raising, right
+from dnnsweep.spec.dataset import DatasetSpec
 from dnnsweep.spec.pruner import PrunerSpec
-from dnnsweep.spec.rows import DatasetSpec
 from dnnsweep.spec.training import METRICS, PlateauSpec, TrainingSpec
 from dnnsweep.spec.window import population, window
 
@@ -130,7 +130,7 @@ class NetworkSpec(Section):
     ] = DEFAULTS.activation
     builder: str | None = Field(
         default=None,
-        json_schema_extra={"pattern": functions.PATTERN},
+        json_schema_extra={"pattern": user_functions.PATTERN},
         description="python:module:function, which returns any Keras model instead; called with the hyperparameters",
     )
 

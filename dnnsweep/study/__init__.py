@@ -11,8 +11,8 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dnnsweep.ranking import Value, values_of
 from dnnsweep.records import Reason, State
+from dnnsweep.records.ranking import Value, values_of
 from dnnsweep.space import SearchSpace
 from dnnsweep.study import samplers
 from dnnsweep.study.grid import Grid

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from dnnsweep.runs import KEY_TAG, Point, RunPage, RunState
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import access, store
 from dnnsweep.tracking.access import explained, quiet, unless
+from dnnsweep.tracking.page import KEY_TAG, Point, RunPage, RunState
 from dnnsweep.tracking.views import experiment_tags
 
 OWN: Final = "dnnsweep."

@@ -15,9 +15,9 @@ from dnnsweep.errors import TrainerError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, OneByOne, Opening, TrainerPlan
-from dnnsweep.trainers.course import Champions, Course, in_own_units, one_line
-from dnnsweep.trainers.material import Material, load
-from dnnsweep.trainers.rows import row_order
+from dnnsweep.trainers.attempt import Champions, Course, in_own_units, one_line
+from dnnsweep.trainers.inputs import Material, load
+from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
 
 #: Above this, the network before is freed at once: a quarter of a second against tens of megabytes.
@@ -67,7 +67,7 @@ class FitTrainer(OneByOne):
 
     def warm_up(self) -> None:
         """Load TensorFlow."""
-        from dnnsweep import networks  # noqa: F401
+        from dnnsweep.trainers import keras_models  # noqa: F401
 
     def train(self, suggestion: Suggestion, report: Callable[[EpochReport], None]) -> TrialResult:
         """Train a suggestion to its end; an error while training becomes a result with reason `failed`.
@@ -76,7 +76,7 @@ class FitTrainer(OneByOne):
             TrainerError: Keras does not run on TensorFlow.
             Exception: Whatever `report` raises; it ends the attempt without a result.
         """
-        from dnnsweep import networks  # noqa: F401  loading TensorFlow is not part of the first trial
+        from dnnsweep.trainers import keras_models  # noqa: F401  loading TensorFlow is not part of the first trial
 
         material, attempt = self._loaded(), _Attempt(Course(suggestion), report)
         try:
@@ -87,7 +87,7 @@ class FitTrainer(OneByOne):
             return attempt.course.end(Reason.FAILED, error=one_line(error))
 
     def _train(self, attempt: _Attempt, material: Material) -> TrialResult:
-        from dnnsweep import networks
+        from dnnsweep.trainers import keras_models
 
         sweep, data, course = material.sweep, material.data, attempt.course
         hp, seed = Hyperparameters.of(course.suggestion.params), course.suggestion.seed
@@ -104,7 +104,7 @@ class FitTrainer(OneByOne):
             penalty = self._penalty(network, hp)
             own = in_own_units(measured, task, data.target_std, variance)
             rate, epoch = attempt.plateau.rate, len(course.reports) + 1
-            changing = _changing_rate(hp, rate, epoch, networks.n_steps(n_train, hp.batch_size), n_epochs)
+            changing = _changing_rate(hp, rate, epoch, keras_models.n_steps(n_train, hp.batch_size), n_epochs)
             attempt.add({**own, **self._scores(network, data), "l2_penalty": penalty, **changing})
             if attempt.plateau.rate != rate:
                 self._set_rate(network, attempt.plateau.rate)
@@ -126,26 +126,26 @@ class FitTrainer(OneByOne):
         if not self._champions_of(material).are_joined_by(course, best_epoch):
             model = None
         if model is not None:
-            networks.save(network, hp, task, model)
+            keras_models.save(network, hp, task, model)
         is_whole = len(course.reports) == n_epochs
         return course.end(Reason.COMPLETED if is_whole else Reason.EARLY_STOPPED, best_epoch, model=model)
 
     def _build(self, suggestion: Suggestion, data: Dataset) -> Any:
         """Return a suggestion's network with its starting weights."""
-        from dnnsweep import networks
+        from dnnsweep.trainers import keras_models
 
         hp = Hyperparameters.of(suggestion.params)
-        return networks.build(hp, data.summary.n_features, data.summary.task, data.n_outputs, suggestion.seed)
+        return keras_models.build(hp, data.summary.n_features, data.summary.task, data.n_outputs, suggestion.seed)
 
     def _penalty(self, network: Any, hp: Hyperparameters) -> float:
         """Return what the size of the weights adds to the loss."""
-        from dnnsweep import networks
+        from dnnsweep.trainers import keras_models
 
-        return networks.l2_penalty(network, hp)
+        return keras_models.l2_penalty(network, hp)
 
     def _scores(self, network: Any, data: Dataset) -> dict[str, float]:
         """Return the scores that the sweep file names."""
-        from dnnsweep import networks
+        from dnnsweep.trainers import keras_models
 
         names = self._loaded().sweep.scores
         if not names:
@@ -153,7 +153,7 @@ class FitTrainer(OneByOne):
         from dnnsweep.trainers.scores import scores
 
         x_validation = self._hold(network, data)[1][0]
-        answers = networks.answers_of(network, x_validation, len(data.y_validation))
+        answers = keras_models.answers_of(network, x_validation, len(data.y_validation))
         return scores(names, data.y_validation, answers)
 
     def _weights(self, network: Any) -> list[Any]:
@@ -170,22 +170,22 @@ class FitTrainer(OneByOne):
 
     def _fit_steps(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps, mode: str = "graph") -> None:
         """Train a network by Keras's `fit`, all steps of an epoch in one call."""
-        from dnnsweep import networks
+        from dnnsweep.trainers import keras_models
 
-        task, n_steps = data.summary.task, networks.n_steps(data.summary.n_train, hp.batch_size)
-        networks.compile_(network, networks.optimizer_of(hp, n_steps * laps.n_epochs), task, n_steps, mode)
+        task, n_steps = data.summary.task, keras_models.n_steps(data.summary.n_train, hp.batch_size)
+        keras_models.compile_(network, keras_models.optimizer_of(hp, n_steps * laps.n_epochs), task, n_steps, mode)
         training, validation = self._hold(network, data)
-        batches = networks.batches_of(training, laps.orders(), hp.batch_size)
-        validation = networks.evaluation_of(*validation)
-        networks.fit(network, batches, validation, laps.n_epochs, laps.after_epoch)
+        batches = keras_models.batches_of(training, laps.orders(), hp.batch_size)
+        validation = keras_models.evaluation_of(*validation)
+        keras_models.fit(network, batches, validation, laps.n_epochs, laps.after_epoch)
 
     def _hold(self, network: Any, data: Dataset) -> tuple[Any, ...]:  # noqa: ARG002  other trainers ask it for its inputs
         """Return training rows and validation rows as TensorFlow has them: one copy for all trials."""
-        from dnnsweep import networks
+        from dnnsweep.trainers import keras_models
 
         if not self._held:
-            training = networks.hold(data.x_train, data.y_train, data.w_train)
-            self._held = (training, networks.hold(data.x_validation, data.y_validation))
+            training = keras_models.hold(data.x_train, data.y_train, data.w_train)
+            self._held = (training, keras_models.hold(data.x_validation, data.y_validation))
         return self._held
 
     def _loaded(self) -> Material:
@@ -240,10 +240,10 @@ def _changing_rate(hp: Hyperparameters, rate: float, epoch: int, n_steps: int, n
         n_steps: Of an epoch.
         n_epochs: Of the trial.
     """
-    from dnnsweep import networks
+    from dnnsweep.trainers import keras_models
 
     if hp.schedule == PLATEAU:
         return {"learning_rate": rate}
     last = epoch * n_steps - 1
-    rates = networks.learning_rates(hp, range(last, last + 1), n_steps * n_epochs)
+    rates = keras_models.learning_rates(hp, range(last, last + 1), n_steps * n_epochs)
     return {} if isinstance(rates, float) else {"learning_rate": float(rates[0])}

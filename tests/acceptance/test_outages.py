@@ -15,8 +15,8 @@ from typing import Any
 import chaos
 import postgres
 import pytest
-from commands import Bench, identity, prepared, wait_until
 from proxy import Fault, Proxy
+from workspace import Workspace, identity, prepared, wait_until
 
 N_TRIALS = 12
 Identity = list[tuple[Any, ...]]
@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator
 
 
 @contextmanager
-def disturbed(tmp_path: Path, server: chaos.MlflowServer, name: str) -> Iterator[tuple[Bench, Proxy, str]]:
+def disturbed(tmp_path: Path, server: chaos.MlflowServer, name: str) -> Iterator[tuple[Workspace, Proxy, str]]:
     """Yield a bench behind a proxy, and a sweep's file of this name."""
     proxy = Proxy(server.uri, random.Random(name))
     with ExitStack() as stack:
@@ -53,7 +53,7 @@ def disturbed(tmp_path: Path, server: chaos.MlflowServer, name: str) -> Iterator
         yield bench, proxy, bench.file(**chaos.pretended(name, N_TRIALS).sweep)
 
 
-def assert_whole(bench: Bench, server: chaos.MlflowServer, name: str, expected: Identity) -> None:
+def assert_whole(bench: Workspace, server: chaos.MlflowServer, name: str, expected: Identity) -> None:
     row = chaos.audited("here", bench, server.uri, expected, 0, name)
     assert row.is_good, row
 

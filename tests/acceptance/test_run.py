@@ -21,18 +21,18 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import Bench, Command, identity, prepared, wait_until
+from workspace import Command, Workspace, identity, prepared, wait_until
 
 import dnnsweep
 from dnnsweep.records import Reason, State, SweepState, Trial
 
-PRETEND = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer"}
+PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
 UNREACHABLE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
 Summary = list[tuple[Any, ...]]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, template: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, template: Path) -> Iterator[Workspace]:
     """Trainers pretend, MLflow is real."""
     made = prepared(tmp_path, template, PRETEND)
     yield made
@@ -40,7 +40,7 @@ def bench(tmp_path: Path, template: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def quick(tmp_path: Path) -> Iterator[Bench]:
+def quick(tmp_path: Path) -> Iterator[Workspace]:
     """Trainers pretend, and there is no MLflow."""
     made = prepared(tmp_path, None, PRETEND)
     yield made
@@ -61,7 +61,7 @@ def assert_no_traceback(*commands: Command) -> None:
         assert "Traceback" not in command.err + command.out
 
 
-def gated(bench: Bench, **changes: Any) -> str:
+def gated(bench: Workspace, **changes: Any) -> str:
     """Write a sweep file whose trials from number 8 on are held until the bench's gate exists."""
     return bench.file(description=f"gate={bench.gate}", **changes)
 
@@ -80,7 +80,9 @@ def test_the_undisturbed_sweep_holds_what_was_asked_for(undisturbed: Summary) ->
 
 
 @pytest.mark.parametrize("n_trainers", [2, 4])
-def test_the_number_of_trainers_does_not_change_the_trials(quick: Bench, undisturbed: Summary, n_trainers: int) -> None:
+def test_the_number_of_trainers_does_not_change_the_trials(
+    quick: Workspace, undisturbed: Summary, n_trainers: int
+) -> None:
     done = quick.run("run", quick.file(description="sleep=0.01"), "--trainers", str(n_trainers))
 
     assert done.code == 0, done.err
@@ -89,7 +91,7 @@ def test_the_number_of_trainers_does_not_change_the_trials(quick: Bench, undistu
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_goes_on_to_the_same_trials(
-    bench: Bench, undisturbed: Summary, number: signal.Signals
+    bench: Workspace, undisturbed: Summary, number: signal.Signals
 ) -> None:
     file = gated(bench)
     first = bench.start("run", file, "--trainers", "2")
@@ -114,7 +116,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_trials(
 ASHA: dict[str, Any] = {"training": {"epochs": 12}, "pruner": {"kind": "asha", "reduction_factor": 2}}
 
 
-def test_a_pruned_sweep_gives_the_same_trials_whoever_trains_them_and_whatever_is_killed(bench: Bench) -> None:
+def test_a_pruned_sweep_gives_the_same_trials_whoever_trains_them_and_whatever_is_killed(bench: Workspace) -> None:
     alone = bench.run("run", bench.file(**ASHA, name="alone"), "--trainers", "1")
     file = bench.file(**ASHA, description=f"sleep=0.02 kill=5 gate={bench.gate}")
     first = bench.start("run", file, "--trainers", "4")
@@ -135,7 +137,7 @@ def test_a_pruned_sweep_gives_the_same_trials_whoever_trains_them_and_whatever_i
     assert_shown(bench)
 
 
-def test_a_trainer_that_does_not_leave_a_pruned_trial_is_ended(quick: Bench) -> None:
+def test_a_trainer_that_does_not_leave_a_pruned_trial_is_ended(quick: Workspace) -> None:
     assert quick.run("run", quick.file(**ASHA, name="alone"), "--trainers", "1").code == 0
     pruned = next(trial for trial in quick.trials("alone") if trial.state is State.PRUNED and trial.epochs == 1)
     file = quick.file(**ASHA, description=f"stuck={pruned.number}", resources={"silence_seconds": 2})
@@ -147,8 +149,10 @@ def test_a_trainer_that_does_not_leave_a_pruned_trial_is_ended(quick: Bench) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_interrupted_while_it_loads_ends_at_once_and_leaves_nothing(quick: Bench, number: signal.Signals) -> None:
-    command = quick.start("run", quick.file(), environ={"DNNSWEEP_TRAINER": "pretend:SlowTrainer"})
+def test_a_run_interrupted_while_it_loads_ends_at_once_and_leaves_nothing(
+    quick: Workspace, number: signal.Signals
+) -> None:
+    command = quick.start("run", quick.file(), environ={"DNNSWEEP_TRAINER": "scripted_trainer:SlowTrainer"})
     assert wait_until(lambda: len(quick.trainers()) > 0)
 
     seconds = command.interrupt(number)
@@ -160,7 +164,7 @@ def test_a_run_interrupted_while_it_loads_ends_at_once_and_leaves_nothing(quick:
     assert dnnsweep.sweeps(home=quick.home) == []
 
 
-def test_a_second_ctrl_c_does_not_lose_what_was_finished(quick: Bench, undisturbed: Summary) -> None:
+def test_a_second_ctrl_c_does_not_lose_what_was_finished(quick: Workspace, undisturbed: Summary) -> None:
     first = quick.start("run", gated(quick))
     first.until_ended(8)
 
@@ -177,7 +181,7 @@ def test_a_second_ctrl_c_does_not_lose_what_was_finished(quick: Bench, undisturb
 
 
 def test_a_killed_controller_takes_its_trainers_along_and_the_next_run_repeats_nothing(
-    quick: Bench, undisturbed: Summary
+    quick: Workspace, undisturbed: Summary
 ) -> None:
     file = gated(quick)
     first = quick.start("run", file, "--trainers", "2")
@@ -199,7 +203,9 @@ def test_a_killed_controller_takes_its_trainers_along_and_the_next_run_repeats_n
     assert again.n_ended == 16 - len(before)
 
 
-def test_a_killed_trainer_costs_its_trial_one_attempt_and_changes_no_value(quick: Bench, undisturbed: Summary) -> None:
+def test_a_killed_trainer_costs_its_trial_one_attempt_and_changes_no_value(
+    quick: Workspace, undisturbed: Summary
+) -> None:
     done = quick.run("run", quick.file(description="kill=3"), "--trainers", "2")
 
     assert done.code == 0, done.err
@@ -208,7 +214,7 @@ def test_a_killed_trainer_costs_its_trial_one_attempt_and_changes_no_value(quick
     assert_no_traceback(done)
 
 
-def test_a_trainer_killed_from_outside_is_replaced(quick: Bench, undisturbed: Summary) -> None:
+def test_a_trainer_killed_from_outside_is_replaced(quick: Workspace, undisturbed: Summary) -> None:
     running = quick.start("run", gated(quick), "--trainers", "2")
     running.until_ended(8)
     assert wait_until(lambda: dnnsweep.show("pretend", home=quick.home).n_running == 2)
@@ -222,7 +228,7 @@ def test_a_trainer_killed_from_outside_is_replaced(quick: Bench, undisturbed: Su
     assert [trial.attempts for trial in quick.trials()] == [1] * 8 + [2, 2] + [1] * 6
 
 
-def test_a_trial_that_kills_every_trainer_ends_as_killed_and_the_others_go_on(quick: Bench) -> None:
+def test_a_trial_that_kills_every_trainer_ends_as_killed_and_the_others_go_on(quick: Workspace) -> None:
     done = quick.run("run", quick.file(description="kill_always=2"), "--trainers", "2")
 
     assert done.code == 0, done.err
@@ -232,7 +238,7 @@ def test_a_trial_that_kills_every_trainer_ends_as_killed_and_the_others_go_on(qu
     assert [trial.reason for trial in trials if trial.number != 2] == [Reason.COMPLETED] * 15
 
 
-def test_a_trainer_that_is_stopped_is_replaced_and_changes_no_value(quick: Bench, undisturbed: Summary) -> None:
+def test_a_trainer_that_is_stopped_is_replaced_and_changes_no_value(quick: Workspace, undisturbed: Summary) -> None:
     file = quick.file(description="freeze=3", resources={"hung_seconds": 3})
 
     done = quick.run("run", file, "--trainers", "2")
@@ -245,7 +251,7 @@ def test_a_trainer_that_is_stopped_is_replaced_and_changes_no_value(quick: Bench
     assert "no sign of life for 3 seconds" in str(lost[0].detail)
 
 
-def test_a_trial_that_stays_silent_ends_as_timeout_and_the_others_go_on(quick: Bench, undisturbed: Summary) -> None:
+def test_a_trial_that_stays_silent_ends_as_timeout_and_the_others_go_on(quick: Workspace, undisturbed: Summary) -> None:
     file = quick.file(description="hang=3", resources={"silence_seconds": 1.5}, sampler={"window": 16})
 
     done = quick.run("run", file, "--trainers", "2")
@@ -258,7 +264,7 @@ def test_a_trial_that_stays_silent_ends_as_timeout_and_the_others_go_on(quick: B
     assert [trial.number for trial in quick.trials()] == [trial[0] for trial in undisturbed]
 
 
-def test_trainers_that_cannot_start_end_the_run_with_the_reason(quick: Bench) -> None:
+def test_trainers_that_cannot_start_end_the_run_with_the_reason(quick: Workspace) -> None:
     done = quick.run("run", quick.file(description="die_at_start"))
 
     assert done.code == 1
@@ -270,7 +276,7 @@ def test_trainers_that_cannot_start_end_the_run_with_the_reason(quick: Bench) ->
 # -- two processes and one sweep ------------------------------------------------------------------------------------
 
 
-def test_a_running_sweep_is_held_can_be_stopped_from_outside_and_resumed(quick: Bench) -> None:
+def test_a_running_sweep_is_held_can_be_stopped_from_outside_and_resumed(quick: Workspace) -> None:
     file = gated(quick)
     first = quick.start("run", file, "--trainers", "2")
     first.until_ended(8)
@@ -300,7 +306,7 @@ def test_a_running_sweep_is_held_can_be_stopped_from_outside_and_resumed(quick: 
     assert len(quick.trials()) == 16 + n_stopped
 
 
-def test_two_runs_started_together_do_not_both_train(quick: Bench, undisturbed: Summary) -> None:
+def test_two_runs_started_together_do_not_both_train(quick: Workspace, undisturbed: Summary) -> None:
     file = gated(quick)
 
     both = [quick.start("run", file, "--trainers", "1") for _ in range(2)]
@@ -313,7 +319,7 @@ def test_two_runs_started_together_do_not_both_train(quick: Bench, undisturbed: 
     assert_no_traceback(*both)
 
 
-def test_a_run_that_waits_goes_on_where_the_other_one_ended(quick: Bench, undisturbed: Summary) -> None:
+def test_a_run_that_waits_goes_on_where_the_other_one_ended(quick: Workspace, undisturbed: Summary) -> None:
     file = gated(quick)
     first = quick.start("run", file, "--trainers", "1")
     first.until_ended(8)
@@ -328,7 +334,7 @@ def test_a_run_that_waits_goes_on_where_the_other_one_ended(quick: Bench, undist
     assert identity(quick.trials()) == undisturbed
 
 
-def test_events_tell_the_story_of_a_sweep(quick: Bench) -> None:
+def test_events_tell_the_story_of_a_sweep(quick: Workspace) -> None:
     assert quick.run("run", quick.file(description="kill=3"), "--trainers", "2").code == 0
 
     shown, listed = quick.run("show", "pretend", "--events"), quick.run("show", "pretend", "--events", "--json").json
@@ -343,7 +349,7 @@ def test_events_tell_the_story_of_a_sweep(quick: Bench) -> None:
 # -- endings --------------------------------------------------------------------------------------------------------
 
 
-def test_ten_failures_in_a_row_end_the_sweep_with_the_error_shown(quick: Bench) -> None:
+def test_ten_failures_in_a_row_end_the_sweep_with_the_error_shown(quick: Workspace) -> None:
     done = quick.run("run", quick.file(description="fail_from=2", budget={"trials": 40}))
 
     assert done.code == 1
@@ -356,7 +362,7 @@ def test_ten_failures_in_a_row_end_the_sweep_with_the_error_shown(quick: Bench) 
     assert sweep.n_finished < 20
 
 
-def test_a_time_budget_ends_the_sweep_and_what_ran_does_not_count(quick: Bench) -> None:
+def test_a_time_budget_ends_the_sweep_and_what_ran_does_not_count(quick: Workspace) -> None:
     file = gated(quick, budget={"trials": 100}, sampler={"window": 4})
 
     done = quick.run("run", file, "--seconds", "3", "--trainers", "2")
@@ -375,7 +381,9 @@ def test_a_time_budget_ends_the_sweep_and_what_ran_does_not_count(quick: Bench) 
     assert dnnsweep.show("pretend", home=quick.home).n_finished == 10
 
 
-def test_a_target_that_is_reached_ends_the_sweep_and_a_higher_one_goes_on(quick: Bench, undisturbed: Summary) -> None:
+def test_a_target_that_is_reached_ends_the_sweep_and_a_higher_one_goes_on(
+    quick: Workspace, undisturbed: Summary
+) -> None:
     values = [value for _, _, _, value, *_ in undisturbed if value is not None]
     low, high = sorted(values)[len(values) // 2], max(values)
 
@@ -393,7 +401,7 @@ def test_a_target_that_is_reached_ends_the_sweep_and_a_higher_one_goes_on(quick:
     assert dnnsweep.show("pretend", home=quick.home).n_finished == len(undisturbed)
 
 
-def test_a_grid_ends_when_every_point_was_tried_whatever_happened(quick: Bench) -> None:
+def test_a_grid_ends_when_every_point_was_tried_whatever_happened(quick: Workspace) -> None:
     space = {"dropout": {"low": 0.0, "high": 0.6, "steps": 4}, "optimizer": ["sgd", "adam", "nadam"]}
     file = gated(quick, space=space, sampler={"kind": "grid"}, budget={"trials": 100})
 
@@ -411,7 +419,7 @@ def test_a_grid_ends_when_every_point_was_tried_whatever_happened(quick: Bench) 
 # -- terminals and pipes --------------------------------------------------------------------------------------------
 
 
-def test_progress_is_a_line_for_each_trial_on_stderr_and_the_best_comes_last_on_stdout(quick: Bench) -> None:
+def test_progress_is_a_line_for_each_trial_on_stderr_and_the_best_comes_last_on_stdout(quick: Workspace) -> None:
     done = quick.run("run", quick.file(description="diverge=1", budget={"trials": 5}))
 
     *progress, state, behind = done.err.splitlines()
@@ -426,7 +434,7 @@ def test_progress_is_a_line_for_each_trial_on_stderr_and_the_best_comes_last_on_
     assert done.out.splitlines()[0] == f"best val_accuracy: {best.value:.6g} (trial {best.number}, epoch 3 of 3)"
 
 
-def test_a_run_that_prints_json_prints_nothing_else_on_stdout(quick: Bench) -> None:
+def test_a_run_that_prints_json_prints_nothing_else_on_stdout(quick: Workspace) -> None:
     done = quick.run("run", quick.file(budget={"trials": 4}), "--json")
 
     assert done.code == 0, done.err
@@ -434,7 +442,7 @@ def test_a_run_that_prints_json_prints_nothing_else_on_stdout(quick: Bench) -> N
     assert done.json == quick.run("best", "pretend", "--top", "1", "--json").json
 
 
-def test_a_reader_that_goes_away_is_no_error(quick: Bench) -> None:
+def test_a_reader_that_goes_away_is_no_error(quick: Workspace) -> None:
     assert quick.run("run", quick.file(budget={"trials": 60})).code == 0
     for words in (["trials", "pretend"], ["trials", "pretend", "--json"], ["list"]):
         process = subprocess.Popen(
@@ -454,7 +462,7 @@ def test_a_reader_that_goes_away_is_no_error(quick: Bench) -> None:
 class Terminal:
     """A command on a terminal of its own, as a person sees it."""
 
-    def __init__(self, bench: Bench, *words: str) -> None:
+    def __init__(self, bench: Workspace, *words: str) -> None:
         self._far, near = pty.openpty()
         termios.tcsetwinsize(near, (40, 160))
         code = (
@@ -493,7 +501,7 @@ class Terminal:
         return code
 
 
-def test_on_a_terminal_the_display_is_alive_and_the_best_comes_last(quick: Bench) -> None:
+def test_on_a_terminal_the_display_is_alive_and_the_best_comes_last(quick: Workspace) -> None:
     file = quick.file(name="shown", description="sleep=0.2 diverge=1", budget={"trials": 6})
 
     terminal = Terminal(quick, "run", file)
@@ -507,7 +515,7 @@ def test_on_a_terminal_the_display_is_alive_and_the_best_comes_last(quick: Bench
     assert "Traceback" not in terminal.seen
 
 
-def test_ctrl_c_on_a_terminal_interrupts_and_leaves_a_usable_screen(quick: Bench) -> None:
+def test_ctrl_c_on_a_terminal_interrupts_and_leaves_a_usable_screen(quick: Workspace) -> None:
     terminal = Terminal(quick, "run", gated(quick))
     assert wait_until(lambda: "8/16" in terminal.seen)
 
@@ -524,13 +532,13 @@ def test_ctrl_c_on_a_terminal_interrupts_and_leaves_a_usable_screen(quick: Bench
 # -- what was stored, and what MLflow shows -------------------------------------------------------------------------
 
 
-def mlflow_client(bench: Bench) -> Any:
+def mlflow_client(bench: Workspace) -> Any:
     import mlflow
 
     return mlflow.MlflowClient(tracking_uri=f"sqlite:///{bench.home / 'mlflow.db'}")
 
 
-def assert_shown(bench: Bench, name: str = "pretend") -> None:
+def assert_shown(bench: Workspace, name: str = "pretend") -> None:
     """Compare MLflow, through its own client, with the ledger."""
     client, sweep, trials = mlflow_client(bench), dnnsweep.show(name, home=bench.home), bench.trials(name)
     experiment = client.get_experiment_by_name(name)
@@ -583,7 +591,7 @@ def assert_trial_shown(client: Any, run: Any, trial: Trial, parent: str) -> None
         assert at_best == trial.metrics[metric]
 
 
-def by_hand(bench: Bench, name: str) -> list[tuple[Any, ...]]:
+def by_hand(bench: Workspace, name: str) -> list[tuple[Any, ...]]:
     statement = """
         SELECT t.number, t.value, json_extract(t.params, '$.dropout'), json_extract(t.params, '$.optimizer'),
                json_extract(t.params, '$.learning_rate'), json_extract(t.params, '$.hidden'),
@@ -608,7 +616,7 @@ def as_queried(best: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Bench]:
+def finished(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Workspace]:
     """A finished sweep in which one trial diverged and one was killed."""
     made = prepared(tmp_path_factory.mktemp("finished"), template, PRETEND)
     done = made.run("run", made.file(description="diverge=4 kill_always=2"), "--trainers", "2")
@@ -618,7 +626,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterat
     assert made.end() == []
 
 
-def test_best_is_what_a_query_written_by_hand_finds(finished: Bench) -> None:
+def test_best_is_what_a_query_written_by_hand_finds(finished: Workspace) -> None:
     best = finished.run("best", "pretend", "--top", "100", "--json").json
 
     assert len(best) == 14
@@ -626,12 +634,12 @@ def test_best_is_what_a_query_written_by_hand_finds(finished: Bench) -> None:
     assert as_queried(finished.run("best", "pretend", "--top", "3", "--json").json) == by_hand(finished, "pretend")[:3]
 
 
-def test_mlflow_shows_every_trial_as_the_ledger_has_it(finished: Bench) -> None:
+def test_mlflow_shows_every_trial_as_the_ledger_has_it(finished: Workspace) -> None:
     assert {trial.reason for trial in finished.trials()} == {Reason.COMPLETED, Reason.DIVERGED, Reason.KILLED}
     assert_shown_but(finished, {2})
 
 
-def assert_shown_but(bench: Bench, unmeasured: set[int]) -> None:
+def assert_shown_but(bench: Workspace, unmeasured: set[int]) -> None:
     """Like `assert_shown`; some trials have measured nothing."""
     client, trials = mlflow_client(bench), bench.trials()
     for trial in trials:
@@ -643,7 +651,7 @@ def assert_shown_but(bench: Bench, unmeasured: set[int]) -> None:
             assert_trial_shown(client, run, trial, str(dnnsweep.show("pretend", home=bench.home).run_id))
 
 
-def test_a_value_that_is_not_finite_is_a_finding_in_mlflow_and_no_number(finished: Bench) -> None:
+def test_a_value_that_is_not_finite_is_a_finding_in_mlflow_and_no_number(finished: Workspace) -> None:
     client, trial = mlflow_client(finished), finished.trials()[4]
 
     run = client.get_run(trial.run_id)
@@ -656,7 +664,7 @@ def test_a_value_that_is_not_finite_is_a_finding_in_mlflow_and_no_number(finishe
         assert connection.execute("SELECT count(*) FROM metrics WHERE abs(value) > 1e300").fetchone() == (0,)
 
 
-def test_json_yaml_and_csv_say_the_same(finished: Bench) -> None:
+def test_json_yaml_and_csv_say_the_same(finished: Workspace) -> None:
     for words in (["best", "pretend"], ["trials", "pretend"], ["best", "pretend", "--where", "value > 99"]):
         as_json, as_yaml, as_csv = (finished.run(*words, form) for form in ("--json", "--yaml", "--csv"))
         entries = as_json.json
@@ -672,7 +680,7 @@ def test_json_yaml_and_csv_say_the_same(finished: Bench) -> None:
 
 
 def test_a_sweep_survives_an_unreachable_mlflow_and_delivers_later_without_doubles(
-    bench: Bench, undisturbed: Summary
+    bench: Workspace, undisturbed: Summary
 ) -> None:
     done = bench.run("run", bench.file(), environ=UNREACHABLE)
 
@@ -689,7 +697,7 @@ def test_a_sweep_survives_an_unreachable_mlflow_and_delivers_later_without_doubl
         assert_shown(bench)
 
 
-def test_a_deleted_sweep_is_gone_from_the_ledger_the_models_and_mlflow(bench: Bench) -> None:
+def test_a_deleted_sweep_is_gone_from_the_ledger_the_models_and_mlflow(bench: Workspace) -> None:
     assert bench.run("run", bench.file(budget={"trials": 3})).code == 0
     (bench.home / "models" / "pretend").mkdir(parents=True)
 
@@ -705,7 +713,7 @@ def test_a_deleted_sweep_is_gone_from_the_ledger_the_models_and_mlflow(bench: Be
     assert_shown(bench)
 
 
-def test_runs_of_a_sweep_deleted_while_mlflow_was_away_are_removed_later(bench: Bench) -> None:
+def test_runs_of_a_sweep_deleted_while_mlflow_was_away_are_removed_later(bench: Workspace) -> None:
     assert bench.run("run", bench.file(budget={"trials": 2})).code == 0
 
     deleted = bench.run("delete", "pretend", "--yes", environ=UNREACHABLE)
@@ -744,7 +752,7 @@ KERAS = {
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Bench]:
+def trained(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Workspace]:
     """A small table, three real networks, one of which blows up."""
     made = prepared(tmp_path_factory.mktemp("trained"), template, {})
     table(made.folder / "table.csv")
@@ -756,7 +764,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterato
     assert made.end() == []
 
 
-def test_a_learning_rate_of_a_million_diverges_and_the_sweep_goes_on(trained: Bench) -> None:
+def test_a_learning_rate_of_a_million_diverges_and_the_sweep_goes_on(trained: Workspace) -> None:
     trials = trained.trials("table")
 
     assert trials[0].params["learning_rate"] == 1e6
@@ -765,7 +773,7 @@ def test_a_learning_rate_of_a_million_diverges_and_the_sweep_goes_on(trained: Be
     assert all(trial.value is not None and math.isfinite(trial.value) for trial in trials[1:])
 
 
-def test_nothing_of_tensorflow_reaches_the_screen(trained: Bench) -> None:
+def test_nothing_of_tensorflow_reaches_the_screen(trained: Workspace) -> None:
     *progress, state = (trained.folder / "run.err").read_text().splitlines()
 
     assert [line[:3] for line in progress] == ["[1/", "[2/", "[3/"]
@@ -774,7 +782,7 @@ def test_nothing_of_tensorflow_reaches_the_screen(trained: Bench) -> None:
     assert best["number"] == dnnsweep.best("table", home=trained.home)[0].number
 
 
-def test_mlflow_shows_real_training_as_the_ledger_has_it(trained: Bench) -> None:
+def test_mlflow_shows_real_training_as_the_ledger_has_it(trained: Workspace) -> None:
     trials, client = trained.trials("table"), mlflow_client(trained)
     parent = str(dnnsweep.show("table", home=trained.home).run_id)
 
@@ -785,7 +793,7 @@ def test_mlflow_shows_real_training_as_the_ledger_has_it(trained: Bench) -> None
     assert as_queried(trained.run("best", "table", "--json").json) == by_hand(trained, "table")
 
 
-def test_only_the_best_model_is_kept_and_mlflow_has_it_too(trained: Bench) -> None:
+def test_only_the_best_model_is_kept_and_mlflow_has_it_too(trained: Workspace) -> None:
     best, client = dnnsweep.best("table", home=trained.home)[0], mlflow_client(trained)
 
     kept = [path.name for path in (trained.home / "models").rglob("*.keras")]
@@ -796,7 +804,7 @@ def test_only_the_best_model_is_kept_and_mlflow_has_it_too(trained: Bench) -> No
     assert Path(shown).read_bytes() == path.read_bytes()
 
 
-def test_a_sweep_is_refused_when_its_data_have_changed(trained: Bench) -> None:
+def test_a_sweep_is_refused_when_its_data_have_changed(trained: Workspace) -> None:
     file, before = trained.file(**{**KERAS, "budget": {"trials": 4}}), trained.trials("table")
     table(trained.folder / "table.csv", shift=0.5)
 

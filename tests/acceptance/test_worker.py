@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import postgres
 import pytest
-from commands import SWEEP, Bench, Command, identity, prepared, wait_until
 from serving import serving, settings_of
+from workspace import SWEEP, Command, Workspace, identity, prepared, wait_until
 
 import dnnsweep
-from dnnsweep.places.service import ServicePlace
 from dnnsweep.records import State, SweepState
 from dnnsweep.settings import Limits, Remote
+from dnnsweep.stores.remote import ServicePlace
 
-PRETEND = {"DNNSWEEP_TRAINER": "pretend:PretendTrainer"}
+PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
 Identity = list[tuple[Any, ...]]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path) -> Iterator[Workspace]:
     made = prepared(tmp_path, None, PRETEND)
     yield made
     made.end()
@@ -41,19 +41,19 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Identity:
     return identity(made.trials())
 
 
-def submit(bench: Bench, name: str = "pretend", **changes: Any) -> None:
+def submit(bench: Workspace, name: str = "pretend", **changes: Any) -> None:
     dnnsweep.submit({**SWEEP, "name": name, **changes}, home=bench.home)
 
 
-def worker(bench: Bench, *words: str) -> Command:
+def worker(bench: Workspace, *words: str) -> Command:
     return bench.start("worker", "--trainers", "1", *words)
 
 
-def states(bench: Bench) -> list[SweepState]:
+def states(bench: Workspace) -> list[SweepState]:
     return [sweep.state for sweep in dnnsweep.sweeps(home=bench.home)]
 
 
-def until(bench: Bench, condition: Callable[[], bool]) -> None:
+def until(bench: Workspace, condition: Callable[[], bool]) -> None:
     assert wait_until(condition), [command.err for command in bench.commands]
 
 
@@ -63,7 +63,7 @@ def terminate(command: Command) -> int:
     return command.code
 
 
-def test_a_worker_finds_the_trials_that_run_finds(bench: Bench, expected: Identity) -> None:
+def test_a_worker_finds_the_trials_that_run_finds(bench: Workspace, expected: Identity) -> None:
     submitted = bench.run("submit", bench.file())
     assert (submitted.code, submitted.out) == (0, "")
     assert "sweep pretend is queued" in submitted.err
@@ -76,7 +76,7 @@ def test_a_worker_finds_the_trials_that_run_finds(bench: Bench, expected: Identi
     assert bench.processes() == []
 
 
-def test_whoever_waits_for_a_sweep_gets_what_run_prints(bench: Bench) -> None:
+def test_whoever_waits_for_a_sweep_gets_what_run_prints(bench: Workspace) -> None:
     waiting = bench.start("submit", bench.file(), "--wait", "--json")
     worker(bench)
 
@@ -88,7 +88,7 @@ def test_whoever_waits_for_a_sweep_gets_what_run_prints(bench: Bench) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_three_workers_of_whom_one_is_killed_complete_five_sweeps_though_postgresql_restarts(
-    bench: Bench, expected: Identity, kind: str, monkeypatch: pytest.MonkeyPatch
+    bench: Workspace, expected: Identity, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as stack:
         server: postgres.Server | None = None
@@ -125,7 +125,7 @@ def test_three_workers_of_whom_one_is_killed_complete_five_sweeps_though_postgre
 
 
 def test_a_worker_that_is_asked_to_end_finishes_its_trial_and_hands_the_sweep_back(
-    bench: Bench, expected: Identity
+    bench: Workspace, expected: Identity
 ) -> None:
     submit(bench, description="sleep=0.3")
     first = worker(bench, "--grace", "60")
@@ -144,7 +144,9 @@ def test_a_worker_that_is_asked_to_end_finishes_its_trial_and_hands_the_sweep_ba
     assert {trial.attempts for trial in bench.trials()} == {1}  # nothing was trained twice
 
 
-def test_a_worker_without_time_puts_what_it_trains_back_with_the_same_seeds(bench: Bench, expected: Identity) -> None:
+def test_a_worker_without_time_puts_what_it_trains_back_with_the_same_seeds(
+    bench: Workspace, expected: Identity
+) -> None:
     submit(bench, description="hang=5")
     first = worker(bench, "--grace", "5")
     until(bench, lambda: sum(trial.state is State.COMPLETE for trial in bench.trials()) >= 5)
@@ -160,9 +162,9 @@ def test_a_worker_without_time_puts_what_it_trains_back_with_the_same_seeds(benc
     assert bench.trials()[5].attempts == 2
 
 
-def test_a_worker_that_loads_data_hands_them_back_at_once(bench: Bench) -> None:
+def test_a_worker_that_loads_data_hands_them_back_at_once(bench: Workspace) -> None:
     submit(bench)
-    loading = bench.start("worker", environ={"DNNSWEEP_TRAINER": "pretend:SlowTrainer"})
+    loading = bench.start("worker", environ={"DNNSWEEP_TRAINER": "scripted_trainer:SlowTrainer"})
     until(bench, lambda: states(bench) == [SweepState.RUNNING])
     time.sleep(1)
 
@@ -171,7 +173,7 @@ def test_a_worker_that_loads_data_hands_them_back_at_once(bench: Bench) -> None:
     assert bench.processes() == []
 
 
-def test_a_sweep_that_is_stopped_ends_and_the_worker_goes_on_with_the_next(bench: Bench) -> None:
+def test_a_sweep_that_is_stopped_ends_and_the_worker_goes_on_with_the_next(bench: Workspace) -> None:
     submit(bench, "first", description="sleep=0.5")
     submit(bench, "second", budget={"trials": 2})
     worker(bench)
@@ -184,12 +186,12 @@ def test_a_sweep_that_is_stopped_ends_and_the_worker_goes_on_with_the_next(bench
 @pytest.mark.parametrize(
     ("trainer", "told"),
     [
-        ("pretend:RefusingTrainer", "dataset.source: no such thing"),
-        ("pretend:CrashingTrainer", "no trainer could be started"),
+        ("scripted_trainer:RefusingTrainer", "dataset.source: no such thing"),
+        ("scripted_trainer:CrashingTrainer", "no trainer could be started"),
     ],
 )
 def test_a_sweep_that_cannot_be_run_fails_with_its_reason_and_the_worker_lives(
-    bench: Bench, trainer: str, told: str
+    bench: Workspace, trainer: str, told: str
 ) -> None:
     submit(bench)
     running = bench.start("worker", environ={"DNNSWEEP_TRAINER": trainer})
@@ -202,7 +204,7 @@ def test_a_sweep_that_cannot_be_run_fails_with_its_reason_and_the_worker_lives(
     assert terminate(running) == 0
 
 
-def test_a_worker_checks_again_what_came_over_the_network(bench: Bench, tmp_path: Path) -> None:
+def test_a_worker_checks_again_what_came_over_the_network(bench: Workspace, tmp_path: Path) -> None:
     """Between submission and run a file becomes a link out of the data folder, another one grows."""
     root = tmp_path / "data"
     root.mkdir()
@@ -218,7 +220,7 @@ def test_a_worker_checks_again_what_came_over_the_network(bench: Bench, tmp_path
     (root / "linked.npz").symlink_to(tmp_path / "elsewhere.npz")
     np.savez(root / "grown.npz", x=np.arange(160.0).reshape(40, 4), y=np.arange(40) % 2)
     environ = {
-        "DNNSWEEP_TRAINER": "pretend:LoadingTrainer",
+        "DNNSWEEP_TRAINER": "scripted_trainer:LoadingTrainer",
         "DNNSWEEP_DATA_ROOT": str(root),
         "DNNSWEEP_MAX_ROWS": "20",
     }
@@ -231,13 +233,17 @@ def test_a_worker_checks_again_what_came_over_the_network(bench: Bench, tmp_path
     assert str(tmp_path) not in "".join(told)
 
 
-def test_a_file_of_the_data_folder_is_trained_on_wherever_the_worker_was_started(bench: Bench, tmp_path: Path) -> None:
+def test_a_file_of_the_data_folder_is_trained_on_wherever_the_worker_was_started(
+    bench: Workspace, tmp_path: Path
+) -> None:
     root = tmp_path / "data"
     root.mkdir()
     np.savez(root / "rows.npz", x=np.random.default_rng(0).normal(size=(60, 4)), y=np.arange(60) % 2)
     with serving(settings_of(bench.home), limits=Limits(data_root=root)) as url:
         ServicePlace(Remote(url)).submit({"name": "a", "dataset": {"source": "npz:rows.npz"}, "budget": {"trials": 2}})
-        bench.start("worker", environ={"DNNSWEEP_TRAINER": "pretend:LoadingTrainer", "DNNSWEEP_DATA_ROOT": str(root)})
+        bench.start(
+            "worker", environ={"DNNSWEEP_TRAINER": "scripted_trainer:LoadingTrainer", "DNNSWEEP_DATA_ROOT": str(root)}
+        )
         until(bench, lambda: states(bench) == [SweepState.COMPLETE])
 
     assert dnnsweep.show("a", home=bench.home).source == "npz:rows.npz"

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import postgres
 import pytest
-from commands import Bench, prepared, wait_until
+from workspace import Workspace, prepared, wait_until
 
 import dnnsweep
 from dnnsweep.records import Sweep, Trial
@@ -59,7 +59,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Bench]:
+def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Workspace]:
     """A home with two sweeps that a worker ran for an API."""
     bench = prepared(tmp_path_factory.mktemp("ui"), template, {})
     try:
@@ -75,7 +75,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[
         bench.end()
 
 
-def _serve(bench: Bench) -> str:
+def _serve(bench: Workspace) -> str:
     port = postgres.free_port()
     serving = bench.start("serve", "--port", str(port))
     address = f"http://127.0.0.1:{port}"
@@ -92,7 +92,7 @@ def _answers(url: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def address(bench: Bench) -> str:
+def address(bench: Workspace) -> str:
     """The UI's address, up to its pages."""
     ui = bench.start("ui", "--port", str(postgres.free_port()))
     assert wait_until(lambda: bool(ui.out.strip())), ui.err
@@ -124,12 +124,12 @@ def experiments(page: Any) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def sweep(bench: Bench) -> Sweep:
+def sweep(bench: Workspace) -> Sweep:
     return dnnsweep.show("curves", home=bench.home)
 
 
 @pytest.fixture(scope="module")
-def trials(bench: Bench) -> list[Trial]:
+def trials(bench: Workspace) -> list[Trial]:
     return bench.trials("curves")
 
 
@@ -206,7 +206,7 @@ def test_the_page_of_a_trial_tells_every_hyperparameter(
 
 
 def test_the_page_of_a_trial_draws_the_curves_of_the_ledger(
-    show: Show, bench: Bench, experiments: dict[str, str], trials: list[Trial]
+    show: Show, bench: Workspace, experiments: dict[str, str], trials: list[Trial]
 ) -> None:
     trial = trials[5]
     curve = dnnsweep.curve("curves", trial.number, home=bench.home)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from commands import Bench, prepared, wait_until
 from engine import Compose, ask, checkout, docker, missing, passwords
+from workspace import Workspace, prepared, wait_until
 
 pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=f"no engine for docker compose: {missing()}"),
@@ -76,16 +76,16 @@ def compose(folder: Path) -> Iterator[Compose]:
 
 
 @pytest.fixture(scope="module")
-def bench(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """Commands of this machine that talk to the API."""
     environ = {"DNNSWEEP_API_URL": compose.api, "DNNSWEEP_TOKEN": compose.passwords["DNNSWEEP_TOKEN"]}
-    bench = Bench(tmp_path_factory.mktemp("bench"), environ)
+    bench = Workspace(tmp_path_factory.mktemp("bench"), environ)
     yield bench
     bench.end()
 
 
 @pytest.fixture(scope="module")
-def taken_over(compose: Compose, bench: Bench) -> str:
+def taken_over(compose: Compose, bench: Workspace) -> str:
     """The sweep of the worker that was killed, when it and four more are complete; the servers were restarted, too."""
     files = {name: bench.file(name=name, seed=seed, **SWEEP) for seed, name in enumerate(SWEEPS)}
     submitted = {name: bench.start("submit", file, "--wait") for name, file in files.items()}
@@ -115,22 +115,22 @@ def claimed(worker: str) -> str:
     return name
 
 
-def n_ended(bench: Bench) -> int:
+def n_ended(bench: Workspace) -> int:
     """Return how many trials of all sweeps have ended."""
     listed = bench.run("list", "--json")
     return sum(sweep["n_finished"] for sweep in listed.json) if listed.code == 0 else 0
 
 
-def n_undelivered(bench: Bench) -> int:
+def n_undelivered(bench: Workspace) -> int:
     """Return how much MLflow has not seen yet."""
     return sum(sweep["n_undelivered"] for sweep in bench.run("list", "--json").json)
 
 
-def until_trained(bench: Bench, n_trials: int) -> None:
+def until_trained(bench: Workspace, n_trials: int) -> None:
     assert wait_until(lambda: n_ended(bench) >= n_trials, SWEEPS_SECONDS), bench.run("list").out
 
 
-def trials(bench: Bench, name: str) -> list[dict[str, Any]]:
+def trials(bench: Workspace, name: str) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = bench.run("trials", name, "--json").json
     return listed
 
@@ -191,7 +191,7 @@ def test_mlflow_answers_to_the_names_it_was_told_only(compose: Compose) -> None:
 
 @pytest.mark.usefixtures("taken_over")
 @pytest.mark.parametrize("name", SWEEPS)
-def test_every_sweep_is_complete_though_a_worker_was_killed_and_servers_restarted(bench: Bench, name: str) -> None:
+def test_every_sweep_is_complete_though_a_worker_was_killed_and_servers_restarted(bench: Workspace, name: str) -> None:
     assert bench.run("show", name, "--json").json["state"] == "COMPLETE"
     assert [(trial["number"], trial["state"], trial["epochs"]) for trial in trials(bench, name)] == [
         (number, "COMPLETE", N_EPOCHS) for number in range(N_TRIALS)
@@ -199,7 +199,7 @@ def test_every_sweep_is_complete_though_a_worker_was_killed_and_servers_restarte
 
 
 def test_another_worker_went_on_with_the_sweep_of_the_killed_one(
-    taken_over: str, compose: Compose, bench: Bench
+    taken_over: str, compose: Compose, bench: Workspace
 ) -> None:
     happened = bench.run("show", taken_over, "--events").out
 
@@ -209,7 +209,7 @@ def test_another_worker_went_on_with_the_sweep_of_the_killed_one(
 
 @pytest.mark.parametrize("name", SWEEPS)
 @pytest.mark.usefixtures("taken_over")
-def test_mlflow_holds_one_run_and_every_epoch_of_each_trial(compose: Compose, bench: Bench, name: str) -> None:
+def test_mlflow_holds_one_run_and_every_epoch_of_each_trial(compose: Compose, bench: Workspace, name: str) -> None:
     found = runs(compose, name)
     api = f"{compose.mlflow}/api/2.0/mlflow/metrics/get-history?metric_key=val_loss&run_id="
 
@@ -229,7 +229,7 @@ def test_the_doctor_finds_no_difference_between_ledger_and_mlflow(compose: Compo
 
 
 def test_the_same_file_gives_the_same_trials_in_the_service_as_by_run(
-    taken_over: str, bench: Bench, tmp_path: Path, template: Path
+    taken_over: str, bench: Workspace, tmp_path: Path, template: Path
 ) -> None:
     alone = prepared(tmp_path, template, {})
     file = alone.file(name=taken_over, seed=SWEEPS.index(taken_over), **SWEEP)
@@ -262,7 +262,7 @@ def login(password: str) -> dict[str, str]:
 
 
 def test_with_a_password_mlflow_asks_for_it_and_sweeps_still_arrive(
-    password: str, compose: Compose, bench: Bench
+    password: str, compose: Compose, bench: Workspace
 ) -> None:
     search = f"{compose.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
 

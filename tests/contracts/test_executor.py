@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from pretend import SUMMARY
+from scripted_trainer import SUMMARY
 
 from dnnsweep.errors import DataError, TrainerError
 from dnnsweep.executors import Event, Executor, TrainerLost
@@ -21,7 +21,7 @@ from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.trainers import Job
 
-PRETEND = "pretend:PretendTrainer"
+PRETEND = "scripted_trainer:ScriptedTrainer"
 Maker = Callable[..., Executor]
 
 
@@ -113,7 +113,7 @@ def test_the_same_suggestion_gives_the_same_curve_in_every_executor(executor_of:
 
 def test_data_that_cannot_be_used_are_refused_as_they_would_be_here(executor_of: Maker) -> None:
     with pytest.raises(DataError, match=r"dataset.source: no such thing"):
-        executor_of(trainer="pretend:RefusingTrainer").open()
+        executor_of(trainer="scripted_trainer:RefusingTrainer").open()
 
 
 # -- processes only -------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_trainers_that_cannot_start_are_given_up(local: Callable[..., LocalExecu
 
 
 def test_a_trainers_last_words_are_in_the_error() -> None:
-    executor = LocalExecutor(job(), 1, "pretend:CrashingTrainer")
+    executor = LocalExecutor(job(), 1, "scripted_trainer:CrashingTrainer")
 
     with closing(executor), pytest.raises(TrainerError, match="ValueError: last words"):
         executor.open()
@@ -223,7 +223,7 @@ def test_trainers_end_by_themselves_when_their_controller_is_killed(tmp_path: Pa
         "from dnnsweep.records import Suggestion\n"
         "from dnnsweep.trainers import Job\n"
         "job = Job({'description': 'sleep=60', 'training': {'epochs': 3}})\n"
-        "executor = LocalExecutor(job, 2, 'pretend:PretendTrainer')\n"
+        "executor = LocalExecutor(job, 2, 'scripted_trainer:ScriptedTrainer')\n"
         "executor.open()\n"
         "while not executor.submit(Suggestion(0, {'dropout': 0.1}, 0)): executor.events(0.1)\n"
         "print(*executor.pids(), flush=True)\n"
@@ -247,7 +247,8 @@ def test_a_script_without_a_main_guard_is_not_run_again_by_its_trainers(tmp_path
         "print('started', flush=True)\n"
         "from dnnsweep.executors.local import LocalExecutor\n"
         "from dnnsweep.trainers import Job\n"
-        "executor = LocalExecutor(Job({'description': '', 'training': {'epochs': 1}}), 2, 'pretend:PretendTrainer')\n"
+        "job = Job({'description': '', 'training': {'epochs': 1}})\n"
+        "executor = LocalExecutor(job, 2, 'scripted_trainer:ScriptedTrainer')\n"
         "executor.open()\n"
         "executor.close()\n"
     )

@@ -25,14 +25,14 @@ from dnnsweep.errors import (
     SweepNotFoundError,
 )
 from dnnsweep.ledger import Asked, Ledger
-from dnnsweep.places import Place
-from dnnsweep.places.decoding import curve as decoded_curve
-from dnnsweep.places.decoding import encoded_curve, record
-from dnnsweep.places.home import HomePlace
-from dnnsweep.places.service import ServicePlace
 from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, Trial, TrialResult
 from dnnsweep.settings import Remote
 from dnnsweep.spec import check
+from dnnsweep.stores import Place
+from dnnsweep.stores.local import HomePlace
+from dnnsweep.stores.remote import ServicePlace
+from dnnsweep.stores.wire import curve as decoded_curve
+from dnnsweep.stores.wire import encoded_curve, record
 
 SECRET = str(WRITER.secret)
 
@@ -139,7 +139,7 @@ def test_of_a_service_with_many_trials_none_is_missed(
 ) -> None:
     home, service = both
     for size in (1, 2, 3, 6, 7, 8):
-        monkeypatch.setattr("dnnsweep.places.service.PAGE", size)
+        monkeypatch.setattr("dnnsweep.stores.remote.PAGE", size)
 
         assert [trial.number for trial in service.trials("half")] == list(range(7))
         assert service.sweeps() == home.sweeps()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from dnnsweep import functions
+from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
 from dnnsweep.records import N_PARAMETERS, Task, metrics_of, scores_of
 from dnnsweep.space import (
@@ -206,7 +206,7 @@ def _check_slots(spec: SweepSpec) -> Iterator[Mistake]:
 
 def _check_function(spec: SweepSpec) -> Iterator[Mistake]:
     builder = spec.network.builder
-    if builder is not None and not re.fullmatch(functions.PATTERN, builder):
+    if builder is not None and not re.fullmatch(user_functions.PATTERN, builder):
         yield Mistake("network.builder", "must name a function", show(builder), "write python:MODULE:FUNCTION")
 
 

@@ -20,7 +20,7 @@ from dnnsweep.space import (
     own_knob,
     show,
 )
-from dnnsweep.space.own import VALUES_RULE
+from dnnsweep.space.builder_knobs import VALUES_RULE
 from dnnsweep.spec.sections import SweepSpec
 
 

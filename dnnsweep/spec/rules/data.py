@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from dnnsweep import functions
+from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
 from dnnsweep.space import show, suggest
-from dnnsweep.spec.rows import HANDED_OVER
+from dnnsweep.spec.dataset import HANDED_OVER
 from dnnsweep.spec.sections import SweepSpec
 
 SKLEARN: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes")
@@ -33,7 +33,7 @@ def check_source(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake(path, rule, got, suggest(name, shelves[kind]))
     elif kind in ("csv", "parquet", "npz") and not name.strip():
         yield Mistake(path, "must name a file", got, f"write {kind}:PATH")
-    elif kind == "python" and not re.fullmatch(functions.PATTERN, source):
+    elif kind == "python" and not re.fullmatch(user_functions.PATTERN, source):
         yield Mistake(path, "must name a function", got, "write python:MODULE:FUNCTION")
     elif kind == "arrays" and name:
         yield Mistake(path, f"must be {HANDED_OVER} alone for arrays handed over in Python", got, "name a file instead")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Reason, Suggestion
 from dnnsweep.trainers import Emit, Job, Opening, TrainerPlan
-from dnnsweep.trainers.course import Champions, Course, one_line
+from dnnsweep.trainers.attempt import Champions, Course, one_line
 from dnnsweep.trainers.groups import Group, group_of
-from dnnsweep.trainers.material import Material
+from dnnsweep.trainers.inputs import Material
 
 if TYPE_CHECKING:
     from dnnsweep.trainers.array.slots import Array

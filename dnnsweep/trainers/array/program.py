@@ -11,10 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from dnnsweep.trainers import dropout
-from dnnsweep.trainers.array import rule, scores
-from dnnsweep.trainers.array.judge import judge
-from dnnsweep.trainers.array.networks import Knobs, Networks
-from dnnsweep.trainers.array.shapes import Feed, Rates, Shape, Standing, Weights
+from dnnsweep.trainers.array import optimizers, scores
+from dnnsweep.trainers.array.arithmetic import Knobs, Networks
+from dnnsweep.trainers.array.stopping import judge
+from dnnsweep.trainers.array.types import Feed, Rates, Shape, Standing, Weights
 
 #: Rows of a validation step.
 EVALUATION_ROWS: Final = 2048
@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
         n_epochs: Epochs trained.
         metrics: (epochs_per_call, slots, measured), in the order of `Shape.measured`; zeros where no epoch was trained.
         standing: Where each slot's trial stands now.
-        ends: How trials ended (slots,), codes of `judge`.
+        ends: How trials ended (slots,), codes of `stopping`.
     """
 
     n_epochs: int
@@ -165,7 +165,7 @@ class Program:
         now = feed.at(epoch)
         if not isinstance(standing.rates, Rates):
             return now
-        return now._replace(coefficients=rule.at_rates(now.coefficients, now.is_scaled, standing.rates.rate))
+        return now._replace(coefficients=optimizers.at_rates(now.coefficients, now.is_scaled, standing.rates.rate))
 
     def _train(self, state: _State, feed: Feed) -> tuple[_State, Any]:
         """Train one epoch; return the new state and sums over rows of loss and metric (slots, 2)."""
@@ -182,7 +182,7 @@ class Program:
                 None if self._rows.weights is None else tf.gather(self._rows.weights, index),
             )
             gradients, moving, counted = self._networks.learn(state.weights, state.moving, rows, masks)
-            updated = rule.update(state.weights, state.m, state.v, gradients, feed.coefficients[:, step])
+            updated = optimizers.update(state.weights, state.m, state.v, gradients, feed.coefficients[:, step])
             return step + 1, _State(*updated, moving), following, sums + counted
 
         # The masks of a step are drawn in the one before: XLA would otherwise draw them again for each of their uses.

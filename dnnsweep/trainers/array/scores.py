@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from dnnsweep.records import Task
-from dnnsweep.trainers.array.shapes import Shape
+from dnnsweep.trainers.array.types import Shape
 
 
 def answers_of(shape: Shape, logits: Any) -> Any:

@@ -12,21 +12,20 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnsweep import networks
 from dnnsweep.datasets import Dataset
 from dnnsweep.records import Began, Reason, Suggestion, Task, direction_of
 from dnnsweep.space import PLATEAU, Hyperparameters
 from dnnsweep.spec import PlateauSpec
-from dnnsweep.trainers import Emit, UnwantedError, dropout
-from dnnsweep.trainers.array import rule, weights
-from dnnsweep.trainers.array.judge import ENDS
-from dnnsweep.trainers.array.networks import Knobs
+from dnnsweep.trainers import Emit, UnwantedError, dropout, keras_models
+from dnnsweep.trainers.array import optimizers, weights
+from dnnsweep.trainers.array.arithmetic import Knobs
 from dnnsweep.trainers.array.program import Program, Rows
-from dnnsweep.trainers.array.shapes import METRICS, Feed, PlateauRule, Rates, Shape, Standing
-from dnnsweep.trainers.course import Course, in_own_units, one_line
+from dnnsweep.trainers.array.stopping import ENDS
+from dnnsweep.trainers.array.types import METRICS, Feed, PlateauRule, Rates, Shape, Standing
+from dnnsweep.trainers.attempt import Course, in_own_units, one_line
 from dnnsweep.trainers.groups import Group
-from dnnsweep.trainers.material import Material
-from dnnsweep.trainers.rows import row_order
+from dnnsweep.trainers.inputs import Material
+from dnnsweep.trainers.shuffling import row_order
 
 #: Running trials are reported at most so often, unless they may be pruned; how they end is reported at once.
 REPORT_SECONDS: Final = 1.0
@@ -126,12 +125,12 @@ class Array:
         except Exception as error:  # noqa: BLE001  a result, as for any error while training
             emit(course.end(Reason.FAILED, error=one_line(error)))
             return
-        course.n_parameters = networks.n_parameters(hp, self.shape.widths)
+        course.n_parameters = keras_models.n_parameters(hp, self.shape.widths)
         self._slots[slot] = course  # before what may fail: it is among those held then
         knobs = Knobs(
             float(hp.batch_norm), hp.dropout, float(np.float32(hp.l2)), hp.global_clipnorm
         )  # as Keras rounds l2
-        self.program.put(slot, start, knobs, rule.FIRST_V.get(hp.optimizer, 0.0))
+        self.program.put(slot, start, knobs, optimizers.FIRST_V.get(hp.optimizer, 0.0))
         self._feed.begin(slot, hp, seed)
         emit(Began(course.suggestion.number, course.suggestion.attempt))
 
@@ -171,7 +170,7 @@ class Array:
         best_epoch = int(self._feed.standing.best_epoch[slot]) or None
 
         def save(path: Path) -> None:
-            networks.save(self.model(slot, course.suggestion), *self._identity(course.suggestion), path)
+            keras_models.save(self.model(slot, course.suggestion), *self._identity(course.suggestion), path)
 
         return Ended(course, reason, None if reason in (Reason.DIVERGED, Reason.TIMEOUT) else best_epoch, save)
 
@@ -186,15 +185,15 @@ class Array:
             suggestion: What was trained in it last.
         """
         hp, shape = Hyperparameters.of(suggestion.params), self.shape
-        network = networks.build(hp, shape.n_features, shape.task, shape.n_outputs, suggestion.seed)
+        network = keras_models.build(hp, shape.n_features, shape.task, shape.n_outputs, suggestion.seed)
         network.set_weights(weights.keras_order(self.program.kept(slot), has_norm=hp.batch_norm))
         return network
 
 
 def _rows(x: NDArray[Any], y: NDArray[Any], dtype: str, weights: NDArray[Any] | None = None) -> Rows:
     targets = y.astype(dtype) if y.dtype.kind == "f" else y
-    factors = None if weights is None else networks.placed(weights.astype(dtype))
-    return Rows(networks.placed(x.astype(dtype)), networks.placed(targets), factors)
+    factors = None if weights is None else keras_models.placed(weights.astype(dtype))
+    return Rows(keras_models.placed(x.astype(dtype)), keras_models.placed(targets), factors)
 
 
 def _shape(group: Group, material: Material, n_slots: int, dtype: str) -> Shape:
@@ -265,8 +264,8 @@ class _Feed:
         self._shape = shape
         n_calls, slots, steps = shape.epochs_per_call, shape.slots, shape.n_steps
         self._orders = np.zeros((n_calls, slots, shape.n_rows), np.int32)
-        self._coefficients = np.zeros((n_calls, slots, steps, len(rule.COEFFICIENTS)), shape.dtype)
-        self._coefficients[..., rule.COEFFICIENTS.index("outside")] = 1  # nothing to divide by zero in idle slots
+        self._coefficients = np.zeros((n_calls, slots, steps, len(optimizers.COEFFICIENTS)), shape.dtype)
+        self._coefficients[..., optimizers.COEFFICIENTS.index("outside")] = 1  # nothing to divide by zero in idle slots
         self._keys = np.zeros((n_calls, slots, steps, len(shape.hidden), 4), np.uint32)
         self._dropout = np.zeros(slots, np.float32)
         self._learning_rates = np.zeros((n_calls, slots))  # of each epoch's last step, where a schedule says it
@@ -278,7 +277,7 @@ class _Feed:
         best, is_active = np.full(slots, np.nan, shape.dtype), np.zeros(slots, bool)
         rates: Rates | tuple[()] = ()
         if shape.plateau is not None:
-            self._is_scaled = np.zeros((slots, len(rule.COEFFICIENTS)), bool)
+            self._is_scaled = np.zeros((slots, len(optimizers.COEFFICIENTS)), bool)
             rates = Rates(np.ones(slots, shape.dtype), best.copy(), n_waited.copy(), n_waited.copy())
         self.standing = Standing(best, n_waited, epoch, best_epoch, is_active, rates)
 
@@ -286,14 +285,14 @@ class _Feed:
         """Prepare a slot for a new trial."""
         self._points[slot] = (hp, seed)
         self._dropout[slot] = hp.dropout
-        self._seeds[slot] = networks.layer_seeds(hp, seed)[1]
+        self._seeds[slot] = keras_models.layer_seeds(hp, seed)[1]
         *parts, rates = self.standing
         for part, value in zip(parts, (np.nan, 0, 0, 0, True), strict=True):
             part[slot] = value
         for part, value in zip(rates, (hp.learning_rate, np.nan, 0, 0), strict=bool(rates)):
             part[slot] = value
         if isinstance(self._is_scaled, np.ndarray):
-            self._is_scaled[slot] = rule.is_scaled(hp.optimizer) & (hp.schedule == PLATEAU)
+            self._is_scaled[slot] = optimizers.is_scaled(hp.optimizer) & (hp.schedule == PLATEAU)
 
     def end(self, slot: int) -> None:
         """Note that a slot is idle."""
@@ -313,7 +312,7 @@ class _Feed:
                 steps = range(first_step, first_step + shape.n_steps)
                 rates = self._scheduled(hp, steps)
                 self._learning_rates[ahead, slot] = rates if isinstance(rates, float) else rates[-1]
-                self._coefficients[ahead, slot] = rule.coefficients(
+                self._coefficients[ahead, slot] = optimizers.coefficients(
                     hp.optimizer, rates, first_step, shape.n_steps, shape.dtype
                 )
             if self._dropout.any():
@@ -324,7 +323,7 @@ class _Feed:
     def _scheduled(self, hp: Hyperparameters, steps: range) -> float | NDArray[np.floating]:
         """Return the learning rate of steps (steps,), 1 where the program multiplies by the one it knows."""
         n_steps = self._shape.n_steps * self._shape.n_epochs
-        return 1.0 if hp.schedule == PLATEAU else networks.learning_rates(hp, steps, n_steps)
+        return 1.0 if hp.schedule == PLATEAU else keras_models.learning_rates(hp, steps, n_steps)
 
     def rate(self, ahead: int, slot: int, measured: NDArray[Any]) -> dict[str, float]:
         """Return the learning rate of an epoch's last step as a metric, where it is not the same in all epochs.

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnsweep import networks
 from dnnsweep.space import Hyperparameters
-from dnnsweep.trainers.array.shapes import Weights
+from dnnsweep.trainers import keras_models
+from dnnsweep.trainers.array.types import Weights
 
 
 def initial(hp: Hyperparameters, widths: Sequence[int], seed: int) -> Weights:
-    """Return the weights that `networks.build` would start from.
+    """Return the weights that `keras_models.build` would start from.
 
     Args:
         hp: The point.
@@ -23,7 +23,7 @@ def initial(hp: Hyperparameters, widths: Sequence[int], seed: int) -> Weights:
     """
     hidden, outputs = widths[1:-1], widths[1:]
     return Weights(
-        kernels=tuple(networks.initial_kernels(hp, widths, seed)),
+        kernels=tuple(keras_models.initial_kernels(hp, widths, seed)),
         biases=tuple(np.zeros(units, np.float32) for units in outputs),
         gammas=tuple(np.ones(units, np.float32) for units in hidden),
         betas=tuple(np.zeros(units, np.float32) for units in hidden),
@@ -33,7 +33,7 @@ def initial(hp: Hyperparameters, widths: Sequence[int], seed: int) -> Weights:
 
 
 def keras_order(weights: Weights, *, has_norm: bool) -> list[NDArray[Any]]:
-    """Return weights as `set_weights` of the network that `networks.build` makes takes them."""
+    """Return weights as `set_weights` of the network that `keras_models.build` makes takes them."""
     return list(_keras_order(weights, has_norm=has_norm))
 
 

@@ -7,18 +7,17 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from dnnsweep import networks
 from dnnsweep.datasets import Dataset
 from dnnsweep.records import Suggestion
 from dnnsweep.space import Hyperparameters, first_point
 from dnnsweep.spec import SweepSpec
-from dnnsweep.trainers import Job, Opening, TrainerPlan
-from dnnsweep.trainers.compiled import ways
+from dnnsweep.trainers import Job, Opening, TrainerPlan, keras_models
+from dnnsweep.trainers.compiled import strategy
 from dnnsweep.trainers.compiled.builder import Builder, inputs_of, trait_of
-from dnnsweep.trainers.compiled.program import Program
+from dnnsweep.trainers.compiled.epoch_program import Program
 from dnnsweep.trainers.compiled.structures import structure_of
 from dnnsweep.trainers.fit import FitTrainer, Laps
-from dnnsweep.trainers.material import Material
+from dnnsweep.trainers.inputs import Material
 
 __all__ = ["CompiledTrainer"]
 
@@ -59,22 +58,22 @@ class CompiledTrainer(FitTrainer):
         """
         material = self._loaded()
         network = self._builder.try_out(_first_params(material.sweep))
-        found = ways.planned(self._way(network, material.data), material.sweep)
-        kind = "compiled" if found[0].kind in (ways.PROGRAM, networks.XLA) else "fit"
+        found = strategy.planned(self._way(network, material.data), material.sweep)
+        kind = "compiled" if found[0].kind in (strategy.PROGRAM, keras_models.XLA) else "fit"
         reasons = (f"trainer: {kind}, because network.builder builds the networks", *(one.reason for one in found))
         data = material.data.summary
         traits = (*data.traits, *self._builder.traits, trait_of(network))
         return Opening(replace(data, traits=traits), TrainerPlan(kind, device=self._device, reasons=reasons))
 
-    def _way(self, network: Any, data: Dataset) -> ways.Way:
+    def _way(self, network: Any, data: Dataset) -> strategy.Way:
         is_fit = self._loaded().sweep.trainer.kind == "fit"
-        return ways.way_of(network, self._device, data.x_train[:2], is_fit=is_fit)
+        return strategy.way_of(network, self._device, data.x_train[:2], is_fit=is_fit)
 
     def _build(self, suggestion: Suggestion, data: Dataset) -> Any:  # noqa: ARG002  the builder knows the data
         return self._builder.build(suggestion.params, suggestion.seed)
 
     def _penalty(self, network: Any, hp: Hyperparameters) -> float:  # noqa: ARG002  the network knows its penalties
-        return networks.weight_penalty(network) if self._program is None else self._program.penalty()
+        return keras_models.weight_penalty(network) if self._program is None else self._program.penalty()
 
     def _scores(self, network: Any, data: Dataset) -> dict[str, float]:
         return super()._scores(network if self._program is None else self._program.network, data)
@@ -90,9 +89,9 @@ class CompiledTrainer(FitTrainer):
 
     def _fit(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps) -> None:
         self._program, way = None, self._way(network, data)
-        if way.kind == ways.PROGRAM and ways.is_for_program(hp) and self._fit_program(network, hp, data, laps):
+        if way.kind == strategy.PROGRAM and strategy.is_for_program(hp) and self._fit_program(network, hp, data, laps):
             return
-        self._fit_steps(network, hp, data, laps, networks.GRAPH if way.kind == ways.PROGRAM else way.kind)
+        self._fit_steps(network, hp, data, laps, keras_models.GRAPH if way.kind == strategy.PROGRAM else way.kind)
 
     def _fit_program(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps) -> bool:
         """Train by a program; return False, with nothing trained, where XLA cannot compile it."""
@@ -126,8 +125,8 @@ class CompiledTrainer(FitTrainer):
         if shapes != self._shapes:  # as good as always the same for all networks
             self._shapes = shapes
             self._held = (
-                networks.hold(x_train, data.y_train, data.w_train),
-                networks.hold(x_validation, data.y_validation),
+                keras_models.hold(x_train, data.y_train, data.w_train),
+                keras_models.hold(x_validation, data.y_validation),
             )
         return self._held
 

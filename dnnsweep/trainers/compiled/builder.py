@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnsweep import functions
+from dnnsweep import user_functions
 from dnnsweep.datasets import Dataset
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
@@ -46,7 +46,7 @@ class Builder:
 
     def __init__(self, sweep: SweepSpec, data: Dataset) -> None:
         self._name = str(sweep.network.builder)
-        self._function = functions.load(self._name, PATH)
+        self._function = user_functions.load(self._name, PATH)
         self._data = data
         self._facts = {"n_features": data.summary.n_features, "n_outputs": data.n_outputs}
         self._check_parameters(sweep)

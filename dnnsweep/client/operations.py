@@ -1,0 +1,107 @@
+"""What keeps homes and services going: workers, the MLflow UI, deletions, and the comparison of ledger and MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from dnnsweep.settings import limits, resolve
+from dnnsweep.stores.local import HomePlace
+from dnnsweep.stores.resolve import Home, service_of
+
+if TYPE_CHECKING:
+    from dnnsweep.delivery.doctor import Examination
+
+#: How long deletions may keep the caller waiting for MLflow.
+DELETE_SECONDS: Final = 60.0
+#: In how many seconds a worker finishes or hands back what it runs.
+GRACE_SECONDS: Final = 30.0
+
+
+def work(
+    *,
+    home: Home = None,
+    trainers: int | None = None,
+    grace: float = GRACE_SECONDS,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run queued sweeps, one after the other, until SIGTERM or Ctrl-C.
+
+    Args:
+        home: Where they are stored.
+        trainers: Training processes of a sweep; None for what its file says, else one per core.
+        grace: Seconds in which a sweep is finished or handed back to the queue then.
+        say: Called with what happens.
+
+    Raises:
+        LedgerError: The ledger cannot be opened.
+        SettingsError: A limit of the operator's is wrong.
+    """
+    from dnnsweep.runner.worker import Worker
+
+    Worker(resolve(home), limits(), trainers, grace, say).run()
+
+
+def delete(name: str, *, home: Home = None) -> bool:
+    """Remove a sweep, its trials, its model and its MLflow runs.
+
+    Returns:
+        Whether MLflow has removed the runs already; else they are removed when it can be reached again, those of a
+        service by one of its workers.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+        SweepHeldError: It is running.
+    """
+    service = service_of(home)
+    if service is not None:
+        return service.delete(name)
+    from dnnsweep.delivery.shipper import deliver_all
+    from dnnsweep.tracking import Tracker
+
+    settings = resolve(home)
+    with HomePlace.opened(settings) as place:
+        tracker = Tracker(settings)
+        return place.delete(name) or deliver_all(place.ledger, tracker, settings, DELETE_SECONDS)
+
+
+def doctor(name: str | None = None, *, is_mending: bool = True, home: Home = None) -> Examination:
+    """Compare the ledger with MLflow, run by run, and mend what MLflow shows otherwise.
+
+    Args:
+        name: The only sweep to look at; None for all but those that are running.
+        is_mending: Whether to deliver what is behind and to mend; else nothing is changed.
+        home: Where the sweeps are stored.
+
+    Raises:
+        TrackingError: MLflow cannot be reached or refuses.
+    """
+    from dnnsweep.delivery.doctor import examined
+
+    with HomePlace.opened(resolve(home)) as place:
+        return examined(place.ledger, resolve(home), name, is_mending=is_mending)
+
+
+def serve_ui(
+    name: str | None = None, *, port: int = 5000, home: Home = None, on_address: Callable[[str], None] = print
+) -> None:
+    """Serve the MLflow UI on 127.0.0.1 until it is interrupted.
+
+    Args:
+        name: Print the address of this sweep; None for all.
+        port: Where to listen.
+        home: Whose runs to show.
+        on_address: Called with the address; once the UI answers there.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+        TrackingError: The UI cannot be started.
+    """
+    from dnnsweep import tracking
+    from dnnsweep.delivery.shipper import deliver_all
+
+    settings = resolve(home)
+    with HomePlace.opened(settings) as place:
+        direction = None if name is None else place.sweep(name).direction
+        deliver_all(place.ledger, tracking.Tracker(settings), settings, DELETE_SECONDS)
+    tracking.serve_ui(settings, port, on_ready=on_address, experiment=name, direction=direction)

@@ -1,0 +1,1 @@
+"""Delivery: what the ledger holds, brought to MLflow and compared with it."""

@@ -1,0 +1,215 @@
+"""What MLflow shows of a sweep and of a trial: records turned into run pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from dnnsweep.records import N_PARAMETERS, Curve, Reason, State, Sweep, SweepState, Trial
+from dnnsweep.space import KNOBS, TRAINING_KNOBS
+from dnnsweep.tracking.page import Point, RunPage
+
+_SWEEP_STATUS: Final = {
+    SweepState.QUEUED: "SCHEDULED",
+    SweepState.RUNNING: "RUNNING",
+    SweepState.COMPLETE: "FINISHED",
+    SweepState.FAILED: "FAILED",
+    SweepState.STOPPED: "KILLED",
+    SweepState.INTERRUPTED: "KILLED",
+}
+_TRIAL_STATUS: Final = {
+    State.QUEUED: "SCHEDULED",
+    State.RUNNING: "RUNNING",
+    State.COMPLETE: "FINISHED",
+    State.PRUNED: "FINISHED",
+    State.FAILED: "FAILED",
+}
+
+
+def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str, model_path: str | None) -> RunPage:
+    """Return the parent run of a sweep.
+
+    Args:
+        ledger_id: Of the ledger that holds it.
+        sweep: Its present state.
+        points: Its curve, as `BestSoFar` draws it.
+        spec: The sweep file, resolved, as YAML.
+        model_path: The best trial's Keras model; None if there is none.
+    """
+    tags = {
+        "dnnsweep.sweep": sweep.name,
+        "dnnsweep.state": sweep.state.value,
+        "dnnsweep.objective": " and ".join(map(str, sweep.objectives)),
+        "dnnsweep.best_trial": "" if sweep.best_number is None else str(sweep.best_number),
+        "mlflow.note.content": sweep.description or "",
+    }
+    return RunPage(
+        key=f"{ledger_id}/{sweep.id}",
+        experiment=sweep.name,
+        name=sweep.name,
+        status=_SWEEP_STATUS[sweep.state],
+        started_at=sweep.created_at,
+        ended_at=sweep.ended_at,
+        run_id=sweep.run_id,
+        columns=_columns(sweep),
+        params=_data_params(sweep),
+        tags={name: text for name, text in tags.items() if text},
+        points=tuple(points),
+        texts={"sweep.yaml": spec},
+        files={} if model_path is None else {"best/model.keras": model_path},
+    )
+
+
+def _columns(sweep: Sweep) -> tuple[str, ...]:
+    """Return the hyperparameters of the sweep's trials."""
+    if sweep.spec.get("network", {}).get("builder") is None:
+        return tuple(KNOBS)
+    return tuple(dict.fromkeys((*sweep.spec["space"], *sweep.spec["fixed"], *TRAINING_KNOBS)))
+
+
+def _data_params(sweep: Sweep) -> dict[str, str]:
+    names = ("task", "n_features", "n_train", "n_validation", "n_test", "fingerprint")
+    return {"source": sweep.source, **{name: str(sweep.data[name]) for name in names if name in sweep.data}}
+
+
+class BestSoFar:
+    """The best value up to each trial, in the order of trials; goes on when more of them have ended.
+
+    Args:
+        directions: `maximize` or `minimize`, of each objective; the best of each is looked for by itself.
+    """
+
+    def __init__(self, *directions: str) -> None:
+        self._better = [max if direction == "maximize" else min for direction in directions]
+        self._best: tuple[float, ...] = ()
+        self._time = 0
+        self.n_seen = 0
+        self.points: list[Point] = []
+
+    def extend(self, trials: Iterable[Trial]) -> None:
+        """Go on until the first trial that has not ended.
+
+        Args:
+            trials: In their order, from number `n_seen` on.
+        """
+        for trial in trials:
+            if trial.ended_at is None or trial.reason is None:
+                return
+            # A point's time must not change when a later trial ends earlier.
+            self._time = max(self._time, trial.ended_at)
+            if trial.values is not None:
+                pairs = zip(self._best or trial.values, trial.values, strict=True)
+                self._best = tuple(better(pair) for better, pair in zip(self._better, pairs, strict=True))
+            for name, best in _numbered("best_value", self._best):
+                self.points.append(Point(name, best, trial.number, self._time))
+            self.n_seen = trial.number + 1
+
+
+def _numbered(name: str, values: Sequence[float]) -> Iterable[tuple[str, float]]:
+    """Return what each objective's values are called: the first one as if it were alone."""
+    return zip((name, f"{name}_2"), values, strict=False)
+
+
+def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve, *, is_new: bool = False) -> RunPage:
+    """Return the run of a trial; it makes sense alone, for MLflow shows it alone when one sorts by a metric.
+
+    Args:
+        ledger_id: Of the ledger that holds it.
+        sweep: Its sweep, whose run exists already.
+        trial: Its present state.
+        curve: What was measured so far.
+        is_new: Whether nobody ever tried to put it.
+    """
+    return RunPage(
+        key=f"{ledger_id}/{sweep.id}/{trial.number}",
+        experiment=sweep.name,
+        name=run_name(trial, sweep.spec.get("space", {})),
+        status="KILLED" if trial.reason is Reason.STOPPED else _TRIAL_STATUS[trial.state],
+        started_at=trial.started_at or sweep.created_at,
+        ended_at=trial.ended_at,
+        run_id=trial.run_id,
+        parent_run_id=sweep.run_id,
+        is_new=is_new and trial.run_id is None,
+        columns=_columns(sweep),
+        params={name: str(value) for name, value in trial.params.items()},
+        tags=_trial_tags(sweep, trial, curve),
+        points=(*_curve_points(curve), *_single_points(trial)),
+    )
+
+
+def run_name(trial: Trial, space: Mapping[str, Any]) -> str:
+    """Return a name that tells a trial from its neighbours: its number and what was searched.
+
+    Args:
+        trial: The trial.
+        space: The hyperparameters that were searched.
+    """
+    words = [
+        _word(name, trial.params[name]) for name in ("optimizer", *space) if name in space and name in trial.params
+    ]
+    return " ".join([f"{trial.number:04d}", *dict.fromkeys(filter(None, words))])
+
+
+def _word(name: str, value: Any) -> str:
+    if name in ("optimizer", "initializer", "activation", "schedule"):
+        return str(value)
+    short = {"learning_rate": "lr", "batch_size": "batch", "batch_norm": "bn"}.get(name, name)
+    if isinstance(value, bool):
+        return short if value else ""
+    if isinstance(value, list | tuple):
+        return f"{short}={'-'.join(map(str, value))}"
+    return f"{short}={value}" if isinstance(value, str) else f"{short}={value:.3g}"
+
+
+def _trial_tags(sweep: Sweep, trial: Trial, curve: Curve) -> dict[str, str]:
+    tags = {
+        "dnnsweep.sweep": sweep.name,
+        "dnnsweep.trial": str(trial.number),
+        "dnnsweep.state": trial.state.value,
+        "dnnsweep.reason": trial.reason.value if trial.reason else "",
+        "dnnsweep.findings": ", ".join(findings(curve)),
+        "dnnsweep.attempts": str(trial.attempts),
+        "dnnsweep.seed": str(trial.seed),
+        "dnnsweep.error": trial.error or "",
+    }
+    return {name: text for name, text in tags.items() if text}
+
+
+def findings(curve: Curve) -> list[str]:
+    """Return what cannot be shown as a number: each metric that became NaN or infinite, with its first epoch.
+
+    Example:
+        >>> from dnnsweep.records import Series
+        >>> findings(Curve((Series("loss", (0.5, float("nan"))),), (10, 20)))
+        ['loss not finite from epoch 2']
+    """
+    found = []
+    for series in curve.series:
+        bad = next((epoch for epoch, value in enumerate(series.values, 1) if not math.isfinite(value)), None)
+        if bad is not None:
+            found.append(f"{_metric_name(series.metric, series.layer)} not finite from epoch {bad}")
+    return found
+
+
+def _metric_name(metric: str, layer: str | None) -> str:
+    return metric if layer is None else f"{metric}/{layer}"
+
+
+def _curve_points(curve: Curve) -> Iterable[Point]:
+    for series in curve.series:
+        name = _metric_name(series.metric, series.layer)
+        for epoch, (value, time) in enumerate(zip(series.values, curve.ended_at, strict=True), 1):
+            if math.isfinite(value):
+                yield Point(name, value, epoch, time)
+
+
+def _single_points(trial: Trial) -> Iterable[Point]:
+    """MLflow shows a metric's last step; what counts is the best epoch's, so it stands apart."""
+    if trial.values is None or trial.best_epoch is None or trial.ended_at is None:
+        return
+    for name, value in _numbered("objective", trial.values):
+        yield Point(name, value, 0, trial.ended_at)
+    yield Point("best_epoch", float(trial.best_epoch), 0, trial.ended_at)
+    if N_PARAMETERS in trial.metrics:
+        yield Point(N_PARAMETERS, trial.metrics[N_PARAMETERS], 0, trial.ended_at)

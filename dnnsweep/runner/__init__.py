@@ -1,0 +1,1 @@
+"""Running sweeps: on this machine, or as a worker of a service."""

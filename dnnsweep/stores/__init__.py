@@ -1,0 +1,56 @@
+"""Where sweeps are kept: a home with its ledger, or a service that other machines reach. Both answer alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records.events import Event
+
+#: How many trials `best` returns unless it is told otherwise.
+TOP = 5
+
+
+class Place(Protocol):
+    """What can be asked of sweeps, and done to them.
+
+    More methods than a seam should have, but they are the contract of the API: each is a route of the service, and one
+    suite of tests holds both implementations to it (`tests/contracts/test_place.py`).
+    """
+
+    def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
+        """Return sweeps, oldest first; of a state, if it is given."""
+
+    def sweep(self, name: str) -> Sweep:
+        """Return one sweep."""
+
+    def trials(self, name: str, where: str | None = None) -> list[Trial]:
+        """Return the trials of a sweep that meet a condition, in their order."""
+
+    def trial(self, name: str, number: int) -> Trial:
+        """Return one trial."""
+
+    def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
+        """Return the best complete trials that meet a condition, best first; None for `TOP` of them."""
+
+    def curve(self, name: str, number: int) -> Curve:
+        """Return what was measured while a trial trained."""
+
+    def events(self, name: str) -> list[Event]:
+        """Return what happened to a sweep and its trials, oldest first."""
+
+    def model(self, name: str, number: int, folder: Path | None = None) -> Path:
+        """Return the file of a trial's model; what is not here is copied into `folder`."""
+
+    def submit(self, document: Any) -> Sweep:
+        """Put a sweep, given as the content of its file, into the queue for workers."""
+
+    def resume(self, name: str) -> Sweep:
+        """Put a sweep into the queue again, with the file that it was submitted with."""
+
+    def stop(self, name: str) -> bool:
+        """Ask whoever runs a sweep to stop, or take it from the queue; return whether it was running or waiting."""
+
+    def delete(self, name: str) -> bool:
+        """Remove a sweep; return whether MLflow has nothing left of it."""

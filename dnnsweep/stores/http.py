@@ -1,0 +1,133 @@
+"""Talking to a service: JSON over HTTP, and its problems as the errors that they were."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from dnnsweep import errors
+from dnnsweep.errors import DnnsweepError, ExportError, Mistake, ServiceError, SpecError
+from dnnsweep.redaction import masked
+from dnnsweep.settings import Remote
+
+TIMEOUT_SECONDS: Final = 60.0
+#: What problems are called: this, and the error's name in words with dashes.
+PROBLEM: Final = "urn:dnnsweep:problem:"
+
+
+def problem_name(kind: type[BaseException]) -> str:
+    """Return what a problem is called.
+
+    Example:
+        >>> problem_name(errors.SweepNotFoundError)
+        'urn:dnnsweep:problem:sweep-not-found'
+    """
+    words = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__.removesuffix("Error")).lower()
+    return PROBLEM + words
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """A redirect would carry the token to wherever it leads."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class Http:
+    """Requests to a service.
+
+    Args:
+        remote: Where it is.
+    """
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+        self._opener = build_opener(_NoRedirects)
+
+    def get(self, path: str) -> Any:
+        """Return the JSON of a path."""
+        return self._json("GET", path)
+
+    def post(self, path: str, document: Any = None) -> Any:
+        """Send JSON to a path and return what it answers."""
+        return self._json("POST", path, document)
+
+    def delete(self, path: str) -> Any:
+        """Delete what is at a path and return what it answers."""
+        return self._json("DELETE", path)
+
+    def download(self, path: str, file: Path) -> None:
+        """Write what a path answers to a file."""
+        with self._answer("GET", path, None) as answer:
+            try:
+                with file.open("wb") as out:
+                    shutil.copyfileobj(answer, out)
+            except OSError as error:
+                raise ExportError(f"{file} cannot be written: {error.strerror}") from error
+
+    def _json(self, method: str, path: str, document: Any = None) -> Any:
+        with self._answer(method, path, document) as answer:
+            text = answer.read()
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ServiceError(f"{self._where} answered what is no JSON; check DNNSWEEP_API_URL") from error
+
+    @property
+    def _where(self) -> str:
+        return f"the service at {masked(self._remote.url)}"
+
+    @contextmanager
+    def _answer(self, method: str, path: str, document: Any) -> Iterator[HTTPResponse]:
+        headers = {"Accept": "application/json"}
+        if self._remote.token is not None:
+            headers["Authorization"] = f"Bearer {self._remote.token}"
+        body = None
+        if document is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+        try:
+            request = Request(self._remote.url + path, body, headers, method=method)  # noqa: S310  http or https: see Remote
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                yield answer
+        except HTTPError as error:
+            with error:
+                raise self._problem(error.code, error.read()) from error
+        except (URLError, OSError, HTTPException, ssl.SSLError, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise ServiceError(f"{self._where} cannot be reached: {reason}; check DNNSWEEP_API_URL") from error
+
+    def _problem(self, status: int, body: bytes) -> DnnsweepError:
+        """Return the error that a problem document tells of."""
+        try:
+            problem = json.loads(body)
+            name, detail = str(problem["type"]), str(problem["detail"])
+        except (ValueError, TypeError, KeyError):
+            return ServiceError(f"{self._where} answered with status {status}; check DNNSWEEP_API_URL")
+        kind = _KINDS.get(name, ServiceError)
+        if issubclass(kind, SpecError):
+            return kind(_mistakes(problem.get("mistakes")) or [Mistake("sweep file", detail)])
+        return kind(detail)
+
+
+def _mistakes(found: Any) -> list[Mistake]:
+    if not isinstance(found, list):
+        return []
+    names = ("path", "rule", "got", "remedy")
+    return [Mistake(*(str(item.get(name, "")) for name in names)) for item in found if isinstance(item, Mapping)]
+
+
+_KINDS: Final = {
+    problem_name(kind): kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, DnnsweepError)
+}

@@ -1,0 +1,145 @@
+"""A home, or a database, that this process reads and writes itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dnnsweep import query
+from dnnsweep.errors import ExportError, QueryError
+from dnnsweep.ledger import Ledger, NewSweep, Page
+from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records.events import Event
+from dnnsweep.settings import Settings
+from dnnsweep.space import own_knobs
+
+
+class HomePlace:
+    """Sweeps in a ledger; `Place` says what the methods do.
+
+    Args:
+        settings: Where models are.
+        ledger: Opened.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._settings = settings
+        self.ledger = ledger
+
+    @classmethod
+    @contextmanager
+    def opened(cls, settings: Settings, *, create: bool = False) -> Iterator[HomePlace]:
+        """Open a home, or make it, and close it afterwards.
+
+        Raises:
+            SweepNotFoundError: There is none, and `create` is false.
+            LedgerError: It cannot be opened.
+        """
+        ledger = Ledger.open(settings.database_url, create=create)
+        try:
+            yield cls(settings, ledger)
+        finally:
+            ledger.close()
+
+    def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
+        return self.sweep_page(state).items
+
+    def sweep_page(self, state: SweepState | None = None, limit: int | None = None, offset: int = 0) -> Page[Sweep]:
+        """Return some of the sweeps, oldest first."""
+        return self.ledger.overview.sweeps(state, limit, offset)
+
+    def sweep(self, name: str) -> Sweep:
+        return self.ledger.overview.sweep(name)
+
+    def trials(self, name: str, where: str | None = None) -> list[Trial]:
+        return self.trial_page(name, where).items
+
+    def trial_page(
+        self, name: str, where: str | None = None, order: str = "number", limit: int | None = None, offset: int = 0
+    ) -> Page[Trial]:
+        """Return some of a sweep's trials, in an order that `ledger.overview` knows."""
+        return self.ledger.overview.trials(name, partial(_condition, where), order, limit, offset)
+
+    def trial(self, name: str, number: int) -> Trial:
+        return self.ledger.overview.trial(name, number)
+
+    def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
+        if top is not None and top < 1:
+            raise QueryError(f"top must be at least 1, got {top}")
+        return self.ledger.overview.best(name, top, partial(_condition, where))
+
+    def curve(self, name: str, number: int) -> Curve:
+        return self.trial_with_curve(name, number)[1]
+
+    def trial_with_curve(self, name: str, number: int) -> tuple[Trial, Curve]:
+        """Return one trial, and what was measured while it trained."""
+        return self.ledger.overview.trial_with_curve(name, number)
+
+    def events(self, name: str) -> list[Event]:
+        return self.ledger.events(name)
+
+    def model(self, name: str, number: int, folder: Path | None = None) -> Path:  # noqa: ARG002  it is here
+        sweep = self.sweep(name)
+        kept = self.ledger.model_name(sweep.id, self.ledger.trial_of(sweep, number).number)
+        if kept is None:
+            raise ExportError(f"only trials that none beats keep weights, got trial {number}; export it as python")
+        path = self._settings.best_model(name, kept)
+        if not path.exists():
+            raise ExportError(f"the model of trial {number} must be in {path}, but is not; export it as python")
+        return path
+
+    def submit(self, document: Any, *, is_restricted: bool = False) -> Sweep:
+        return self.put(document, is_restricted=is_restricted)[0]
+
+    def put(self, document: Any, *, is_restricted: bool) -> tuple[Sweep, bool]:
+        """Put a sweep into the queue; return it, and whether it is new.
+
+        Args:
+            document: The content of its file, or a checked one.
+            is_restricted: Whether it came over the network, so that the operator's limits hold.
+
+        Raises:
+            SpecError: The file is wrong.
+            SweepConflictError: The name is taken by another content.
+            SweepHeldError: It is running, with another budget.
+        """
+        return self.ledger.submit(_unopened(document), is_restricted=is_restricted)
+
+    def resume(self, name: str, *, is_restricted: bool = False) -> Sweep:
+        return self.submit(dict(self.sweep(name).spec), is_restricted=is_restricted)
+
+    def stop(self, name: str) -> bool:
+        return self.ledger.request_stop(name)
+
+    def delete(self, name: str) -> bool:
+        sweep = self.sweep(name)
+        self.ledger.delete(name)
+        shutil.rmtree(self._settings.models(name), ignore_errors=True)
+        return self.ledger.outbox.count(sweep.id) == 0
+
+
+def _condition(where: str | None, sweep: Sweep) -> query.Condition | None:
+    return None if where is None else query.parse(where, own_knobs(sweep.spec))
+
+
+def _unopened(document: Any) -> NewSweep:
+    """Return a sweep as its file says it, of whose data nothing is known yet."""
+    from dnnsweep.spec import SweepSpec, check
+
+    spec = document if isinstance(document, SweepSpec) else check(document)
+    return NewSweep(
+        name=spec.name,
+        spec=spec.to_json(),
+        identity=spec.identity(),
+        digest=spec.digest,
+        data=None,
+        window=spec.window,
+        trainer="auto",
+        metric=spec.objectives[0].metric,
+        direction=spec.objectives[0].direction,
+        second=spec.objectives[1] if len(spec.objectives) > 1 else None,
+    )

@@ -1,0 +1,99 @@
+"""A service that keeps sweeps elsewhere: every answer is the one that its home would give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from dnnsweep.errors import QueryError, ServiceError, SweepNotFoundError
+from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records.events import Event
+from dnnsweep.settings import Remote
+from dnnsweep.stores import wire
+from dnnsweep.stores.http import Http
+
+#: How much is asked for at once.
+PAGE: Final = 500
+#: No trial has a higher number.
+MAX_NUMBER: Final = 2**31 - 1
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+class ServicePlace:
+    """Sweeps of a service; `Place` says what the methods do.
+
+    Args:
+        remote: Where it is.
+    """
+
+    def __init__(self, remote: Remote) -> None:
+        self._http = Http(remote)
+
+    def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
+        asked = {} if state is None else {"state": state.value}
+        return [wire.record(Sweep, item) for item in self._all("/sweeps", asked)]
+
+    def sweep(self, name: str) -> Sweep:
+        return wire.record(Sweep, self._http.get(_path(name)))
+
+    def trials(self, name: str, where: str | None = None) -> list[Trial]:
+        return [wire.record(Trial, item) for item in self._all(_path(name, "trials"), _where(where))]
+
+    def trial(self, name: str, number: int) -> Trial:
+        return wire.record(Trial, self._http.get(_path(name, "trials", str(number))))
+
+    def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
+        if top is not None and top < 1:
+            raise QueryError(f"top must be at least 1, got {top}")
+        asked = {**_where(where), **({} if top is None else {"top": str(min(top, MAX_NUMBER))})}
+        found = self._http.get(f"{_path(name, 'best')}?{urlencode(asked)}")
+        return [wire.record(Trial, item) for item in found]
+
+    def curve(self, name: str, number: int) -> Curve:
+        return wire.curve(self._http.get(_path(name, "trials", str(number)))["curve"])
+
+    def events(self, name: str) -> list[Event]:
+        return [wire.record(Event, item) for item in self._http.get(_path(name, "events"))]
+
+    def model(self, name: str, number: int, folder: Path | None = None) -> Path:
+        path = (folder or Path()) / f"{name}-trial-{number}.keras"
+        self._http.download(f"{_path(name, 'model')}?trial={number}", path)
+        return path
+
+    def submit(self, document: Any) -> Sweep:
+        plain = document if isinstance(document, Mapping) else document.to_json()
+        return wire.record(Sweep, self._http.post("/sweeps", plain))
+
+    def resume(self, name: str) -> Sweep:
+        return wire.record(Sweep, self._http.post(_path(name, "resume")))
+
+    def stop(self, name: str) -> bool:
+        return bool(self._http.post(_path(name, "stop"))["is_stopping"])
+
+    def delete(self, name: str) -> bool:
+        return bool(self._http.delete(_path(name))["is_gone"])
+
+    def _all(self, path: str, asked: Mapping[str, str]) -> Iterator[Any]:
+        """Yield what a route has, page by page."""
+        offset = 0
+        while True:
+            items = self._http.get(f"{path}?{urlencode({**asked, 'limit': str(PAGE), 'offset': str(offset)})}")
+            if not isinstance(items, list):
+                raise ServiceError(f"the service must answer {path} with a list; check DNNSWEEP_API_URL")
+            yield from items
+            if len(items) < PAGE:
+                return
+            offset += PAGE
+
+
+def _path(name: str, *more: str) -> str:
+    if not _NAME.fullmatch(name):  # it would be another address
+        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+    return "/".join(["/sweeps", name, *more])
+
+
+def _where(where: str | None) -> dict[str, str]:
+    return {} if where is None else {"where": where}

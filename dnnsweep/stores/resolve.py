@@ -1,0 +1,47 @@
+"""Which place a command means: a home, or the service that the environment names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dnnsweep.settings import remote, resolve
+from dnnsweep.stores import Place
+from dnnsweep.stores.local import HomePlace
+
+if TYPE_CHECKING:  # commands that ask a home need not load what talks to services
+    from dnnsweep.stores.remote import ServicePlace
+
+Home = str | os.PathLike[str] | None
+
+
+def service_of(home: Home) -> ServicePlace | None:
+    """Return the service that is asked in place of a home: where `DNNSWEEP_API_URL` is set and no home is named."""
+    found = remote() if home is None else None
+    if found is None:
+        return None
+    from dnnsweep.stores.remote import ServicePlace
+
+    return ServicePlace(found)
+
+
+@contextmanager
+def place_of(home: Home, *, create: bool = False) -> Iterator[Place]:
+    """Open the place that is meant, and close it afterwards.
+
+    Args:
+        home: A home's folder; None for the service, or for the usual home.
+        create: Whether to make a home that does not exist.
+
+    Raises:
+        SweepNotFoundError: There is no such home, and `create` is false.
+        LedgerError: It cannot be opened.
+    """
+    service = service_of(home)
+    if service is not None:
+        yield service
+        return
+    with HomePlace.opened(resolve(home), create=create) as place:
+        yield place

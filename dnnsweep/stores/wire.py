@@ -1,0 +1,75 @@
+"""Records from the JSON that they are sent as."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any, Final, TypeVar, cast
+
+from dnnsweep import records
+from dnnsweep.errors import ServiceError
+from dnnsweep.records import Curve, Series, events
+
+T = TypeVar("T")
+#: Fields for the second of two objectives -> the lists of both that JSON has instead.
+SECONDS: Final = {"value_2": "values", "second": "objectives"}
+
+
+def record(kind: type[T], plain: Any) -> T:
+    """Return a record of a kind; keys that it does not know, of a newer service, are left out.
+
+    Raises:
+        ServiceError: The JSON is none of this kind.
+    """
+    if not isinstance(plain, Mapping):
+        raise ServiceError(f"the service must answer with a {kind.__name__.lower()}; check DNNSWEEP_API_URL")
+    known = {item.name: str(item.type) for item in fields(cast("Any", kind))}
+    told = {**plain, **_apart(plain, known)}
+    try:
+        return kind(**{name: _value(known[name], value) for name, value in told.items() if name in known})
+    except (TypeError, ValueError) as error:
+        raise ServiceError(
+            f"the service answered with a {kind.__name__.lower()} that this dnnsweep does not understand ({error}); "
+            "upgrade the older of both"
+        ) from error
+
+
+def _apart(plain: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a record keeps apart that JSON tells as the second item of a list."""
+    lists = {name: plain.get(whole) for name, whole in SECONDS.items() if name in known and name not in plain}
+    return {name: items[1] for name, items in lists.items() if isinstance(items, list) and len(items) > 1}
+
+
+def _value(annotation: str, value: Any) -> Any:
+    """Return a value as its field's annotation, as text, says: tuples, enumerations and records among records."""
+    if isinstance(value, list) and annotation.startswith("tuple["):
+        return tuple(_value(annotation.removeprefix("tuple["), item) for item in value)
+    kind = _kind(annotation)
+    if value is None or kind is None:
+        return value
+    if is_dataclass(kind):
+        return record(kind, value)
+    return kind(value) if issubclass(kind, Enum) else value
+
+
+def _kind(annotation: str) -> type[Any] | None:
+    found = re.match(r"\w+", annotation)
+    name = found.group() if found else ""
+    kind = getattr(records, name, None) or getattr(events, name, None)
+    return kind if isinstance(kind, type) else None
+
+
+def encoded_curve(curve: Curve) -> dict[str, Any]:
+    """Return a curve as plain JSON; numbers that are not finite are spelled out."""
+    from dnnsweep.ledger.curves import spelled
+
+    series = [{"metric": s.metric, "layer": s.layer, "values": spelled(s.values)} for s in curve.series]
+    return {"ended_at": list(curve.ended_at), "series": series}
+
+
+def curve(plain: Any) -> Curve:
+    """Return the curve that `encoded_curve` made JSON of."""
+    series = (Series(s["metric"], tuple(map(float, s["values"])), s["layer"]) for s in plain["series"])
+    return Curve(tuple(series), tuple(plain["ended_at"]))

@@ -1,0 +1,95 @@
+"""The trainer that a sweep file asks for, or that suits it best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from dnnsweep.records import Suggestion
+from dnnsweep.trainers import Emit, Job, Opening, Trainer, TrainerPlan
+from dnnsweep.trainers.array import ArrayTrainer
+from dnnsweep.trainers.choice import choose
+from dnnsweep.trainers.fit import FitTrainer
+from dnnsweep.trainers.inputs import Material, load
+
+#: Where Linux shows the GPUs of NVIDIA's driver.
+_DRIVER: Final = Path("/proc/driver/nvidia/gpus")
+
+
+class PlannedTrainer:
+    """Loads the data, chooses a trainer, and is that trainer from then on.
+
+    Args:
+        job: What to train on and how; its plan, if it has one, is kept to.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._trainer: Trainer | None = None
+
+    def open(self) -> Opening:
+        """Load the data, and say what they are and how trials will be trained.
+
+        Raises:
+            DataError: The data cannot be used as the sweep file asks.
+            SpecError: The sweep file is wrong, names a metric that the data's task does not have, or a builder that
+                cannot be used.
+        """
+        material = load(self._job)
+        known = self._job.plan
+        if material.sweep.network.builder is not None:
+            return self._open_builder(material, known)
+        plan = known or choose(material.sweep, material.data.summary, device())
+        self._trainer = _create(self._job, material, plan)
+        return Opening(material.data.summary, plan)
+
+    def _open_builder(self, material: Material, known: TrainerPlan | None) -> Opening:
+        from dnnsweep.trainers import keras_models  # noqa: F401  first: it sets how TensorFlow is loaded
+        from dnnsweep.trainers.compiled import CompiledTrainer
+
+        self._trainer = CompiledTrainer(self._job, material, device() if known is None else known.device)
+        opening = self._trainer.open()
+        return opening if known is None else Opening(opening.data, known)
+
+    def warm_up(self) -> None:
+        """Load and compile what the first trial would wait for."""
+        self._opened().warm_up()
+
+    def take(self, suggestion: Suggestion) -> None:
+        """Take a suggestion in."""
+        self._opened().take(suggestion)
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing is left to train."""
+        return self._trainer is None or self._trainer.is_idle
+
+    @property
+    def slot_epochs(self) -> tuple[int, int]:
+        """Return epochs times slots so far, and those of them in which there was a trial."""
+        return (0, 0) if self._trainer is None else self._trainer.slot_epochs
+
+    def step(self, emit: Emit) -> None:
+        """Train for a while."""
+        self._opened().step(emit)
+
+    def _opened(self) -> Trainer:
+        if self._trainer is None:
+            self.open()
+        assert self._trainer is not None  # noqa: S101  `open` sets it
+        return self._trainer
+
+
+def _create(job: Job, material: Material, plan: TrainerPlan) -> Trainer:
+    if plan.kind == "array":
+        return ArrayTrainer(job, material, plan)
+    return FitTrainer(job, material)
+
+
+def device() -> str:
+    """Return `gpu` where TensorFlow can use one, else `cpu`; TensorFlow is loaded only where there might be one."""
+    if not _DRIVER.is_dir() or not any(_DRIVER.iterdir()):
+        return "cpu"
+    from dnnsweep.trainers import keras_models
+
+    return keras_models.device()

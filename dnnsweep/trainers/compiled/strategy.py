@@ -1,0 +1,110 @@
+"""The fastest way to train a network, decided by what it contains.
+
+Measured on two cores (`make bench`, docs/performance.md): an epoch of dense layers as one XLA program is some ten times
+as fast as `fit` with all steps of an epoch in one call, which needs nothing but Keras; convolutions that XLA compiles
+for a CPU are several times slower than those of TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import keras
+import tensorflow as tf
+
+from dnnsweep.space import PLATEAU, Choice, Hyperparameters
+from dnnsweep.spec import SweepSpec
+from dnnsweep.trainers import keras_models
+from dnnsweep.trainers.compiled import structures
+from dnnsweep.trainers.compiled.builder import inputs_of
+
+PROGRAM: Final = "program"
+#: Schedules of which a program is given the learning rate, once or between epochs.
+GIVEN: Final = ("constant", PLATEAU)
+
+_OWN_STEPS: Final = ("train_step", "test_step", "compute_loss")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a network is trained.
+
+    Args:
+        kind: `PROGRAM`, where an epoch is one program of XLA; else by `fit`, as `keras_models.GRAPH`, `XLA` or `EAGER`.
+        reason: Why, as a sentence.
+    """
+
+    kind: str
+    reason: str
+
+
+def way_of(network: keras.Model, device: str, x: Any, *, is_fit: bool = False) -> Way:
+    """Choose how a network is trained.
+
+    Args:
+        network: Built, not compiled.
+        device: `cpu` or `gpu`.
+        x: A few rows (rows, features), to try with.
+        is_fit: Whether the sweep file asks for Keras's own `fit`.
+    """
+    if (error := _untraceable(network, x)) is not None:
+        return Way(
+            keras_models.EAGER,
+            f"way: fit, one operation after the other, because the network cannot be traced: {error}",
+        )
+    if is_fit:
+        return Way(
+            keras_models.GRAPH, "way: fit with all steps of an epoch in one call, as the sweep file asks for fit"
+        )
+    if own := [name for name in _OWN_STEPS if getattr(type(network), name) is not getattr(keras.Model, name)]:
+        return Way(
+            keras_models.GRAPH,
+            f"way: fit with all steps of an epoch in one call, because the model has its own {own[0]}",
+        )
+    if (obstacle := structures.obstacle(network)) is None:
+        return Way(PROGRAM, "way: each epoch is one program of XLA, because all layers are dense")
+    if device == "gpu" and all(layer.supports_jit for layer in structures.layers(network)):
+        return Way(
+            keras_models.XLA, "way: fit compiled by XLA, all steps of an epoch in one call, because there is a GPU"
+        )
+    how = "fit with all steps of an epoch in one call and without XLA"
+    return Way(keras_models.GRAPH, f"way: {how}, because of {obstacle}")
+
+
+def is_for_program(hp: Hyperparameters) -> bool:
+    """Return whether a program can train with these: not on a schedule of its own, nor with clipped gradients."""
+    return hp.schedule in GIVEN and not hp.global_clipnorm
+
+
+def planned(way: Way, sweep: SweepSpec) -> tuple[Way, ...]:
+    """Return the ways in which the trials of a sweep are trained, the main one first.
+
+    Args:
+        way: That of the networks.
+        sweep: Says what trials may ask for that programs do not have.
+    """
+    schedules, norms = _values(sweep, "schedule"), _values(sweep, "global_clipnorm")
+    missing = [f"schedule {value}" for value in schedules if value not in GIVEN]
+    missing += ["global_clipnorm"] if any(norms) else []
+    if way.kind != PROGRAM or not missing:
+        return (way,)
+    fit, lacks = "way: fit with all steps of an epoch in one call", ", ".join(missing)
+    if not set(GIVEN) & set(schedules) or all(norms):
+        return (Way(keras_models.GRAPH, f"{fit}, because programs do not have {lacks}"),)
+    return way, Way(keras_models.GRAPH, f"{fit} for trials with what programs do not have: {lacks}")
+
+
+def _values(sweep: SweepSpec, name: str) -> tuple[Any, ...]:
+    """Return the values that trials may have, of a range its ends."""
+    ends = (one.values if isinstance(one, Choice) else (one.low, one.high) for one in sweep.domains(name))
+    return tuple(dict.fromkeys(value for values in ends for value in values))
+
+
+def _untraceable(network: keras.Model, x: Any) -> str | None:
+    """Return why a network cannot be made a graph, None if it can."""
+    try:
+        tf.function(lambda rows: network(rows, training=True)).get_concrete_function(inputs_of(network, x))
+    except Exception as error:  # noqa: BLE001  whatever a layer raises is the reason
+        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return None

@@ -1,0 +1,137 @@
+"""A trainer that only pretends to train: its curve is a formula of the seed and the hyperparameters."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dnnsweep import datasets, seeds, spec
+from dnnsweep.errors import DataError, Mistake
+from dnnsweep.records import DataSummary, EpochReport, Reason, Suggestion, Task, TrialResult, curve_of
+from dnnsweep.trainers import Job, OneByOne, Opening, TrainerPlan
+
+SUMMARY = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a", "b", "c", "d"), ("0", "1", "2"), 60, 20, 20)
+OPENING = Opening(SUMMARY, TrainerPlan("scripted"))
+
+
+class ScriptedTrainer(OneByOne):
+    """Trains at once; the sweep file's description says what goes wrong. Dropout makes its networks smaller, too.
+
+    `sleep=SECONDS` slows each epoch; `gate=PATH` holds trials from number 8 on, after an epoch, until the path
+    exists; `kill=NUMBER` kills the process in a trial's first attempt, `kill_always=NUMBER` in each;
+    `hang=NUMBER` and `freeze=NUMBER` make one stay silent for ever in its first attempt, awake or stopped;
+    `stuck=NUMBER` does so from the second epoch on, in each; `fail_from=NUMBER` makes trials fail;
+    `diverge=NUMBER` makes one diverge; `die_at_start` never opens.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self._epochs = job.spec["training"]["epochs"]
+        words = (job.spec["description"] or "").split()
+        self._orders = dict(word.partition("=")[::2] for word in words)
+
+    def open(self) -> Opening:
+        if "die_at_start" in self._orders:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return OPENING
+
+    def warm_up(self) -> None:
+        pass
+
+    def train(self, suggestion: Suggestion, report: Callable[[EpochReport], None]) -> TrialResult:
+        start = time.monotonic()
+        number, attempt = suggestion.number, suggestion.attempt
+        reports = []
+        for epoch in range(1, self._epochs + 1):
+            time.sleep(float(self._orders.get("sleep", 0)))
+            self._maybe_die(number, attempt)
+            while epoch > 1 and str(number) == self._orders.get("stuck"):
+                time.sleep(0.05)
+            reports.append(
+                EpochReport(number, attempt, epoch, self._metrics(suggestion, epoch), time.time_ns() // 10**6)
+            )
+            report(reports[-1])
+            self._wait_at_gate(number)
+        reason, error = self._ending(number)
+        best = self._epochs if reason is Reason.COMPLETED else None
+        seconds, size = time.monotonic() - start, 20 - round(20 * suggestion.params["dropout"])
+        return TrialResult(number, attempt, reason, curve_of(reports), best, seconds, error, n_parameters=size)
+
+    def _maybe_die(self, number: int, attempt: int) -> None:
+        always, once = self._orders.get("kill_always"), self._orders.get("kill")
+        if str(number) == always or (str(number) == once and attempt == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if attempt == 1 and str(number) == self._orders.get("freeze"):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        while attempt == 1 and str(number) == self._orders.get("hang"):
+            time.sleep(0.05)
+
+    def _wait_at_gate(self, number: int) -> None:
+        gate = self._orders.get("gate")
+        while gate is not None and number >= 8 and not Path(gate).exists():
+            time.sleep(0.01)
+
+    def _metrics(self, suggestion: Suggestion, epoch: int) -> dict[str, float]:
+        noise = seeds.derive(suggestion.seed, epoch) / 2**31
+        loss = suggestion.params["dropout"] + 1 / epoch + noise / 10
+        if str(suggestion.number) == self._orders.get("diverge") and epoch == self._epochs:
+            loss = float("nan")
+        return {
+            "loss": loss,
+            "accuracy": 1 - loss / 3,
+            "val_loss": loss,
+            "val_accuracy": 1 - loss / 3,
+            "l2_penalty": 0.0,
+        }
+
+    def _ending(self, number: int) -> tuple[Reason, str | None]:
+        if number >= int(self._orders.get("fail_from", 10**9)):
+            return Reason.FAILED, f"RuntimeError: trial {number} was told to fail"
+        if str(number) == self._orders.get("diverge"):
+            return Reason.DIVERGED, None
+        return Reason.COMPLETED, None
+
+
+class RefusingTrainer(ScriptedTrainer):
+    """Its data cannot be used."""
+
+    def open(self) -> Opening:
+        raise DataError([Mistake("dataset.source", "no such thing")])
+
+
+class SlowTrainer(ScriptedTrainer):
+    """It takes a minute to load its data."""
+
+    def open(self) -> Opening:
+        time.sleep(60)
+        return OPENING
+
+
+class InterruptedTrainer(ScriptedTrainer):
+    """Somebody presses Ctrl-C while it loads its data, in the controller's process."""
+
+    def open(self) -> Opening:
+        signal.raise_signal(signal.SIGINT)
+        return OPENING
+
+
+class LoadingTrainer(ScriptedTrainer):
+    """It loads its data in earnest."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._job = job
+
+    def open(self) -> Opening:
+        sweep = spec.check(self._job.spec)
+        return Opening(datasets.load(sweep.dataset, sweep.task, self._job.data).summary, OPENING.plan)
+
+
+class CrashingTrainer(ScriptedTrainer):
+    """It breaks while it starts."""
+
+    def open(self) -> Opening:
+        raise ValueError("last words")
