@@ -128,7 +128,7 @@ def main(name: str, seconds: float, contenders: list[str]) -> None:
 
 def _material(case: Case) -> Any:
     from dnnsweep.trainers import Job
-    from dnnsweep.trainers.inputs import load
+    from dnnsweep.trainers.inputs import load_inputs
 
     document: dict[str, Any] = {
         "name": "bench",
@@ -141,13 +141,15 @@ def _material(case: Case) -> Any:
         document |= {"network": {"builder": case.builder}, "dataset": {"test": 0.0, "scale": "none"}}
         document["fixed"] |= case.built
         generator = np.random.default_rng(0)
-        return load(Job(document, data=(generator.random((case.n_rows, 784), np.float32), np.arange(case.n_rows) % 10)))
+        return load_inputs(
+            Job(document, data=(generator.random((case.n_rows, 784), np.float32), np.arange(case.n_rows) % 10))
+        )
     if case.source.startswith("npz:"):
         with np.load(Path(os.environ["BENCH_DATA"]) / case.source.removeprefix("npz:")) as arrays:
             x, y = arrays["x_train"][: case.n_rows], arrays["y_train"][: case.n_rows]
         document["dataset"] = {"test": 0.0}
-        return load(Job(document, data=(x.reshape(len(x), -1), y)))
-    return load(Job(document))
+        return load_inputs(Job(document, data=(x.reshape(len(x), -1), y)))
+    return load_inputs(Job(document))
 
 
 def _array(case: Case, watch: Stopwatch, slots: int) -> int:

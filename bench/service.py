@@ -25,8 +25,8 @@ from bench.report import table
 from bench.sweeps import Effort
 from dnnsweep.ledger import Ledger
 from dnnsweep.ledger.tables import CurveRow, SweepRow, TrialRow
-from dnnsweep.settings import resolve
-from dnnsweep.stores.local import HomePlace
+from dnnsweep.settings import find_settings
+from dnnsweep.stores.local import LocalStore
 
 N_SWEEPS: Final = 100
 N_TRIALS: Final = 1000
@@ -132,8 +132,8 @@ def _p95(found: Sequence[float]) -> float:
 
 def fill(home: Path, url: str | None, n_sweeps: int) -> None:
     """Put sweeps with trials and curves into a ledger, as if they had been trained."""
-    settings = resolve(home, {} if url is None else {"DNNSWEEP_DATABASE_URL": url})
-    with HomePlace.opened(settings, create=True) as place:
+    settings = find_settings(home, {} if url is None else {"DNNSWEEP_DATABASE_URL": url})
+    with LocalStore.opened(settings, create=True) as place:
         for index in range(n_sweeps):
             place.submit(_document(f"sweep-{index}"))
             sweep = place.sweep(f"sweep-{index}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.settings import Limits
-from dnnsweep.space import show
+from dnnsweep.space import yaml_text
 from dnnsweep.spec import HANDED_OVER, SweepSpec
 
 _SOURCE: Final = "dataset.source"
@@ -40,7 +40,7 @@ def check_rows(n_rows: int, limits: Limits) -> None:
         raise SpecError([_too_much(_SOURCE, limits.max_rows, n_rows, " rows")])
 
 
-def located(spec: SweepSpec, limits: Limits) -> dict[str, Any]:
+def with_real_paths(spec: SweepSpec, limits: Limits) -> dict[str, Any]:
     """Return a checked sweep file as plain JSON whose source, where it is a file, is that file's real path."""
     plain = spec.to_json()
     kind, _, name = spec.dataset.source.partition(":")
@@ -50,7 +50,7 @@ def located(spec: SweepSpec, limits: Limits) -> dict[str, Any]:
     return plain
 
 
-def hidden(text: str, limits: Limits) -> str:
+def hide_data_root(text: str, limits: Limits) -> str:
     """Return a text in which files of the data folder are named by their paths from there."""
     return text if limits.data_root is None else text.replace(f"{os.path.realpath(limits.data_root)}{os.sep}", "")
 
@@ -70,15 +70,15 @@ def _file(source: str, name: str, root: Path | None) -> Iterator[Mistake]:
     """A file must exist below the data folder once every symbolic link is followed; of others nothing is said."""
     if root is None:
         remedy = "name sklearn:NAME or keras:NAME, or ask the operator to set DNNSWEEP_DATA_ROOT"
-        yield Mistake(_SOURCE, "files need a data folder of the service, which has none", show(source), remedy)
+        yield Mistake(_SOURCE, "files need a data folder of the service, which has none", yaml_text(source), remedy)
         return
     path, folder = Path(os.path.realpath(root / name)), Path(os.path.realpath(root))
     if not path.is_relative_to(folder):
         remedy = "write its path from there"
-        yield Mistake(_SOURCE, "must be a file below the service's data folder", show(source), remedy)
+        yield Mistake(_SOURCE, "must be a file below the service's data folder", yaml_text(source), remedy)
     elif not os.path.isfile(path):  # noqa: PTH113  pathlib's raises where a name is too long
         rule = "must be a file that exists below the service's data folder"
-        yield Mistake(_SOURCE, rule, show(source), "check the path; relative paths start there")
+        yield Mistake(_SOURCE, rule, yaml_text(source), "check the path; relative paths start there")
 
 
 def _builder(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:
@@ -95,7 +95,7 @@ def _is_allowed(function: str, limits: Limits) -> bool:
 
 def _forbidden(path: str, function: str) -> Mistake:
     rule = "must be a function that the service's operator allows"
-    return Mistake(path, rule, show(function), "ask the operator to list it in DNNSWEEP_ALLOWED_PYTHON")
+    return Mistake(path, rule, yaml_text(function), "ask the operator to list it in DNNSWEEP_ALLOWED_PYTHON")
 
 
 def _sizes(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:

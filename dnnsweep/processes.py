@@ -46,7 +46,7 @@ def start(
 
 
 @contextmanager
-def silenced(*, is_needed: bool = True) -> Iterator[None]:
+def silence_stderr(*, is_needed: bool = True) -> Iterator[None]:
     """Keep what libraries written in C++ print on stderr from the terminal.
 
     Args:

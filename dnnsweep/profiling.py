@@ -34,15 +34,15 @@ class Profile:
     trainer_memory_mb: list[tuple[int, float]] = field(default_factory=list)
     _processor: float = 0.0
 
-    def timed(self, part: str, target: T, *methods: str) -> T:
+    def time_methods(self, part: str, target: T, *methods: str) -> T:
         """Return a stand-in for an object, some of whose methods are timed under the name of a part."""
-        return cast("T", _Timed(target, {name: self.wrapped(part, getattr(target, name)) for name in methods}))
+        return cast("T", _Timed(target, {name: self.time_calls(part, getattr(target, name)) for name in methods}))
 
-    def timed_context(self, part: str, target: T, method: str) -> T:
+    def time_context(self, part: str, target: T, method: str) -> T:
         """Return a stand-in for an object, one of whose context managers is timed while it opens and closes."""
         return cast("T", _Timed(target, {method: lambda: _TimedContext(self, part, getattr(target, method)())}))
 
-    def wrapped(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def time_calls(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that calls another one and adds its time to a part."""
 
         @functools.wraps(method)
@@ -81,8 +81,8 @@ class Profile:
 
 class _TimedContext:
     def __init__(self, profile: Profile, part: str, context: Any) -> None:
-        self._enter = profile.wrapped(part, context.__enter__)
-        self._exit = profile.wrapped(part, context.__exit__)
+        self._enter = profile.time_calls(part, context.__enter__)
+        self._exit = profile.time_calls(part, context.__exit__)
 
     def __enter__(self) -> Any:
         return self._enter()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from dnnsweep.errors import QueryError
 from dnnsweep.records import Reason, State
-from dnnsweep.space import KNOBS, Knob, show, suggest
+from dnnsweep.space import KNOBS, Knob, did_you_mean, yaml_text
 
 MAX_LENGTH: Final = 2_000
 MAX_DEPTH: Final = 50
@@ -109,7 +109,7 @@ def parse(text: str, own: Mapping[str, Knob] = MappingProxyType({})) -> Conditio
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "it cannot be read"
         raise QueryError(
-            f"--where must be an expression like \"optimizer == 'adam'\", got {show(text)}: {reason}"
+            f"--where must be an expression like \"optimizer == 'adam'\", got {yaml_text(text)}: {reason}"
         ) from error
     return _condition(tree.body, 0, {**FIELDS, **own})
 
@@ -166,7 +166,7 @@ def _is_field(node: ast.expr) -> bool:
 def _field(node: ast.expr, fields: _Fields) -> Knob:
     name = node.id if isinstance(node, ast.Name) else ""
     if name not in fields:
-        remedy = suggest(name, tuple(fields)) or f"known are {', '.join(fields)}"
+        remedy = did_you_mean(name, tuple(fields)) or f"known are {', '.join(fields)}"
         raise QueryError(f"--where: unknown field {name[:80]}; {remedy}")
     return fields[name]
 
@@ -189,7 +189,7 @@ def _literal(node: ast.expr) -> Any:
 def _typed(field: Knob, operator: str, literal: Any) -> Comparison:
     if operator in ("in", "not in"):
         if not isinstance(literal, tuple):
-            raise QueryError(f"--where: {field.name} {operator} must be followed by a list, got {show(literal)}")
+            raise QueryError(f"--where: {field.name} {operator} must be followed by a list, got {yaml_text(literal)}")
         return Comparison(field.name, operator, tuple(_of_kind(field, "==", item) for item in literal))
     return Comparison(field.name, operator, _of_kind(field, operator, literal))
 
@@ -201,15 +201,15 @@ def _of_kind(field: Knob, operator: str, literal: Any) -> Any:
     if field.kind in ("choice", "boolean", "widths") and is_order:
         raise QueryError(f"--where: {field.name} cannot be ordered, got {operator}; use == or in")
     if not _is_kind(field.kind, literal):
-        raise QueryError(f"--where: {field.name} must be compared with {_NOUNS[field.kind]}, got {show(literal)}")
+        raise QueryError(f"--where: {field.name} must be compared with {_NOUNS[field.kind]}, got {yaml_text(literal)}")
     return _known_choice(field, literal) if field.kind == "choice" else literal
 
 
 def _known_choice(field: Knob, literal: str) -> str:
     spelled = literal.upper() if field.name == "state" else literal
     if spelled not in field.choices:
-        remedy = suggest(spelled, field.choices) or f"known are {', '.join(field.choices)}"
-        raise QueryError(f"--where: {field.name} is never {show(literal)}; {remedy}")
+        remedy = did_you_mean(spelled, field.choices) or f"known are {', '.join(field.choices)}"
+        raise QueryError(f"--where: {field.name} is never {yaml_text(literal)}; {remedy}")
     return spelled
 
 

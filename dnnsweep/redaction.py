@@ -9,13 +9,13 @@ _CREDENTIALS: Final = re.compile(r"(?P<before>\w://[^\s:/@?#]*):[^\s/]*@")
 _PARAMETERS: Final = re.compile(r"(?i)(?P<before>[?&](?:password|passwd|pwd|sslpassword|token)=)[^&#\s]*")
 
 
-def masked(text: str) -> str:
+def redact(text: str) -> str:
     """Return a text with the passwords of the addresses in it replaced.
 
     Example:
-        >>> masked("postgresql+psycopg://anna:p@ss:w@db:5432/ledger is away")
+        >>> redact("postgresql+psycopg://anna:p@ss:w@db:5432/ledger is away")
         'postgresql+psycopg://anna:***@db:5432/ledger is away'
-        >>> masked("postgresql://db/ledger?user=anna&password=p%40ss")
+        >>> redact("postgresql://db/ledger?user=anna&password=p%40ss")
         'postgresql://db/ledger?user=anna&password=***'
     """
     return _PARAMETERS.sub(r"\g<before>***", _CREDENTIALS.sub(r"\g<before>:***@", text))

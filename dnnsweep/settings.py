@@ -16,7 +16,7 @@ DEFAULT_HOME = "dnnsweep-home"
 BEST = "best"
 #: How long a sweep goes on without its ledger's database, in seconds.
 DEFAULT_PATIENCE = 120.0
-DEFAULT_TRAINER = "dnnsweep.trainers.auto:PlannedTrainer"
+DEFAULT_TRAINER = "dnnsweep.trainers.auto:AutoTrainer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Settings:
         return self.models(sweep) / BEST / name
 
 
-def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+def find_settings(home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Find the settings: the argument first, then the environment, then the default.
 
     Args:
@@ -65,7 +65,7 @@ def resolve(home: str | os.PathLike[str] | None = None, environ: Mapping[str, st
             and `DNNSWEEP_DATABASE_PATIENCE` (seconds).
 
     Example:
-        >>> resolve("/data/home", {}).database_url
+        >>> find_settings("/data/home", {}).database_url
         'sqlite:////data/home/dnnsweep.db'
     """
     folder = Path(home or environ.get("DNNSWEEP_HOME") or DEFAULT_HOME).expanduser().absolute()
@@ -85,7 +85,7 @@ def _seconds(text: str | None, default: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class ServiceAddress:
     """Where a service is.
 
     Args:
@@ -97,7 +97,7 @@ class Remote:
     token: str | None = field(default=None, repr=False)
 
 
-def remote(environ: Mapping[str, str] = os.environ) -> Remote | None:
+def find_service(environ: Mapping[str, str] = os.environ) -> ServiceAddress | None:
     """Return the service that commands talk to instead of a home; None if there is none.
 
     Args:
@@ -115,7 +115,7 @@ def remote(environ: Mapping[str, str] = os.environ) -> Remote | None:
     token = environ.get("DNNSWEEP_TOKEN", "").strip() or None
     if token is not None and not is_sendable(token):
         raise SettingsError("DNNSWEEP_TOKEN must consist of visible ASCII characters, got others")
-    return Remote(url, token)
+    return ServiceAddress(url, token)
 
 
 def is_sendable(token: str) -> bool:
@@ -148,7 +148,7 @@ class Limits:
     max_rows: int = DEFAULT_MOST["ROWS"]
 
 
-def limits(environ: Mapping[str, str] = os.environ) -> Limits:
+def read_limits(environ: Mapping[str, str] = os.environ) -> Limits:
     """Read what the operator allows.
 
     Args:

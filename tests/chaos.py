@@ -28,7 +28,7 @@ from workspace import Command, Workspace, identity, prepared, wait_until
 
 import dnnsweep
 from dnnsweep.ledger import Ledger
-from dnnsweep.settings import resolve
+from dnnsweep.settings import find_settings
 
 PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
 #: Who is killed, how often among ten.
@@ -237,7 +237,7 @@ def audited(place: str, bench: Workspace, uri: str, expected: list[tuple[Any, ..
     """Compare ledger, MLflow and the undisturbed sweep."""
     with _environment(bench.environ):
         trials, doctor = bench.trials(name), dnnsweep.doctor(name, is_mending=False, home=bench.home)
-        with closing(Ledger.open(resolve(bench.home).database_url)) as ledger:
+        with closing(Ledger.open(find_settings(bench.home).database_url)) as ledger:
             sweep_id = ledger.sweep(name).id
             curves = {trial.number: ledger.curve(sweep_id, trial.number) for trial in trials}
     numbers = Counter(trial.number for trial in trials)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from dnnsweep import datasets, seeds, spec
 from dnnsweep.errors import DataError, Mistake
-from dnnsweep.records import DataSummary, EpochReport, Reason, Suggestion, Task, TrialResult, curve_of
-from dnnsweep.trainers import Job, OneByOne, Opening, TrainerPlan
+from dnnsweep.records import DataSummary, EpochReport, Reason, Suggestion, Task, TrialResult, curve_from_reports
+from dnnsweep.trainers import Job, SequentialTrainer, TrainerPlan, TrainerReady
 
 SUMMARY = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a", "b", "c", "d"), ("0", "1", "2"), 60, 20, 20)
-OPENING = Opening(SUMMARY, TrainerPlan("scripted"))
+OPENING = TrainerReady(SUMMARY, TrainerPlan("scripted"))
 
 
-class ScriptedTrainer(OneByOne):
+class ScriptedTrainer(SequentialTrainer):
     """Trains at once; the sweep file's description says what goes wrong. Dropout makes its networks smaller, too.
 
     `sleep=SECONDS` slows each epoch; `gate=PATH` holds trials from number 8 on, after an epoch, until the path
@@ -33,7 +33,7 @@ class ScriptedTrainer(OneByOne):
         words = (job.spec["description"] or "").split()
         self._orders = dict(word.partition("=")[::2] for word in words)
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         if "die_at_start" in self._orders:
             os.kill(os.getpid(), signal.SIGKILL)
         return OPENING
@@ -58,7 +58,9 @@ class ScriptedTrainer(OneByOne):
         reason, error = self._ending(number)
         best = self._epochs if reason is Reason.COMPLETED else None
         seconds, size = time.monotonic() - start, 20 - round(20 * suggestion.params["dropout"])
-        return TrialResult(number, attempt, reason, curve_of(reports), best, seconds, error, n_parameters=size)
+        return TrialResult(
+            number, attempt, reason, curve_from_reports(reports), best, seconds, error, n_parameters=size
+        )
 
     def _maybe_die(self, number: int, attempt: int) -> None:
         always, once = self._orders.get("kill_always"), self._orders.get("kill")
@@ -98,14 +100,14 @@ class ScriptedTrainer(OneByOne):
 class RefusingTrainer(ScriptedTrainer):
     """Its data cannot be used."""
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         raise DataError([Mistake("dataset.source", "no such thing")])
 
 
 class SlowTrainer(ScriptedTrainer):
     """It takes a minute to load its data."""
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         time.sleep(60)
         return OPENING
 
@@ -113,7 +115,7 @@ class SlowTrainer(ScriptedTrainer):
 class InterruptedTrainer(ScriptedTrainer):
     """Somebody presses Ctrl-C while it loads its data, in the controller's process."""
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         signal.raise_signal(signal.SIGINT)
         return OPENING
 
@@ -125,13 +127,13 @@ class LoadingTrainer(ScriptedTrainer):
         super().__init__(job)
         self._job = job
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         sweep = spec.check(self._job.spec)
-        return Opening(datasets.load(sweep.dataset, sweep.task, self._job.data).summary, OPENING.plan)
+        return TrainerReady(datasets.load(sweep.dataset, sweep.task, self._job.data).summary, OPENING.plan)
 
 
 class CrashingTrainer(ScriptedTrainer):
     """It breaks while it starts."""
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         raise ValueError("last words")

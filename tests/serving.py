@@ -13,7 +13,7 @@ from workspace import SWEEP, wait_until
 
 from dnnsweep.service.app import create_app
 from dnnsweep.service.tokens import Token
-from dnnsweep.settings import Limits, Settings, resolve
+from dnnsweep.settings import Limits, Settings, find_settings
 
 WRITER = Token("anna", "wr1te-s3cret", may_write=True)
 READER = Token("wall", "r3ad-s3cret", may_write=False)
@@ -24,7 +24,7 @@ def settings_of(home: Path, url: str | None = None) -> Settings:
         "DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer",
         **({} if url is None else {"DNNSWEEP_DATABASE_URL": url}),
     }
-    return resolve(home, environ)
+    return find_settings(home, environ)
 
 
 def sweep(name: str = "pretend", **changes: Any) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from dnnsweep.records import Task, metrics_of, scores_of
+from dnnsweep.records import Task, metrics_for, scores_for
 from dnnsweep.space import ACTIVATIONS, INITIALIZERS, KNOBS, OPTIMIZERS, PLATEAU, SCHEDULES
 
+#: The fewest epochs of a drawn file.
+MIN_EPOCHS = 4
 SOURCES = {
     "iris": Task.MULTICLASS,
     "wine": Task.MULTICLASS,
@@ -105,7 +107,7 @@ def _training(draw: st.DrawFn, metrics: list[str]) -> dict[str, Any]:
     }
     stopping = draw(st.none() | st.fixed_dictionaries({}, optional=rule))
     more = draw(st.lists(st.sampled_from(metrics), max_size=3))
-    return {"epochs": draw(st.integers(4, 50)), "early_stopping": stopping, "metrics": more}
+    return {"epochs": draw(st.integers(MIN_EPOCHS, 50)), "early_stopping": stopping, "metrics": more}
 
 
 @st.composite
@@ -119,7 +121,14 @@ def _pruner(draw: st.DrawFn) -> dict[str, Any]:
         "patient": {"patience": few, "min_delta": st.floats(0, 1), "wrapped": st.just({"kind": "asha"})},
     }
     kind = draw(st.sampled_from(sorted(settings)))
-    return {"kind": kind, **draw(st.fixed_dictionaries({}, optional=settings[kind]))}
+    return {"kind": kind, **draw(st.fixed_dictionaries({}, optional=settings[kind]).filter(_has_a_rung))}
+
+
+def _has_a_rung(pruner: dict[str, int]) -> bool:
+    """Return whether the first rung lies within the fewest epochs that are drawn, as the sweep file's rule asks."""
+    left_out = pruner.get("min_early_stopping_rate", 0)
+    factor: int = pruner.get("reduction_factor", 4) ** left_out
+    return pruner.get("min_resource", 1) * factor <= MIN_EPOCHS
 
 
 @st.composite
@@ -143,7 +152,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a sweep file on one of scikit-learn's data sets, in any order of sections."""
     source = draw(st.sampled_from(sorted(SOURCES)))
     task = SOURCES[source]
-    metrics = [*metrics_of(task), *scores_of(task)]
+    metrics = [*metrics_for(task), *scores_for(task)]
     places = {name: draw(st.sampled_from(["space", "fixed", "absent"])) for name in KNOBS}
     searched = [name for name, place in places.items() if place == "space"]
     is_grid = draw(st.booleans())

@@ -21,16 +21,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnnsweep import spec
-from dnnsweep.records import Began, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
+from dnnsweep.records import AttemptStarted, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_for
 from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, PLATEAU, Hyperparameters
-from dnnsweep.trainers import Job, TrainerPlan, UnwantedError, dropout, keras_models
+from dnnsweep.trainers import Job, TrainerPlan, TrialDroppedError, dropout, keras_models
 from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, optimizers, weights
 from dnnsweep.trainers.array.slots import Array
 from dnnsweep.trainers.array.stopping import ENDS, judge
 from dnnsweep.trainers.array.types import PlateauRule, Rates, Shape, Standing
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
-from dnnsweep.trainers.inputs import Material, load
+from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
 from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
 
@@ -57,7 +57,7 @@ def results(trainer: ArrayTrainer, *suggestions: Suggestion) -> dict[int, TrialR
     """Train suggestions, all handed over at once."""
     got: dict[int, TrialResult] = {}
 
-    def emit(message: Began | EpochReport | TrialResult) -> None:
+    def emit(message: AttemptStarted | EpochReport | TrialResult) -> None:
         if isinstance(message, TrialResult):
             assert message.number not in got
             got[message.number] = message
@@ -70,7 +70,7 @@ def results(trainer: ArrayTrainer, *suggestions: Suggestion) -> dict[int, TrialR
 
 
 def array_of(own: Job, slots: int) -> ArrayTrainer:
-    return ArrayTrainer(own, load(own), TrainerPlan("array", slots))
+    return ArrayTrainer(own, load_inputs(own), TrainerPlan("array", slots))
 
 
 def difference(one: TrialResult, other: TrialResult, metric: str) -> float:
@@ -109,7 +109,7 @@ def test_a_trial_in_an_array_equals_its_fit_epoch_by_epoch(
 ) -> None:
     fit, array = twins[number]
     assert (fit.reason, fit.best_epoch) == (array.reason, array.best_epoch) == (Reason.COMPLETED, EPOCHS)
-    for metric in (*metrics_of(Task.MULTICLASS), "l2_penalty"):
+    for metric in (*metrics_for(Task.MULTICLASS), "l2_penalty"):
         assert difference(fit, array, metric) < 1e-4
 
 
@@ -119,12 +119,12 @@ def test_a_trial_that_is_not_wanted_any_more_leaves_its_slot_at_once_and_its_nei
     asked = [suggestion(i) for i in range(4)]
     array, said, ended = array_of(own, 2), list[tuple[int, str]](), dict[int, TrialResult]()
 
-    def emit(message: Began | EpochReport | TrialResult) -> None:
+    def emit(message: AttemptStarted | EpochReport | TrialResult) -> None:
         said.append((message.number, type(message).__name__))
         if isinstance(message, TrialResult):
             ended[message.number] = message
         if isinstance(message, EpochReport) and message.number == 0 and message.epoch == 2:
-            raise UnwantedError
+            raise TrialDroppedError
 
     for item in asked:
         array.take(item)
@@ -181,7 +181,7 @@ def precision(kind: str) -> None:
     keras.config.set_dtype_policy(kind)  # made from the other when it is first asked for
 
 
-def fitted(material: Material, item: Suggestion) -> list[dict[str, float]]:
+def fitted(material: TrainerInputs, item: Suggestion) -> list[dict[str, float]]:
     """Train by Keras's `fit` in float64, from the weights that float32 starts from."""
     hp, data = Hyperparameters.of(item.params), material.data
     epochs: list[dict[str, float]] = []
@@ -229,7 +229,7 @@ def assert_equal_in_double(
     if plateau is not None:
         asked = job(source, dataset=dataset, reduce_on_plateau=plateau)
         asked = Job({**asked.spec, "space": {"schedule": ["constant", "cosine", PLATEAU]}})
-    material = load(asked)
+    material = load_inputs(asked)
     if any(item.params["global_clipnorm"] for item in items):
         sweep = spec.check({**material.sweep.to_json(), "space": {"global_clipnorm": [0.0, 0.3]}})
         material = replace(material, sweep=sweep)
@@ -310,7 +310,7 @@ def test_in_double_precision_learning_rates_reduced_on_a_plateau_equal_those_of_
         suggestion(i, optimizer=name, schedule=PLATEAU, learning_rate=0.05, batch_norm=i % 2 == 0, **knobs)
         for i, name in enumerate(OPTIMIZERS)
     ]
-    material = load(job("wine", reduce_on_plateau=plateau))
+    material = load_inputs(job("wine", reduce_on_plateau=plateau))
     assert len({epoch["learning_rate"] for epoch in fitted(material, reduced[0])}) >= 3
 
     assert_equal_in_double("wine", *reduced, suggestion(8, optimizer="momentum", **knobs), plateau=plateau)
@@ -324,7 +324,7 @@ def test_slots_on_other_schedules_are_not_touched_by_the_plateau_of_their_neighb
 
 
 def test_clipping_and_schedules_change_what_is_learned() -> None:
-    material = load(job("wine"))
+    material = load_inputs(job("wine"))
     plain, *others = (
         fitted(material, suggestion(0, seed=1, optimizer="sgd", learning_rate=0.1, **changed))
         for changed in ({}, {"global_clipnorm": 0.1}, {"schedule": "cosine"}, {"schedule": "exponential"})
@@ -337,7 +337,7 @@ def test_clipping_and_schedules_change_what_is_learned() -> None:
 )
 def test_in_double_precision_weights_of_classes_equal_those_of_fit(source: str, weight: Any) -> None:
     knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "l2": 1e-3}  # the last step of an epoch is shorter
-    plain, weighted = (load(job(source, dataset=own)) for own in ({}, {"class_weight": weight}))
+    plain, weighted = (load_inputs(job(source, dataset=own)) for own in ({}, {"class_weight": weight}))
     item = suggestion(0, optimizer="adam", **knobs)
     assert fitted(plain, item) != fitted(weighted, item)
 
@@ -371,11 +371,11 @@ def test_a_result_depends_on_slot_neighbours_and_start_in_no_bit() -> None:
 def test_another_number_of_slots_gives_the_same_within_rounding(slots: int) -> None:
     own = job()
     few, many = (results(array_of(own, n), suggestion(0, seed=5, **POINT))[0] for n in (4, slots))
-    assert all(difference(few, many, metric) < 1e-4 for metric in metrics_of(Task.MULTICLASS))
+    assert all(difference(few, many, metric) < 1e-4 for metric in metrics_for(Task.MULTICLASS))
 
 
 def test_refilling_does_not_trace_again() -> None:
-    material = load(job())
+    material = load_inputs(job())
     array = Array(group_of(suggestion(0).params), material, 2)
     for i, name in enumerate(OPTIMIZERS):
         array.take(suggestion(i, optimizer=name, batch_norm=i % 2 == 0, dropout=i / 10))
@@ -586,7 +586,7 @@ def test_a_slot_begins_its_next_trial_at_its_own_learning_rate() -> None:
 
 def test_a_program_knows_plateaus_only_where_a_trial_may_ask_for_them() -> None:
     group = group_of(suggestion(0).params)
-    plain, asking = (Array(group, load(own), 2) for own in (job(), job(reduce_on_plateau={})))
+    plain, asking = (Array(group, load_inputs(own), 2) for own in (job(), job(reduce_on_plateau={})))
 
     assert (plain.shape.plateau, plain._feed.standing.rates, plain._feed.arrays().is_scaled) == (None, (), ())
     assert asking.shape.measured == (*plain.shape.measured, "learning_rate")
@@ -623,7 +623,7 @@ def test_the_best_trials_model_is_an_ordinary_keras_model_that_scores_as_stated(
     found = results(trainer, *(suggestion(i, dropout=0.2, l2=1e-3, batch_norm=i % 2 == 0) for i in range(4)))
     best = min(found.values(), key=lambda result: min(result.curve.values("val_loss")))
     assert best.model_path is not None
-    data = load(own).data
+    data = load_inputs(own).data
     np.savez(tmp_path / "rows.npz", x=data.x_validation, y=data.y_validation)
     command = [sys.executable, "-P", "-c", JUDGE, best.model_path, str(tmp_path / "rows.npz")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -701,7 +701,7 @@ def test_an_error_in_the_program_fails_its_trials_and_no_others(monkeypatch: pyt
 
 def test_epochs_of_a_long_trial_are_reported_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dnnsweep.trainers.array.slots.REPORT_SECONDS", 0.0)
-    trainer, messages = array_of(job(epochs=30), 1), list[Began | EpochReport | TrialResult]()
+    trainer, messages = array_of(job(epochs=30), 1), list[AttemptStarted | EpochReport | TrialResult]()
     trainer.take(suggestion(0))
     while not trainer.is_idle:
         trainer.step(messages.append)

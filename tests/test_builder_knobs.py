@@ -10,8 +10,8 @@ import pytest
 from dnnsweep import query, spec
 from dnnsweep.errors import QueryError, SpecError
 from dnnsweep.query import Comparison
-from dnnsweep.space import own_knobs
-from dnnsweep.space.builder_knobs import own_knob
+from dnnsweep.space import builder_knobs
+from dnnsweep.space.builder_knobs import builder_knob
 
 OWN: dict[str, Any] = {
     "name": "own",
@@ -51,7 +51,7 @@ def mistakes(**sections: Any) -> list[str]:
     ],
 )
 def test_the_kind_is_read_from_the_values(raw: Any, kind: str) -> None:
-    knob = own_knob("x", raw)
+    knob = builder_knob("x", raw)
 
     assert knob is not None
     assert knob.kind == kind
@@ -61,7 +61,7 @@ def test_the_kind_is_read_from_the_values(raw: Any, kind: str) -> None:
     "raw", [[1, "a"], [True, 1], None, [None], [[1], 2], [{"when": {"depth": 1}, "values": [1]}, {"values": ["a"]}]]
 )
 def test_values_of_different_kinds_have_none(raw: Any) -> None:
-    assert own_knob("x", raw) is None
+    assert builder_knob("x", raw) is None
 
 
 def test_a_file_with_a_builder_is_read_back_as_it_was_written() -> None:
@@ -112,7 +112,7 @@ def test_the_schema_knows_builders() -> None:
 
 
 def test_a_query_knows_a_builders_own_hyperparameters() -> None:
-    own = own_knobs(spec.check(OWN).to_json())
+    own = builder_knobs(spec.check(OWN).to_json())
 
     assert query.parse("filters == 8", own) == Comparison("filters", "==", 8)
     assert query.parse("skip", own) == Comparison("skip", "==", literal=True)
@@ -129,7 +129,7 @@ def test_a_query_knows_the_values_of_all_branches_and_the_fixed_one() -> None:
     branches = [{"when": {"depth": 1}, "values": ["fast"]}, {"when": {"depth": 3}, "values": ["good"]}]
     space = {**OWN["space"], "mode": branches}
 
-    own = own_knobs(spec.check({**OWN, "space": space, "fixed": {"mode": "none"}}).to_json())
+    own = builder_knobs(spec.check({**OWN, "space": space, "fixed": {"mode": "none"}}).to_json())
 
     for word in ("fast", "good", "none"):
         assert query.parse(f"mode == '{word}'", own) == Comparison("mode", "==", word)

@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
     monkeypatch.setattr("dnnsweep.runner.run.Tracker", FakeMlflow)
     monkeypatch.setattr("dnnsweep.tracking.Tracker", FakeMlflow)
-    monkeypatch.setattr("dnnsweep.runner.run.ShippingProcess", in_this_process)
+    monkeypatch.setattr("dnnsweep.runner.run.ShipperProcess", in_this_process)
     monkeypatch.setattr(FakeMlflow, "pages", {})
     monkeypatch.setattr(FakeMlflow, "is_away", False)
     return tmp_path / "home"

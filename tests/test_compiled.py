@@ -21,11 +21,11 @@ import dnnsweep
 from dnnsweep.errors import SpecError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.trainers import Job, keras_models
-from dnnsweep.trainers.auto import PlannedTrainer
+from dnnsweep.trainers.auto import AutoTrainer
 from dnnsweep.trainers.compiled import CompiledTrainer, strategy, structures
 from dnnsweep.trainers.compiled.builder import inputs_of
 from dnnsweep.trainers.compiled.epoch_program import Program
-from dnnsweep.trainers.inputs import Material, load
+from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
 from dnnsweep.trainers.shuffling import row_order
 
 EPOCHS = 3
@@ -43,7 +43,7 @@ def document(function: str, **sections: Any) -> dict[str, Any]:
 
 
 def trainer_of(function: str, **sections: Any) -> CompiledTrainer:
-    return CompiledTrainer(job := Job(document(function, **sections)), load(job), "cpu")
+    return CompiledTrainer(job := Job(document(function, **sections)), load_inputs(job), "cpu")
 
 
 def trained(trainer: CompiledTrainer, /, **params: Any) -> TrialResult:
@@ -67,7 +67,7 @@ def double() -> Iterator[None]:
         keras.config.set_dtype_policy("float32")
 
 
-def in_double(material: Material) -> Material:
+def in_double(material: TrainerInputs) -> TrainerInputs:
     data = material.data
     return replace(
         material,
@@ -76,7 +76,7 @@ def in_double(material: Material) -> Material:
 
 
 def by_keras(
-    function: str, material: Material, seed: int, callback: keras.callbacks.Callback | None = None, **params: Any
+    function: str, material: TrainerInputs, seed: int, callback: keras.callbacks.Callback | None = None, **params: Any
 ) -> dict[str, list[float]]:
     """What a person would write: the function, `compile`, `fit` with the rows in the trial's order."""
     of_training = ("optimizer", "learning_rate", "schedule")
@@ -243,7 +243,7 @@ def test_the_penalty_is_that_of_the_regularizers() -> None:
 def test_early_stopping_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
     sections = {"training": {"epochs": 30, "early_stopping": {"monitor": "val_loss", "patience": 2}}}
     job = Job(document("dense", **sections), models=str(tmp_path))
-    trainer = CompiledTrainer(job, load(job), "cpu")
+    trainer = CompiledTrainer(job, load_inputs(job), "cpu")
 
     result = trained(trainer, learning_rate=0.1, dropout=0.0, batch_norm=False)
 
@@ -328,7 +328,7 @@ def test_the_way_depends_on_what_the_network_contains(function: str, kind: str, 
 
     opening = trainer.open()
     way = trainer._way(
-        trainer._builder.try_out({"filters": 2} if function == "convolutional" else {}), load(trainer._job).data
+        trainer._builder.try_out({"filters": 2} if function == "convolutional" else {}), load_inputs(trainer._job).data
     )
 
     assert way.kind == kind
@@ -424,7 +424,7 @@ def test_what_is_wrong_with_a_builder_is_said_before_any_trial(
     function: str, sections: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(SpecError) as caught:
-        PlannedTrainer(Job(document(function, **sections))).open()
+        AutoTrainer(Job(document(function, **sections))).open()
 
     assert expected in str(caught.value)
 
@@ -438,7 +438,7 @@ def test_what_is_wrong_with_a_builder_is_said_before_any_trial(
 )
 def test_a_module_that_is_not_there_is_named(name: str, expected: str) -> None:
     with pytest.raises(SpecError) as caught:
-        PlannedTrainer(Job({**document("dense"), "network": {"builder": name}})).open()
+        AutoTrainer(Job({**document("dense"), "network": {"builder": name}})).open()
 
     assert expected in str(caught.value)
 

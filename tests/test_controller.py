@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dnnsweep import seeds
 from dnnsweep.errors import LedgerError, SweepFailedError
-from dnnsweep.executors import Event, TrainerLost
+from dnnsweep.executors import TrainerEvent, TrainerLost
 from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.records import (
     Curve,
@@ -28,16 +28,16 @@ from dnnsweep.records import (
     SweepState,
     Task,
     TrialResult,
-    curve_of,
+    curve_from_reports,
 )
-from dnnsweep.records.ranking import front, rank
+from dnnsweep.records.ranking import pareto_front, rank
 from dnnsweep.runner.controller import Controller, FixedOrder, Plan, Progress, abandon
 from dnnsweep.runner.controller.progress import Standing, judged
 from dnnsweep.space import Branch, Choice, Conditional, Domain, Hyperparameters, Layers, Range, SearchSpace
 from dnnsweep.spec import PrunerSpec
 from dnnsweep.study import Study
-from dnnsweep.study.pruning import Pruning
-from dnnsweep.trainers import Opening, TrainerPlan
+from dnnsweep.study.pruning import Pruner
+from dnnsweep.trainers import TrainerPlan, TrainerReady
 
 SPACE: dict[str, Domain] = {"dropout": Range(0.0, 0.6), "optimizer": Choice(("sgd", "adam", "nadam"))}
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a",), ("0", "1", "2"), 60, 20, 20)
@@ -69,8 +69,8 @@ class Scripted:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self) -> Opening:
-        return Opening(DATA, TrainerPlan("scripted"))
+    def open(self) -> TrainerReady:
+        return TrainerReady(DATA, TrainerPlan("scripted"))
 
     def submit(self, suggestion: Suggestion) -> bool:
         if len(self.running) >= self._n_slots:
@@ -87,7 +87,7 @@ class Scripted:
     def drop(self, number: int) -> None:
         self.running = [item for item in self.running if item.number != number]
 
-    def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
+    def events(self, timeout: float) -> Sequence[TrainerEvent]:  # noqa: ARG002
         if not self.running or self._n_left <= 0:
             return []
         self._n_left -= 1
@@ -111,7 +111,7 @@ class Scripted:
 
     def _result(self, suggestion: Suggestion) -> TrialResult:
         reason = self._reasons.get(suggestion.number, Reason.COMPLETED)
-        curve = curve_of(self._report(suggestion, epoch) for epoch in (1, 2))
+        curve = curve_from_reports(self._report(suggestion, epoch) for epoch in (1, 2))
         best = 2 if reason.state is State.COMPLETE else None
         error = f"RuntimeError: trial {suggestion.number}" if reason is Reason.FAILED else None
         return TrialResult(suggestion.number, suggestion.attempt, reason, curve, best, 0.1, error)
@@ -393,7 +393,7 @@ class Sized(Scripted):
 def of_two(ledger: Ledger, executor: Scripted, folder: Path, **changes: Any) -> Controller:
     sweep = ledger.sweep("sweep")
     study = Study(SPACE, sweep.directions, "nsga2", 0)
-    study.populate(5)
+    study.set_population(5)
     order = FixedOrder(study, Hyperparameters().to_params(), 0, sweep.window)
     plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, folder, second=SIZE)
     return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor)
@@ -431,7 +431,7 @@ def test_a_trainer_is_told_the_front_so_that_it_need_not_save_what_is_beaten(url
 
     last, trials = executor.submitted[-1], ledger.trials("sweep")[:11]
     ranks = (rank(t.values or (), t.metrics["val_loss"], t.number, "maximize", "minimize") for t in trials)
-    assert sorted(last.front) == front(ranks)
+    assert sorted(last.front) == pareto_front(ranks)
 
 
 @given(
@@ -530,8 +530,8 @@ def test_long_trials_are_brought_up_to_date_while_they_run(
 class Bursting(Scripted):
     """All its trials end together."""
 
-    def events(self, timeout: float) -> Sequence[Event]:
-        arrived: list[Event] = []
+    def events(self, timeout: float) -> Sequence[TrainerEvent]:
+        arrived: list[TrainerEvent] = []
         while self.running:
             arrived += super().events(timeout)
         return arrived
@@ -638,7 +638,7 @@ class Stepping(Scripted):
         self.dropped.append(number)
         super().drop(number)
 
-    def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
+    def events(self, timeout: float) -> Sequence[TrainerEvent]:  # noqa: ARG002
         if not self.running or self._n_left <= 0:
             return []
         self._n_left -= 1
@@ -662,7 +662,7 @@ class Stepping(Scripted):
         return replace(report, metrics=metrics)
 
     def _result(self, suggestion: Suggestion) -> TrialResult:
-        curve = curve_of(self._report(suggestion, epoch) for epoch in range(1, self.N_EPOCHS + 1))
+        curve = curve_from_reports(self._report(suggestion, epoch) for epoch in range(1, self.N_EPOCHS + 1))
         reason = self._reasons.get(suggestion.number, Reason.COMPLETED)
         best = 2 if reason.state is State.COMPLETE else None
         return TrialResult(suggestion.number, suggestion.attempt, reason, curve, best, 0.1)
@@ -672,7 +672,7 @@ def pruning_control(ledger: Ledger, executor: Scripted, models: Path, kind: str 
     sweep = ledger.sweep("sweep")
     plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, models)
     rule = PrunerSpec(kind=kind, reduction_factor=2) if kind == "asha" else PrunerSpec(kind=kind)  # type: ignore[arg-type]
-    pruning = Pruning(rule.settings(), "maximize", Stepping.N_EPOCHS, sweep.window, 0)
+    pruning = Pruner(rule.settings(), "maximize", Stepping.N_EPOCHS, sweep.window, 0)
     study = Study(SPACE, "maximize", "tpe", 0)
     order = FixedOrder(study, Hyperparameters().to_params(), 0, sweep.window, pruning)
     return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor)
@@ -734,15 +734,15 @@ class Losing(Stepping):
             return report
         return replace(report, metrics={**report.metrics, "val_accuracy": 99.0, "val_loss": float("nan")})
 
-    def events(self, timeout: float) -> Sequence[Event]:
+    def events(self, timeout: float) -> Sequence[TrainerEvent]:
         return [self._ended(event) for event in super().events(timeout)]
 
-    def _ended(self, event: Event) -> Event:
+    def _ended(self, event: TrainerEvent) -> TrainerEvent:
         if not isinstance(event, EpochReport) or event.number % 4 != 2 or event.epoch < 4:
             return event
         chosen = next(item for item in self.running if item.number == event.number)
         self.running.remove(chosen)
-        curve = curve_of(self._report(chosen, epoch) for epoch in range(1, 5))
+        curve = curve_from_reports(self._report(chosen, epoch) for epoch in range(1, 5))
         return TrialResult(chosen.number, chosen.attempt, Reason.DIVERGED, curve, None, 0.1)
 
 

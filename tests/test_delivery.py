@@ -9,14 +9,14 @@ import pytest
 from test_ledger import NEW, SOMEBODY_ELSE, ask, finish, suggestion
 from test_ledger import store as stored
 
-from dnnsweep.delivery.shipper import Delivery, Shipper, deliver_all
+from dnnsweep.delivery.shipper import OutboxSender, Shipper, deliver_all
 from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import Asked, Lease, Ledger, Told
 from dnnsweep.records import SweepState
-from dnnsweep.settings import resolve
+from dnnsweep.settings import find_settings
 from dnnsweep.tracking.page import RunPage
 
-SETTINGS = resolve("home", {})
+SETTINGS = find_settings("home", {})
 
 
 class Recording:
@@ -66,7 +66,7 @@ def lease(ledger: Ledger) -> Lease:
 def test_the_sweep_comes_first_so_that_its_trials_know_their_parent(ledger: Ledger, lease: Lease) -> None:
     store = Recording()
 
-    assert Delivery(ledger, store, SETTINGS, lease.sweep_id).deliver() == 4
+    assert OutboxSender(ledger, store, SETTINGS, lease.sweep_id).deliver() == 4
 
     assert store.keys == ["parent", "2", "0", "1"]
     trials = [page for page in store.pages.values() if page.parent_run_id is not None]
@@ -76,7 +76,7 @@ def test_the_sweep_comes_first_so_that_its_trials_know_their_parent(ledger: Ledg
 
 def test_what_was_sent_is_not_sent_again(ledger: Ledger, lease: Lease) -> None:
     store = Recording()
-    delivery = Delivery(ledger, store, SETTINGS, lease.sweep_id)
+    delivery = OutboxSender(ledger, store, SETTINGS, lease.sweep_id)
     delivery.deliver()
 
     assert delivery.deliver() == 0
@@ -85,13 +85,13 @@ def test_what_was_sent_is_not_sent_again(ledger: Ledger, lease: Lease) -> None:
 
 def test_an_outage_keeps_everything_for_later(ledger: Ledger, lease: Lease) -> None:
     store = Recording(n_failures=3)
-    delivery = Delivery(ledger, store, SETTINGS, lease.sweep_id)
+    delivery = OutboxSender(ledger, store, SETTINGS, lease.sweep_id)
 
     with pytest.raises(TrackingError):
         delivery.deliver()
 
     assert ledger.outbox.count() == 4
-    ledger.outbox.hurry()
+    ledger.outbox.make_due()
     assert delivery.deliver() == 4
 
 
@@ -174,7 +174,7 @@ def test_delivering_all_leaves_out_what_others_run(ledger: Ledger, lease: Lease)
 
 def test_the_runs_of_a_deleted_sweep_are_deleted(ledger: Ledger, lease: Lease) -> None:
     store = Recording()
-    Delivery(ledger, store, SETTINGS, lease.sweep_id).deliver()
+    OutboxSender(ledger, store, SETTINGS, lease.sweep_id).deliver()
     lease.end(SweepState.COMPLETE)
     ledger.delete("digits")
 
@@ -185,12 +185,12 @@ def test_the_runs_of_a_deleted_sweep_are_deleted(ledger: Ledger, lease: Lease) -
 
 def test_a_page_that_was_never_tried_is_new_and_one_that_failed_is_not(ledger: Ledger, lease: Lease) -> None:
     store = Recording(refused="/2")
-    delivery = Delivery(ledger, store, SETTINGS, lease.sweep_id)
+    delivery = OutboxSender(ledger, store, SETTINGS, lease.sweep_id)
     delivery.deliver()
     assert [store.pages[key].is_new for key in store.pages] == [False, True, True]
 
     store._refused = None
-    ledger.outbox.hurry()
+    ledger.outbox.make_due()
     delivery.deliver()
 
     assert [page.is_new for key, page in store.pages.items() if key.endswith("/2")] == [False]
@@ -200,7 +200,7 @@ def test_a_page_that_a_dead_sender_may_have_put_is_not_new(ledger: Ledger, lease
     ledger.outbox.claim(20, lease.sweep_id, seconds=-1)
     store = Recording()
 
-    Delivery(ledger, store, SETTINGS, lease.sweep_id).deliver()
+    OutboxSender(ledger, store, SETTINGS, lease.sweep_id).deliver()
 
     assert [page.is_new for page in store.pages.values()] == [False] * 4
 
@@ -210,7 +210,7 @@ def test_a_sweep_waits_while_its_trials_come_fast_and_is_whole_at_the_end(
 ) -> None:
     monkeypatch.setattr("dnnsweep.delivery.shipper.SWEEP_SECONDS", 3600.0)
     store = Recording()
-    delivery = Delivery(ledger, store, SETTINGS, lease.sweep_id)
+    delivery = OutboxSender(ledger, store, SETTINGS, lease.sweep_id)
     delivery.deliver()
     lease.advance([Told(0, None, {})], [Asked(suggestion(3), {}), Asked(suggestion(4), {})], {})
     finish(lease, 3, 0.9)
@@ -224,7 +224,7 @@ def test_a_sweep_waits_while_its_trials_come_fast_and_is_whole_at_the_end(
 
 
 def test_a_sweep_that_was_put_by_another_process_is_whole_in_the_next(ledger: Ledger, lease: Lease) -> None:
-    Delivery(ledger, Recording(), SETTINGS, lease.sweep_id).deliver()
+    OutboxSender(ledger, Recording(), SETTINGS, lease.sweep_id).deliver()
     lease.end(SweepState.COMPLETE)
     store = Recording()
 

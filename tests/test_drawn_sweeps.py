@@ -9,10 +9,10 @@ import sweep_files
 from hypothesis import HealthCheck, given, settings
 
 from dnnsweep import spec
-from dnnsweep.records import Reason, Suggestion, TrialResult, metrics_of
+from dnnsweep.records import Reason, Suggestion, TrialResult, metrics_for
 from dnnsweep.study import Study
 from dnnsweep.trainers import Job
-from dnnsweep.trainers.auto import PlannedTrainer
+from dnnsweep.trainers.auto import AutoTrainer
 
 
 @settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
@@ -26,7 +26,7 @@ def test_a_valid_sweep_file_trains_an_epoch(document: dict[str, Any]) -> None:
     sweep = spec.check({**document, "training": training, "pruner": pruner})
     directions, defaults = tuple(one.direction for one in sweep.objectives), sweep.default_params
     study = Study(sweep.space, directions, sweep.sampler.kind, sweep.seed, sweep.enqueue, defaults)
-    trainer = PlannedTrainer(Job(sweep.to_json()))
+    trainer = AutoTrainer(Job(sweep.to_json()))
     task, ended, points = trainer.open().data.task, dict[int, TrialResult](), dict[int, dict[str, Any]]()
 
     for number in range(min(2, sweep.budget.trials)):
@@ -42,6 +42,6 @@ def test_a_valid_sweep_file_trains_an_epoch(document: dict[str, Any]) -> None:
         assert result.reason in (Reason.COMPLETED, Reason.DIVERGED), result
         measured = {series.metric for series in result.curve.series}
         is_steady = points[result.number]["schedule"] == "constant"
-        assert {*metrics_of(task), *sweep.scores, "l2_penalty", *([] if is_steady else ["learning_rate"])} == measured
+        assert {*metrics_for(task), *sweep.scores, "l2_penalty", *([] if is_steady else ["learning_rate"])} == measured
         if result.reason is Reason.COMPLETED and sweep.training.early_stopping is None:
             assert math.isfinite(result.curve.at(1)["loss"])

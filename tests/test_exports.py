@@ -29,8 +29,8 @@ from dnnsweep.records import (
     SweepState,
     Task,
     Trial,
-    metrics_of,
-    scores_of,
+    metrics_for,
+    scores_for,
 )
 from dnnsweep.space import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, Hyperparameters
 from dnnsweep.spec import documents
@@ -604,7 +604,7 @@ def trials(draw: st.DrawFn) -> Trial:
 @st.composite
 def sweeps(draw: st.DrawFn) -> Sweep:
     task = draw(st.sampled_from(list(Task)))
-    metrics = st.sampled_from((*metrics_of(task), *scores_of(task)))
+    metrics = st.sampled_from((*metrics_for(task), *scores_for(task)))
     rules = st.fixed_dictionaries(
         {"monitor": metrics, "patience": st.integers(0, 20), "min_delta": st.sampled_from([0.0, 0.001])}
     )

@@ -15,10 +15,10 @@ from sklearn import metrics as sk
 
 from dnnsweep import datasets
 from dnnsweep.errors import SpecError
-from dnnsweep.records import Began, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_of
+from dnnsweep.records import AttemptStarted, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_for
 from dnnsweep.space import KNOBS, OPTIMIZERS, Hyperparameters
 from dnnsweep.spec import DatasetSpec
-from dnnsweep.trainers import Job, OneByOne, UnwantedError, keras_models
+from dnnsweep.trainers import Job, SequentialTrainer, TrialDroppedError, keras_models
 from dnnsweep.trainers.attempt import MAX_ERROR_CHARACTERS, one_line
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.shuffling import row_order
@@ -32,7 +32,7 @@ def job(source: str = "iris", models: Path | None = None, **training: Any) -> Jo
     return Job(spec, None if models is None else str(models))
 
 
-def train(trainer: OneByOne, seed: int = 1, number: int = 0, **knobs: Any) -> TrialResult:
+def train(trainer: SequentialTrainer, seed: int = 1, number: int = 0, **knobs: Any) -> TrialResult:
     return trainer.train(Suggestion(number, {**Hyperparameters().to_params(), **SMALL, **knobs}, seed), lambda _: None)
 
 
@@ -43,7 +43,7 @@ def iris() -> FitTrainer:
 
 
 @pytest.fixture(scope="module")
-def baseline(iris: OneByOne) -> TrialResult:
+def baseline(iris: SequentialTrainer) -> TrialResult:
     return train(iris)
 
 
@@ -76,7 +76,7 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_each_epoch_reports_the_metrics_of_the_task_and_the_penalty(kept: Kept) -> None:
-    names = {*metrics_of(kept.data.summary.task), "l2_penalty"}
+    names = {*metrics_for(kept.data.summary.task), "l2_penalty"}
 
     assert all(set(report.metrics) == names for report in kept.reports)
     assert all(type(value) is float for report in kept.reports for value in report.metrics.values())
@@ -203,7 +203,7 @@ def test_the_curve_is_that_of_a_plain_keras_loop() -> None:
     expected = plain_keras(Hyperparameters(**KNOBS_OF_REFERENCE), data, seed=9, n_epochs=3)
 
     assert len(data.x_train) % 48  # the last batch is ragged
-    for name in metrics_of(Task.MULTICLASS):  # without an L2 term Keras's losses are the data's
+    for name in metrics_for(Task.MULTICLASS):  # without an L2 term Keras's losses are the data's
         assert result.curve.values(name) == pytest.approx(expected[name], abs=2e-6), name
 
 
@@ -239,14 +239,14 @@ OTHERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-def test_every_hyperparameter_changes_the_curve(knob: str, iris: OneByOne, baseline: TrialResult) -> None:
+def test_every_hyperparameter_changes_the_curve(knob: str, iris: SequentialTrainer, baseline: TrialResult) -> None:
     assert train(iris, **{knob: OTHERS[knob]}).curve.values("loss") != baseline.curve.values("loss")
 
 
 # --- repeating itself
 
 
-def test_a_suggestion_gives_the_same_bits_whatever_was_trained_before(iris: OneByOne) -> None:
+def test_a_suggestion_gives_the_same_bits_whatever_was_trained_before(iris: SequentialTrainer) -> None:
     import keras
 
     knobs: dict[str, Any] = {"dropout": 0.3, "batch_norm": True, "hidden": (8, 8)}
@@ -279,7 +279,7 @@ def run(code: str) -> str:
     ).stdout
 
 
-def test_another_process_gives_the_same_bits(iris: OneByOne) -> None:
+def test_another_process_gives_the_same_bits(iris: SequentialTrainer) -> None:
     params = {**Hyperparameters().to_params(), **SMALL, "dropout": 0.3, "batch_norm": True}
     here = iris.train(Suggestion(0, params, 3), lambda _: None)
 
@@ -369,7 +369,7 @@ def test_an_absurd_learning_rate_diverges_with_every_optimizer(optimizer: str, t
 
 
 def test_an_error_while_training_fails_the_trial_and_the_next_one_trains(
-    iris: OneByOne, baseline: TrialResult, monkeypatch: pytest.MonkeyPatch
+    iris: SequentialTrainer, baseline: TrialResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def build(*_: Any) -> None:
         raise ValueError("a layer\n  is wrong")
@@ -384,7 +384,7 @@ def test_an_error_while_training_fails_the_trial_and_the_next_one_trains(
 
 
 def test_running_out_of_memory_in_an_epoch_keeps_the_epochs_before_it(
-    iris: OneByOne, monkeypatch: pytest.MonkeyPatch
+    iris: SequentialTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = keras_models.l2_penalty
     calls: list[float] = []
@@ -414,7 +414,7 @@ class GoneError(Exception):
 
 
 @pytest.mark.parametrize("error", [GoneError("gone"), KeyboardInterrupt()])
-def test_what_report_raises_is_not_the_fault_of_the_trial(error: BaseException, iris: OneByOne) -> None:
+def test_what_report_raises_is_not_the_fault_of_the_trial(error: BaseException, iris: SequentialTrainer) -> None:
     def report(_: EpochReport) -> None:
         raise error
 
@@ -426,19 +426,19 @@ def test_what_report_raises_is_not_the_fault_of_the_trial(error: BaseException, 
 
 def test_a_trial_that_is_not_wanted_any_more_is_left_without_a_result() -> None:
     trainer = FitTrainer(job())
-    said: list[Began | EpochReport | TrialResult] = []
+    said: list[AttemptStarted | EpochReport | TrialResult] = []
 
-    def emit(message: Began | EpochReport | TrialResult) -> None:
+    def emit(message: AttemptStarted | EpochReport | TrialResult) -> None:
         said.append(message)
         if isinstance(message, EpochReport) and (message.number, message.epoch) == (0, 2):
-            raise UnwantedError
+            raise TrialDroppedError
 
     trainer.take(Suggestion(0, SMALL, 1))
     trainer.take(Suggestion(1, SMALL, 1))
     trainer.step(emit)
     trainer.step(emit)
 
-    assert [type(message) for message in said if message.number == 0] == [Began, EpochReport, EpochReport]
+    assert [type(message) for message in said if message.number == 0] == [AttemptStarted, EpochReport, EpochReport]
     assert isinstance(said[-1], TrialResult)
     assert said[-1].number == 1
 
@@ -513,7 +513,7 @@ def test_a_plateau_begins_at_the_first_value_that_is_a_number(monkeypatch: pytes
     assert curve.values("learning_rate") == (0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25)
 
 
-def test_a_schedules_learning_rate_is_a_metric_where_it_changes(iris: OneByOne, baseline: TrialResult) -> None:
+def test_a_schedules_learning_rate_is_a_metric_where_it_changes(iris: SequentialTrainer, baseline: TrialResult) -> None:
     rates = train(iris, schedule="cosine", learning_rate=0.5).curve.values("learning_rate")
 
     # 90 rows make 3 steps an epoch; the last steps of three epochs are the 2nd, 5th and 8th of 9, from 0

@@ -468,7 +468,7 @@ def test_a_transaction_that_fails_leaves_nothing_behind(
     def explode(*_: object) -> None:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr("dnnsweep.ledger.outbox.changed", explode)
+    monkeypatch.setattr("dnnsweep.ledger.outbox.note_change", explode)
     with pytest.raises(RuntimeError, match="power cut"):
         lease.finish(result(0), 0.9, {})
 
@@ -739,7 +739,7 @@ def test_a_sweep_is_sent_before_its_trials_and_each_change_only_once(ledger: Led
 
 def test_a_claimed_entry_is_nobody_elses_until_its_time_is_over(ledger: Ledger, lease: Lease) -> None:
     assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(PARENT, SYNC)]
-    ledger.outbox.hurry()
+    ledger.outbox.make_due()
     assert ledger.outbox.claim(9, lease.sweep_id) == []
     assert ledger.outbox.next_due(lease.sweep_id) is not None
 
@@ -750,7 +750,7 @@ def test_what_a_process_claimed_that_is_gone_is_due_at_once(
     ledger.outbox.claim(9, lease.sweep_id)
     monkeypatch.setattr("dnnsweep.ledger.owners.is_gone", lambda _: True)
 
-    ledger.outbox.hurry()
+    ledger.outbox.make_due()
 
     assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(PARENT, SYNC)]
 

@@ -10,8 +10,8 @@ import pytest
 
 from dnnsweep import policy, spec
 from dnnsweep.errors import SettingsError, SpecError
-from dnnsweep.redaction import masked
-from dnnsweep.settings import DEFAULT_MOST, Limits, limits, remote
+from dnnsweep.redaction import redact
+from dnnsweep.settings import DEFAULT_MOST, Limits, find_service, read_limits
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_file_below_the_data_folder_may_be_named_and_is_found_at_its_real_path
 
     policy.check(checked, known)
 
-    path = Path(policy.located(checked, known)["dataset"]["source"].removeprefix("csv:"))
+    path = Path(policy.with_real_paths(checked, known)["dataset"]["source"].removeprefix("csv:"))
     assert path == (root / name).resolve()
     assert checked.dataset.source == f"csv:{name}"
 
@@ -130,7 +130,7 @@ def test_without_a_data_folder_no_file_may_be_named() -> None:
     ],
 )
 def test_functions_may_be_named_that_the_operator_lists(allowed: str, is_allowed: bool) -> None:
-    known = limits({"DNNSWEEP_ALLOWED_PYTHON": allowed})
+    known = read_limits({"DNNSWEEP_ALLOWED_PYTHON": allowed})
 
     assert refusals(known, "python:nets:build") == ([] if is_allowed else ["dataset.source"])
     builder = {"network": {"builder": "python:nets:build"}}
@@ -165,22 +165,22 @@ def test_rows_are_counted_once_they_are_known() -> None:
 def test_limits_are_read_from_the_environment(tmp_path: Path) -> None:
     environ = {f"DNNSWEEP_MAX_{name}": str(place) for place, name in enumerate(DEFAULT_MOST, 1)}
 
-    assert limits({**environ, "DNNSWEEP_DATA_ROOT": str(tmp_path)}) == Limits(tmp_path, frozenset(), 1, 2, 3, 4)
-    assert limits({}) == Limits()
+    assert read_limits({**environ, "DNNSWEEP_DATA_ROOT": str(tmp_path)}) == Limits(tmp_path, frozenset(), 1, 2, 3, 4)
+    assert read_limits({}) == Limits()
     for wrong in ("0", "-1", "ten", "1e3", "1.5", "²"):
         with pytest.raises(SettingsError, match="DNNSWEEP_MAX_ROWS must be a whole number above 0"):
-            limits({"DNNSWEEP_MAX_ROWS": wrong})
+            read_limits({"DNNSWEEP_MAX_ROWS": wrong})
 
 
 def test_an_address_of_a_service_is_checked_and_its_token_is_not_shown() -> None:
-    found = remote({"DNNSWEEP_API_URL": "http://here:8000/", "DNNSWEEP_TOKEN": "s3cret"})
+    found = find_service({"DNNSWEEP_API_URL": "http://here:8000/", "DNNSWEEP_TOKEN": "s3cret"})
 
     assert found is not None
     assert (found.url, found.token) == ("http://here:8000", "s3cret")
     assert "s3cret" not in repr(found)
-    assert remote({}) is None
+    assert find_service({}) is None
     with pytest.raises(SettingsError, match="must be http://HOST:PORT or https://HOST, got file:///etc/passwd"):
-        remote({"DNNSWEEP_API_URL": "file:///etc/passwd"})
+        find_service({"DNNSWEEP_API_URL": "file:///etc/passwd"})
     for environ in (
         {"DNNSWEEP_API_URL": "http://user:s3cret@here"},
         {"DNNSWEEP_API_URL": "ftp://user:s3cret@here"},
@@ -188,7 +188,7 @@ def test_an_address_of_a_service_is_checked_and_its_token_is_not_shown() -> None
         {"DNNSWEEP_API_URL": "http://here", "DNNSWEEP_TOKEN": "s3cret\u20ac"},
     ):
         with pytest.raises(SettingsError) as caught:
-            remote(environ)
+            find_service(environ)
         assert "s3cret" not in str(caught.value)
 
 
@@ -203,4 +203,4 @@ def test_an_address_of_a_service_is_checked_and_its_token_is_not_shown() -> None
     ],
 )
 def test_passwords_in_addresses_are_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
+    assert redact(text) == shown

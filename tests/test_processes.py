@@ -17,7 +17,7 @@ from dnnsweep.delivery import process
 from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, SweepState, Task
-from dnnsweep.settings import Settings, cache_folder, resolve
+from dnnsweep.settings import Settings, cache_folder, find_settings
 from dnnsweep.trainers.program_cache import programs
 
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a",), ("0", "1", "2"), 60, 20, 20)
@@ -50,7 +50,7 @@ def settings(tmp_path: Path, template: Path) -> Settings:
     home = tmp_path / "home"
     home.mkdir()
     (home / "mlflow.db").write_bytes(template.read_bytes())
-    return resolve(home, {})
+    return find_settings(home, {})
 
 
 def begun(settings: Settings) -> tuple[Ledger, str]:
@@ -69,7 +69,7 @@ def until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
 def test_what_is_in_the_outbox_is_delivered_by_a_process(settings: Settings) -> None:
     ledger, sweep_id = begun(settings)
     profile = Profile()
-    shipper = process.ShippingProcess(settings, sweep_id, profile)
+    shipper = process.ShipperProcess(settings, sweep_id, profile)
     shipper.start()
     shipper.close(60)
     assert ledger.outbox.count(sweep_id) == 0
@@ -81,7 +81,7 @@ def test_what_is_in_the_outbox_is_delivered_by_a_process(settings: Settings) -> 
 
 def test_a_shipping_process_that_is_killed_is_replaced(settings: Settings) -> None:
     ledger, sweep_id = begun(settings)
-    shipper = process.ShippingProcess(settings, sweep_id, Profile())
+    shipper = process.ShipperProcess(settings, sweep_id, Profile())
     shipper.start()
     first = shipper._process
     assert first is not None
@@ -93,7 +93,7 @@ def test_a_shipping_process_that_is_killed_is_replaced(settings: Settings) -> No
 
 
 def test_closing_before_the_start_does_nothing(settings: Settings) -> None:
-    process.ShippingProcess(settings, "none", Profile()).close(1)
+    process.ShipperProcess(settings, "none", Profile()).close(1)
 
 
 # ---- profile
@@ -109,7 +109,7 @@ class Clockwork:
 
 def test_a_profile_counts_calls_and_their_time_even_of_those_that_fail() -> None:
     profile = Profile()
-    clockwork = profile.timed("clock", Clockwork(), "tick", "tock")
+    clockwork = profile.time_methods("clock", Clockwork(), "tick", "tock")
     assert clockwork.tick(1) == 2
     with pytest.raises(ValueError, match="tock"):
         clockwork.tock()

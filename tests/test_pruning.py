@@ -19,7 +19,7 @@ from dnnsweep.records import Reason, State
 from dnnsweep.space import Choice, Domain, Range
 from dnnsweep.spec import PrunerSpec
 from dnnsweep.study import Study
-from dnnsweep.study.pruning import Pruning, study_name
+from dnnsweep.study.pruning import Pruner, study_name
 
 #: val_accuracy of forty trials of sweeps/digits.yaml, an entry per epoch.
 RECORDED: list[list[float]] = json.loads((Path(__file__).parent / "data" / "curves.json").read_text())
@@ -74,9 +74,9 @@ def ended_by_itself(number: int) -> Reason:
     return Reason.FAILED if number % 9 == 4 else Reason.COMPLETED
 
 
-def pruning(kind: str, direction: str = "maximize", window: int = 1) -> Pruning:
+def pruning(kind: str, direction: str = "maximize", window: int = 1) -> Pruner:
     rule = PrunerSpec.model_validate(PLAIN[kind][0]).settings()
-    return Pruning(rule, direction, EPOCHS, window, SEED)
+    return Pruner(rule, direction, EPOCHS, window, SEED)
 
 
 def optuna_loop(kind: str, curves: Curves, direction: Any) -> Ends:
@@ -132,7 +132,7 @@ class Sweep:
         for number, epoch in self.pruning.settle():
             self.ends.setdefault(number, (epoch, Reason.PRUNED))
         for number in range(self._n_told, min(len(self._curves), self._n_told + self._window)):
-            if self._is_trained(number) and number not in self.ends and self.pruning.is_settled(number):
+            if self._is_trained(number) and number not in self.ends and self.pruning.is_fully_judged(number):
                 self.ends[number] = (len(self._curves[number]), ended_by_itself(number))
         while self._n_told in self.ends:
             self._attrs[self._n_told] = json.loads(json.dumps(self.pruning.attrs(self._n_told)))
@@ -258,7 +258,7 @@ def test_verdicts_do_not_depend_on_who_trains_faster_on_lost_trainers_or_interru
 def test_trials_that_were_told_before_a_trial_was_asked_count_in_full_and_others_up_to_its_epoch() -> None:
     """With W = 2, trial 2 was asked when trial 0 had been told: it is up against all of 0, and 1 up to its epoch."""
     slow = {"kind": "asha", "min_resource": 1, "reduction_factor": 2}
-    late = Pruning(slow, "maximize", EPOCHS, 2, SEED)
+    late = Pruner(slow, "maximize", EPOCHS, 2, SEED)
     for number, values in enumerate([[0.5, 0.9], [0.6, 0.1], [0.7, 0.5]]):
         for epoch, value in enumerate(values, 1):
             late.report(number, epoch, value)

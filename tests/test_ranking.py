@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
-from dnnsweep.records.ranking import Rank, beats, front, rank
+from dnnsweep.records.ranking import Rank, beats, pareto_front, rank
 from dnnsweep.runner.controller.progress import Standing
 
 DIRECTIONS = [("maximize",), ("minimize",), *itertools.product(("maximize", "minimize"), repeat=2)]
@@ -37,7 +37,7 @@ def test_the_front_is_what_no_other_beats(field: tuple[tuple[str, ...], list[tup
     directions, found = field
     every = ranks(directions, found)
 
-    assert front(every) == sorted(one for one in every if not any(beats(other, one) for other in every))
+    assert pareto_front(every) == sorted(one for one in every if not any(beats(other, one) for other in every))
 
 
 @given(fields())
@@ -46,7 +46,7 @@ def test_the_front_is_that_of_optuna(field: tuple[tuple[str, ...], list[tuple[fl
     study = optuna.create_study(directions=[StudyDirection[one.upper()] for one in directions])
     study.add_trials([create_trial(values=values) for values in found])
 
-    mine = numbers(front(ranks(directions, found)))
+    mine = numbers(pareto_front(ranks(directions, found)))
 
     if len(directions) == 2:
         assert sorted(mine) == [trial.number for trial in study.best_trials]
@@ -66,7 +66,7 @@ def test_a_front_that_trials_join_one_by_one_is_the_same(
         if standing.contend(number, value, 1 / (1 + number % 3), {}):
             joined.add(number)
 
-    kept = front(ranks(directions, found))
+    kept = pareto_front(ranks(directions, found))
     assert sorted(standing.to_beat) == kept
     assert set(numbers(kept)) <= joined
     assert (None if standing.best is None else standing.best.number) == next(iter(numbers(kept)), None)

@@ -20,9 +20,9 @@ from dnnsweep.records import (
     Task,
     Trial,
     TrialResult,
-    curve_of,
+    curve_from_reports,
     direction_of,
-    metrics_of,
+    metrics_for,
 )
 
 
@@ -53,7 +53,7 @@ def test_reason_decides_state_and_budget(reason: str, state: State, is_in_budget
     ],
 )
 def test_task_decides_metrics(task: Task, names: tuple[str, ...]) -> None:
-    assert metrics_of(task) == names
+    assert metrics_for(task) == names
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def _reports() -> list[EpochReport]:
 
 
 def test_reports_become_a_curve_of_the_network_and_its_layers() -> None:
-    curve = curve_of(iter(_reports()))
+    curve = curve_from_reports(iter(_reports()))
 
     assert curve.n_epochs == 2
     assert curve.ended_at == (10, 20)
@@ -91,7 +91,7 @@ def test_reports_become_a_curve_of_the_network_and_its_layers() -> None:
 
 
 def test_curve_keeps_layers_apart_from_the_network() -> None:
-    curve = curve_of(_reports())
+    curve = curve_from_reports(_reports())
 
     assert curve.values("gradient_norm") == ()
     assert curve.at(1) == {"loss": 0.5, "val_loss": 0.6}
@@ -99,7 +99,7 @@ def test_curve_keeps_layers_apart_from_the_network() -> None:
 
 
 def test_curve_without_epochs_is_empty() -> None:
-    assert curve_of([]) == Curve()
+    assert curve_from_reports([]) == Curve()
     assert (Curve().n_epochs, Curve().values("loss")) == (0, ())
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from sklearn.metrics import f1_score, precision_score, r2_score, recall_score, roc_auc_score
 
 from dnnsweep import spec
-from dnnsweep.records import CLASS_SCORES, Reason, Suggestion, Task, TrialResult, metrics_of
+from dnnsweep.records import CLASS_SCORES, Reason, Suggestion, Task, TrialResult, metrics_for
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan
 from dnnsweep.trainers.array import ArrayTrainer
@@ -20,7 +20,7 @@ from dnnsweep.trainers.array import scores as in_program
 from dnnsweep.trainers.array.slots import Array
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
-from dnnsweep.trainers.inputs import load
+from dnnsweep.trainers.inputs import load_inputs
 from dnnsweep.trainers.scores import scores
 
 SLOTS = 3
@@ -55,7 +55,7 @@ def suggestion(number: int = 0, **knobs: Any) -> Suggestion:
 
 
 def in_array(own: Job, *items: Suggestion) -> dict[int, TrialResult]:
-    trainer, got = ArrayTrainer(own, load(own), TrainerPlan("array", SLOTS)), dict[int, TrialResult]()
+    trainer, got = ArrayTrainer(own, load_inputs(own), TrainerPlan("array", SLOTS)), dict[int, TrialResult]()
     for item in items:
         trainer.take(item)
     while not trainer.is_idle:
@@ -85,7 +85,7 @@ def logits_of(kind: str, n_rows: int, n_outputs: int) -> tuple[np.ndarray, np.nd
 @pytest.mark.parametrize("n_rows", [30, 501])
 def test_the_programs_scores_are_those_of_scikit_learn(kind: str, n_outputs: int, n_rows: int) -> None:
     own = job("digits" if n_outputs > 1 else "breast_cancer")
-    material = load(own)
+    material = load_inputs(own)
     shape = Array(group_of(suggestion().params), material, SLOTS).shape
     logits, y = logits_of(kind, n_rows, n_outputs)
     program = tf.function(lambda a, b: in_program.scores(shape, a, b), jit_compile=True)
@@ -127,14 +127,14 @@ def test_what_is_stated_is_what_scikit_learn_finds_of_the_saved_model(
 ) -> None:
     own, item = job(source, tmp_path), suggestion(0, learning_rate=0.003)
     result = in_array(own, item)[0] if trainer == "array" else FitTrainer(own).train(item, lambda _: None)
-    data = load(own).data
+    data = load_inputs(own).data
 
     answers = keras.models.load_model(result.model_path).predict(data.x_validation, verbose=0)
 
     stated = result.curve.at(result.best_epoch or 0)
     if source == "diabetes":
         assert stated["val_r2"] == pytest.approx(r2_score(data.y_validation, answers.ravel()), abs=1e-5)
-        assert set(metrics_of(Task.REGRESSION)) <= set(stated)
+        assert set(metrics_for(Task.REGRESSION)) <= set(stated)
     else:
         expected = by_scikit_learn(data.y_validation, answers)
         assert {name: stated[name] for name in expected} == pytest.approx(expected, abs=1e-6)

@@ -28,7 +28,7 @@ from dnnsweep.service.app import create_app
 from dnnsweep.service.tokens import tokens
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.spec.documents import MAX_BYTES
-from dnnsweep.stores.local import HomePlace
+from dnnsweep.stores.local import LocalStore
 
 LOCAL = "http://127.0.0.1:8000"
 PROBLEM = "application/problem+json"
@@ -59,12 +59,12 @@ def client(settings: Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def home(settings: Settings) -> Iterator[HomePlace]:
-    with HomePlace.opened(settings, create=True) as made:
+def home(settings: Settings) -> Iterator[LocalStore]:
+    with LocalStore.opened(settings, create=True) as made:
         yield made
 
 
-def trained(home: HomePlace, name: str = "pretend", n_trials: int = 5) -> None:
+def trained(home: LocalStore, name: str = "pretend", n_trials: int = 5) -> None:
     """Let a sweep of a home end with trials of growing values."""
     home.submit(sweep(name, budget={"trials": n_trials}))
     claim = home.ledger.claim()
@@ -131,7 +131,7 @@ def test_every_mistake_of_a_sweep_file_is_answered_in_the_words_of_the_command_l
     assert client.get("/sweeps").json() == []
 
 
-def test_sweeps_are_listed_by_pages(client: TestClient, home: HomePlace) -> None:
+def test_sweeps_are_listed_by_pages(client: TestClient, home: LocalStore) -> None:
     for name in ("a", "b", "c"):
         home.submit(sweep(name))
     home.stop("b")
@@ -157,7 +157,7 @@ def test_a_sweep_is_stopped_resumed_and_deleted(client: TestClient) -> None:
 
 
 def test_a_sweep_that_somebody_runs_is_neither_deleted_nor_resumed_with_another_budget(
-    client: TestClient, home: HomePlace
+    client: TestClient, home: LocalStore
 ) -> None:
     client.post("/sweeps", json=sweep())
     home.ledger.claim(owner="another-host:1")
@@ -167,7 +167,9 @@ def test_a_sweep_that_somebody_runs_is_neither_deleted_nor_resumed_with_another_
     assert client.post("/sweeps/pretend/stop").json()["is_stopping"] is True
 
 
-def test_what_the_operator_does_not_allow_is_neither_submitted_nor_resumed(settings: Settings, home: HomePlace) -> None:
+def test_what_the_operator_does_not_allow_is_neither_submitted_nor_resumed(
+    settings: Settings, home: LocalStore
+) -> None:
     home.submit(sweep("mine", network={"builder": "python:nets:build"}, objective={"metric": "val_loss"}))
     home.stop("mine")
     with TestClient(create_app(settings, Limits(max_trials=10), ()), base_url=LOCAL) as client:
@@ -182,7 +184,7 @@ def test_what_the_operator_does_not_allow_is_neither_submitted_nor_resumed(setti
 
 
 def test_bodies_are_what_the_commands_print(
-    client: TestClient, settings: Settings, home: HomePlace, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, settings: Settings, home: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained(home)
     monkeypatch.setenv("DNNSWEEP_DATABASE_URL", settings.database_url)
@@ -204,7 +206,7 @@ def test_bodies_are_what_the_commands_print(
     assert events == printed("show", "pretend", "--events")
 
 
-def test_trials_are_ordered_chosen_and_paged(client: TestClient, home: HomePlace) -> None:
+def test_trials_are_ordered_chosen_and_paged(client: TestClient, home: LocalStore) -> None:
     trained(home)
 
     page = client.get("/sweeps/pretend/trials", params={"order": "-value", "limit": 2, "where": "dropout < 0.35"})
@@ -217,7 +219,7 @@ def test_trials_are_ordered_chosen_and_paged(client: TestClient, home: HomePlace
     assert "unknown field x" in problem(client.get("/sweeps/pretend/trials?where=x<1"), 422)["detail"]
 
 
-def test_a_trial_comes_with_its_curve(client: TestClient, home: HomePlace) -> None:
+def test_a_trial_comes_with_its_curve(client: TestClient, home: LocalStore) -> None:
     trained(home)
 
     trial = client.get("/sweeps/pretend/trials/3").json()
@@ -227,7 +229,7 @@ def test_a_trial_comes_with_its_curve(client: TestClient, home: HomePlace) -> No
     assert curve == {"ended_at": [1000], "series": [{"metric": "val_loss", "layer": None, "values": [0.5]}]}
 
 
-def test_the_best_model_is_sent(client: TestClient, home: HomePlace, settings: Settings) -> None:
+def test_the_best_model_is_sent(client: TestClient, home: LocalStore, settings: Settings) -> None:
     trained(home)
     problem(client.get("/sweeps/pretend/model"), 404)
     with home.ledger._database.write() as connection:
@@ -254,7 +256,7 @@ def messages(text: str) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def test_events_come_as_they_happen_until_the_sweep_has_ended(settings: Settings, home: HomePlace) -> None:
+def test_events_come_as_they_happen_until_the_sweep_has_ended(settings: Settings, home: LocalStore) -> None:
     home.submit(sweep(budget={"trials": 1}))
     claim = home.ledger.claim()
     assert claim is not None
@@ -282,7 +284,7 @@ def test_events_come_as_they_happen_until_the_sweep_has_ended(settings: Settings
     assert found[-1][1]["state"] == "COMPLETE"
 
 
-def test_a_reader_that_comes_back_hears_what_it_has_not_heard(client: TestClient, home: HomePlace) -> None:
+def test_a_reader_that_comes_back_hears_what_it_has_not_heard(client: TestClient, home: LocalStore) -> None:
     trained(home, n_trials=2)
     everything = [data for kind, data in messages(client.get("/sweeps/pretend/events").text) if kind == "event"]
     assert len(everything) > 5
@@ -298,7 +300,7 @@ def test_a_reader_that_comes_back_hears_what_it_has_not_heard(client: TestClient
         assert [data for kind, data in heard if kind == "event"] == everything
 
 
-def test_a_reader_of_a_sweep_that_is_deleted_is_told_so(settings: Settings, home: HomePlace) -> None:
+def test_a_reader_of_a_sweep_that_is_deleted_is_told_so(settings: Settings, home: LocalStore) -> None:
     home.submit(sweep())
     with serving(settings) as url, httpx.stream("GET", f"{url}/sweeps/pretend/events", timeout=60) as answer:
         parts = answer.iter_text()
@@ -310,7 +312,7 @@ def test_a_reader_of_a_sweep_that_is_deleted_is_told_so(settings: Settings, home
 
 
 def test_silence_is_broken_by_signs_of_life(
-    settings: Settings, home: HomePlace, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, home: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dnnsweep.service.streams.HEARTBEAT_SECONDS", 0.0)
     home.submit(sweep())
@@ -646,7 +648,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_odd_queries_are_problems(client: TestClient, home: HomePlace, query: str) -> None:
+def test_odd_queries_are_problems(client: TestClient, home: LocalStore, query: str) -> None:
     home.submit(sweep())
 
     answer = client.get(f"/sweeps/pretend/{query}")
@@ -654,7 +656,7 @@ def test_odd_queries_are_problems(client: TestClient, home: HomePlace, query: st
     problem(answer, 422)
 
 
-def test_large_but_possible_queries_are_answered(client: TestClient, home: HomePlace) -> None:
+def test_large_but_possible_queries_are_answered(client: TestClient, home: LocalStore) -> None:
     trained(home)
 
     for query in ("offset=1000000000", f"where=number<{2**62}", "where=value>-1e300", "where=dropout in [0.1,0.2]"):
@@ -675,7 +677,7 @@ def test_an_error_that_nobody_thought_of_says_nothing_of_itself(
     def broken(*_: Any) -> None:
         raise RuntimeError("s3cret")
 
-    monkeypatch.setattr(HomePlace, "sweep", broken)
+    monkeypatch.setattr(LocalStore, "sweep", broken)
     with TestClient(create_app(settings, Limits(), ()), base_url=LOCAL, raise_server_exceptions=False) as client:
         answer = client.get("/sweeps/a")
 
@@ -712,7 +714,7 @@ def test_fifty_clients_at_once_submit_and_read(settings: Settings) -> None:
 # -- what it says of itself -----------------------------------------------------------------------------------------
 
 
-def test_figures_are_those_of_the_ledger(client: TestClient, home: HomePlace) -> None:
+def test_figures_are_those_of_the_ledger(client: TestClient, home: LocalStore) -> None:
     trained(home)
     home.submit(sweep("next"))
 
@@ -727,7 +729,7 @@ def test_figures_are_those_of_the_ledger(client: TestClient, home: HomePlace) ->
     assert figures["dnnsweep_lease_age_seconds"] == "0.0"
 
 
-def test_the_document_describes_sweeps_and_trials_as_they_are_sent(client: TestClient, home: HomePlace) -> None:
+def test_the_document_describes_sweeps_and_trials_as_they_are_sent(client: TestClient, home: LocalStore) -> None:
     pair = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
     trained(home)
     home.submit(sweep("pair", objective=pair))
@@ -740,7 +742,7 @@ def test_the_document_describes_sweeps_and_trials_as_they_are_sent(client: TestC
         jsonschema.Draft202012Validator(whole).validate(sent)
 
 
-def test_the_description_is_complete_and_its_examples_are_right(client: TestClient, home: HomePlace) -> None:
+def test_the_description_is_complete_and_its_examples_are_right(client: TestClient, home: LocalStore) -> None:
     document = client.get("/openapi.json").json()
 
     routes = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}

@@ -18,7 +18,7 @@ from serving import WRITER, settings_of, sweep
 
 from dnnsweep.service.app import create_app
 from dnnsweep.settings import Limits
-from dnnsweep.stores.local import HomePlace
+from dnnsweep.stores.local import LocalStore
 
 CHECKS: list[Any] = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
@@ -27,7 +27,7 @@ CHECKS: list[Any] = [not_a_server_error, content_type_conformance, response_sche
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The service's description; what would be told without end is told once."""
     known = settings_of(tmp_path_factory.mktemp("fuzzed"))
-    with pytest.MonkeyPatch.context() as patch, HomePlace.opened(known, create=True) as home:
+    with pytest.MonkeyPatch.context() as patch, LocalStore.opened(known, create=True) as home:
         patch.setattr("dnnsweep.service.streams.has_ended", lambda _: True)
         home.submit(sweep("digits"))
         yield schemathesis.openapi.from_asgi("/openapi.json", create_app(known, Limits(), [WRITER]))

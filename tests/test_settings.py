@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from dnnsweep.settings import resolve
+from dnnsweep.settings import find_settings
 
 
 def test_home_comes_from_argument_then_environment_then_default(
@@ -14,10 +14,10 @@ def test_home_comes_from_argument_then_environment_then_default(
     monkeypatch.chdir(tmp_path)
     environ = {"DNNSWEEP_HOME": "/from/environment"}
 
-    assert resolve("/from/argument", environ).home == Path("/from/argument")
-    assert resolve(None, environ).home == Path("/from/environment")
-    assert resolve(None, {}).home == tmp_path / "dnnsweep-home"
-    assert resolve("", {"DNNSWEEP_HOME": ""}).home == tmp_path / "dnnsweep-home"
+    assert find_settings("/from/argument", environ).home == Path("/from/argument")
+    assert find_settings(None, environ).home == Path("/from/environment")
+    assert find_settings(None, {}).home == tmp_path / "dnnsweep-home"
+    assert find_settings("", {"DNNSWEEP_HOME": ""}).home == tmp_path / "dnnsweep-home"
 
 
 def test_relative_home_does_not_move_with_the_working_directory(
@@ -25,7 +25,7 @@ def test_relative_home_does_not_move_with_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    settings = resolve("sub/home", {})
+    settings = find_settings("sub/home", {})
 
     assert settings.home == tmp_path / "sub" / "home"
     assert settings.tracking_uri == f"sqlite:///{tmp_path}/sub/home/mlflow.db"
@@ -34,11 +34,11 @@ def test_relative_home_does_not_move_with_the_working_directory(
 def test_tilde_is_the_home_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
 
-    assert resolve("~/sweeps", {}).home == Path("/home/ada/sweeps")
+    assert find_settings("~/sweeps", {}).home == Path("/home/ada/sweeps")
 
 
 def test_everything_is_embedded_in_the_home_by_default() -> None:
-    settings = resolve("/data/home", {})
+    settings = find_settings("/data/home", {})
 
     assert settings.database_url == "sqlite:////data/home/dnnsweep.db"
     assert settings.tracking_uri == "sqlite:////data/home/mlflow.db"
@@ -53,7 +53,7 @@ def test_servers_replace_what_is_embedded() -> None:
         "MLFLOW_TRACKING_URI": "http://mlflow:5000",
     }
 
-    settings = resolve("/data/home", environ)
+    settings = find_settings("/data/home", environ)
 
     assert settings.database_url == environ["DNNSWEEP_DATABASE_URL"]
     assert settings.tracking_uri == environ["MLFLOW_TRACKING_URI"]
@@ -64,7 +64,7 @@ def test_servers_replace_what_is_embedded() -> None:
     "home", ["/data/my home", "/data/50%25", "/data/a?b=c", "/data/a#b", "/data/a@b:c", "/data/übung"]
 )
 def test_database_url_names_the_file_whatever_the_folder_is_called(home: str) -> None:
-    settings = resolve(home, {})
+    settings = find_settings(home, {})
 
     assert make_url(settings.database_url).database == f"{home}/dnnsweep.db"
     assert make_url(settings.tracking_uri).database == f"{home}/mlflow.db"

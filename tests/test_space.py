@@ -20,17 +20,17 @@ from dnnsweep.space import (
     Hyperparameters,
     Layers,
     Range,
-    closest,
+    closest_name,
+    did_you_mean,
     first_point,
     key_text,
-    order,
     parse_domain,
     parse_space,
     parse_value,
     parse_values,
-    show,
-    suggest,
-    unknown,
+    sampling_order,
+    unknown_key,
+    yaml_text,
 )
 
 RIGHT_VALUES: list[tuple[str, Any, Any]] = [
@@ -214,7 +214,7 @@ def test_right_value_is_held_in_its_own_type(name: str, raw: Any, value: Any) ->
     assert str(parsed) == str(value)  # tells -0.0 from 0.0
 
 
-@pytest.mark.parametrize(("name", "raw", "said"), WRONG_VALUES, ids=show)
+@pytest.mark.parametrize(("name", "raw", "said"), WRONG_VALUES, ids=yaml_text)
 def test_wrong_value_is_refused_with_rule_value_and_remedy(name: str, raw: Any, said: str) -> None:
     parsed, mistakes = parse_value("fixed.x", KNOBS[name], raw)
 
@@ -291,11 +291,11 @@ def test_domain_contains_its_values_only(domain: Choice | Range | Layers, value:
         ("a" * 1_000_000, None),
         ("xavier", None),  # an initializer, not an optimizer
     ],
-    ids=show,
+    ids=yaml_text,
 )
 def test_closest_word_is_known_or_none(raw: Any, word: str | None) -> None:
-    assert closest(raw, OPTIMIZERS) == word
-    assert suggest(raw, OPTIMIZERS) == (f"did you mean {word}?" if word else "")
+    assert closest_name(raw, OPTIMIZERS) == word
+    assert did_you_mean(raw, OPTIMIZERS) == (f"did you mean {word}?" if word else "")
 
 
 @pytest.mark.parametrize(
@@ -314,10 +314,10 @@ def test_closest_word_is_known_or_none(raw: Any, word: str | None) -> None:
         ("x" * 1_000_000, "'" + "x" * 76 + "..."),
         ([0] * 1_000_000, "[" + "0, " * 25 + "0..."),
     ],
-    ids=show,
+    ids=yaml_text,
 )
 def test_value_is_shown_short_and_as_yaml_writes_it(raw: Any, text: str) -> None:
-    assert show(raw) == text
+    assert yaml_text(raw) == text
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_value_is_shown_short_and_as_yaml_writes_it(raw: Any, text: str) -> None
 )
 def test_odd_keys_are_shown_in_quotes(key: Any, text: str) -> None:
     assert key_text(key) == text
-    assert unknown("space", key, ("dropout",)).path == f"space.{text}"
+    assert unknown_key("space", key, ("dropout",)).path == f"space.{text}"
 
 
 class _Optimizer(StrEnum):
@@ -446,13 +446,15 @@ def test_a_hyperparameter_comes_after_those_that_it_depends_on_and_else_in_its_p
     late = Conditional((ADAM,))
     chain = Conditional((Branch(Choice(("sgd", "adam")), {"batch_norm": (True,)}),))
 
-    assert order({"l2": late, "batch_size": Choice((1,)), "optimizer": chain, "batch_norm": Choice((True, False))}) == (
+    assert sampling_order(
+        {"l2": late, "batch_size": Choice((1,)), "optimizer": chain, "batch_norm": Choice((True, False))}
+    ) == (
         "batch_size",
         "batch_norm",
         "optimizer",
         "l2",
     )
-    assert order({"optimizer": late}) == ()
+    assert sampling_order({"optimizer": late}) == ()
 
 
 @pytest.mark.parametrize(

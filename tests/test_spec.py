@@ -21,7 +21,17 @@ from hypothesis import strategies as st
 
 from dnnsweep.errors import SpecError
 from dnnsweep.records import Objective, Task
-from dnnsweep.space import MAX_BRANCHES, MAX_CASES, Branch, Choice, Conditional, Hyperparameters, Layers, Range, active
+from dnnsweep.space import (
+    MAX_BRANCHES,
+    MAX_CASES,
+    Branch,
+    Choice,
+    Conditional,
+    Hyperparameters,
+    Layers,
+    Range,
+    active_domain,
+)
 from dnnsweep.spec import (
     HANDED_OVER,
     METRICS,
@@ -882,7 +892,7 @@ def test_valid_file_validates_round_trips_and_fits_the_schema(document: dict[str
     assert pickle.loads(pickle.dumps(spec)) == spec  # noqa: S301  our own bytes
     for entry in spec.enqueue:
         assert all(spec.space[name].contains(value) for name, value in entry.items())
-        assert {name for name, domain in spec.space.items() if active(domain, entry) is not None} == set(entry)
+        assert {name for name, domain in spec.space.items() if active_domain(domain, entry) is not None} == set(entry)
     SCHEMA.validate(document)
     SCHEMA.validate(spec.to_json())
 

@@ -16,7 +16,7 @@ from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]
 from dnnsweep import seeds
 from dnnsweep.records import Reason
 from dnnsweep.records.ranking import Value
-from dnnsweep.space import Branch, Choice, Conditional, Domain, Layers, Range, SearchSpace, active, grid_size
+from dnnsweep.space import Branch, Choice, Conditional, Domain, Layers, Range, SearchSpace, active_domain, grid_size
 from dnnsweep.spec.window import window
 from dnnsweep.study import Study
 from dnnsweep.study.parameters import decoded, distribution
@@ -168,7 +168,7 @@ class Two:
             study = Study(CONDITIONAL_GRID if grid else CONDITIONAL, pair, kind, 0, (), DEFAULTS)
         else:
             study = Study(GRID if grid else SPACE, pair, kind, 0, () if grid else ENQUEUE)
-        study.populate(self._population)
+        study.set_population(self._population)
         return study
 
     def outcome(self, reason: Reason, value: Value | None, params: Params) -> tuple[Reason, Value | None]:
@@ -232,7 +232,7 @@ def test_nsga2_suggests_what_optunas_does_with_the_same_seeds() -> None:
         Study(space, ("maximize", "minimize"), "nsga2", 7),
         optuna.create_study(directions=["maximize", "minimize"]),
     )
-    ours.populate(6)
+    ours.set_population(6)
     children = 0
     for number in range(60):
         plain.sampler = optuna.samplers.NSGAIISampler(population_size=6, seed=seeds.derive(7, "ask", number))
@@ -258,7 +258,7 @@ def test_a_study_keeps_the_population_that_it_began_with(monkeypatch: pytest.Mon
         nonlocal n_fresh
         study, n_fresh = small(kind, conditions=conditions), n_fresh + 1
         if n_fresh > 1:
-            study.populate(20)
+            study.set_population(20)
         return study
 
     monkeypatch.setitem(globals(), "fresh", grown)
@@ -545,7 +545,7 @@ def test_a_value_lies_in_the_branch_that_holds_and_is_the_default_where_none_doe
     for params, _ in drive(kind, 60, conditions=True):
         assert list(params) == list(space)
         for name, domain in space.items():
-            leaf = active(domain, params)
+            leaf = active_domain(domain, params)
             seen.add((name, leaf is None))
             assert params[name] == DEFAULTS[name] if leaf is None else leaf.contains(params[name]), (name, params)
     assert {("dropout", True), ("dropout", False), ("schedule", True), ("schedule", False)} <= seen

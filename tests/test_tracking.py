@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from dnnsweep.errors import TrackingError
-from dnnsweep.settings import Settings, resolve
+from dnnsweep.settings import Settings, find_settings
 from dnnsweep.tracking import Tracker, serve_ui, ui_command, ui_environment, ui_url
 from dnnsweep.tracking.page import Point, RunPage
 
@@ -59,7 +59,7 @@ def _no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(template: Path, tmp_path: Path) -> Settings:
     shutil.copy(template, tmp_path / "mlflow.db")
-    return resolve(tmp_path, {})
+    return find_settings(tmp_path, {})
 
 
 @pytest.fixture
@@ -440,13 +440,13 @@ def test_analyze_counts_the_tables(tracker: Tracker, settings: Settings) -> None
 
 
 def test_analyze_leaves_a_store_that_is_not_there_alone(tmp_path: Path) -> None:
-    Tracker(resolve(tmp_path, {})).optimise()
+    Tracker(find_settings(tmp_path, {})).optimise()
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_refused_connection_is_a_tracking_error_at_once(tmp_path: Path) -> None:
-    tracker = Tracker(resolve(tmp_path, {"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:1"}))
+    tracker = Tracker(find_settings(tmp_path, {"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:1"}))
     started = time.monotonic()
 
     with pytest.raises(TrackingError, match=r"got MlflowException from http://127\.0\.0\.1:1: .*refused") as caught:
@@ -460,23 +460,23 @@ def test_refused_connection_is_a_tracking_error_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("uri", ["nonsense://somewhere", "file:///nowhere/mlruns"])
 def test_store_of_a_kind_that_mlflow_refuses_is_a_tracking_error(tmp_path: Path, uri: str) -> None:
     with pytest.raises(TrackingError, match="MLFLOW_TRACKING_URI"):
-        Tracker(resolve(tmp_path, {"MLFLOW_TRACKING_URI": uri})).prepare()
+        Tracker(find_settings(tmp_path, {"MLFLOW_TRACKING_URI": uri})).prepare()
 
 
 def test_broken_store_is_a_tracking_error(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"this is no database, and long enough to be looked at" * 100)
 
     with pytest.raises(TrackingError, match="not a database"):
-        Tracker(resolve(tmp_path, {})).put(PAGE)
+        Tracker(find_settings(tmp_path, {})).put(PAGE)
 
 
 FROM_NOTHING = """
 import logging, sys, threading
-from dnnsweep.runs import Point, RunPage
-from dnnsweep.settings import resolve
+from dnnsweep.tracking.page import Point, RunPage
+from dnnsweep.settings import find_settings
 from dnnsweep.tracking import Tracker
 
-tracker = Tracker(resolve(sys.argv[1], {}))
+tracker = Tracker(find_settings(sys.argv[1], {}))
 assert "mlflow" not in sys.modules
 root = logging.getLogger()
 before = (root.level, list(root.handlers))
@@ -510,7 +510,7 @@ def test_store_is_created_from_nothing_in_silence(tmp_path: Path) -> None:
 
 
 def test_outage_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    tracker = Tracker(resolve(tmp_path, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}))
+    tracker = Tracker(find_settings(tmp_path, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}))
 
     with pytest.raises(TrackingError):
         tracker.put(PAGE)
@@ -535,7 +535,7 @@ def test_store_of_a_faster_process_is_not_replaced(tmp_path: Path, monkeypatch: 
         (tmp_path / "mlflow.db").write_bytes(b"of the other process")
 
     monkeypatch.setattr(store, "_run_migrations", finish_second)
-    store.create(tmp_path / "mlflow.db")
+    store.create_store(tmp_path / "mlflow.db")
 
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("mlflow.db", b"of the other process")]
 
@@ -548,7 +548,7 @@ def test_store_is_created_where_there_are_no_links(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(store, "_run_migrations", lambda made: sqlite3.connect(made).close())
-    store.create(tmp_path / "mlflow.db")
+    store.create_store(tmp_path / "mlflow.db")
 
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
@@ -557,8 +557,8 @@ def opened(home: Path, cache: Path) -> tuple[list[Any], dict[str, list[Any]]]:
     """Return all that is in a store which was made and opened: its schema, and its rows but for times and places."""
     from dnnsweep.tracking import store
 
-    store.create(home / "mlflow.db", {"DNNSWEEP_CACHE": str(cache)})
-    Tracker(resolve(home, {})).prepare()
+    store.create_store(home / "mlflow.db", {"DNNSWEEP_CACHE": str(cache)})
+    Tracker(find_settings(home, {})).prepare()
     with closing(sqlite3.connect(home / "mlflow.db")) as connection:
         schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2").fetchall()
         tables = [name for kind, name, *_ in schema if kind == "table"]
@@ -598,7 +598,7 @@ def test_a_doubtful_template_is_made_anew(
             connection.commit()
     monkeypatch.setattr(store, "_run_migrations", lambda made: shutil.copy(template, made))
 
-    store.create(tmp_path / "home" / "mlflow.db", {"DNNSWEEP_CACHE": str(tmp_path)})
+    store.create_store(tmp_path / "home" / "mlflow.db", {"DNNSWEEP_CACHE": str(tmp_path)})
 
     for database in (tmp_path / "home" / "mlflow.db", kept):
         with closing(sqlite3.connect(database)) as connection:
@@ -624,7 +624,7 @@ def test_a_store_is_made_where_no_template_can_be_kept(
     (tmp_path / "cache").write_text("no folder")
     monkeypatch.setattr(store, "_run_migrations", lambda made: shutil.copy(template, made))
 
-    store.create(tmp_path / "home" / "mlflow.db", {"DNNSWEEP_CACHE": str(tmp_path / "cache")})
+    store.create_store(tmp_path / "home" / "mlflow.db", {"DNNSWEEP_CACHE": str(tmp_path / "cache")})
 
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["mlflow.db"]
 
@@ -667,7 +667,7 @@ def test_server_takes_pages_in_silence_and_serves_their_artifacts(
 
     client = mlflow.MlflowClient(tracking_uri=f"http://127.0.0.1:{server}")
     embedded = Tracker(settings).put(replace(PAGE, experiment="embedded", points=()))
-    remote = Tracker(resolve(tmp_path / "elsewhere", {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server}"}))
+    remote = Tracker(find_settings(tmp_path / "elsewhere", {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server}"}))
     run_id = remote.put(RUNNING)
     remote.put(replace(PAGE, run_id=run_id))
     before = contents(client, run_id)
@@ -720,7 +720,9 @@ def test_ui_of_a_tracking_server_is_its_own(server: int, settings: Settings, tmp
 
     address = f"http://127.0.0.1:{server}"
     serve_ui(
-        resolve(tmp_path / "elsewhere", {"MLFLOW_TRACKING_URI": address}), on_ready=told.append, experiment="digits"
+        find_settings(tmp_path / "elsewhere", {"MLFLOW_TRACKING_URI": address}),
+        on_ready=told.append,
+        experiment="digits",
     )
 
     assert told == [ui_url(address, Tracker(settings).experiment_id("digits"))]
@@ -738,7 +740,7 @@ def test_address_leads_to_the_runs_of_a_sweep() -> None:
 def test_a_store_is_made_in_a_home_whatever_it_is_called(tmp_path: Path) -> None:
     home = tmp_path / "50%41 a?b"
     home.mkdir()
-    odd = Tracker(resolve(home, {}))
+    odd = Tracker(find_settings(home, {}))
 
     odd.put(replace(PAGE, texts={"note.txt": "here"}))
 

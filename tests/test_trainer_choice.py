@@ -8,11 +8,11 @@ import pytest
 
 from dnnsweep import spec
 from dnnsweep.errors import SpecError
-from dnnsweep.executors import Dropped
-from dnnsweep.executors.local import LocalExecutor, n_useful
+from dnnsweep.executors import DropTrial
+from dnnsweep.executors.local import LocalExecutor, n_useful_trainers
 from dnnsweep.records import DataSummary, Suggestion, Task
 from dnnsweep.space import Hyperparameters
-from dnnsweep.trainers import Job, Opening, TrainerPlan
+from dnnsweep.trainers import Job, TrainerPlan, TrainerReady
 from dnnsweep.trainers.choice import choose
 from dnnsweep.trainers.groups import group_of
 
@@ -114,7 +114,9 @@ def test_slots_suit_the_largest_network_that_may_be_built(hidden: dict[str, Any]
 
 def test_a_trainer_is_started_for_each_quarter_of_a_minute_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dnnsweep.executors.local.n_cores", lambda: 8)
-    assert [n_useful(TrainerPlan("array", seconds=seconds)) for seconds in (0.1, 15, 16, 100, float("inf"))] == [
+    assert [
+        n_useful_trainers(TrainerPlan("array", seconds=seconds)) for seconds in (0.1, 15, 16, 100, float("inf"))
+    ] == [
         1,
         1,
         2,
@@ -139,7 +141,7 @@ class Process:
         self.sent: list[int] = []
         self.usage = type("Usage", (), {"slot_epochs": 0, "busy_slot_epochs": 0})
 
-    def send(self, told: Suggestion | Dropped) -> None:
+    def send(self, told: Suggestion | DropTrial) -> None:
         if isinstance(told, Suggestion):
             self.sent.append(told.number)
 
@@ -147,7 +149,7 @@ class Process:
 def executor(n_processes: int, slots: int) -> tuple[Any, list[Process]]:
     made: Any = LocalExecutor(Job({}))
     made._processes = [Process() for _ in range(n_processes)]
-    made._opening = Opening(DIGITS, TrainerPlan("array", slots))
+    made._opening = TrainerReady(DIGITS, TrainerPlan("array", slots))
     return made, made._processes
 
 

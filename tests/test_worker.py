@@ -17,12 +17,12 @@ from dnnsweep.profiling import Profile
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
 from dnnsweep.runner.worker import Worker
 from dnnsweep.settings import Limits, Settings
-from dnnsweep.stores.local import HomePlace
+from dnnsweep.stores.local import LocalStore
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[HomePlace]:
-    with HomePlace.opened(settings_of(tmp_path), create=True) as made:
+def home(tmp_path: Path) -> Iterator[LocalStore]:
+    with LocalStore.opened(settings_of(tmp_path), create=True) as made:
         yield made
 
 
@@ -31,13 +31,13 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     def in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
         return Shipper(Ledger.open(settings.database_url), FakeMlflow(settings), settings, sweep_id)
 
-    monkeypatch.setattr("dnnsweep.runner.worker.ShippingProcess", in_this_process)
+    monkeypatch.setattr("dnnsweep.runner.worker.ShipperProcess", in_this_process)
     monkeypatch.setattr(FakeMlflow, "pages", {})
     monkeypatch.setattr(FakeMlflow, "is_away", False)
     return Worker(settings_of(tmp_path), Limits(), None, 30.0, lambda _: None)
 
 
-def trained(home: HomePlace, name: str, state: SweepState) -> None:
+def trained(home: LocalStore, name: str, state: SweepState) -> None:
     home.submit(sweep(name))
     claim = home.ledger.claim()
     assert claim is not None
@@ -50,7 +50,7 @@ def trained(home: HomePlace, name: str, state: SweepState) -> None:
         lease.end(state)
 
 
-def test_an_idle_worker_brings_to_mlflow_what_nobody_else_does(worker: Worker, home: HomePlace) -> None:
+def test_an_idle_worker_brings_to_mlflow_what_nobody_else_does(worker: Worker, home: LocalStore) -> None:
     trained(home, "ended", SweepState.COMPLETE)
     home.submit(sweep("next"))  # of which there is nothing to show
     worker._deliver(home.ledger)
@@ -60,14 +60,14 @@ def test_an_idle_worker_brings_to_mlflow_what_nobody_else_does(worker: Worker, h
     assert {page.experiment for page in FakeMlflow.pages.values()} == {"ended"}
 
 
-def test_it_leaves_alone_what_another_process_delivers(worker: Worker, home: HomePlace) -> None:
+def test_it_leaves_alone_what_another_process_delivers(worker: Worker, home: LocalStore) -> None:
     trained(home, "running", SweepState.RUNNING)
     worker._deliver(home.ledger)
 
     assert FakeMlflow.pages == {}
 
 
-def test_runs_of_a_sweep_that_was_deleted_over_the_network_go_too(worker: Worker, home: HomePlace) -> None:
+def test_runs_of_a_sweep_that_was_deleted_over_the_network_go_too(worker: Worker, home: LocalStore) -> None:
     trained(home, "ended", SweepState.COMPLETE)
     worker._deliver(home.ledger)
     assert len(FakeMlflow.pages) == 2
@@ -99,7 +99,7 @@ def test_a_sweep_that_came_over_the_network_starts_no_more_trainers_than_there_a
     assert made._n_trainers(checked, is_restricted=is_restricted) == n_trainers
 
 
-def test_a_worker_that_is_asked_to_end_before_it_began_ends(worker: Worker, home: HomePlace) -> None:
+def test_a_worker_that_is_asked_to_end_before_it_began_ends(worker: Worker, home: LocalStore) -> None:
     home.submit(sweep())
     worker._is_draining.set()
 

@@ -32,7 +32,7 @@ from dnnsweep.cli.options import (
 )
 from dnnsweep.cli.terminal import visible
 from dnnsweep.errors import DnnsweepError, SpecError
-from dnnsweep.redaction import masked
+from dnnsweep.redaction import redact
 
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
     from dnnsweep.trainers import TrainerPlan
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(visible(masked(message)), err=True)
+    typer.echo(visible(redact(message)), err=True)
     sys.exit(code)
 
 

@@ -20,11 +20,11 @@ from dnnsweep.cli.terminal import visible, visible_json
 from dnnsweep.errors import ExportError
 from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
-from dnnsweep.records.ranking import is_as_good
+from dnnsweep.records.ranking import reaches_target
 from dnnsweep.space import KNOBS
 
 if TYPE_CHECKING:  # queries load no MLflow, nor a controller
-    from dnnsweep.delivery.doctor import Examination
+    from dnnsweep.delivery.doctor import Diagnosis
     from dnnsweep.runner.controller import Progress
 
 
@@ -175,7 +175,7 @@ def events(found: Sequence[Event], form: str) -> None:
     _print(table)
 
 
-def examination(found: Examination, form: str) -> None:
+def examination(found: Diagnosis, form: str) -> None:
     """Print what differs between ledger and MLflow, a line each, and what was done about it."""
     if _printed([difference.to_json() for difference in found.differences], form, ()):
         return
@@ -297,7 +297,7 @@ def conclusion(of: Sweep, resume: str, *, by_worker: bool = False) -> None:
     if of.state is SweepState.COMPLETE and of.n_finished < of.n_trials:
         budget = of.spec["budget"]
         spent = "has spent its {seconds:g} seconds"
-        if is_as_good(of.best_value, budget.get("target"), of.direction):
+        if reaches_target(of.best_value, budget.get("target"), of.direction):
             spent = "has reached its target of {target:g}"
         state = f"sweep {of.name} {spent.format(**budget)}: {of.n_finished} of {of.n_trials} trials"
     hint = "" if of.state is SweepState.COMPLETE else f"; `{resume}` goes on with it"

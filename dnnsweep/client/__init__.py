@@ -13,10 +13,10 @@ from dnnsweep.client.operations import GRACE_SECONDS, delete, doctor, serve_ui, 
 from dnnsweep.errors import DnnsweepError, ExportError, SweepNotFoundError
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
-from dnnsweep.settings import resolve
-from dnnsweep.stores import Place
-from dnnsweep.stores.polling import watched
-from dnnsweep.stores.resolve import Home, place_of, service_of
+from dnnsweep.settings import find_settings
+from dnnsweep.stores import SweepStore
+from dnnsweep.stores.polling import watch_sweep
+from dnnsweep.stores.resolve import Home, open_store, remote_store
 
 if TYPE_CHECKING:
     from dnnsweep.profiling import Profile
@@ -109,7 +109,7 @@ def run(
     """
     from dnnsweep.runner.run import read_spec, run_sweep
 
-    settings = resolve(home)
+    settings = find_settings(home)
     checked = read_spec(spec, _wanted(overrides, name, trials, seconds), has_data=data is not None)
     run_sweep(
         checked,
@@ -156,7 +156,7 @@ def resume(
     Raises:
         SweepNotFoundError: There is no such sweep.
     """
-    service = service_of(home)
+    service = remote_store(home)
     if service is not None:
         service.resume(name)
         return _handle(name, home)
@@ -187,7 +187,7 @@ def submit(
     from dnnsweep.spec import load_named
 
     checked = load_named(spec, _wanted(overrides, name, trials, seconds))
-    with place_of(home, create=True) as place:
+    with open_store(home, create=True) as place:
         place.submit(checked)
     return _handle(checked.name, home)
 
@@ -204,8 +204,8 @@ def await_end(name: str, *, home: Home = None, on_change: Callable[[Sweep], None
         SweepNotFoundError: There is no such sweep, or it was deleted.
         ServiceError: The service cannot be reached for two minutes.
     """
-    with place_of(home) as place:
-        for sweep in watched(place, name):
+    with open_store(home) as place:
+        for sweep in watch_sweep(place, name):
             on_change(sweep)
     return _handle(name, home)
 
@@ -213,7 +213,7 @@ def await_end(name: str, *, home: Home = None, on_change: Callable[[Sweep], None
 def sweeps(*, home: Home = None) -> list[Sweep]:
     """Return all sweeps of a home, oldest first; none if there is no such home."""
     try:
-        with place_of(home) as place:
+        with open_store(home) as place:
             return place.sweeps()
     except SweepNotFoundError:
         return []
@@ -225,7 +225,7 @@ def show(name: str, *, home: Home = None) -> Sweep:
     Raises:
         SweepNotFoundError: There is no such sweep.
     """
-    with place_of(home) as place:
+    with open_store(home) as place:
         return place.sweep(name)
 
 
@@ -235,7 +235,7 @@ def events(name: str, *, home: Home = None) -> list[Event]:
     Raises:
         SweepNotFoundError: There is no such sweep.
     """
-    with place_of(home) as place:
+    with open_store(home) as place:
         return place.events(name)
 
 
@@ -251,7 +251,7 @@ def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Tr
         QueryError: The condition is wrong.
         SweepNotFoundError: There is no such sweep.
     """
-    with place_of(home) as place:
+    with open_store(home) as place:
         return place.trials(name, where)
 
 
@@ -268,7 +268,7 @@ def best(name: str, *, top: int | None = None, where: str | None = None, home: H
         QueryError: The condition is wrong, or `top` is below 1.
         SweepNotFoundError: There is no such sweep.
     """
-    with place_of(home) as place:
+    with open_store(home) as place:
         return place.best(name, top, where)
 
 
@@ -278,7 +278,7 @@ def curve(name: str, number: int, *, home: Home = None) -> Curve:
     Raises:
         SweepNotFoundError: There is no such sweep or trial.
     """
-    with place_of(home) as place:
+    with open_store(home) as place:
         return place.curve(name, number)
 
 
@@ -300,7 +300,7 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
     forms: dict[str, Callable[[Sweep, Trial], str]] = {"python": exports.python, "yaml": exports.sweep_file}
     if form not in forms:
         raise ExportError(f"a configuration can be exported as {' or '.join(forms)}, got {form!r}")
-    with place_of(home) as place:
+    with open_store(home) as place:
         return forms[form](place.sweep(name), _chosen(place, name, number))
 
 
@@ -319,11 +319,11 @@ def model_file(
         SweepNotFoundError: There is no such sweep or trial, or none is complete yet.
         ExportError: The trial's weights were not kept, for another trial beats it.
     """
-    with place_of(home) as place:
+    with open_store(home) as place:
         return place.model(name, _chosen(place, name, number).number, Path(folder))
 
 
-def _chosen(place: Place, name: str, number: int | None) -> Trial:
+def _chosen(place: SweepStore, name: str, number: int | None) -> Trial:
     found = place.best(name, 1) if number is None else [place.trial(name, number)]
     if not found:
         raise SweepNotFoundError(f"no trial of sweep {name} is complete")
@@ -336,12 +336,12 @@ def stop(name: str, *, home: Home = None) -> bool:
     Raises:
         SweepNotFoundError: There is no such sweep.
     """
-    with place_of(home) as place:
+    with open_store(home) as place:
         return place.stop(name)
 
 
 def _handle(name: str, home: Home) -> SweepHandle:
-    return SweepHandle(name, None if service_of(home) is not None else resolve(home).home)
+    return SweepHandle(name, None if remote_store(home) is not None else find_settings(home).home)
 
 
 def _wanted(overrides: Sequence[str], name: str | None, trials: int | None, seconds: float | None) -> list[str]:

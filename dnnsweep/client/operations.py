@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from dnnsweep.settings import limits, resolve
-from dnnsweep.stores.local import HomePlace
-from dnnsweep.stores.resolve import Home, service_of
+from dnnsweep.settings import find_settings, read_limits
+from dnnsweep.stores.local import LocalStore
+from dnnsweep.stores.resolve import Home, remote_store
 
 if TYPE_CHECKING:
-    from dnnsweep.delivery.doctor import Examination
+    from dnnsweep.delivery.doctor import Diagnosis
 
 #: How long deletions may keep the caller waiting for MLflow.
 DELETE_SECONDS: Final = 60.0
@@ -39,7 +39,7 @@ def work(
     """
     from dnnsweep.runner.worker import Worker
 
-    Worker(resolve(home), limits(), trainers, grace, say).run()
+    Worker(find_settings(home), read_limits(), trainers, grace, say).run()
 
 
 def delete(name: str, *, home: Home = None) -> bool:
@@ -53,19 +53,19 @@ def delete(name: str, *, home: Home = None) -> bool:
         SweepNotFoundError: There is no such sweep.
         SweepHeldError: It is running.
     """
-    service = service_of(home)
+    service = remote_store(home)
     if service is not None:
         return service.delete(name)
     from dnnsweep.delivery.shipper import deliver_all
     from dnnsweep.tracking import Tracker
 
-    settings = resolve(home)
-    with HomePlace.opened(settings) as place:
+    settings = find_settings(home)
+    with LocalStore.opened(settings) as place:
         tracker = Tracker(settings)
         return place.delete(name) or deliver_all(place.ledger, tracker, settings, DELETE_SECONDS)
 
 
-def doctor(name: str | None = None, *, is_mending: bool = True, home: Home = None) -> Examination:
+def doctor(name: str | None = None, *, is_mending: bool = True, home: Home = None) -> Diagnosis:
     """Compare the ledger with MLflow, run by run, and mend what MLflow shows otherwise.
 
     Args:
@@ -76,10 +76,10 @@ def doctor(name: str | None = None, *, is_mending: bool = True, home: Home = Non
     Raises:
         TrackingError: MLflow cannot be reached or refuses.
     """
-    from dnnsweep.delivery.doctor import examined
+    from dnnsweep.delivery.doctor import diagnose
 
-    with HomePlace.opened(resolve(home)) as place:
-        return examined(place.ledger, resolve(home), name, is_mending=is_mending)
+    with LocalStore.opened(find_settings(home)) as place:
+        return diagnose(place.ledger, find_settings(home), name, is_mending=is_mending)
 
 
 def serve_ui(
@@ -100,8 +100,8 @@ def serve_ui(
     from dnnsweep import tracking
     from dnnsweep.delivery.shipper import deliver_all
 
-    settings = resolve(home)
-    with HomePlace.opened(settings) as place:
+    settings = find_settings(home)
+    with LocalStore.opened(settings) as place:
         direction = None if name is None else place.sweep(name).direction
         deliver_all(place.ledger, tracking.Tracker(settings), settings, DELETE_SECONDS)
     tracking.serve_ui(settings, port, on_ready=on_address, experiment=name, direction=direction)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnsweep.datasets import sources
-from dnnsweep.datasets.data_errors import refusal
+from dnnsweep.datasets.data_errors import data_error
 from dnnsweep.datasets.encoding import describe, encode
 from dnnsweep.datasets.fingerprints import fingerprint
 from dnnsweep.datasets.frames import table_of
@@ -114,7 +114,7 @@ def _moments(target: Target, train: Rows) -> tuple[float, float]:
     std = float(values.std())
     if values.min() == values.max() or std == 0:
         rule, got = f"{target.name} must vary among the training rows", f"{values[0]:g} in each of {len(values)}"
-        raise refusal(target.path, rule, got, "give more rows")
+        raise data_error(target.path, rule, got, "give more rows")
     return float(values.mean()), std
 
 
@@ -126,5 +126,5 @@ def _outputs(target: Target, rows: Rows, mean: float, std: float) -> NDArray[Any
         scaled = ((values - mean) / std).astype(np.float32)
     if not np.isfinite(scaled).all():
         rule, remedy = f"{target.name} must fit into 32 bits after scaling", "leave out rows of extreme numbers"
-        raise refusal(target.path, rule, f"{values[np.argmax(np.abs(values))]:g}", remedy)
+        raise data_error(target.path, rule, f"{values[np.argmax(np.abs(values))]:g}", remedy)
     return scaled

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnnsweep.datasets.data_errors import check_names, refusal
+from dnnsweep.datasets.data_errors import check_unique_names, data_error
 
 Features: TypeAlias = NDArray[Any] | pd.DataFrame
 
@@ -31,7 +31,7 @@ def as_features(raw: Any, name: str) -> tuple[Features, tuple[str, ...], tuple[s
     array = _array(raw, name)
     if array.ndim < 2 or 0 in array.shape:
         remedy = "one column is x.reshape(-1, 1)" if array.ndim == 1 and array.size else "hand over rows of columns"
-        raise refusal(
+        raise data_error(
             "dataset.source",
             f"{name} must have rows and columns",
             f"{type(raw).__name__} of shape {array.shape}",
@@ -40,7 +40,7 @@ def as_features(raw: Any, name: str) -> tuple[Features, tuple[str, ...], tuple[s
     if array.dtype.kind in "biuf":
         return _flattened(array)
     if array.ndim > 2:
-        raise refusal("dataset.source", f"{name} must be numbers or have two dimensions", f"{array.ndim} dimensions")
+        raise data_error("dataset.source", f"{name} must be numbers or have two dimensions", f"{array.ndim} dimensions")
     # A nested list may mix numbers and text, which an array would all turn into text.
     frame = pd.DataFrame(list(raw) if isinstance(raw, list | tuple) else array)
     return _framed(frame.set_axis(_numbered(array.shape[1]), axis="columns"), name)
@@ -60,7 +60,7 @@ def as_target(raw: Any, name: str) -> pd.Series:
     if array.ndim == 0 or array.ndim > 2 or array.size != len(array):
         remedy = "hand over class numbers or names, y.argmax(axis=1) of one-hot rows" if array.ndim == 2 else ""
         rule = f"{name} must hold one value for each row"
-        raise refusal("dataset.source", rule, f"{type(raw).__name__} of shape {array.shape}", remedy)
+        raise data_error("dataset.source", rule, f"{type(raw).__name__} of shape {array.shape}", remedy)
     if isinstance(raw, pd.Series):
         return raw.reset_index(drop=True).infer_objects()
     if isinstance(raw, pd.DataFrame):
@@ -76,14 +76,14 @@ def _array(raw: Any, name: str) -> NDArray[Any]:
         return np.asarray(raw)
     except (ValueError, TypeError) as error:
         rule = f"{name} must be an array, a list or a DataFrame with rows of equal length"
-        raise refusal("dataset.source", rule, str(error).splitlines()[0]) from error
+        raise data_error("dataset.source", rule, str(error).splitlines()[0]) from error
 
 
 def _framed(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     if 0 in frame.shape:
-        raise refusal("dataset.source", f"{name} must have rows and columns", f"shape {frame.shape}")
+        raise data_error("dataset.source", f"{name} must have rows and columns", f"shape {frame.shape}")
     columns = tuple(map(str, frame.columns))
-    check_names(columns)
+    check_unique_names(columns)
     return frame.set_axis(list(columns), axis="columns").infer_objects(), columns, ()
 
 

@@ -7,28 +7,28 @@ from collections.abc import Sequence
 from typing import Final
 
 from dnnsweep.errors import DataError, Mistake
-from dnnsweep.space import show
+from dnnsweep.space import yaml_text
 
 SHOWN: Final = 5
 
 
-def refusal(path: str, rule: str, got: str = "", remedy: str = "") -> DataError:
+def data_error(path: str, rule: str, got: str = "", remedy: str = "") -> DataError:
     """Return the error of one mistake; see `Mistake` for the arguments."""
     return DataError([Mistake(path, rule, got, remedy)])
 
 
-def listed(names: Sequence[str]) -> str:
+def name_some(names: Sequence[str]) -> str:
     """Name a few of many.
 
     Example:
-        >>> listed(["a", "b"]), listed(list("abcdefg"))
+        >>> name_some(["a", "b"]), name_some(list("abcdefg"))
         ("'a', 'b'", "'a', 'b', 'c', 'd', 'e' and 2 more")
     """
-    text = ", ".join(show(name) for name in names[:SHOWN])
+    text = ", ".join(yaml_text(name) for name in names[:SHOWN])
     return text if len(names) <= SHOWN else f"{text} and {len(names) - SHOWN} more"
 
 
-def check_names(names: Sequence[str]) -> None:
+def check_unique_names(names: Sequence[str]) -> None:
     """Refuse names of columns that occur more than once.
 
     Raises:
@@ -36,4 +36,6 @@ def check_names(names: Sequence[str]) -> None:
     """
     twice = [name for name, count in Counter(names).items() if name and count > 1]
     if twice:
-        raise refusal("dataset.source", "column names must differ", f"{listed(twice)} repeated", "rename one of them")
+        raise data_error(
+            "dataset.source", "column names must differ", f"{name_some(twice)} repeated", "rename one of them"
+        )

@@ -11,7 +11,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
-from dnnsweep.datasets.data_errors import listed, refusal
+from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.frames import Table
 from dnnsweep.datasets.splits import Split
 
@@ -74,7 +74,7 @@ def _check_finite(table: Table, parts: list[Inputs]) -> None:
     names = [table.number_columns[index] for index in np.flatnonzero(~finite)]
     if names:
         rule, remedy = "numbers must fit into 32 bits after scaling", "leave out rows of extreme numbers"
-        raise refusal("dataset.source", rule, f"larger ones in {listed(names)}", remedy)
+        raise data_error("dataset.source", rule, f"larger ones in {name_some(names)}", remedy)
 
 
 def _constant(table: Table) -> list[str]:
@@ -89,10 +89,11 @@ def describe(table: Table) -> tuple[str, ...]:
     filled = [name for name, count in zip(table.number_columns, n_numbers, strict=True) if count]
     marked = [name for name, count in zip(table.text_columns, n_texts, strict=True) if count]
     constant = [] if len(table.number_columns) > MAX_DESCRIBED else _constant(table)
+    n_filled = n_numbers.sum()
     notes = {
-        f"Filled {n_numbers.sum()} missing numbers with the median of the training rows, in {listed(filled)}.": filled,
-        f"Made {n_texts.sum()} missing texts a category '{MISSING}', in {listed(marked)}.": marked,
-        f"One-hot encoded the text columns {listed(table.text_columns)}.": table.text_columns,
-        f"Nothing can be learned from {listed(constant)}: no row holds another number.": constant,
+        f"Filled {n_filled} missing numbers with the median of the training rows, in {name_some(filled)}.": filled,
+        f"Made {n_texts.sum()} missing texts a category '{MISSING}', in {name_some(marked)}.": marked,
+        f"One-hot encoded the text columns {name_some(table.text_columns)}.": table.text_columns,
+        f"Nothing can be learned from {name_some(constant)}: no row holds another number.": constant,
     }
     return tuple(note for note, names in notes.items() if names)

@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from dnnsweep.datasets.data_errors import check_names, listed, refusal
+from dnnsweep.datasets.data_errors import check_unique_names, data_error, name_some
 from dnnsweep.errors import DataError
-from dnnsweep.space import show
+from dnnsweep.space import yaml_text
 
 PLAIN_KEYS: Final = ("x", "y")
 SPLIT_KEYS: Final = ("x_train", "y_train", "x_test", "y_test")
@@ -42,15 +42,17 @@ def _file(name: str) -> Path:
     except (OSError, RuntimeError) as error:
         raise _unreadable("a file that can be read", name, error, "check the path") from error
     if not is_file:
-        got = f"the folder {show(name)}" if is_folder else show(name)
+        got = f"the folder {yaml_text(name)}" if is_folder else yaml_text(name)
         remedy = "check the path; relative paths start where dnnsweep was started"
-        raise refusal("dataset.source", "must be a file that exists", got, remedy)
+        raise data_error("dataset.source", "must be a file that exists", got, remedy)
     return path
 
 
 def _unreadable(kind: str, name: str, error: Exception, remedy: str) -> DataError:
     reason = str(error).strip().splitlines()
-    return refusal("dataset.source", f"must be {kind}", f"{show(name)}: {reason[0] if reason else 'nothing'}", remedy)
+    return data_error(
+        "dataset.source", f"must be {kind}", f"{yaml_text(name)}: {reason[0] if reason else 'nothing'}", remedy
+    )
 
 
 def csv_frame(name: str) -> pd.DataFrame:
@@ -69,9 +71,9 @@ def csv_frame(name: str) -> pd.DataFrame:
     except _UNREADABLE as error:
         remedy = "separate the columns by commas" if _is_separated_otherwise(path) else "check the file"
         raise _unreadable("a csv file with a line of column names", name, error, remedy) from error
-    check_names(header)
+    check_unique_names(header)
     if not len(frame):
-        raise refusal("dataset.source", "must hold rows", "column names only")
+        raise data_error("dataset.source", "must hold rows", "column names only")
     return frame
 
 
@@ -92,9 +94,9 @@ def parquet_frame(name: str) -> pd.DataFrame:
         frame = pd.read_parquet(path, engine="pyarrow")
     except (*_UNREADABLE, NotImplementedError) as error:
         raise _unreadable("a parquet file", name, error, "check the file") from error
-    check_names([str(column) for column in frame.columns])
+    check_unique_names([str(column) for column in frame.columns])
     if not len(frame):
-        raise refusal("dataset.source", "must hold rows", "column names only")
+        raise data_error("dataset.source", "must hold rows", "column names only")
     return frame.reset_index(drop=True)
 
 
@@ -113,7 +115,7 @@ def npz_arrays(name: str) -> Mapping[str, Any]:
     except _UNREADABLE as error:
         remedy = "write it again with numpy.savez, without arrays of Python objects"
         raise _unreadable("an npz file of plain arrays", name, error, remedy) from error
-    raise refusal("dataset.source", "must be an npz file", f"{show(name)}, a single array", "use numpy.savez")
+    raise data_error("dataset.source", "must be an npz file", f"{yaml_text(name)}, a single array", "use numpy.savez")
 
 
 def keys_of(found: Sequence[str]) -> tuple[str, ...]:
@@ -126,4 +128,4 @@ def keys_of(found: Sequence[str]) -> tuple[str, ...]:
         if set(keys) <= set(found):
             return keys
     rule = f"must hold the arrays {', '.join(PLAIN_KEYS)} or {', '.join(SPLIT_KEYS)}"
-    raise refusal("dataset.source", rule, listed(sorted(found)) or "none", "rename the keys")
+    raise data_error("dataset.source", rule, name_some(sorted(found)) or "none", "rename the keys")

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype, is_complex_dtype, is_numeric_dtype
 
-from dnnsweep.datasets.data_errors import listed, refusal
+from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.sources import Source
 from dnnsweep.errors import DataError, Mistake
 
@@ -87,9 +87,9 @@ def _table_of_frame(frame: pd.DataFrame, remedy: str) -> Table:
     texts = tuple(name for name in named if name not in set(numbers))
     wrong = {name: kind for name in texts if (kind := text_kind(named[name]))}
     if wrong:
-        got = f"{', '.join(sorted(set(wrong.values())))} in {listed(list(wrong))}"
+        got = f"{', '.join(sorted(set(wrong.values())))} in {name_some(list(wrong))}"
         advice = f"turn it into one of them or {remedy}"
-        raise refusal("dataset.source", "columns must hold numbers or text", got, advice)
+        raise data_error("dataset.source", "columns must hold numbers or text", got, advice)
     matrix = np.empty((len(frame), len(numbers)), dtype=np.float64)
     for index, name in enumerate(numbers):
         matrix[:, index] = named[name].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -105,7 +105,7 @@ def _empty(table: Table, remedy: str) -> list[Mistake]:
     empty = [table.number_columns[index] for index in suspects if np.isnan(table.numbers[:, index]).all()]
     empty += [name for name, texts in zip(table.text_columns, table.text.T, strict=True) if pd.isna(texts).all()]
     rule = "columns must not be empty"
-    return [Mistake("dataset.source", rule, listed(empty), remedy)] if empty else []
+    return [Mistake("dataset.source", rule, name_some(empty), remedy)] if empty else []
 
 
 def _infinite(table: Table, remedy: str) -> list[Mistake]:
@@ -113,7 +113,7 @@ def _infinite(table: Table, remedy: str) -> list[Mistake]:
     largest = np.maximum(-np.fmin.reduce(table.numbers, axis=0), np.fmax.reduce(table.numbers, axis=0))
     names = [table.number_columns[index] for index in np.flatnonzero(largest > LARGEST)]
     rule = f"numbers must be finite and at most {LARGEST:.1e} in size"
-    return [Mistake("dataset.source", rule, f"infinite ones in {listed(names)}", remedy)] if names else []
+    return [Mistake("dataset.source", rule, f"infinite ones in {name_some(names)}", remedy)] if names else []
 
 
 def _too_many_texts(table: Table, remedy: str) -> list[Mistake]:

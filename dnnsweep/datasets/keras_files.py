@@ -24,8 +24,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnsweep.datasets.data_errors import refusal
-from dnnsweep.space import show
+from dnnsweep.datasets.data_errors import data_error
+from dnnsweep.space import yaml_text
 
 #: How long a server may stay silent.
 TIMEOUT_SECONDS: Final = 10.0
@@ -113,7 +113,9 @@ def arrays(name: str) -> Mapping[str, NDArray[Any]]:
     except Exception as error:  # whatever readers of archives raise for other bytes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         remedy = "remove it, so that it is fetched again, or copy the original there"
-        raise refusal("dataset.source", f"must be {name} as Keras keeps it", f"{paths[0]}: {reason}", remedy) from error
+        raise data_error(
+            "dataset.source", f"must be {name} as Keras keeps it", f"{paths[0]}: {reason}", remedy
+        ) from error
 
 
 def _fetch(name: str, kept: Kept, path: Path) -> None:
@@ -130,7 +132,7 @@ def _fetch(name: str, kept: Kept, path: Path) -> None:
     except (OSError, ValueError) as error:
         rule = f"must be fetched from {kept.url}, or be there already"
         remedy = f"copy the file to {path}"
-        raise refusal("dataset.source", rule, f"{show(f'keras:{name}')}: {error}", remedy) from error
+        raise data_error("dataset.source", rule, f"{yaml_text(f'keras:{name}')}: {error}", remedy) from error
     finally:
         if partial is not None:
             with suppress(OSError):

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
-from dnnsweep.datasets.data_errors import listed, refusal
+from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.frames import LARGEST, is_number
 from dnnsweep.datasets.splits import Rows
 from dnnsweep.datasets.targets import Target
@@ -42,21 +42,21 @@ def weights_of(target: Target, spec: DatasetSpec, column: pd.Series | None, trai
 def _own(column: pd.Series, train: Rows) -> NDArray[np.float64]:
     path = "dataset.sample_weight"
     if not is_number(column):
-        raise refusal(path, "must be a column of numbers", "text", "name another column")
+        raise data_error(path, "must be a column of numbers", "text", "name another column")
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     n_wrong = int((~((values >= 0) & (values <= LARGEST))).sum())
     if n_wrong:
         got = f"{n_wrong} of {len(values)} rows without it, or with another one"
-        raise refusal(path, "must be 0 or more in each row", got, "fill them in or remove these rows")
+        raise data_error(path, "must be 0 or more in each row", got, "fill them in or remove these rows")
     if not values[train].any():
-        raise refusal(path, "must be above 0 in some training row", "0 in all of them", "name another column")
+        raise data_error(path, "must be above 0 in some training row", "0 in all of them", "name another column")
     return np.asarray(values[train])
 
 
 def _of_classes(target: Target, wanted: Any, train: Rows) -> NDArray[np.float64]:
     path = "dataset.class_weight"
     if not target.classes:
-        raise refusal(path, "belongs to classes", f"a target of numbers, {target.name}", "remove it")
+        raise data_error(path, "belongs to classes", f"a target of numbers, {target.name}", "remove it")
     if wanted == BALANCED:
         indices = np.arange(len(target.classes))
         return np.asarray(compute_class_weight("balanced", classes=indices, y=target.values[train]))
@@ -64,7 +64,7 @@ def _of_classes(target: Target, wanted: Any, train: Rows) -> NDArray[np.float64]
     lacking = sorted(set(target.classes) - set(wanted))
     if strange or lacking:
         got = ", ".join(
-            f"{word} {listed(names)}" for word, names in (("no class", strange), ("none for", lacking)) if names
+            f"{word} {name_some(names)}" for word, names in (("no class", strange), ("none for", lacking)) if names
         )
-        raise refusal(path, "must give each class a weight", got, f"classes are {listed(target.classes)}")
+        raise data_error(path, "must give each class a weight", got, f"classes are {name_some(target.classes)}")
     return np.array([wanted[label] for label in target.classes])

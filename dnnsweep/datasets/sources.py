@@ -15,10 +15,10 @@ import sklearn.datasets
 from dnnsweep import user_functions
 from dnnsweep.datasets import keras_files
 from dnnsweep.datasets.arrays import Features, as_features, as_target
-from dnnsweep.datasets.data_errors import listed, refusal
+from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.files import csv_frame, keys_of, npz_arrays, parquet_frame
 from dnnsweep.errors import DataError, Mistake
-from dnnsweep.space import show, suggest
+from dnnsweep.space import did_you_mean, yaml_text
 from dnnsweep.spec import HANDED_OVER, KERAS, SKLEARN, DatasetSpec
 
 
@@ -75,17 +75,17 @@ def _read(spec: DatasetSpec, data: tuple[Any, Any] | None) -> Source:
         return _read_arrays(data)
     if spec.source == HANDED_OVER:
         rule = "arrays are handed over in Python"
-        raise refusal("dataset.source", rule, show(spec.source), "call dnnsweep.run(spec, data=(x, y))")
+        raise data_error("dataset.source", rule, yaml_text(spec.source), "call dnnsweep.run(spec, data=(x, y))")
     if kind not in _READERS:
         rule = "must name a known kind of source"
-        raise refusal("dataset.source", rule, show(spec.source), "write sklearn:NAME, csv:PATH or npz:PATH")
+        raise data_error("dataset.source", rule, yaml_text(spec.source), "write sklearn:NAME, csv:PATH or npz:PATH")
     return _READERS[kind](spec, name)
 
 
 def _read_arrays(data: Any) -> Source:
     if not isinstance(data, tuple | list) or len(data) != 2:
         rule = "data must be a pair of rows and target"
-        raise refusal("dataset.source", rule, type(data).__name__, "hand over data=(x, y)")
+        raise data_error("dataset.source", rule, type(data).__name__, "hand over data=(x, y)")
     x, y = data
     source = _paired(x, y, "x", "y")
     _check_index(x, y)
@@ -97,7 +97,7 @@ def _check_index(x: Any, y: Any) -> None:
     indexed = isinstance(x, pd.DataFrame | pd.Series) and isinstance(y, pd.DataFrame | pd.Series)
     if indexed and not x.index.equals(y.index):
         remedy = "if they are in the same order, call reset_index(drop=True) on both"
-        raise refusal("dataset.source", "x and y must have the same index", "different ones", remedy)
+        raise data_error("dataset.source", "x and y must have the same index", "different ones", remedy)
 
 
 def _read_sklearn(_: DatasetSpec, name: str) -> Source:
@@ -117,7 +117,7 @@ def _read_keras(_: DatasetSpec, name: str) -> Source:
 def _check_name(kind: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         rule = f"must be one of {', '.join(f'{kind}:{one}' for one in known)}"
-        raise refusal("dataset.source", rule, show(f"{kind}:{name}"), suggest(name, known))
+        raise data_error("dataset.source", rule, yaml_text(f"{kind}:{name}"), did_you_mean(name, known))
 
 
 def _read_function(spec: DatasetSpec, _: str) -> Source:
@@ -128,7 +128,7 @@ def _read_function(spec: DatasetSpec, _: str) -> Source:
             found = function()
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[: user_functions.MAX_REASON]
-        raise refusal(
+        raise data_error(
             "dataset.source", "must return rows when it is called", f"{spec.source}: {reason}", "correct the function"
         ) from error
     if isinstance(found, pd.DataFrame):
@@ -138,7 +138,7 @@ def _read_function(spec: DatasetSpec, _: str) -> Source:
         return replace(_of_arrays({key: found[key] for key in keys_of(list(map(str, found)))}), is_dictionary=True)
     if not isinstance(found, tuple | list) or len(found) != 2:
         rule = "must return (x, y), ((x_train, y_train), (x_test, y_test)), a dictionary of these, or a DataFrame"
-        raise refusal("dataset.source", rule, f"{spec.source}: {type(found).__name__}")
+        raise data_error("dataset.source", rule, f"{spec.source}: {type(found).__name__}")
     if all(isinstance(part, tuple) and len(part) == 2 for part in found):
         (x, y), (x_test, y_test) = found
         return _of_arrays({"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test})
@@ -147,7 +147,7 @@ def _read_function(spec: DatasetSpec, _: str) -> Source:
 
 def _check_target(spec: DatasetSpec, where: str) -> None:
     if spec.target is None:
-        raise refusal("dataset.target", "is missing", "", f"name the column to predict {where}")
+        raise data_error("dataset.target", "is missing", "", f"name the column to predict {where}")
 
 
 def _of_frame(spec: DatasetSpec, frame: pd.DataFrame) -> Source:
@@ -157,8 +157,8 @@ def _of_frame(spec: DatasetSpec, frame: pd.DataFrame) -> Source:
     _check_columns(spec, list(frame.columns))
     kept = [column for column in frame.columns if column != spec.target and column not in spec.drop]
     if not kept:
-        raise refusal("dataset.drop", "must leave a column to learn from", listed(list(spec.drop)))
-    notes = (f"Left out the columns {listed(spec.drop)}.",) if spec.drop else ()
+        raise data_error("dataset.drop", "must leave a column to learn from", name_some(list(spec.drop)))
+    notes = (f"Left out the columns {name_some(spec.drop)}.",) if spec.drop else ()
     return Source(
         x=frame[kept],
         y=frame[str(spec.target)],
@@ -174,7 +174,7 @@ def _check_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:
     wanted = {"dataset.target": spec.target or ""}
     wanted |= {f"dataset.drop.{index}": name for index, name in enumerate(spec.drop)}
     mistakes = [
-        Mistake(path, "must be a column of the table", show(name), suggest(name, columns) or _known(columns))
+        Mistake(path, "must be a column of the table", yaml_text(name), did_you_mean(name, columns) or _known(columns))
         for path, name in wanted.items()
         if name not in columns
     ]
@@ -185,7 +185,7 @@ def _check_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:
 def _known(columns: Sequence[str]) -> str:
     if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
         return "separate the columns by commas"
-    return f"columns are {listed(columns)}"
+    return f"columns are {name_some(columns)}"
 
 
 def _without_roles(spec: DatasetSpec, source: Source) -> Source:
@@ -198,16 +198,16 @@ def _without_roles(spec: DatasetSpec, source: Source) -> Source:
     for role, name in roles.items():
         path = str(paths[role])
         if not isinstance(source.x, pd.DataFrame):
-            raise refusal(path, "needs rows with named columns", show(name), "hand over a table, or remove it")
+            raise data_error(path, "needs rows with named columns", yaml_text(name), "hand over a table, or remove it")
         if name not in source.columns:
-            remedy = suggest(name, source.columns) or _known(source.columns)
-            raise refusal(path, "must be a column beside the target and those left out", show(name), remedy)
+            remedy = did_you_mean(name, source.columns) or _known(source.columns)
+            raise data_error(path, "must be a column beside the target and those left out", yaml_text(name), remedy)
     left = [name for name in source.columns if name not in roles.values()]
     if not left:
-        raise refusal("dataset.source", "must leave a column to learn from", listed(list(source.columns)))
+        raise data_error("dataset.source", "must leave a column to learn from", name_some(list(source.columns)))
     assert isinstance(source.x, pd.DataFrame)  # noqa: S101  checked above
     taken: dict[str, Any] = {role: source.x[name] for role, name in roles.items()}
-    note = f"Left out {listed(list(roles.values()))}, by which rows are split or weighted."
+    note = f"Left out {name_some(list(roles.values()))}, by which rows are split or weighted."
     return replace(source, x=source.x[left], columns=tuple(left), notes=(*source.notes, note), **taken)
 
 
@@ -224,7 +224,7 @@ def _paired(x_raw: Any, y_raw: Any, x_name: str, y_name: str) -> Source:
     y = as_target(y_raw, y_name)
     if len(x) != len(y):
         got = f"{len(x)} rows in {x_name} and {len(y)} in {y_name}"
-        raise refusal("dataset.source", f"{x_name} and {y_name} must have equally many rows", got)
+        raise data_error("dataset.source", f"{x_name} and {y_name} must have equally many rows", got)
     is_reshaped, is_column = np.ndim(x_raw) != 2, np.ndim(y_raw) == 2
     return Source(x, y, columns, target=y_name, notes=notes, is_reshaped=is_reshaped, is_column_target=is_column)
 
@@ -242,7 +242,7 @@ def _joined(train: Source, test: Source) -> Source:
 
 def _check_alike(name: str, train: str, test: str) -> None:
     if train != test:
-        raise refusal("dataset.source", f"{name}_test must be like {name}_train, {train}", test)
+        raise data_error("dataset.source", f"{name}_test must be like {name}_train, {train}", test)
 
 
 def _form(x: Features) -> str:

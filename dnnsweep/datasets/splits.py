@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from dnnsweep.datasets.data_errors import listed, refusal
+from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.frames import is_number
 from dnnsweep.datasets.targets import Target
 from dnnsweep.spec import DatasetSpec
@@ -48,7 +48,7 @@ def split(target: Target, spec: DatasetSpec, n_own_test: int | None, key: pd.Ser
     if spec.split is not None and key is not None:
         if n_own_test is not None:
             path, rule = f"dataset.split.{spec.split.kind}", "belongs to rows that hold no test rows of their own"
-            raise refusal(path, rule, f"{n_own_test} test rows", "remove it")
+            raise data_error(path, rule, f"{n_own_test} test rows", "remove it")
         return _split_by(target, spec, key)
     n_rows = len(target.values) - (n_own_test or 0)
     n_test = 0 if n_own_test is not None else round(spec.test * n_rows)
@@ -77,14 +77,14 @@ def _split_by(target: Target, spec: DatasetSpec, key: pd.Series) -> Split:
     path = f"dataset.split.{spec.split.kind if spec.split else ''}"
     n_missing = int(key.isna().sum())
     if n_missing:
-        raise refusal(path, "must not be missing in any row", f"{n_missing} of {len(key)} rows", "fill them in")
+        raise data_error(path, "must not be missing in any row", f"{n_missing} of {len(key)} rows", "fill them in")
     is_ordered = spec.split is not None and spec.split.kind == "order"
     parts = _in_order(spec, _moments(key, path)) if is_ordered else _in_groups(spec, key, path)
     least, rule = _least(target)
     for name, rows in (("validation", parts.validation), ("test", parts.test), ("train", parts.train)):
         if len(rows) < (1 if is_ordered else least) and (name != "test" or spec.test > 0):
             got = f"{len(rows)} of {len(key)}"
-            raise refusal(path, f"{rule} to {name} on", got, "change the fractions or split by another column")
+            raise data_error(path, f"{rule} to {name} on", got, "change the fractions or split by another column")
     _check_classes(target, parts.train)
     return parts
 
@@ -94,7 +94,7 @@ def _in_groups(spec: DatasetSpec, key: pd.Series, path: str) -> Split:
     n_parts = 3 if spec.test > 0 else 2
     if len(distinct) < n_parts:
         rule = f"must have at least {n_parts} groups, one for each part"
-        raise refusal(path, rule, f"{len(distinct)} in {len(key)} rows", "split by another column")
+        raise data_error(path, rule, f"{len(distinct)} in {len(key)} rows", "split by another column")
 
     def drawn(rows: Rows, n_groups: int) -> tuple[Rows, Rows]:
         splitter = GroupShuffleSplit(n_splits=1, test_size=max(1, n_groups), random_state=spec.seed)
@@ -117,7 +117,7 @@ def _moments(key: pd.Series, path: str) -> NDArray[Any]:
         return np.asarray(pd.to_datetime(key, format="ISO8601", utc=True).to_numpy(dtype="datetime64[ns]"))
     except (ValueError, TypeError, OverflowError) as error:
         rule, remedy = "must hold numbers or dates like 2024-01-31", "write them so, or number the rows"
-        raise refusal(path, rule, (str(error).splitlines() or [""])[0][:100], remedy) from error
+        raise data_error(path, rule, (str(error).splitlines() or [""])[0][:100], remedy) from error
 
 
 def _in_order(spec: DatasetSpec, moments: NDArray[Any]) -> Split:
@@ -143,17 +143,17 @@ def _check_validation(target: Target, n_rows: int, n_validation: int, n_train: i
     least, rule = _least(target)
     if n_validation < least:
         got = f"{n_validation} of {n_rows}"
-        raise refusal("dataset.validation", f"{rule} to validate on", got, "raise it or give more rows")
+        raise data_error("dataset.validation", f"{rule} to validate on", got, "raise it or give more rows")
     if n_train < least:
         remedy = "lower validation or test, or give more rows"
-        raise refusal("dataset.validation", f"{rule} to train on", f"{n_train} of {n_rows}", remedy)
+        raise data_error("dataset.validation", f"{rule} to train on", f"{n_train} of {n_rows}", remedy)
 
 
 def _check_test(target: Target, n_rows: int, n_test: int) -> None:
     least, rule = _least(target)
     if n_test < least:
         remedy = "raise it, set it to 0 or give more rows"
-        raise refusal("dataset.test", f"{rule} to test on", f"{n_test} of {n_rows}", remedy)
+        raise data_error("dataset.test", f"{rule} to test on", f"{n_test} of {n_rows}", remedy)
 
 
 def _check_stratified(target: Target, values: NDArray[Any]) -> None:
@@ -170,6 +170,6 @@ def _check_classes(target: Target, train: Rows) -> None:
 def _refuse_small(target: Target, small: NDArray[np.intp]) -> None:
     if len(small):
         counts = np.bincount(target.values)[small]
-        got = f"{listed([target.classes[index] for index in small])} with {', '.join(map(str, counts[:5]))}"
+        got = f"{name_some([target.classes[index] for index in small])} with {', '.join(map(str, counts[:5]))}"
         remedy = "give more rows, join or remove small classes, or lower validation and test"
-        raise refusal(target.path, "each class must have rows enough for every part", got, remedy)
+        raise data_error(target.path, "each class must have rows enough for every part", got, remedy)

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_unsigned_integer_dtype
 
-from dnnsweep.datasets.data_errors import listed, refusal
+from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.frames import LARGEST, is_number, text_kind, text_values
 from dnnsweep.datasets.sources import Source
 from dnnsweep.errors import DataError
@@ -65,7 +65,7 @@ def target_of(source: Source, task: str) -> Target:
     distinct = np.unique(found[: len(found) - (source.n_own_test or 0)])
     if len(distinct) < 2:
         rule = f"{source.target} must have at least two distinct values"
-        raise refusal(source.target_path, rule, f"{_label(distinct[0])} in every row", "choose another target")
+        raise data_error(source.target_path, rule, f"{_label(distinct[0])} in every row", "choose another target")
     decided = _decide(kind, distinct) if task == "auto" else _checked(Task(task), kind, distinct)
     known = (source.target, source.target_path, decided, kind, found)
     if decided is Task.REGRESSION:
@@ -90,7 +90,7 @@ def _indices(found: NDArray[Any], distinct: NDArray[Any]) -> NDArray[np.int32]:
     indices = pd.Index(distinct).get_indexer(pd.Index(found))
     strange = sorted({_label(value) for value in found[indices < 0]})
     if strange:
-        raise refusal("dataset.source", "classes of y_test must occur in y_train", listed(strange))
+        raise data_error("dataset.source", "classes of y_test must occur in y_train", name_some(strange))
     return np.asarray(indices, dtype=np.int32)
 
 
@@ -99,7 +99,7 @@ def _found(source: Source) -> tuple[str, NDArray[Any]]:
     n_missing = int(y.isna().sum())
     if n_missing:
         remedy = "remove these rows or fill them in (empty, NA, None and nan count as missing)"
-        raise refusal(path, f"{name} must not be missing", f"{n_missing} of {len(y)} rows without it", remedy)
+        raise data_error(path, f"{name} must not be missing", f"{n_missing} of {len(y)} rows without it", remedy)
     if not is_number(y):
         return "text", _texts(y, name, path)
     kind = "boolean" if is_bool_dtype(y.dtype) else "float" if is_float_dtype(y.dtype) else "integer"
@@ -107,14 +107,16 @@ def _found(source: Source) -> tuple[str, NDArray[Any]]:
     found: NDArray[Any] = y.to_numpy(dtype={"boolean": np.bool_, "float": np.float64, "integer": whole}[kind])
     n_infinite = int((np.abs(found) > LARGEST).sum()) if kind == "float" else 0
     if n_infinite:
-        raise refusal(path, f"{name} must be finite and at most {LARGEST:.1e} in size", f"{n_infinite} infinite values")
+        raise data_error(
+            path, f"{name} must be finite and at most {LARGEST:.1e} in size", f"{n_infinite} infinite values"
+        )
     return kind, found
 
 
 def _texts(y: pd.Series, name: str, path: str) -> NDArray[Any]:
     strange = text_kind(y)
     if strange:
-        raise refusal(path, f"{name} must hold numbers, text or booleans", strange, "turn it into numbers or text")
+        raise data_error(path, f"{name} must hold numbers, text or booleans", strange, "turn it into numbers or text")
     return text_values(y)
 
 
@@ -126,7 +128,7 @@ def _decide(kind: str, distinct: NDArray[Any]) -> Task:
 
 def _checked(task: Task, kind: str, distinct: NDArray[Any]) -> Task:
     if task is Task.REGRESSION and kind == "text":
-        raise _misfit("regression needs a target of numbers", f"text ({listed(list(distinct))})", distinct)
+        raise _misfit("regression needs a target of numbers", f"text ({name_some(list(distinct))})", distinct)
     if task is Task.BINARY and len(distinct) != 2:
         raise _misfit("binary needs exactly two classes", f"{len(distinct)} distinct values", distinct)
     if task is not Task.REGRESSION and kind == "float" and not (distinct == np.round(distinct)).all():
@@ -137,7 +139,7 @@ def _checked(task: Task, kind: str, distinct: NDArray[Any]) -> Task:
 def _misfit(rule: str, got: str, distinct: NDArray[Any]) -> DataError:
     is_number_target = distinct.dtype.kind == "f"
     fitting = Task.REGRESSION if is_number_target else Task.BINARY if len(distinct) == 2 else Task.MULTICLASS
-    return refusal("task", rule, got, f"write task: {fitting} or leave it out")
+    return data_error("task", rule, got, f"write task: {fitting} or leave it out")
 
 
 def _number_notes(kind: str, distinct: NDArray[Any]) -> tuple[str, ...]:

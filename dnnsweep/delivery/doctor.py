@@ -72,7 +72,7 @@ class ReadableStore(RunStore, Protocol):
 
 
 @dataclass(slots=True)
-class Examination:
+class Diagnosis:
     """What was looked at.
 
     Args:
@@ -88,9 +88,9 @@ class Examination:
     differences: list[Difference]
 
 
-def examine(
+def diagnose_store(
     ledger: Ledger, store: ReadableStore, settings: Settings, name: str | None = None, *, is_mending: bool
-) -> Examination:
+) -> Diagnosis:
     """Compare sweeps with their runs.
 
     Args:
@@ -105,26 +105,26 @@ def examine(
         TrackingError: MLflow cannot be reached or refuses.
     """
     sweeps = ledger.sweeps() if name is None else [ledger.sweep(name)]
-    done = Examination(0, 0, [], [])
+    done = Diagnosis(0, 0, [], [])
     for sweep in sweeps:
         if sweep.state in (SweepState.RUNNING, SweepState.QUEUED):
             done.skipped.append(sweep.name)
             continue
-        patient = _Patient(ledger, store, settings, sweep, is_mending=is_mending)
+        patient = _SweepComparison(ledger, store, settings, sweep, is_mending=is_mending)
         done.differences += patient.examined()
         done.n_sweeps += 1
         done.n_runs += patient.n_runs
     return done
 
 
-def examined(ledger: Ledger, settings: Settings, name: str | None, *, is_mending: bool) -> Examination:
-    """Compare sweeps with their runs in MLflow; see `examine`. Before mending, what waits to be delivered is."""
+def diagnose(ledger: Ledger, settings: Settings, name: str | None, *, is_mending: bool) -> Diagnosis:
+    """Compare sweeps with their runs in MLflow; see `diagnose_store`. Before mending, what waits to be delivered is."""
     if is_mending and ledger.outbox.next_due() is not None:
         deliver_all(ledger, Tracker(settings), settings, DELIVERY_SECONDS)
-    return examine(ledger, Tracker(settings), settings, name, is_mending=is_mending)
+    return diagnose_store(ledger, Tracker(settings), settings, name, is_mending=is_mending)
 
 
-class _Patient:
+class _SweepComparison:
     """One sweep under examination."""
 
     def __init__(

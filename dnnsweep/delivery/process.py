@@ -31,7 +31,7 @@ MAX_STARTS: Final = 5
 GRACE_SECONDS: Final = 5.0
 
 
-class ShippingProcess:
+class ShipperProcess:
     """Delivers in a process of its own until it is closed.
 
     Args:
@@ -106,7 +106,7 @@ def main(descriptor: int) -> None:
     is_closed = threading.Event()
     threading.Thread(target=_listen, args=(connection, closed, is_closed), daemon=True).start()
     with closing(Ledger.open(settings.database_url)) as ledger:
-        shipper = Shipper(ledger, profile.timed("mlflow", Tracker(settings), "put"), settings, sweep_id)
+        shipper = Shipper(ledger, profile.time_methods("mlflow", Tracker(settings), "put"), settings, sweep_id)
         shipper.start()
         is_closed.wait()
         shipper.close(closed[0])

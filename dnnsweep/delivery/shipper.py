@@ -40,7 +40,7 @@ class RunStore(Protocol):
         """Remove a run; one that is gone is fine."""
 
 
-class Delivery:
+class OutboxSender:
     """Sends outbox entries: each one's subject is read from the ledger at that moment and put as a whole.
 
     Args:
@@ -155,7 +155,7 @@ class Shipper:
         self._outbox = ledger.outbox
         self._store = store
         self._sweep_id = sweep_id
-        self._delivery = Delivery(ledger, store, settings, sweep_id)
+        self._delivery = OutboxSender(ledger, store, settings, sweep_id)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dnnsweep-shipper", daemon=True)
         self.error: str | None = None
@@ -223,7 +223,7 @@ def deliver_all(ledger: Ledger, store: RunStore, settings: Settings, seconds: fl
         settings: Where models are.
         seconds: How long it may take.
     """
-    ledger.outbox.hurry()
+    ledger.outbox.make_due()
     shipper = Shipper(ledger, store, settings)
     shipper.start()
     shipper.close(seconds)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dnnsweep.records import Began, EpochReport, Suggestion, TrialResult
-from dnnsweep.trainers import Emit, Job, Opening, Trainer
+from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
+from dnnsweep.trainers import Emit, Job, Trainer, TrainerReady
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class TrainerLost:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class DropTrial:
     """Told to a trainer: a trial is not wanted any more.
 
     Args:
@@ -39,7 +39,7 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class TrialDropped:
     """A trainer has left a trial that was dropped.
 
     Args:
@@ -49,7 +49,7 @@ class Left:
     number: int
 
 
-Event = Began | EpochReport | TrialResult | TrainerLost | Left
+TrainerEvent = AttemptStarted | EpochReport | TrialResult | TrainerLost | TrialDropped
 
 
 class Executor(Protocol):
@@ -63,7 +63,7 @@ class Executor(Protocol):
     memory_mb: list[tuple[int, float]]
     slot_epochs: tuple[int, int]
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         """Start the trainers and return what the first one found in the data, and how they train.
 
         Raises:
@@ -74,14 +74,14 @@ class Executor(Protocol):
     def submit(self, suggestion: Suggestion) -> bool:
         """Hand a suggestion to a trainer that has room for it; return whether there was one."""
 
-    def events(self, timeout: float) -> Sequence[Event]:
+    def events(self, timeout: float) -> Sequence[TrainerEvent]:
         """Return what happened since the last call; wait for it up to `timeout` seconds."""
 
     def kill(self, number: int) -> tuple[int, ...]:
         """End the trainer that holds a trial, or has yet to leave it, if it can be ended; return what else it held."""
 
     def drop(self, number: int) -> None:
-        """Let a trainer leave a trial after its present epoch, and say so by `Left`; another one may be submitted."""
+        """Let a trainer leave a trial after its present epoch; it answers with `TrialDropped` and has room again."""
 
     def close(self) -> None:
         """End all trainers at once; leaves no process behind."""
@@ -94,7 +94,7 @@ def create_trainer(path: str, job: Job) -> Trainer:
     return trainer
 
 
-def serve(trainer: Trainer, suggestions: queue.SimpleQueue[Suggestion | None], emit: Emit) -> None:
+def run_trainer(trainer: Trainer, suggestions: queue.SimpleQueue[Suggestion | None], emit: Emit) -> None:
     """Let an opened trainer train what comes until None comes.
 
     Args:

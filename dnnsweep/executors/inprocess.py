@@ -6,10 +6,10 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from dnnsweep.executors import Event, Left, create_trainer, serve
-from dnnsweep.records import Began, EpochReport, Suggestion, TrialResult
+from dnnsweep.executors import TrainerEvent, TrialDropped, create_trainer, run_trainer
+from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
-from dnnsweep.trainers import Job, Opening, UnwantedError
+from dnnsweep.trainers import Job, TrainerReady, TrialDroppedError
 
 
 class InProcessExecutor:
@@ -26,14 +26,14 @@ class InProcessExecutor:
     def __init__(self, job: Job, trainer: str = DEFAULT_TRAINER) -> None:
         self._trainer = create_trainer(trainer, job)
         self._suggestions: queue.SimpleQueue[Suggestion | None] = queue.SimpleQueue()
-        self._events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[TrainerEvent | Exception] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._held: set[int] = set()
         self._n_room = 1
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         """Load the data."""
         opening = self._trainer.open()
         self._n_room = opening.plan.slots
@@ -51,17 +51,17 @@ class InProcessExecutor:
 
     def _serve(self) -> None:
         try:
-            serve(self._trainer, self._suggestions, self._emit)
+            run_trainer(self._trainer, self._suggestions, self._emit)
         except Exception as error:  # noqa: BLE001  raised again where events are read
             self._events.put(error)
 
-    def _emit(self, message: Began | EpochReport | TrialResult) -> None:
+    def _emit(self, message: AttemptStarted | EpochReport | TrialResult) -> None:
         self._events.put(message)
         if isinstance(message, EpochReport) and message.number not in self._held:
-            self._events.put(Left(message.number))
-            raise UnwantedError
+            self._events.put(TrialDropped(message.number))
+            raise TrialDroppedError
 
-    def events(self, timeout: float) -> Sequence[Event]:
+    def events(self, timeout: float) -> Sequence[TrainerEvent]:
         """Return what the trainer said; an error that it raised is raised here."""
         try:
             event = self._events.get(timeout=timeout)

@@ -15,10 +15,10 @@ from typing import IO, Any, Final, cast
 
 from dnnsweep import processes
 from dnnsweep.errors import DnnsweepError, TrainerError
-from dnnsweep.executors import Dropped, Event, Left, TrainerLost
+from dnnsweep.executors import DropTrial, TrainerEvent, TrainerLost, TrialDropped
 from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
-from dnnsweep.trainers import Job, Opening, TrainerPlan, Usage
+from dnnsweep.trainers import Job, TrainerPlan, TrainerReady, TrainerUsage
 from dnnsweep.trainers.groups import Group, group_of
 from dnnsweep.trainers.program_cache import programs
 
@@ -57,7 +57,7 @@ class _Process:
         self.held: dict[int, Group] = {}
         self.leaving: set[int] = set()
         self.warm: set[Group] = set()
-        self.usage = Usage(0, 0, 0, math.nan)
+        self.usage = TrainerUsage(0, 0, 0, math.nan)
         self.heard_at = time.monotonic()
         environment = {**TRAINER_ENVIRONMENT, **_cached_programs()}
         self._process, self.connection = processes.start(
@@ -110,7 +110,7 @@ class LocalExecutor:
         self._n_most = n_most
         self._processes: list[_Process] = []
         self._n_failed_starts = 0
-        self._opening: Opening | None = None
+        self._opening: TrainerReady | None = None
         self._lost: set[int] = set()
         self._hung_seconds = float(job.spec.get("resources", {}).get("hung_seconds", HUNG_SECONDS))
         self._looked_at = time.monotonic()
@@ -118,15 +118,15 @@ class LocalExecutor:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         """Start the trainers; return as soon as the first one has loaded the data."""
         self._start(min(self._n_trainers or 1, self._n_most))
         while True:
             for process in self._ready(timeout=0.2):
                 message = self._receive(process)
-                if isinstance(message, Opening):
+                if isinstance(message, TrainerReady):
                     if self._n_trainers is None:
-                        self._start(min(n_useful(message.plan), self._n_most) - 1)
+                        self._start(min(n_useful_trainers(message.plan), self._n_most) - 1)
                     return message
 
     def _start(self, n_processes: int) -> None:
@@ -175,12 +175,12 @@ class LocalExecutor:
         slots = self._plan.slots
         return slots + -(-slots // SLOTS_PER_SPARE) if self._plan.kind == "array" else slots
 
-    def events(self, timeout: float) -> Sequence[Event]:
+    def events(self, timeout: float) -> Sequence[TrainerEvent]:
         """Return reports, results and losses."""
         events = self._heard(timeout)
         return [*events, *self._lost_by_silence()]
 
-    def _lost_by_silence(self) -> list[Event]:
+    def _lost_by_silence(self) -> list[TrainerEvent]:
         """Replace processes that give no sign of life; the time in which nobody listened does not count."""
         now = time.monotonic()
         if (gap := now - self._looked_at) > ATTENTION_SECONDS:
@@ -205,17 +205,17 @@ class LocalExecutor:
         for process in self._processes:
             if number in process.held:
                 with contextlib.suppress(OSError):  # it died just now: `events` finds out
-                    process.connection.send(Dropped(number))
+                    process.connection.send(DropTrial(number))
                 process.leaving.add(number)
                 self._free(process, number)
                 return
 
-    def _heard(self, timeout: float) -> Sequence[Event]:
+    def _heard(self, timeout: float) -> Sequence[TrainerEvent]:
         until = time.monotonic() + timeout
         while True:
             ready = self._ready(max(0.0, until - time.monotonic()))
             messages = [message for process in ready for message in self._received(process)]
-            events = [message for message in messages if message is not None and not isinstance(message, Opening)]
+            events = [message for message in messages if message is not None and not isinstance(message, TrainerReady)]
             if events or messages or time.monotonic() >= until:
                 return events
 
@@ -236,13 +236,13 @@ class LocalExecutor:
         ready = wait(list(by_connection), timeout)
         return [by_connection[connection] for connection in ready if isinstance(connection, Connection)]
 
-    def _received(self, process: _Process) -> Iterator[Event | Opening | None]:
+    def _received(self, process: _Process) -> Iterator[TrainerEvent | TrainerReady | None]:
         """Take in everything that a process has sent."""
         yield self._receive(process)
         while process in self._processes and process.connection.poll():
             yield self._receive(process)
 
-    def _receive(self, process: _Process) -> Event | Opening | None:
+    def _receive(self, process: _Process) -> TrainerEvent | TrainerReady | None:
         process.heard_at = time.monotonic()
         try:
             message: Any = process.connection.recv()
@@ -250,19 +250,19 @@ class LocalExecutor:
             return self._replace(process)
         if isinstance(message, DnnsweepError):
             raise message
-        if isinstance(message, Opening):
+        if isinstance(message, TrainerReady):
             self._check_same_data(message)
             process.is_open = True
             self._n_failed_starts = 0
-        if isinstance(message, Usage):
+        if isinstance(message, TrainerUsage):
             process.usage = message
             self.memory_mb.append((message.n_trials, message.memory_mb))
             return None
-        if isinstance(message, Left | TrialResult):
+        if isinstance(message, TrialDropped | TrialResult):
             process.leaving.discard(message.number)
         if isinstance(message, TrialResult) and message.number in process.held:
             self._free(process, message.number)
-        return cast("Event | Opening", message)
+        return cast("TrainerEvent | TrainerReady", message)
 
     def _free(self, process: _Process, number: int) -> None:
         """Make room for another trial; an old process of the reference trainer ends here."""
@@ -290,7 +290,7 @@ class LocalExecutor:
         self._remove(process)
         self._processes.append(_Process(self._job, self._trainer))
 
-    def _check_same_data(self, opening: Opening) -> None:
+    def _check_same_data(self, opening: TrainerReady) -> None:
         if self._opening is not None and self._opening.data.fingerprint != opening.data.fingerprint:
             raise TrainerError("the data changed while the sweep was running; restore them and run it again")
         self._opening = self._opening or opening
@@ -319,7 +319,7 @@ def _cached_programs() -> dict[str, str]:
     return {"TF_XLA_FLAGS": f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()}
 
 
-def n_useful(plan: TrainerPlan) -> int:
+def n_useful_trainers(plan: TrainerPlan) -> int:
     """Return how many trainers repay their start, which takes seconds: at most one per core."""
     return max(1, min(n_cores(), math.ceil(min(plan.seconds / SECONDS_PER_TRAINER, 1024))))
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from dnnsweep.errors import DnnsweepError
-from dnnsweep.executors import Dropped, Left, create_trainer, serve
-from dnnsweep.records import Began, EpochReport, Suggestion, TrialResult
-from dnnsweep.trainers import Emit, Trainer, UnwantedError, Usage
+from dnnsweep.executors import DropTrial, TrialDropped, create_trainer, run_trainer
+from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
+from dnnsweep.trainers import Emit, Trainer, TrainerUsage, TrialDroppedError
 
 #: How often a trainer says that it is alive.
 HEARTBEAT_SECONDS: Final = 2.0
@@ -39,7 +39,7 @@ def main(descriptor: int) -> None:
     try:
         _send(connection, trainer.open())
         trainer.warm_up()
-        serve(trainer, suggestions, _sender(connection, trainer, dropped))
+        run_trainer(trainer, suggestions, _sender(connection, trainer, dropped))
     except DnnsweepError as error:
         _send(connection, error)
 
@@ -48,16 +48,16 @@ def _sender(connection: Connection, trainer: Trainer, dropped: set[int]) -> Emit
     """Return what sends messages, and with each result what the trainer has used by then."""
     n_trials = 0
 
-    def send(message: Began | EpochReport | TrialResult) -> None:
+    def send(message: AttemptStarted | EpochReport | TrialResult) -> None:
         nonlocal n_trials
         _send(connection, message)
         if isinstance(message, TrialResult):
             n_trials += 1
-            _send(connection, Usage(n_trials, *trainer.slot_epochs, _memory_mb()))
+            _send(connection, TrainerUsage(n_trials, *trainer.slot_epochs, _memory_mb()))
         if message.number in dropped and isinstance(message, EpochReport):
             dropped.discard(message.number)
-            _send(connection, Left(message.number))
-            raise UnwantedError
+            _send(connection, TrialDropped(message.number))
+            raise TrialDroppedError
 
     return send
 
@@ -75,7 +75,7 @@ def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion | 
     try:
         while True:
             message = connection.recv()
-            if isinstance(message, Dropped):
+            if isinstance(message, DropTrial):
                 dropped.add(message.number)
             else:
                 suggestions.put(message)

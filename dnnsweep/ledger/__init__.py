@@ -9,11 +9,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from dnnsweep.ledger import checks, creation, curves, events, outbox, owners, queries, submissions
 from dnnsweep.ledger.creation import NewSweep, summary_json
-from dnnsweep.ledger.database import Database, created, now, open_database
-from dnnsweep.ledger.lease import LEASE_SECONDS, Asked, Lease, StudyTrial, Told, requeue_running, taken
+from dnnsweep.ledger.database import Database, now_ms, open_database, retry_on_race
+from dnnsweep.ledger.lease import LEASE_SECONDS, Asked, Lease, StudyTrial, Told, requeue_running, take_lease
 from dnnsweep.ledger.outbox import Entry, Outbox
 from dnnsweep.ledger.overview import Overview, Page
-from dnnsweep.ledger.stats import Figures
+from dnnsweep.ledger.stats import LedgerStats
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.query import Condition
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
@@ -23,9 +23,9 @@ __all__ = [
     "PARENT",
     "Asked",
     "Entry",
-    "Figures",
     "Lease",
     "Ledger",
+    "LedgerStats",
     "NewSweep",
     "Page",
     "StudyTrial",
@@ -79,19 +79,21 @@ class Ledger:
             SweepConflictError: The name is taken by another content, or the data have changed.
             SweepHeldError: Another controller holds it and has not been silent for long enough.
         """
-        return created(new.name, lambda: self._database.patiently(lambda: self._begin(new, owner, seconds)))
+        return retry_on_race(
+            new.name, lambda: self._database.retry_while_away(lambda: self._begin(new, owner, seconds))
+        )
 
     def _begin(self, new: NewSweep, owner: str | None, seconds: float) -> Lease:
         with self._database.write() as connection:
-            row = checks.locked(connection, new.name)
+            row = checks.lock_sweep(connection, new.name)
             if row is None:
-                columns = creation.columns(new)
+                columns = creation.new_columns(new)
                 connection.execute(insert(SweepRow).values(columns))
-                events.note(connection, columns["id"], EventKind.CREATED, PARENT)
+                events.record_events(connection, columns["id"], EventKind.CREATED, PARENT)
             else:
                 checks.check_free(row)
-                creation.check_same(row, new)
-                values = {**creation.budget(new.spec), **creation.opened(new, row)}
+                creation.check_same_sweep(row, new)
+                values = {**creation.budget_columns(new.spec), **creation.data_columns(new, row)}
                 connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
             return self._lease(connection, new.name, owner, seconds)
 
@@ -112,9 +114,9 @@ class Ledger:
 
     def _lease(self, connection: Connection, name: str, owner: str | None, seconds: float) -> Lease:
         """Take the lease for a process of somebody's own: the sweep is not for workers to take any more."""
-        row = checks.known(connection, name)
+        row = checks.require_sweep(connection, name)
         checks.check_free(row)
-        return taken(self._database, connection, row, owner, seconds, queued_at=None)
+        return take_lease(self._database, connection, row, owner, seconds, queued_at=None)
 
     def submit(self, new: NewSweep, *, is_restricted: bool) -> tuple[Sweep, bool]:
         """Put a sweep into the queue for workers; return it, and whether it is new.
@@ -130,8 +132,10 @@ class Ledger:
             SweepConflictError: The name is taken by another content.
             SweepHeldError: It is running, with another budget.
         """
-        submitted = submissions.Submitted(creation.columns(new), new.identity, creation.budget(new.spec), is_restricted)
-        return created(new.name, lambda: submissions.submit(self._database, submitted))
+        submitted = submissions.Submission(
+            creation.new_columns(new), new.identity, creation.budget_columns(new.spec), is_restricted
+        )
+        return retry_on_race(new.name, lambda: submissions.submit(self._database, submitted))
 
     def claim(self, owner: str | None = None, seconds: float = LEASE_SECONDS) -> tuple[Lease, str] | None:
         """Take the lease on the sweep that is next for a worker; return it with the sweep's name, or None.
@@ -140,7 +144,7 @@ class Ledger:
             owner: Who takes it; None for this process.
             seconds: How long the lease lasts after each write.
         """
-        return submissions.claim(self._database, owner, seconds)
+        return submissions.claim_next(self._database, owner, seconds)
 
     def settle(self, lease: Lease, new: NewSweep) -> None:
         """Note what the data of a claimed sweep are and how it will be trained.
@@ -150,10 +154,10 @@ class Ledger:
             LeaseLostError: Another worker took it over, or it was deleted.
         """
         with self._database.read() as connection:
-            row = connection.execute(checks.named(new.name)).first()
+            row = connection.execute(checks.select_by_name(new.name)).first()
         if row is not None:
-            creation.check_same(row, new)
-            if values := creation.opened(new, row):
+            creation.check_same_sweep(row, new)
+            if values := creation.data_columns(new, row):
                 lease.note(**values)
 
     def conclude(self, name: str, spec: Mapping[str, Any]) -> None:
@@ -163,18 +167,18 @@ class Ledger:
             SweepHeldError: Somebody runs it.
         """
         with self._database.write() as connection:
-            row = checks.known(connection, name)
+            row = checks.require_sweep(connection, name)
             checks.check_free(row)
             values = {
                 "state": SweepState.COMPLETE,
                 "error": None,
-                "ended_at": row.ended_at or now(),
-                **creation.budget(spec),
+                "ended_at": row.ended_at or now_ms(),
+                **creation.budget_columns(spec),
             }
             values["token"] = row.token + 1
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
             requeue_running(connection, row.id)
-            outbox.changed(connection, row.id, PARENT)
+            outbox.note_change(connection, row.id, PARENT)
 
     def check(self, name: str, digest: str, identity: Mapping[str, Any]) -> None:
         """Check that a sweep file could be run under its name now, before anything costly is done.
@@ -184,7 +188,7 @@ class Ledger:
             SweepHeldError: Another controller is running the sweep.
         """
         with self._database.read() as connection:
-            row = connection.execute(checks.named(name)).first()
+            row = connection.execute(checks.select_by_name(name)).first()
         if row is not None:
             checks.check_content(row, digest, identity)
             checks.check_free(row)
@@ -255,7 +259,7 @@ class Ledger:
     def curve(self, sweep_id: str, number: int) -> Curve:
         """Return what was measured while a trial trained."""
         with self._database.read() as connection:
-            return curves.read(connection, sweep_id, number)
+            return curves.read_curve(connection, sweep_id, number)
 
     def events(self, name: str) -> list[Event]:
         """Return what happened to a sweep and its trials, oldest first.
@@ -264,7 +268,7 @@ class Ledger:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return events.read(connection, queries.read_sweep(connection, name))
+            return events.read_events(connection, queries.read_sweep(connection, name))
 
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None if another trial of its sweep beats it."""
@@ -279,11 +283,11 @@ class Ledger:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.write() as connection:
-            row = checks.known(connection, name)
-            if not owners.is_held(row.owner, row.expires_at, now()):
-                return submissions.stop(connection, row)
+            row = checks.require_sweep(connection, name)
+            if not owners.is_held(row.owner, row.expires_at, now_ms()):
+                return submissions.stop_waiting(connection, row)
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=True))
-            events.note(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
+            events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
             return True
 
     def delete(self, name: str) -> None:
@@ -294,7 +298,7 @@ class Ledger:
             SweepHeldError: It is running.
         """
         with self._database.write() as connection:
-            row = checks.known(connection, name)
+            row = checks.require_sweep(connection, name)
             checks.check_free(row)
-            outbox.removed(connection, row.id)
+            outbox.note_removal(connection, row.id)
             connection.execute(delete(SweepRow).where(SweepRow.id == row.id))

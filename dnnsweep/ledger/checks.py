@@ -10,34 +10,34 @@ from sqlalchemy import Connection, Row, Select, select
 
 from dnnsweep.errors import SweepConflictError, SweepHeldError, SweepNotFoundError
 from dnnsweep.ledger import owners
-from dnnsweep.ledger.database import now
+from dnnsweep.ledger.database import now_ms
 from dnnsweep.ledger.tables import SweepRow
 from dnnsweep.records import SweepState
 
 
-def named(name: str) -> Select[Any]:
+def select_by_name(name: str) -> Select[Any]:
     """Return the statement that finds a sweep by its name."""
     return select(SweepRow.__table__).where(SweepRow.name == name)
 
 
-def locked(connection: Connection, name: str) -> Row[Any] | None:
+def lock_sweep(connection: Connection, name: str) -> Row[Any] | None:
     """Read a sweep in a transaction that writes it later; PostgreSQL locks the row, SQLite has locked the file."""
-    return connection.execute(named(name).with_for_update()).first()
+    return connection.execute(select_by_name(name).with_for_update()).first()
 
 
-def known(connection: Connection, name: str) -> Row[Any]:
+def require_sweep(connection: Connection, name: str) -> Row[Any]:
     """Read a sweep that must exist, like `locked`.
 
     Raises:
         SweepNotFoundError: There is none of this name.
     """
-    row = locked(connection, name)
+    row = lock_sweep(connection, name)
     if row is None:
         raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
     return row
 
 
-def as_left(connection: Connection, sweep_id: str, state: SweepState) -> SweepState:
+def state_on_release(connection: Connection, sweep_id: str, state: SweepState) -> SweepState:
     """Return where a sweep stands once its controller leaves it so, in a transaction that has locked its row."""
     asked = select(SweepRow.is_stop_requested, SweepRow.queued_at).where(SweepRow.id == sweep_id)
     is_stop_requested, queued_at = connection.execute(asked).one()
@@ -71,10 +71,10 @@ def check_free(row: Row[Any]) -> None:
     Raises:
         SweepHeldError: Somebody does.
     """
-    if owners.is_held(row.owner, row.expires_at, now()):
+    if owners.is_held(row.owner, row.expires_at, now_ms()):
         until = datetime.fromtimestamp(row.expires_at / 1000).astimezone()
         raise SweepHeldError(
-            f"sweep {row.name} is being run by {owners.described(row.owner)}, whose lease lasts until "
+            f"sweep {row.name} is being run by {owners.describe_owner(row.owner)}, whose lease lasts until "
             f"{until:%H:%M:%S} and is renewed while it runs; wait for it with --wait, or stop it with "
             f"`dnnsweep stop {row.name}`"
         )

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from dnnsweep.errors import SweepConflictError
 from dnnsweep.ledger import checks
-from dnnsweep.ledger.database import now
+from dnnsweep.ledger.database import now_ms
 from dnnsweep.records import DataSummary, Objective, SweepState
 
 
@@ -48,7 +48,7 @@ class NewSweep:
     second: Objective | None = None
 
 
-def columns(new: NewSweep) -> dict[str, Any]:
+def new_columns(new: NewSweep) -> dict[str, Any]:
     """Return the columns of a sweep that is new."""
     return {
         "id": uuid.uuid4().hex,
@@ -63,12 +63,12 @@ def columns(new: NewSweep) -> dict[str, Any]:
         "direction_2": None if new.second is None else new.second.direction,
         "window": new.window,
         "system_attrs": {},
-        "created_at": now(),
-        **budget(new.spec),
+        "created_at": now_ms(),
+        **budget_columns(new.spec),
     }
 
 
-def budget(spec: Mapping[str, Any]) -> dict[str, Any]:
+def budget_columns(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of what may change in a sweep's file."""
     return {
         "spec": dict(spec),
@@ -89,7 +89,7 @@ def _data(new: NewSweep) -> dict[str, Any]:
     }
 
 
-def opened(new: NewSweep, row: Row[Any]) -> dict[str, Any]:
+def data_columns(new: NewSweep, row: Row[Any]) -> dict[str, Any]:
     """Return what there is to fill in of a sweep that was submitted before anybody had loaded its data."""
     return {} if row.fingerprint or new.data is None else _data(new)
 
@@ -100,7 +100,7 @@ def summary_json(data: DataSummary) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def check_same(row: Row[Any], new: NewSweep) -> None:
+def check_same_sweep(row: Row[Any], new: NewSweep) -> None:
     """Check that a sweep which exists has the content and the data of a file.
 
     Raises:

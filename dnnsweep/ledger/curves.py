@@ -12,11 +12,11 @@ from dnnsweep.ledger.tables import CurveRow, TrialRow
 from dnnsweep.records import Curve, Series
 
 
-def spelled(values: Iterable[float]) -> list[float | str]:
+def spell_out(values: Iterable[float]) -> list[float | str]:
     """Return numbers as JSON can hold them.
 
     Example:
-        >>> spelled([0.5, float("nan"), float("-inf")])
+        >>> spell_out([0.5, float("nan"), float("-inf")])
         [0.5, 'NaN', '-Infinity']
     """
     return [value if math.isfinite(value) else _name(value) for value in values]
@@ -28,17 +28,17 @@ def _name(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def store(connection: Connection, sweep_id: str, number: int, curve: Curve, *, is_first: bool) -> None:
+def store_curve(connection: Connection, sweep_id: str, number: int, curve: Curve, *, is_first: bool) -> None:
     """Replace a trial's curve, or store its first."""
     if not is_first:
         connection.execute(delete(CurveRow).where(CurveRow.sweep_id == sweep_id, CurveRow.number == number))
     key = {"sweep_id": sweep_id, "number": number}
-    rows = [{**key, "metric": s.metric, "layer": s.layer or "", "points": spelled(s.values)} for s in curve.series]
+    rows = [{**key, "metric": s.metric, "layer": s.layer or "", "points": spell_out(s.values)} for s in curve.series]
     if rows:
         connection.execute(insert(CurveRow), rows)
 
 
-def read(connection: Connection, sweep_id: str, number: int) -> Curve:
+def read_curve(connection: Connection, sweep_id: str, number: int) -> Curve:
     """Return a trial's curve; an empty one if nothing was measured."""
     mine = (CurveRow.sweep_id == sweep_id, CurveRow.number == number)
     rows = connection.execute(select(CurveRow.metric, CurveRow.layer, CurveRow.points).where(*mine)).all()
@@ -48,7 +48,7 @@ def read(connection: Connection, sweep_id: str, number: int) -> Curve:
     return Curve(series, tuple((connection.execute(times).scalar_one_or_none() or ())[:n_epochs]))
 
 
-def read_all(connection: Connection, sweep_id: str, metrics: Collection[str]) -> dict[int, list[dict[str, float]]]:
+def read_metrics(connection: Connection, sweep_id: str, metrics: Collection[str]) -> dict[int, list[dict[str, float]]]:
     """Return some metrics of the network, an entry per epoch, for each trial of a sweep."""
     mine = (CurveRow.sweep_id == sweep_id, CurveRow.metric.in_(metrics), CurveRow.layer == "")
     found: dict[int, list[dict[str, float]]] = {}
@@ -64,15 +64,15 @@ def _numbers(points: Sequence[Any]) -> tuple[float, ...]:
     return tuple(float(point) for point in points)
 
 
-def kept_times(old: Sequence[int], new: Sequence[int]) -> list[int]:
+def merge_times(old: Sequence[int], new: Sequence[int]) -> list[int]:
     """Return when each epoch ended, as it was first known.
 
     A trial that is trained again repeats its epochs; at their old times MLflow sees the same points, not new ones.
 
     Example:
-        >>> kept_times([10, 20], [110, 120, 130])
+        >>> merge_times([10, 20], [110, 120, 130])
         [10, 20, 130]
-        >>> kept_times([10, 20], [110])
+        >>> merge_times([10, 20], [110])
         [10, 20]
     """
     return [*old, *new[len(old) :]]

@@ -56,7 +56,7 @@ PASSING: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR",
 _ROLLBACK_MODES: Final = ("delete", "truncate", "persist", "off")
 
 
-def now() -> int:
+def now_ms() -> int:
     """Return the time in milliseconds since 1970 (UTC)."""
     return time.time_ns() // 1_000_000
 
@@ -67,7 +67,7 @@ class Database:
     Args:
         engine: Of SQLAlchemy.
         ledger_id: Unique over all ledgers.
-        patience: Seconds for which `patiently` tries again while the database is away.
+        patience: Seconds for which `retry_while_away` tries again while the database is away.
     """
 
     def __init__(self, engine: Engine, ledger_id: str, patience: float = 0.0) -> None:
@@ -75,7 +75,7 @@ class Database:
         self.ledger_id = ledger_id
         self.patience = patience
 
-    def patiently(self, work: Callable[[], T], *, is_patient: bool = True) -> T:
+    def retry_while_away(self, work: Callable[[], T], *, is_patient: bool = True) -> T:
         """Do work, again and again while the database is away, locked or full.
 
         Args:
@@ -115,7 +115,7 @@ class Database:
         self.engine.dispose()
 
 
-def created(name: str, work: Callable[[], T]) -> T:
+def retry_on_race(name: str, work: Callable[[], T]) -> T:
     """Do work that may create a sweep; again if another process creates it at the same moment, or deletes it then.
 
     Args:
@@ -295,7 +295,7 @@ def _migrate(engine: Engine) -> None:
     with writing(engine) as connection:
         upgrade(connection)
         if connection.execute(select(LedgerRow.id)).first() is None:
-            connection.execute(insert(LedgerRow).values(id=uuid.uuid4().hex, created_at=now()))
+            connection.execute(insert(LedgerRow).values(id=uuid.uuid4().hex, created_at=now_ms()))
 
 
 def _ledger_id(engine: Engine) -> str:

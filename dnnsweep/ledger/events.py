@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, literal, select
 
-from dnnsweep.ledger.database import now
+from dnnsweep.ledger.database import now_ms
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow, TrialRow
 from dnnsweep.records import Sweep
 from dnnsweep.records.events import Event, EventKind
 
 
-def note(
+def record_events(
     connection: Connection,
     sweep_id: str,
     kind: EventKind,
@@ -21,7 +21,7 @@ def note(
     detail: str | None = None,
 ) -> None:
     """Note, in the caller's transaction, what happens to trials (or `PARENT`)."""
-    time = now()
+    time = now_ms()
     rows = [
         {"sweep_id": sweep_id, "number": number, "kind": kind, "attempt": attempt, "detail": detail, "time": time}
         for number in numbers
@@ -30,24 +30,26 @@ def note(
         connection.execute(insert(EventRow), rows)
 
 
-def delivered(connection: Connection, sweep_id: str, number: int) -> None:
+def record_delivery(connection: Connection, sweep_id: str, number: int) -> None:
     """Note, in the caller's transaction, that MLflow has all of a trial or a sweep; of one that runs it has a part."""
     row = SweepRow if number == PARENT else TrialRow
     mine = (
         (SweepRow.id == sweep_id,) if number == PARENT else (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
     )
     columns = ["sweep_id", "number", "kind", "time"]
-    values = (literal(sweep_id), literal(number), literal(EventKind.DELIVERED.value), literal(now()))
+    values = (literal(sweep_id), literal(number), literal(EventKind.DELIVERED.value), literal(now_ms()))
     ended = select(*values).select_from(row.__table__).where(*mine, row.ended_at.is_not(None))
     connection.execute(insert(EventRow).from_select(columns, ended))
 
 
-def read(connection: Connection, sweep: Sweep) -> list[Event]:
+def read_events(connection: Connection, sweep: Sweep) -> list[Event]:
     """Return what happened to a sweep and its trials, oldest first."""
-    return [event for _, event in read_after(connection, sweep, 0)]
+    return [event for _, event in read_events_after(connection, sweep, 0)]
 
 
-def read_after(connection: Connection, sweep: Sweep, number: int, limit: int | None = None) -> list[tuple[int, Event]]:
+def read_events_after(
+    connection: Connection, sweep: Sweep, number: int, limit: int | None = None
+) -> list[tuple[int, Event]]:
     """Return the first events of a sweep that are numbered above another one, with their numbers."""
     mine = (EventRow.sweep_id == sweep.id, EventRow.id > number)
     statement = select(EventRow.__table__).where(*mine).order_by(EventRow.id).limit(limit)

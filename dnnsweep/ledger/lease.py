@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, 
 
 from dnnsweep.errors import LeaseLostError
 from dnnsweep.ledger import checks, curves, events, outbox, owners
-from dnnsweep.ledger.database import Database, now
+from dnnsweep.ledger.database import Database, now_ms
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 from dnnsweep.records import Curve, Reason, State, Suggestion, SweepState, TrialResult
 from dnnsweep.records.events import EventKind
@@ -83,8 +83,8 @@ _HELD: Final = (
 class Lease:
     """The right to run one sweep until a time; how a controller writes its trials.
 
-    While the database is away, a transaction is tried again for a while (`Database.patiently`). Each leaves its number
-    behind: one that was stored though the answer was lost is not stored twice.
+    While the database is away, transactions are retried (`Database.retry_while_away`). Each leaves its number behind,
+    so that one which was stored although the answer was lost is not stored twice.
 
     Args:
         database: The ledger's.
@@ -132,7 +132,7 @@ class Lease:
                     for write in writes:
                         write(connection)
 
-        self._database.patiently(store, is_patient=is_patient)
+        self._database.retry_while_away(store, is_patient=is_patient)
         self._counted_at = moment
 
     def _hold(self, connection: Connection, spent: float) -> bool:
@@ -141,7 +141,7 @@ class Lease:
         Raises:
             LeaseLostError: Another controller holds it, or the sweep was deleted.
         """
-        expires_at = now() + int(self._seconds * 1000)
+        expires_at = now_ms() + int(self._seconds * 1000)
         own = {"own_id": self.sweep_id, "own_token": self.token, "own_turn": self._n_turns}
         if connection.execute(_HELD, {**own, "spent": spent, "expires_at": expires_at}).rowcount == 1:
             return True
@@ -172,7 +172,7 @@ class Lease:
 
         def write(connection: Connection) -> None:
             self._update_sweep(connection, **values)
-            outbox.changed(connection, self.sweep_id, PARENT)
+            outbox.note_change(connection, self.sweep_id, PARENT)
 
         self._write(write)
 
@@ -192,7 +192,7 @@ class Lease:
     def epochs(self, *metrics: str) -> dict[int, list[dict[str, float]]]:
         """Return some metrics at each epoch of each trial that has trained for a while."""
         with self._database.read() as connection:
-            return curves.read_all(connection, self.sweep_id, metrics)
+            return curves.read_metrics(connection, self.sweep_id, metrics)
 
     def study_attrs(self) -> dict[str, Any]:
         """Return what the sampler remembers about the study."""
@@ -211,9 +211,9 @@ class Lease:
             if asked:
                 connection.execute(insert(TrialRow), [self._new(item) for item in asked])
                 numbers = [item.suggestion.number for item in asked]
-                events.note(connection, self.sweep_id, EventKind.CREATED, *numbers)
+                events.record_events(connection, self.sweep_id, EventKind.CREATED, *numbers)
             if told:
-                outbox.changed(connection, self.sweep_id, PARENT)
+                outbox.note_change(connection, self.sweep_id, PARENT)
 
         self._write(write)
 
@@ -231,17 +231,17 @@ class Lease:
             "metrics": {},
             "epoch_times": [],
             "system_attrs": dict(asked.system_attrs),
-            "created_at": now(),
+            "created_at": now_ms(),
         }
 
     def start(self, number: int, attempt: int) -> None:
         """Note that a trainer works on a trial."""
-        values = {"state": State.RUNNING, "attempts": attempt, "token": self.token, "started_at": now()}
+        values = {"state": State.RUNNING, "attempts": attempt, "token": self.token, "started_at": now_ms()}
 
         def write(connection: Connection) -> None:
             self._update(connection, number, **values)
-            outbox.changed(connection, self.sweep_id, number, seconds=QUICK_SECONDS)
-            events.note(connection, self.sweep_id, EventKind.STARTED, number, attempt=attempt)
+            outbox.note_change(connection, self.sweep_id, number, seconds=QUICK_SECONDS)
+            events.record_events(connection, self.sweep_id, EventKind.STARTED, number, attempt=attempt)
 
         self._write(write)
 
@@ -250,7 +250,7 @@ class Lease:
 
         def write(connection: Connection) -> None:
             self._update(connection, number, epochs=curve.n_epochs, **self._store_curve(connection, number, curve))
-            outbox.changed(connection, self.sweep_id, number)
+            outbox.note_change(connection, self.sweep_id, number)
 
         self._write(write)
 
@@ -277,7 +277,7 @@ class Lease:
             "seconds": result.seconds,
             "error": result.error,
             "model_path": result.model_path,
-            "ended_at": now(),
+            "ended_at": now_ms(),
         }
 
         def write(connection: Connection) -> None:
@@ -287,29 +287,29 @@ class Lease:
                 connection.execute(others.values(model_path=None))
             times = self._store_curve(connection, result.number, result.curve)
             self._update(connection, result.number, **values, **times)
-            outbox.changed(connection, self.sweep_id, result.number)
+            outbox.note_change(connection, self.sweep_id, result.number)
             kind, attempt = EventKind.ENDED, result.attempt
-            events.note(connection, self.sweep_id, kind, result.number, attempt=attempt, detail=_how(result))
+            events.record_events(connection, self.sweep_id, kind, result.number, attempt=attempt, detail=_how(result))
 
         self._write(write)
 
     def _store_curve(self, connection: Connection, number: int, curve: Curve) -> dict[str, Any]:
         """Store a curve; return what belongs into the trial's own row: when each epoch ended."""
         known = connection.execute(_TIMES, {"own_sweep": self.sweep_id, "own_number": number}).scalar_one()
-        curves.store(connection, self.sweep_id, number, curve, is_first=not known)
-        return {"epoch_times": curves.kept_times(known, curve.ended_at)}
+        curves.store_curve(connection, self.sweep_id, number, curve, is_first=not known)
+        return {"epoch_times": curves.merge_times(known, curve.ended_at)}
 
     def requeue(self, number: int, attempt: int, error: str) -> None:
         """Put a running trial whose attempt was lost back in the queue: same number, same parameters, same seed."""
 
         def write(connection: Connection) -> None:
             requeue_running(connection, self.sweep_id, TrialRow.number == number)
-            events.note(connection, self.sweep_id, EventKind.LOST, number, attempt=attempt, detail=error)
+            events.record_events(connection, self.sweep_id, EventKind.LOST, number, attempt=attempt, detail=error)
 
         self._write(write)
 
     def end(self, state: SweepState, error: str | None = None, *, is_patient: bool = True) -> SweepState:
-        """Note how the sweep ended, put what still runs back in the queue; return how it is left (`rows.as_left`).
+        """End the sweep, put what still runs back in the queue, and return how it is left (`checks.state_on_release`).
 
         Args:
             state: How it ended.
@@ -320,15 +320,15 @@ class Lease:
 
         def write(connection: Connection) -> None:
             nonlocal left
-            left = checks.as_left(connection, self.sweep_id, state)
-            ended_at = None if left is SweepState.QUEUED else now()  # handed back to the other workers
+            left = checks.state_on_release(connection, self.sweep_id, state)
+            ended_at = None if left is SweepState.QUEUED else now_ms()  # handed back to the other workers
             values = {"state": left, "error": error, "ended_at": ended_at, "is_stop_requested": False}
             self._update_sweep(connection, **values, owner=None, expires_at=None)
             numbers = requeue_running(connection, self.sweep_id)
-            events.note(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)
-            outbox.changed(connection, self.sweep_id, PARENT)
+            events.record_events(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)
+            outbox.note_change(connection, self.sweep_id, PARENT)
             how = f"{left.lower()}: {error}" if error else left.lower()
-            events.note(connection, self.sweep_id, EventKind.ENDED, PARENT, detail=how)
+            events.record_events(connection, self.sweep_id, EventKind.ENDED, PARENT, detail=how)
 
         self._store([write], is_patient=is_patient)
         return left
@@ -347,7 +347,7 @@ def _both(first: float | None, second: float | None) -> Value | None:
     return first if first is None or second is None else (first, second)
 
 
-def taken(
+def take_lease(
     database: Database, connection: Connection, row: Row[Any], owner: str | None, seconds: float, **more: Any
 ) -> Lease:
     """Take the lease on a sweep that is free, in the caller's transaction; trials that nobody trains are queued again.
@@ -362,7 +362,7 @@ def taken(
     """
     values = {
         "owner": owner or owners.this_process(),
-        "expires_at": now() + int(seconds * 1000),
+        "expires_at": now_ms() + int(seconds * 1000),
         "token": row.token + 1,
         "last_turn": 0,
         "state": SweepState.RUNNING,
@@ -372,11 +372,13 @@ def taken(
         **more,
     }
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
-    events.note(connection, row.id, EventKind.LEASED, PARENT, detail=f"by {owners.described(values['owner'])}")
+    events.record_events(
+        connection, row.id, EventKind.LEASED, PARENT, detail=f"by {owners.describe_owner(values['owner'])}"
+    )
     lost = requeue_running(connection, row.id)
-    events.note(connection, row.id, EventKind.LOST, *lost, detail="its controller died")
+    events.record_events(connection, row.id, EventKind.LOST, *lost, detail="its controller died")
     if row.fingerprint:  # else there is nothing to show of it yet
-        outbox.changed(connection, row.id, PARENT)
+        outbox.note_change(connection, row.id, PARENT)
     return Lease(database, row.id, row.token + 1, seconds)
 
 
@@ -389,7 +391,7 @@ def requeue_running(connection: Connection, sweep_id: str, *conditions: ColumnEl
     mine = (TrialRow.sweep_id == sweep_id, TrialRow.state == State.RUNNING, *conditions)
     numbers = list(connection.execute(select(TrialRow.number).where(*mine)).scalars())
     connection.execute(update(TrialRow).where(*mine).values(state=State.QUEUED))
-    outbox.changed(connection, sweep_id, *numbers)
+    outbox.note_change(connection, sweep_id, *numbers)
     return numbers
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from dnnsweep.ledger import events, owners
-from dnnsweep.ledger.database import Database, now
+from dnnsweep.ledger.database import Database, now_ms
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 
 SYNC: Final = "sync"
@@ -58,7 +58,7 @@ class Entry:
     claimed_by: str | None = None
 
 
-def changed(connection: Connection, sweep_id: str, *numbers: int, seconds: float = 0.0) -> None:
+def note_change(connection: Connection, sweep_id: str, *numbers: int, seconds: float = 0.0) -> None:
     """Note, in the caller's transaction, that trials (or `PARENT`) have something new to show.
 
     Args:
@@ -67,7 +67,7 @@ def changed(connection: Connection, sweep_id: str, *numbers: int, seconds: float
         numbers: The trials.
         seconds: How long it may wait for more to show; what failed to be sent keeps its own time.
     """
-    time = now()
+    time = now_ms()
     due = time + int(seconds * 1000)
     for number in numbers:
         own = {"own_sweep": sweep_id, "own_number": number, "own_due": due}
@@ -76,10 +76,10 @@ def changed(connection: Connection, sweep_id: str, *numbers: int, seconds: float
             connection.execute(_NEW, new)
 
 
-def removed(connection: Connection, sweep_id: str) -> None:
+def note_removal(connection: Connection, sweep_id: str) -> None:
     """Note, in the caller's transaction, that all runs of a sweep are to be deleted."""
     connection.execute(delete(OutboxRow).where(OutboxRow.sweep_id == sweep_id))
-    time = now()
+    time = now_ms()
     parent = select(SweepRow.run_id).where(SweepRow.id == sweep_id)
     runs = [(PARENT, connection.execute(parent).scalar())]
     children = select(TrialRow.number, TrialRow.run_id).where(TrialRow.sweep_id == sweep_id)
@@ -130,7 +130,7 @@ class Outbox:
         """
         order = (OutboxRow.number != PARENT, OutboxRow.id)
         columns = (getattr(OutboxRow, name) for name in Entry.__slots__)
-        time = now()
+        time = now_ms()
         mine: tuple[ColumnElement[bool], ...] = (
             OutboxRow.due_at <= time,
             OutboxRow.claimed_until <= time,
@@ -151,9 +151,9 @@ class Outbox:
         """Remove an entry, or make it due again if there was more to show meanwhile; remember the run."""
         with self._database.write() as connection:
             if connection.execute(delete(OutboxRow).where(*_as_taken(entry))).rowcount and entry.kind == SYNC:
-                events.delivered(connection, entry.sweep_id, entry.number)
+                events.record_delivery(connection, entry.sweep_id, entry.number)
             again = update(OutboxRow).where(OutboxRow.id == entry.id)
-            connection.execute(again.values(due_at=now(), claimed_until=0))
+            connection.execute(again.values(due_at=now_ms(), claimed_until=0))
             if run_id is not None:
                 _note_run(connection, entry.sweep_id, entry.number, run_id)
 
@@ -164,7 +164,7 @@ class Outbox:
 
     def postpone(self, entry: Entry, error: str, seconds: float) -> None:
         """Note why an entry could not be sent, and make it due again later."""
-        later = {"due_at": now() + int(seconds * 1000), "claimed_until": 0}
+        later = {"due_at": now_ms() + int(seconds * 1000), "claimed_until": 0}
         values = {"attempts": OutboxRow.attempts + 1, "error": error, **later}
         with self._database.write() as connection:
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(values))
@@ -174,9 +174,9 @@ class Outbox:
         with self._database.write() as connection:
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(claimed_until=0))
 
-    def hurry(self) -> None:
+    def make_due(self) -> None:
         """Make entries due now that wait after a failure, or that a process claimed which does not exist any more."""
-        time = now()
+        time = now_ms()
         claimed = OutboxRow.claimed_until > time
         with self._database.write() as connection:
             holders = connection.execute(select(OutboxRow.claimed_by).where(claimed).distinct()).scalars().all()
@@ -187,7 +187,7 @@ class Outbox:
 
     def next_due(self, sweep_id: str | None = None) -> int | None:
         """Return when the next entry that is this sender's may be sent, in milliseconds since 1970; None if none is."""
-        time = now()
+        time = now_ms()
         moment = case((OutboxRow.claimed_until > OutboxRow.due_at, OutboxRow.claimed_until), else_=OutboxRow.due_at)
         with self._database.read() as connection:
             return connection.execute(select(func.min(moment)).where(_is_free(time, sweep_id))).scalar()

@@ -12,13 +12,13 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 from dnnsweep.errors import QueryError, SweepNotFoundError
 from dnnsweep.ledger import curves, events, queries, stats, submissions
 from dnnsweep.ledger.database import Database
-from dnnsweep.ledger.stats import Figures
+from dnnsweep.ledger.stats import LedgerStats
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
-from dnnsweep.ledger.where import compiled
+from dnnsweep.ledger.where import to_sql
 from dnnsweep.query import Condition
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
-from dnnsweep.space import suggest
+from dnnsweep.space import did_you_mean
 
 T = TypeVar("T")
 #: By which columns trials may be ordered.
@@ -121,7 +121,7 @@ class Overview:
             found |= {sweep.id: (versions[sweep.id], sweep) for sweep in fresh}
             others = [(id_, one) for id_, one in kept.items() if id_ not in found]
             self._kept = dict([*others, *found.items()][-MAX_KEPT:])
-        return [replace(found[row.id][1], state=queries.state_of(row)) for row in rows if row.id in found]
+        return [replace(found[row.id][1], state=queries.shown_state(row)) for row in rows if row.id in found]
 
     def trials(
         self,
@@ -153,7 +153,7 @@ class Overview:
             )
             if 0 < len(found) < (limit or math.inf):  # the last ones: what was left out and these are all
                 return Page(found, offset + len(found))
-            mine = [TrialRow.sweep_id == sweep.id] + ([] if condition is None else [compiled(condition)])
+            mine = [TrialRow.sweep_id == sweep.id] + ([] if condition is None else [to_sql(condition)])
             total = connection.execute(select(func.count()).select_from(TrialRow).where(*mine)).scalar_one()
             return Page(found, total)
 
@@ -177,22 +177,22 @@ class Overview:
         with self._database.read() as connection:
             sweep = self._sweep(connection, name)
             trial = queries.read_trial(connection, sweep, number)
-            return trial, curves.read(connection, sweep.id, number)
+            return trial, curves.read_curve(connection, sweep.id, number)
 
     def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
         """Return the first events of a sweep, at most `limit`, with a number above another one, and their numbers."""
         with self._database.read() as connection:
-            return events.read_after(connection, sweep, number, limit)
+            return events.read_events_after(connection, sweep, number, limit)
 
     def is_restricted(self, name: str) -> bool:
         """Return whether a sweep came over the network, so that the operator's limits hold for it."""
         with self._database.read() as connection:
             return bool(connection.execute(select(SweepRow.is_restricted).where(SweepRow.name == name)).scalar())
 
-    def figures(self) -> Figures:
+    def figures(self) -> LedgerStats:
         """Return how the ledger stands as a whole."""
         with self._database.read() as connection:
-            return stats.read(connection)
+            return stats.read_stats(connection)
 
 
 def _undelivered(connection: Connection, sweep_ids: Sequence[str]) -> dict[str, int]:
@@ -204,11 +204,11 @@ def _stands(connection: Connection, state: SweepState) -> ColumnElement[bool]:
     """Return the condition under which a sweep is shown in a state."""
     is_running = SweepRow.state == SweepState.RUNNING
     if state is SweepState.RUNNING:
-        return and_(is_running, submissions.is_held(connection))
+        return and_(is_running, submissions.held_condition(connection))
     if state is SweepState.QUEUED:
-        return submissions.is_waiting(connection)
+        return submissions.waiting_condition(connection)
     if state is SweepState.INTERRUPTED:
-        left = and_(is_running, SweepRow.queued_at.is_(None), ~submissions.is_held(connection))
+        left = and_(is_running, SweepRow.queued_at.is_(None), ~submissions.held_condition(connection))
         return (SweepRow.state == state) | left
     return SweepRow.state == state
 
@@ -216,7 +216,7 @@ def _stands(connection: Connection, state: SweepState) -> ColumnElement[bool]:
 def _order(text: str) -> tuple[ColumnElement[Any], ...]:
     name = text.removeprefix("-")
     if name not in ORDERS:
-        remedy = suggest(name, tuple(ORDERS)) or f"known are {', '.join(ORDERS)}"
+        remedy = did_you_mean(name, tuple(ORDERS)) or f"known are {', '.join(ORDERS)}"
         raise QueryError(f"order must name a field, with - before it for the largest first; {remedy}")
     column: ColumnElement[Any] = ORDERS[name]
     ordered = column.desc() if text.startswith("-") else column.asc()

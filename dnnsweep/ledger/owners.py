@@ -26,11 +26,11 @@ def is_held(owner: str | None, expires_at: int | None, now: int) -> bool:
     return owner is not None and expires_at is not None and expires_at > now and not is_gone(owner)
 
 
-def described(owner: str) -> str:
+def describe_owner(owner: str) -> str:
     """Return an owner in words.
 
     Example:
-        >>> described("laptop:1a2b3c4d-4026531836:4711")
+        >>> describe_owner("laptop:1a2b3c4d-4026531836:4711")
         'process 4711 on laptop'
     """
     host, _, pid = owner.rpartition(":")

@@ -10,12 +10,12 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, and_, c
 
 from dnnsweep.errors import SweepNotFoundError
 from dnnsweep.ledger import owners
-from dnnsweep.ledger.database import now
+from dnnsweep.ledger.database import now_ms
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
-from dnnsweep.ledger.where import compiled
+from dnnsweep.ledger.where import to_sql
 from dnnsweep.query import Condition
 from dnnsweep.records import Objective, Reason, State, Sweep, SweepState, Trial
-from dnnsweep.records.ranking import front, rank
+from dnnsweep.records.ranking import pareto_front, rank
 
 #: How many trials are the best of one objective, unless somebody says how many.
 TOP: Final = 5
@@ -102,17 +102,17 @@ def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> lis
 def _sweep(connection: Connection, row: Row[Any]) -> Sweep:
     values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     own = {name: values[name] for name in Sweep.__slots__ if name in values}
-    sweep = Sweep(**{**own, "state": state_of(row), "window": row.window_size})
+    sweep = Sweep(**{**own, "state": shown_state(row), "window": row.window_size})
     if row.metric_2 is None:
         return replace(sweep, front=() if row.best_number is None else (row.best_number,))
     sweep = replace(sweep, second=Objective(row.metric_2, row.direction_2))
     return replace(sweep, front=tuple(_front(connection, sweep, None)))
 
 
-def state_of(row: Row[Any]) -> SweepState:
+def shown_state(row: Row[Any]) -> SweepState:
     """Return where a sweep stands, which for a running one depends on whether somebody still holds it."""
     state = SweepState(row.state)
-    if state is SweepState.RUNNING and not owners.is_held(row.owner, row.expires_at, now()):
+    if state is SweepState.RUNNING and not owners.is_held(row.owner, row.expires_at, now_ms()):
         return SweepState.INTERRUPTED if row.queued_at is None else SweepState.QUEUED  # whoever ran it is gone
     return state
 
@@ -122,7 +122,7 @@ def _front(connection: Connection, sweep: Sweep, condition: Condition | None) ->
     columns: tuple[Any, ...] = (TrialRow.value, TrialRow.value_2, TrialRow.val_loss, TrialRow.number)
     complete = select(*columns).where(*_complete(sweep))
     rows = connection.execute(_narrowed(complete, condition)).all()
-    return [int(one[-1]) for one in front(rank((a, b), loss, n, *sweep.directions) for a, b, loss, n in rows)]
+    return [int(one[-1]) for one in pareto_front(rank((a, b), loss, n, *sweep.directions) for a, b, loss, n in rows)]
 
 
 def _complete(sweep: Sweep) -> tuple[ColumnElement[bool], ...]:
@@ -186,7 +186,7 @@ def _selected(sweep: Sweep, condition: Condition | None) -> Select[Any]:
 
 
 def _narrowed(statement: Select[Any], condition: Condition | None) -> Select[Any]:
-    return statement if condition is None else statement.where(compiled(condition))
+    return statement if condition is None else statement.where(to_sql(condition))
 
 
 def _trials(connection: Connection, sweep: Sweep, statement: Select[Any]) -> list[Trial]:

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from dnnsweep.ledger import submissions
-from dnnsweep.ledger.database import now
+from dnnsweep.ledger.database import now_ms
 from dnnsweep.ledger.lease import LEASE_SECONDS
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.records import State, SweepState
@@ -19,7 +19,7 @@ SPEED_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class LedgerStats:
     """How a ledger stands.
 
     Args:
@@ -43,20 +43,20 @@ class Figures:
     lease_seconds: float
 
 
-def read(connection: Connection) -> Figures:
+def read_stats(connection: Connection) -> LedgerStats:
     """Return how a ledger stands."""
-    time = now()
-    waiting = select(func.count()).select_from(SweepRow).where(submissions.is_waiting(connection))
+    time = now_ms()
+    waiting = select(func.count()).select_from(SweepRow).where(submissions.waiting_condition(connection))
     sweeps = select(SweepRow.state, func.count()).group_by(SweepRow.state)
     trials = select(TrialRow.state, func.count()).group_by(TrialRow.state)
     recent = select(func.count()).select_from(TrialRow).where(TrialRow.ended_at > time - SPEED_SECONDS * 1000)
     outbox = select(func.count(), func.min(OutboxRow.created_at)).select_from(OutboxRow)
-    renewed = select(func.min(SweepRow.expires_at)).where(submissions.is_held(connection))
+    renewed = select(func.min(SweepRow.expires_at)).where(submissions.held_condition(connection))
     by_state = {str(state): int(n) for state, n in connection.execute(trials)}
     n_undelivered, oldest = connection.execute(outbox).one()
     expires_at = connection.execute(renewed).scalar()
     ended = (State.COMPLETE, State.PRUNED, State.FAILED)
-    return Figures(
+    return LedgerStats(
         n_waiting=connection.execute(waiting).scalar_one(),
         sweeps={**dict.fromkeys(SweepState, 0), **{str(state): int(n) for state, n in connection.execute(sweeps)}},
         trials={**dict.fromkeys(State, 0), **by_state},

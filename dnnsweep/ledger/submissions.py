@@ -9,19 +9,19 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, update
 
 from dnnsweep.ledger import checks, events, outbox, owners, queries
-from dnnsweep.ledger.database import Database, now
-from dnnsweep.ledger.lease import Lease, requeue_running, taken
+from dnnsweep.ledger.database import Database, now_ms
+from dnnsweep.ledger.lease import Lease, requeue_running, take_lease
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.events import EventKind
-from dnnsweep.records.ranking import is_as_good
+from dnnsweep.records.ranking import reaches_target
 
 #: How many workers may die on a sweep, none of whose trials has ended meanwhile, before it is given up.
 MAX_DEATHS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
+class Submission:
     """A sweep on its way into the queue.
 
     Args:
@@ -37,28 +37,28 @@ class Submitted:
     is_restricted: bool
 
 
-def submit(database: Database, submitted: Submitted) -> tuple[Sweep, bool]:
+def submit(database: Database, submitted: Submission) -> tuple[Sweep, bool]:
     """Put a sweep into the queue; return it as it is stored, and whether it is new. See `Ledger.submit`."""
     name = submitted.columns["name"]
     with database.write() as connection:
-        is_new = _stored(connection, checks.locked(connection, name), submitted)
+        is_new = _stored(connection, checks.lock_sweep(connection, name), submitted)
         return queries.read_sweep(connection, name), is_new  # in this transaction: it may be deleted right after
 
 
-def _stored(connection: Connection, row: Row[Any] | None, submitted: Submitted) -> bool:
+def _stored(connection: Connection, row: Row[Any] | None, submitted: Submission) -> bool:
     if row is None:
         values = {**submitted.columns, "is_restricted": submitted.is_restricted, **_waiting()}
         connection.execute(insert(SweepRow).values(values))
-        events.note(connection, values["id"], EventKind.CREATED, PARENT)
-        events.note(connection, values["id"], EventKind.QUEUED, PARENT)
+        events.record_events(connection, values["id"], EventKind.CREATED, PARENT)
+        events.record_events(connection, values["id"], EventKind.QUEUED, PARENT)
         return True
     checks.check_content(row, submitted.columns["digest"], submitted.identity)
     _submit_again(connection, row, submitted)
     return False
 
 
-def _submit_again(connection: Connection, row: Row[Any], submitted: Submitted) -> None:
-    state, is_same = queries.state_of(row), row.spec == submitted.budget["spec"]
+def _submit_again(connection: Connection, row: Row[Any], submitted: Submission) -> None:
+    state, is_same = queries.shown_state(row), row.spec == submitted.budget["spec"]
     if is_same and state in (SweepState.RUNNING, SweepState.QUEUED):
         _go_on(connection, row)
         return
@@ -66,58 +66,58 @@ def _submit_again(connection: Connection, row: Row[Any], submitted: Submitted) -
     values = {**submitted.budget, "is_restricted": submitted.is_restricted, "is_stop_requested": False}
     if state is not SweepState.QUEUED and not _has_spent(connection, row, submitted.budget):
         values |= _waiting()
-        events.note(connection, row.id, EventKind.QUEUED, PARENT)
+        events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
     if row.fingerprint:
-        outbox.changed(connection, row.id, PARENT)
+        outbox.note_change(connection, row.id, PARENT)
 
 
 def _go_on(connection: Connection, row: Row[Any]) -> None:
     """Take a stop back that nobody has obeyed yet."""
     if row.is_stop_requested:
         connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=False))
-        events.note(connection, row.id, EventKind.QUEUED, PARENT)
+        events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
 
 
 def _has_spent(connection: Connection, row: Row[Any], budget: Mapping[str, Any]) -> bool:
     """Return whether nothing is left to train: all trials of the budget, or a value as good as its target."""
     sweep = queries.read_sweep(connection, row.name)
     target = budget["spec"]["budget"].get("target")
-    return sweep.n_finished >= budget["n_trials"] or is_as_good(sweep.best_value, target, sweep.direction)
+    return sweep.n_finished >= budget["n_trials"] or reaches_target(sweep.best_value, target, sweep.direction)
 
 
 def _waiting() -> dict[str, Any]:
     return {
         "state": SweepState.QUEUED,
-        "queued_at": now(),
+        "queued_at": now_ms(),
         "error": None,
         "ended_at": None,
         "is_stop_requested": False,
     }
 
 
-def stop(connection: Connection, row: Row[Any]) -> bool:
+def stop_waiting(connection: Connection, row: Row[Any]) -> bool:
     """Take a sweep that nobody runs from the queue, in the caller's transaction; return whether it was waiting."""
-    if queries.state_of(row) is not SweepState.QUEUED:
+    if queries.shown_state(row) is not SweepState.QUEUED:
         return False
-    values = {"state": SweepState.STOPPED, "ended_at": now(), "token": row.token + 1, "is_stop_requested": False}
+    values = {"state": SweepState.STOPPED, "ended_at": now_ms(), "token": row.token + 1, "is_stop_requested": False}
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
     requeue_running(connection, row.id)
-    events.note(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
-    events.note(connection, row.id, EventKind.ENDED, PARENT, detail="stopped")
+    events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
+    events.record_events(connection, row.id, EventKind.ENDED, PARENT, detail="stopped")
     if row.fingerprint:
-        outbox.changed(connection, row.id, PARENT)
+        outbox.note_change(connection, row.id, PARENT)
     return True
 
 
-def claim(database: Database, owner: str | None, seconds: float) -> tuple[Lease, str] | None:
+def claim_next(database: Database, owner: str | None, seconds: float) -> tuple[Lease, str] | None:
     """Take the lease on the sweep that is next; return it with the sweep's name, or None if none waits.
 
     Those of the highest priority come first, of these the one that has waited longest. On PostgreSQL workers pass over
     rows that another one is about to take; on SQLite they take the file's lock in turn.
     """
     with database.read() as connection:  # idle workers ask all the time, and need no lock to hear that nothing waits
-        if connection.execute(select(SweepRow.id).where(is_waiting(connection)).limit(1)).first() is None:
+        if connection.execute(select(SweepRow.id).where(waiting_condition(connection)).limit(1)).first() is None:
             return None
     while True:
         with database.write() as connection:
@@ -125,11 +125,11 @@ def claim(database: Database, owner: str | None, seconds: float) -> tuple[Lease,
             if row is None:
                 return None
             if row.is_stop_requested:
-                stop(connection, row)  # its worker died before it could obey
+                stop_waiting(connection, row)  # its worker died before it could obey
             elif row.state == SweepState.RUNNING and _n_deaths(connection, row) >= MAX_DEATHS:
                 _give_up(connection, row)
             else:
-                lease = taken(database, connection, row, owner, seconds, queued_at=row.queued_at)
+                lease = take_lease(database, connection, row, owner, seconds, queued_at=row.queued_at)
                 return lease, str(row.name)
 
 
@@ -144,29 +144,29 @@ def _n_deaths(connection: Connection, row: Row[Any]) -> int:
 def _give_up(connection: Connection, row: Row[Any]) -> None:
     """Note that a sweep failed which kills its workers, in the caller's transaction: others wait behind it."""
     error = f"{MAX_DEATHS} workers died on it, one after the other, before any trial had ended; resume it to try again"
-    values = {"state": SweepState.FAILED, "ended_at": now(), "token": row.token + 1, "error": error}
+    values = {"state": SweepState.FAILED, "ended_at": now_ms(), "token": row.token + 1, "error": error}
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(owner=None, expires_at=None, **values))
     requeue_running(connection, row.id)
-    events.note(connection, row.id, EventKind.ENDED, PARENT, detail=f"failed: {error}")
+    events.record_events(connection, row.id, EventKind.ENDED, PARENT, detail=f"failed: {error}")
     if row.fingerprint:
-        outbox.changed(connection, row.id, PARENT)
+        outbox.note_change(connection, row.id, PARENT)
 
 
 def _next(connection: Connection) -> Select[Any]:
     order = (SweepRow.priority.desc(), SweepRow.queued_at, SweepRow.created_at, SweepRow.name)
-    statement = select(SweepRow.__table__).where(is_waiting(connection)).order_by(*order).limit(1)
+    statement = select(SweepRow.__table__).where(waiting_condition(connection)).order_by(*order).limit(1)
     return statement.with_for_update(skip_locked=True)
 
 
-def is_waiting(connection: Connection) -> ColumnElement[bool]:
+def waiting_condition(connection: Connection) -> ColumnElement[bool]:
     """Return the condition under which a sweep waits for a worker: queued, or left behind by one that died."""
-    abandoned = and_(SweepRow.state == SweepState.RUNNING, SweepRow.queued_at.is_not(None), ~is_held(connection))
+    abandoned = and_(SweepRow.state == SweepState.RUNNING, SweepRow.queued_at.is_not(None), ~held_condition(connection))
     return or_(SweepRow.state == SweepState.QUEUED, abandoned)
 
 
-def is_held(connection: Connection) -> ColumnElement[bool]:
+def held_condition(connection: Connection) -> ColumnElement[bool]:
     """Return the condition under which somebody runs a sweep, as `owners.is_held` knows it."""
-    time = now()
+    time = now_ms()
     is_leased = and_(SweepRow.owner.is_not(None), func.coalesce(SweepRow.expires_at, 0) > time)
     holders = connection.execute(select(SweepRow.owner).where(is_leased).distinct()).scalars()
     gone = [holder for holder in holders if holder is not None and owners.is_gone(holder)]

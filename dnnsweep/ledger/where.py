@@ -32,7 +32,7 @@ _AS_TYPE: Final = {
 }
 
 
-def compiled(condition: Condition) -> ColumnElement[bool]:
+def to_sql(condition: Condition) -> ColumnElement[bool]:
     """Return the condition over the trials table; comparing a missing value holds for no operator.
 
     Args:
@@ -40,11 +40,11 @@ def compiled(condition: Condition) -> ColumnElement[bool]:
     """
     match condition:
         case AllOf(parts=parts):
-            return and_(*map(compiled, parts))
+            return and_(*map(to_sql, parts))
         case AnyOf(parts=parts):
-            return or_(*map(compiled, parts))
+            return or_(*map(to_sql, parts))
         case Not(part=part):
-            return not_(compiled(part))
+            return not_(to_sql(part))
         case Comparison(operator="in" | "not in" as operator, literal=items):
             hits = [_compared(condition.field, "==", item) for item in items]
             return or_(False, *hits) if operator == "in" else not_(or_(False, *hits))  # noqa: FBT003  SQL's false

@@ -16,12 +16,12 @@ from dnnsweep.records.metrics import (
     Objective,
     Task,
     direction_of,
-    metrics_of,
-    scores_of,
-    sized,
+    metrics_for,
+    scores_for,
+    size_metric,
 )
 from dnnsweep.records.ranking import Rank
-from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, plain
+from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, to_plain
 
 __all__ = [
     "CLASS_METRICS",
@@ -31,7 +31,7 @@ __all__ = [
     "N_PARAMETERS",
     "SWEEP_COLUMNS",
     "TRIAL_COLUMNS",
-    "Began",
+    "AttemptStarted",
     "Curve",
     "DataSummary",
     "EpochReport",
@@ -45,11 +45,11 @@ __all__ = [
     "Task",
     "Trial",
     "TrialResult",
-    "curve_of",
+    "curve_from_reports",
     "direction_of",
-    "metrics_of",
-    "scores_of",
-    "sized",
+    "metrics_for",
+    "scores_for",
+    "size_metric",
 ]
 
 
@@ -176,7 +176,7 @@ class EpochReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Began:
+class AttemptStarted:
     """What a trainer says when it takes a suggestion up, which may have waited in line.
 
     Args:
@@ -188,11 +188,12 @@ class Began:
     attempt: int
 
 
-def curve_of(reports: Iterable[EpochReport]) -> Curve:
+def curve_from_reports(reports: Iterable[EpochReport]) -> Curve:
     """Turn epoch reports, in order, into a curve.
 
     Example:
-        >>> curve_of([EpochReport(0, 1, 1, {"loss": 0.5}, 10), EpochReport(0, 1, 2, {"loss": 0.4}, 20)]).values("loss")
+        >>> reports = [EpochReport(0, 1, 1, {"loss": 0.5}, 10), EpochReport(0, 1, 2, {"loss": 0.4}, 20)]
+        >>> curve_from_reports(reports).values("loss")
         (0.5, 0.4)
     """
     ordered = list(reports)
@@ -238,7 +239,7 @@ class TrialResult:
         """Return what counts of the trial: the network's metrics at the best epoch, and its size; {} without one."""
         if self.best_epoch is None:
             return {}
-        return self.curve.at(self.best_epoch) | sized(self.n_parameters)
+        return self.curve.at(self.best_epoch) | size_metric(self.n_parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +330,7 @@ class Trial:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON: no tuple, no enumeration, no number that is not finite."""
-        return {name: plain(getattr(self, name)) for name in TRIAL_COLUMNS}
+        return {name: to_plain(getattr(self, name)) for name in TRIAL_COLUMNS}
 
 
 #: A trial for programs: as it is, but for the second of two objectives, which is among its values.

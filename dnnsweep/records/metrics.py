@@ -23,18 +23,18 @@ N_PARAMETERS = "n_parameters"
 MAXIMIZED = frozenset({"accuracy", "auc", "f1", "precision", "recall", "r2"})
 
 
-def metrics_of(task: Task) -> tuple[str, ...]:
+def metrics_for(task: Task) -> tuple[str, ...]:
     """Return the metrics that are always computed for a task, on the training and on the validation rows.
 
     Example:
-        >>> metrics_of(Task.BINARY)
+        >>> metrics_for(Task.BINARY)
         ('loss', 'accuracy', 'val_loss', 'val_accuracy')
     """
     names = NUMBER_METRICS if task is Task.REGRESSION else CLASS_METRICS
     return (*names, *(f"val_{name}" for name in names), *(["val_r2"] if task is Task.REGRESSION else []))
 
 
-def scores_of(task: Task) -> tuple[str, ...]:
+def scores_for(task: Task) -> tuple[str, ...]:
     """Return the metrics that are computed for a task where a sweep file names them.
 
     All are those of scikit-learn over all validation rows: the area under the ROC curve (each class against the rest,
@@ -48,7 +48,7 @@ def direction_of(metric: str) -> str:
     return "maximize" if metric.removeprefix("val_") in MAXIMIZED else "minimize"
 
 
-def sized(n_parameters: int | None) -> dict[str, float]:
+def size_metric(n_parameters: int | None) -> dict[str, float]:
     """Return the size of a network as a metric, if it is known."""
     return {} if n_parameters is None else {N_PARAMETERS: float(n_parameters)}
 

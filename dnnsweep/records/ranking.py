@@ -51,7 +51,7 @@ def beats(one: Rank, other: Rank) -> bool:
     return mine != others and all(here <= there for here, there in zip(mine, others, strict=True))
 
 
-def front(ranks: Iterable[Rank]) -> list[Rank]:
+def pareto_front(ranks: Iterable[Rank]) -> list[Rank]:
     """Return the ranks that no other beats, best first in the first objective.
 
     With one objective that is the best one; with two it is the Pareto front.
@@ -60,7 +60,7 @@ def front(ranks: Iterable[Rank]) -> list[Rank]:
         ranks: Of finite numbers, of at most two objectives.
 
     Example:
-        >>> front([(3.0, 1.0, 0.5, 0), (2.0, 2.0, 0.5, 1), (3.0, 2.0, 0.5, 2), (2.0, 2.0, 0.4, 3)])
+        >>> pareto_front([(3.0, 1.0, 0.5, 0), (2.0, 2.0, 0.5, 1), (3.0, 2.0, 0.5, 2), (2.0, 2.0, 0.4, 3)])
         [(2.0, 2.0, 0.4, 3), (2.0, 2.0, 0.5, 1), (3.0, 1.0, 0.5, 0)]
 
     References:
@@ -73,11 +73,11 @@ def front(ranks: Iterable[Rank]) -> list[Rank]:
     return found
 
 
-def is_as_good(value: float | None, target: float | None, direction: str) -> bool:
+def reaches_target(value: float | None, target: float | None, direction: str) -> bool:
     """Return whether a value is as good as a target; never where one of them is None.
 
     Example:
-        >>> is_as_good(0.97, 0.95, "maximize"), is_as_good(0.97, 0.95, "minimize")
+        >>> reaches_target(0.97, 0.95, "maximize"), reaches_target(0.97, 0.95, "minimize")
         (True, False)
     """
     if value is None or target is None:

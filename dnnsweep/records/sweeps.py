@@ -99,14 +99,14 @@ class Sweep:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return {name: plain(getattr(self, name)) for name in SWEEP_COLUMNS}
+        return {name: to_plain(getattr(self, name)) for name in SWEEP_COLUMNS}
 
 
 #: A sweep for programs: as it is, but for the second of two objectives, which is among its objectives.
 SWEEP_COLUMNS = tuple("objectives" if name == "second" else name for name in Sweep.__slots__)
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Return a record's field as plain JSON: no tuple, no enumeration, no number that is not finite."""
     if isinstance(value, StrEnum):
         return value.value
@@ -115,7 +115,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return value

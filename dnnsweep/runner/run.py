@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dnnsweep import study
-from dnnsweep.delivery.process import ShippingProcess
+from dnnsweep.delivery.process import ShipperProcess
 from dnnsweep.delivery.shipper import Shipper, deliver_all
 from dnnsweep.errors import DnnsweepError, LeaseLostError, Mistake, SpecError, SweepHeldError, SweepNotFoundError
 from dnnsweep.executors import Executor
@@ -20,15 +20,15 @@ from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.ledger import Lease, Ledger, NewSweep, summary_json
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, Objective, Sweep, SweepState
-from dnnsweep.records.ranking import is_as_good
+from dnnsweep.records.ranking import reaches_target
 from dnnsweep.runner.claim import Claim, interruptible
 from dnnsweep.runner.controller import Controller, FixedOrder, Plan, Progress, abandon
 from dnnsweep.settings import Settings
-from dnnsweep.space import branch_texts, left_over, show
+from dnnsweep.space import branch_texts, sometimes_absent, yaml_text
 from dnnsweep.spec import HANDED_OVER, SweepSpec, check_task, load, load_named
-from dnnsweep.study.pruning import Pruning
+from dnnsweep.study.pruning import Pruner
 from dnnsweep.tracking import Tracker
-from dnnsweep.trainers import Job, Opening, TrainerPlan
+from dnnsweep.trainers import Job, TrainerPlan, TrainerReady
 
 LEASE_WRITES: Final = ("advance", "start", "progress", "finish", "requeue", "renew", "end")
 #: How often to look whether another process has let a sweep go.
@@ -110,16 +110,16 @@ class Outline:
             for text in branch_texts(domain):
                 yield "search", f"{name}: {text}"
             if name in self.otherwise:
-                yield "search", f"{name}: {show(self.otherwise[name])} otherwise"
+                yield "search", f"{name}: {yaml_text(self.otherwise[name])} otherwise"
         for name, value in self.defaults.items():
-            yield "fixed", f"{name}: {show(value)}"
+            yield "fixed", f"{name}: {yaml_text(value)}"
         budget, sampler = spec["budget"], spec["sampler"]["kind"]
         seconds = "" if budget["seconds"] is None else f", at most {budget['seconds']:g} seconds"
         target = "" if budget["target"] is None else f", until {self.objectives[0].metric} is {budget['target']:g}"
         yield "budget", f"{budget['trials']} trials of at most {spec['training']['epochs']} epochs{seconds}{target}"
         yield "sampler", f"{sampler}, at most {self.window} suggestions ahead of the results"
         if spec["pruner"]["kind"] != "none":
-            rest = ", ".join(f"{name}: {show(value)}" for name, value in spec["pruner"].items() if name != "kind")
+            rest = ", ".join(f"{name}: {yaml_text(value)}" for name, value in spec["pruner"].items() if name != "kind")
             yield "pruner", f"{spec['pruner']['kind']}, {rest}"
         slots = f", {self.plan.slots} trials side by side" if self.plan.kind == "array" else ""
         yield "trainer", f"{self.plan.kind} on a {self.plan.device}{slots}"
@@ -134,12 +134,12 @@ def outline(spec: SweepSpec) -> Outline:
         DataError: The data cannot be used as the sweep file asks.
         SpecError: A metric is not computed for the data's task.
     """
-    from dnnsweep.trainers.auto import PlannedTrainer
+    from dnnsweep.trainers.auto import AutoTrainer
 
-    opening = PlannedTrainer(Job(spec.to_json())).open()
+    opening = AutoTrainer(Job(spec.to_json())).open()
     defaults = spec.default_params
     fixed = {name: value for name, value in defaults.items() if name not in spec.space}
-    otherwise = {name: defaults[name] for name in left_over(spec.space, defaults)}
+    otherwise = {name: defaults[name] for name in sometimes_absent(spec.space, defaults)}
     return Outline(spec.to_json(), opening.data, spec.window, spec.objectives, fixed, opening.plan, otherwise)
 
 
@@ -191,7 +191,7 @@ def _run(
     Raises:
         SweepHeldError: Somebody does.
     """
-    known = _known(spec, settings)
+    known = _conclude_if_spent(spec, settings)
     if known is not None and _has_spent(known, spec):
         return SweepState.COMPLETE
     plan = None if known is None else _plan_of(known)
@@ -260,7 +260,7 @@ def _plan_of(sweep: Sweep) -> TrainerPlan:
     return TrainerPlan(sweep.trainer, sweep.slots, sweep.device, (reason,))
 
 
-def _known(spec: SweepSpec, settings: Settings) -> Sweep | None:
+def _conclude_if_spent(spec: SweepSpec, settings: Settings) -> Sweep | None:
     """Return the sweep as the ledger knows it; if no trial is left to train, conclude it and deliver what is left.
 
     Refuses what could not be run, before trainers are started.
@@ -279,7 +279,9 @@ def _known(spec: SweepSpec, settings: Settings) -> Sweep | None:
 
 def _has_spent(sweep: Sweep, spec: SweepSpec) -> bool:
     """Return whether a sweep has nothing left to train: all its trials, or a value as good as its target."""
-    return sweep.n_finished >= spec.budget.trials or is_as_good(sweep.best_value, spec.budget.target, sweep.direction)
+    return sweep.n_finished >= spec.budget.trials or reaches_target(
+        sweep.best_value, spec.budget.target, sweep.direction
+    )
 
 
 def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most: int) -> Executor:
@@ -290,7 +292,7 @@ def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most:
     raise SpecError([Mistake("--executor", "must be local or inprocess", repr(kind))])
 
 
-def _new_sweep(spec: SweepSpec, opening: Opening) -> NewSweep:
+def _new_sweep(spec: SweepSpec, opening: TrainerReady) -> NewSweep:
     first, *more = spec.objectives
     return NewSweep(
         name=spec.name,
@@ -314,10 +316,10 @@ def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:
     state = SweepState.INTERRUPTED
     try:
         sweep = ledger.sweep(run.spec.name)
-        lease = profile.timed_context("ledger", profile.timed("ledger", run.lease, *LEASE_WRITES), "turn")
+        lease = profile.time_context("ledger", profile.time_methods("ledger", run.lease, *LEASE_WRITES), "turn")
         order = _order(run.spec, sweep, profile)
         controller = Controller(_plan(sweep, run.settings, run.claim), lease, order, hands, on_progress)
-        ledger.outbox.hurry()
+        ledger.outbox.make_due()
         shipper.start()
         with interruptible(_interruption(run, controller)):
             if run.is_draining:
@@ -359,10 +361,10 @@ def _interruption(run: _Run, controller: Controller) -> Callable[[], None]:
     return drain
 
 
-def _shipper(run: _Run) -> Shipper | ShippingProcess:
+def _shipper(run: _Run) -> Shipper | ShipperProcess:
     if run.is_local:
-        return ShippingProcess(run.settings, run.lease.sweep_id, run.profile)
-    store = run.profile.timed("mlflow", Tracker(run.settings), "put")
+        return ShipperProcess(run.settings, run.lease.sweep_id, run.profile)
+    store = run.profile.time_methods("mlflow", Tracker(run.settings), "put")
     return Shipper(run.ledger, store, run.settings, run.lease.sweep_id)
 
 
@@ -384,13 +386,13 @@ def _plan(sweep: Sweep, settings: Settings, claim: Claim | None) -> Plan:
 def _order(spec: SweepSpec, sweep: Sweep, profile: Profile) -> FixedOrder:
     defaults = spec.default_params
     fresh = study.Study(spec.space, sweep.directions, spec.sampler.kind, spec.seed, spec.enqueue, defaults)
-    fresh.populate(spec.population)
-    fresh = profile.timed("tell", profile.timed("ask", fresh, "ask"), "tell")
+    fresh.set_population(spec.population)
+    fresh = profile.time_methods("tell", profile.time_methods("ask", fresh, "ask"), "tell")
     return FixedOrder(fresh, defaults, spec.seed, sweep.window, _pruning(spec, sweep))
 
 
-def _pruning(spec: SweepSpec, sweep: Sweep) -> Pruning | None:
+def _pruning(spec: SweepSpec, sweep: Sweep) -> Pruner | None:
     """Return what judges trials while they train; None where none is pruned."""
     if spec.pruner.kind == "none":
         return None
-    return Pruning(spec.pruner.settings(), sweep.direction, spec.training.epochs, sweep.window, spec.seed)
+    return Pruner(spec.pruner.settings(), sweep.direction, spec.training.epochs, sweep.window, spec.seed)

@@ -11,13 +11,13 @@ from types import FrameType
 from typing import Any, Final
 
 from dnnsweep import policy
-from dnnsweep.delivery.process import ShippingProcess
+from dnnsweep.delivery.process import ShipperProcess
 from dnnsweep.errors import DnnsweepError, LeaseLostError, LedgerAwayError, LedgerError
 from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Lease, Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, SweepState
-from dnnsweep.redaction import masked
+from dnnsweep.redaction import redact
 from dnnsweep.runner.claim import Claim
 from dnnsweep.runner.run import run_claimed
 from dnnsweep.settings import Limits, Settings
@@ -78,7 +78,7 @@ class Worker:
             except LedgerError as error:
                 if time.monotonic() > until or self._is_draining.is_set():
                     raise
-                self._say(masked(str(error)))
+                self._say(redact(str(error)))
             self._is_draining.wait(AWAY_SECONDS)
 
     def _turn(self, ledger: Ledger) -> None:
@@ -87,7 +87,7 @@ class Worker:
             if claimed is None:
                 self._deliver(ledger)
         except LedgerError as error:
-            self._say(masked(str(error)))
+            self._say(redact(str(error)))
             self._is_draining.wait(AWAY_SECONDS)
             return
         if claimed is None:
@@ -103,10 +103,10 @@ class Worker:
             self._say(f"sweep {name}: {error}")
             return
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  one bad sweep does not end a worker
-            why = policy.hidden(masked(str(error)), self._limits) or type(error).__name__
+            why = policy.hide_data_root(redact(str(error)), self._limits) or type(error).__name__
             self._say(f"sweep {name}: {why}")
             is_passing = isinstance(error, KeyboardInterrupt | LedgerAwayError)
-            state = _left(ledger, lease, name, None if is_passing else why)
+            state = _hand_back(ledger, lease, name, None if is_passing else why)
         self._say(f"sweep {name}: {'handed back' if state is SweepState.QUEUED else state.lower()}")
 
     def _train(self, ledger: Ledger, lease: Lease, name: str) -> SweepState:
@@ -117,7 +117,7 @@ class Worker:
         claim = Claim(
             ledger=ledger,
             lease=lease,
-            spec=policy.located(spec, self._limits) if is_restricted else spec.to_json(),
+            spec=policy.with_real_paths(spec, self._limits) if is_restricted else spec.to_json(),
             trainers=self._n_trainers(spec, is_restricted=is_restricted),
             check=self._check_rows if is_restricted else lambda _: None,
             grace=self._grace,
@@ -142,8 +142,8 @@ class Worker:
         self._looked_at = time.monotonic()
         if ledger.outbox.next_due(NOBODYS) is None:
             return
-        ledger.outbox.hurry()
-        shipping = ShippingProcess(self._settings, NOBODYS, Profile())
+        ledger.outbox.make_due()
+        shipping = ShipperProcess(self._settings, NOBODYS, Profile())
         shipping.start()
         shipping.close(min(DELIVERY_SECONDS, self._grace))
 
@@ -165,7 +165,7 @@ class Worker:
                 signal.signal(number, handler)
 
 
-def _left(ledger: Ledger, lease: Lease, name: str, why: str | None) -> SweepState:
+def _hand_back(ledger: Ledger, lease: Lease, name: str, why: str | None) -> SweepState:
     """Hand a sweep back that is not to blame itself, else note why it failed; return how it is left."""
     state = SweepState.QUEUED if why is None else SweepState.FAILED
     with suppress(DnnsweepError):  # the lease runs out by itself

@@ -12,7 +12,7 @@ from typing import Any, Final
 from dnnsweep.errors import SettingsError
 from dnnsweep.service.app import create_app
 from dnnsweep.service.tokens import tokens
-from dnnsweep.settings import limits, resolve
+from dnnsweep.settings import find_settings, read_limits
 
 __all__ = ["create_app", "serve"]
 
@@ -41,7 +41,7 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
             f"--host must be 127.0.0.1 or localhost where there are no tokens, got {host!r}; "
             "set DNNSWEEP_TOKENS=NAME:SECRET:rw"
         )
-    app = create_app(resolve(home), limits(), known)
+    app = create_app(find_settings(home), read_limits(), known)
     logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
     logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
     server = uvicorn.Server(

@@ -12,11 +12,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from dnnsweep.service import problems, routes
-from dnnsweep.service.state import Desk
+from dnnsweep.service.state import ServiceState
 from dnnsweep.service.tokens import LocalOnly, Token
 from dnnsweep.service.tokens import tokens as tokens_of_environment
-from dnnsweep.settings import Limits, Settings, resolve
-from dnnsweep.settings import limits as limits_of_environment
+from dnnsweep.settings import Limits, Settings, find_settings
+from dnnsweep.settings import read_limits as limits_of_environment
 from dnnsweep.spec import json_schema
 from dnnsweep.stores.wire import SECONDS
 
@@ -72,7 +72,7 @@ def create_app(
         tokens: Who may come; none lets everybody in.
     """
     known = tokens_of_environment() if tokens is None else tokens
-    desk = Desk(settings or resolve(), limits or limits_of_environment(), known)
+    desk = ServiceState(settings or find_settings(), limits or limits_of_environment(), known)
     app = _Service(
         title="dnnsweep", version=version("dnnsweep"), description=_ABOUT, lifespan=_lifespan, redirect_slashes=False
     )

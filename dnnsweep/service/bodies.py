@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.service.problems import RefusalError
-from dnnsweep.space import key_text, show
+from dnnsweep.space import key_text, yaml_text
 from dnnsweep.spec import SweepSpec, check, read
 from dnnsweep.spec.documents import MAX_BYTES, MAX_DIGITS
 
@@ -49,7 +49,7 @@ def media_type(request: Request) -> str:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (*JSON, *YAML):
-        got = show(kind) if kind else "none"
+        got = yaml_text(kind) if kind else "none"
         raise RefusalError(415, f"Content-Type must be {JSON[0]} or {YAML[0]}, got {got}")
     return kind
 

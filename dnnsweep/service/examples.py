@@ -98,6 +98,6 @@ SWEEP_FILE: Final[dict[str, Any]] = {
 }
 
 
-def of(example: Any, description: str = "Done.") -> dict[str, Any]:
+def example_of(example: Any, description: str = "Done.") -> dict[str, Any]:
     """Return the description of an answer in JSON."""
     return {"description": description, "content": {"application/json": {"example": example}}}

@@ -23,7 +23,7 @@ from dnnsweep.errors import (
     SweepHeldError,
     SweepNotFoundError,
 )
-from dnnsweep.redaction import masked
+from dnnsweep.redaction import redact
 from dnnsweep.stores.http import problem_name
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -135,7 +135,7 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
         more["difference"] = list(error.difference[:MAX_MISTAKES])
     title = " ".join((type(error).__doc__ or "").split())
     status = status_of(error)
-    content = document(status, masked(detail), problem_name(type(error)), title, **more)
+    content = document(status, redact(detail), problem_name(type(error)), title, **more)
     return JSONResponse(content, status, media_type=MEDIA_TYPE)
 
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dnnsweep.ledger import Figures
+from dnnsweep.ledger import LedgerStats
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -17,7 +17,7 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 class _Figures(Collector):
     """Reads the ledger when it is asked."""
 
-    def __init__(self, read: Callable[[], Figures]) -> None:
+    def __init__(self, read: Callable[[], LedgerStats]) -> None:
         self._read = read
 
     def describe(self) -> list[Metric]:
@@ -45,7 +45,7 @@ class _Figures(Collector):
         yield GaugeMetricFamily("dnnsweep_lease_age_seconds", lease, figures.lease_seconds)
 
 
-def text(read: Callable[[], Figures]) -> bytes:
+def text(read: Callable[[], LedgerStats]) -> bytes:
     """Return the figures in Prometheus's text format."""
     registry = CollectorRegistry()
     registry.register(_Figures(read))

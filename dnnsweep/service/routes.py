@@ -16,14 +16,14 @@ from dnnsweep.errors import LedgerError, SweepNotFoundError
 from dnnsweep.ledger import Page
 from dnnsweep.records import Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
-from dnnsweep.redaction import masked
+from dnnsweep.redaction import redact
 from dnnsweep.service import bodies, examples, prometheus, streams
 from dnnsweep.service.problems import RefusalError, responses
-from dnnsweep.service.state import Desk
+from dnnsweep.service.state import ServiceState
 from dnnsweep.service.tokens import READING, WRITING
 from dnnsweep.spec import check
-from dnnsweep.stores.local import HomePlace
-from dnnsweep.stores.wire import encoded_curve
+from dnnsweep.stores.local import LocalStore
+from dnnsweep.stores.wire import encode_curve
 
 log: Final = logging.getLogger(__name__)
 MAX_OFFSET: Final = 10**9
@@ -38,12 +38,12 @@ router = APIRouter()
 # What waits for nothing is a coroutine: FastAPI would hand each function to a thread.
 
 
-async def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
+async def _desk(request: Request) -> ServiceState:
+    desk: ServiceState = request.app.state.desk
     return desk
 
 
-async def _place(desk: Annotated[Desk, Depends(_desk)]) -> HomePlace:
+async def _place(desk: Annotated[ServiceState, Depends(_desk)]) -> LocalStore:
     return desk.place if desk.is_open else await run_in_threadpool(lambda: desk.place)
 
 
@@ -54,8 +54,8 @@ async def _known_name(name: Annotated[str, Path(description="The sweep's.", exam
     return name
 
 
-DeskOf = Annotated[Desk, Depends(_desk)]
-PlaceOf = Annotated[HomePlace, Depends(_place)]
+DeskOf = Annotated[ServiceState, Depends(_desk)]
+PlaceOf = Annotated[LocalStore, Depends(_place)]
 Name = Annotated[str, Depends(_known_name)]
 Number = Annotated[int, Path(ge=0, le=MAX_NUMBER, description="The trial's.", examples=[0])]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most so many.")]
@@ -85,7 +85,7 @@ def _paged(request: Request, page: Page[Any], limit: int, offset: int) -> JSONRe
     openapi_extra={"requestBody": examples.SWEEP_FILE},
     responses={
         200: {"description": "It was submitted before.", "model": Sweep},
-        201: examples.of(examples.SWEEP, "It is new, and waits for a worker."),
+        201: examples.example_of(examples.SWEEP, "It is new, and waits for a worker."),
         **responses(401, 403, 409, 413, 415, 422),
     },
 )
@@ -106,7 +106,7 @@ async def submit(request: Request, desk: DeskOf) -> Response:
     "/sweeps",
     response_model=list[Sweep],
     dependencies=READING,
-    responses={200: examples.of([examples.SWEEP], "Oldest first."), **responses(401, 422)},
+    responses={200: examples.example_of([examples.SWEEP], "Oldest first."), **responses(401, 422)},
 )
 def list_sweeps(
     request: Request,
@@ -123,7 +123,7 @@ def list_sweeps(
     "/sweeps/{name}",
     response_model=Sweep,
     dependencies=READING,
-    responses={200: examples.of(examples.SWEEP), **responses(401, 404)},
+    responses={200: examples.example_of(examples.SWEEP), **responses(401, 404)},
 )
 def show(name: Name, place: PlaceOf) -> Response:
     """Return one sweep."""
@@ -133,7 +133,7 @@ def show(name: Name, place: PlaceOf) -> Response:
 @router.delete(
     "/sweeps/{name}",
     dependencies=WRITING,
-    responses={200: examples.of({"name": "digits", "is_gone": True}), **responses(401, 403, 404, 409)},
+    responses={200: examples.example_of({"name": "digits", "is_gone": True}), **responses(401, 403, 404, 409)},
 )
 def delete(name: Name, place: PlaceOf) -> Response:
     """Remove a sweep, its trials, its model and its MLflow runs; these go with the next idle worker."""
@@ -143,7 +143,7 @@ def delete(name: Name, place: PlaceOf) -> Response:
 @router.post(
     "/sweeps/{name}/stop",
     dependencies=WRITING,
-    responses={200: examples.of({"name": "digits", "is_stopping": True}), **responses(401, 403, 404)},
+    responses={200: examples.example_of({"name": "digits", "is_stopping": True}), **responses(401, 403, 404)},
 )
 def stop(name: Name, place: PlaceOf) -> Response:
     """Stop a sweep that is running or waits."""
@@ -154,7 +154,7 @@ def stop(name: Name, place: PlaceOf) -> Response:
     "/sweeps/{name}/resume",
     response_model=Sweep,
     dependencies=WRITING,
-    responses={200: examples.of(examples.SWEEP), **responses(401, 403, 404, 409, 422)},
+    responses={200: examples.example_of(examples.SWEEP), **responses(401, 403, 404, 409, 422)},
 )
 def resume(name: Name, desk: DeskOf) -> Response:
     """Put a sweep that has trials left into the queue again."""
@@ -170,7 +170,7 @@ def resume(name: Name, desk: DeskOf) -> Response:
     "/sweeps/{name}/trials",
     response_model=list[Trial],
     dependencies=READING,
-    responses={200: examples.of([examples.TRIAL]), **responses(401, 404, 422)},
+    responses={200: examples.example_of([examples.TRIAL]), **responses(401, 404, 422)},
 )
 def list_trials(  # noqa: PLR0913, PLR0917  a route's parameters are its arguments
     request: Request,
@@ -190,19 +190,19 @@ def list_trials(  # noqa: PLR0913, PLR0917  a route's parameters are its argumen
 @router.get(
     "/sweeps/{name}/trials/{number}",
     dependencies=READING,
-    responses={200: examples.of(examples.TRIAL_WITH_CURVE), **responses(401, 404, 422)},
+    responses={200: examples.example_of(examples.TRIAL_WITH_CURVE), **responses(401, 404, 422)},
 )
 def show_trial(name: Name, number: Number, place: PlaceOf) -> Response:
     """Return one trial, with what was measured after each epoch; numbers that are not finite are texts."""
     trial, curve = place.trial_with_curve(name, number)
-    return JSONResponse({**trial.to_json(), "curve": encoded_curve(curve)})
+    return JSONResponse({**trial.to_json(), "curve": encode_curve(curve)})
 
 
 @router.get(
     "/sweeps/{name}/best",
     response_model=list[Trial],
     dependencies=READING,
-    responses={200: examples.of([examples.TRIAL], "Best first."), **responses(401, 404, 422)},
+    responses={200: examples.example_of([examples.TRIAL], "Best first."), **responses(401, 404, 422)},
 )
 def best(
     name: Name,
@@ -283,19 +283,19 @@ async def events(
 # ---- the service itself
 
 
-@router.get("/healthz", responses={200: examples.of({"status": "ok"})})
+@router.get("/healthz", responses={200: examples.example_of({"status": "ok"})})
 async def healthz() -> Mapping[str, str]:
     """Say that the service is there."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={200: examples.of({"status": "ready"}), **responses(503)})
+@router.get("/readyz", responses={200: examples.example_of({"status": "ready"}), **responses(503)})
 def readyz(desk: DeskOf) -> Response:
     """Say whether the ledger can be read; why it cannot be is for the log, for everybody may ask."""
     try:
         desk.place.sweep_page(limit=1)
     except LedgerError as error:
-        log.warning("not ready: %s", masked(str(error)))
+        log.warning("not ready: %s", redact(str(error)))
         raise RefusalError(503, "the ledger cannot be read; the service's log tells why") from error
     return JSONResponse({"status": "ready"})
 

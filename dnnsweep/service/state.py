@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dnnsweep.ledger import Ledger
 from dnnsweep.service.tokens import Token
 from dnnsweep.settings import Limits, Settings
-from dnnsweep.stores.local import HomePlace
+from dnnsweep.stores.local import LocalStore
 
 
-class Desk:
+class ServiceState:
     """The sweeps that are served, and to whom.
 
     Args:
@@ -22,7 +22,7 @@ class Desk:
 
     def __init__(self, settings: Settings, limits: Limits, tokens: Sequence[Token]) -> None:
         self._settings = settings
-        self._place: HomePlace | None = None
+        self._place: LocalStore | None = None
         self._lock = threading.Lock()
         self.limits = limits
         self.tokens = tuple(tokens)
@@ -36,7 +36,7 @@ class Desk:
         return self._place is not None
 
     @property
-    def place(self) -> HomePlace:
+    def place(self) -> LocalStore:
         """Return the sweeps; their database may come up later than the service.
 
         Raises:
@@ -45,7 +45,7 @@ class Desk:
         with self._lock:
             if self._place is None:
                 ledger = Ledger.open(self._settings.database_url, create=True)
-                self._place = HomePlace(self._settings, ledger)
+                self._place = LocalStore(self._settings, ledger)
             return self._place
 
     def close(self) -> None:

@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from dnnsweep.errors import LedgerError, SweepNotFoundError
 from dnnsweep.records import Sweep, SweepState
-from dnnsweep.service.state import Desk
-from dnnsweep.stores.local import HomePlace
+from dnnsweep.service.state import ServiceState
+from dnnsweep.stores.local import LocalStore
 
 LOOK_SECONDS: Final = 0.5
 HEARTBEAT_SECONDS: Final = 15.0
@@ -50,7 +50,7 @@ def progress(sweep: Sweep) -> dict[str, Any]:
     return {name: plain[name] for name in names}
 
 
-async def counted(desk: Desk, messages: AsyncIterator[str]) -> AsyncIterator[str]:
+async def counted(desk: ServiceState, messages: AsyncIterator[str]) -> AsyncIterator[str]:
     """Yield messages, and count their reader among those of a desk meanwhile."""
     desk.n_streams += 1
     try:
@@ -70,7 +70,7 @@ class Stream:
         is_closing: Whether the service is about to end.
     """
 
-    def __init__(self, place: HomePlace, name: str, after: int, is_closing: Callable[[], bool]) -> None:
+    def __init__(self, place: LocalStore, name: str, after: int, is_closing: Callable[[], bool]) -> None:
         self._place = place
         self._name = name
         self._floor = after

@@ -70,7 +70,7 @@ def _token(entry: str, place: int) -> Token:
     return Token(name, secret, access == WRITE)
 
 
-def found(known: Sequence[Token], secret: str) -> Token | None:
+def find_token(known: Sequence[Token], secret: str) -> Token | None:
     """Return the token of a secret; every one is compared, each in constant time."""
     given, hit = secret.encode(errors="surrogateescape"), None
     for token in known:
@@ -90,7 +90,7 @@ async def reading(
     known: Sequence[Token] = request.app.state.desk.tokens
     if not known:
         return None
-    token = None if credentials is None else found(known, credentials.credentials)
+    token = None if credentials is None else find_token(known, credentials.credentials)
     if token is None:
         got = "another one" if "authorization" in request.headers else "none"
         raise RefusalError(401, f"a known token must be sent, got {got}; set DNNSWEEP_TOKEN")

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from dnnsweep.errors import Mistake
-from dnnsweep.space.builder_knobs import NO_WHEN, is_conditional, own_knob, raw_branches
-from dnnsweep.space.cases import MAX_BRANCHES, MAX_CASES, named, needs, order
+from dnnsweep.space.builder_knobs import NO_WHEN, builder_knob, is_conditional, raw_branches
+from dnnsweep.space.cases import MAX_BRANCHES, MAX_CASES, named_values, prerequisites, sampling_order
 from dnnsweep.space.domains import Branch, Choice, Conditional, Range, Searched, branches_of, leaves
 from dnnsweep.space.knobs import KNOBS, Knob
-from dnnsweep.space.messages import key_text, show, suggest
-from dnnsweep.space.parsing import parse_domain, parse_each, parse_value
+from dnnsweep.space.messages import did_you_mean, key_text, yaml_text
+from dnnsweep.space.parsing import parse_domain, parse_mapping, parse_value
 
 _SEARCHED: Final = "must name a hyperparameter that is searched"
 
@@ -35,7 +35,7 @@ def parse_space(path: str, raw: Any, taken: Sequence[str] | None = None) -> tupl
             _parse_branches(where, knob, domain, raw) if is_conditional(domain) else parse_domain(where, knob, domain)
         )
 
-    good, mistakes = parse_each(path, raw, parse, taken)
+    good, mistakes = parse_mapping(path, raw, parse, taken)
     wrong = list(_too_many(path, good)) or [*_circles(path, good), *_unfit(path, good)]
     return ({} if wrong else good), mistakes + wrong
 
@@ -49,7 +49,7 @@ def _parse_branches(
         where = f"{path}.{index}" if isinstance(raw, list) else path
         if not isinstance(bare, Mapping):
             rule = "must be a branch, a mapping like the others in its list"
-            mistakes.append(Mistake(where, rule, show(bare), "write {when: ..., values: [...]}"))
+            mistakes.append(Mistake(where, rule, yaml_text(bare), "write {when: ..., values: [...]}"))
             continue
         domain, wrong = parse_domain(where, knob, bare)
         conditions, misplaced = _parse_when(f"{where}.when", knob.name, when, space)
@@ -64,10 +64,10 @@ def _parse_branches(
 def _without_condition(path: str, raw: Any, index: int, n_branches: int) -> Iterator[Mistake]:
     """A branch without a condition holds for whatever is left: it is the last one, and not the only one."""
     if n_branches == 1:
-        yield Mistake(path, "must have a condition, or be no list", show(raw), "write it without the list")
+        yield Mistake(path, "must have a condition, or be no list", yaml_text(raw), "write it without the list")
     elif index < n_branches - 1:
         rule = "must have a condition: what stands after it is never reached"
-        yield Mistake(path, rule, show(raw), "add `when:`, or put it last")
+        yield Mistake(path, rule, yaml_text(raw), "add `when:`, or put it last")
 
 
 def _parse_when(
@@ -77,7 +77,7 @@ def _parse_when(
         return {}, []
     if not isinstance(raw, Mapping) or not raw:
         rule = "must be a mapping of other hyperparameters to values"
-        return {}, [Mistake(path, rule, show(raw), "for example when: {optimizer: adam}")]
+        return {}, [Mistake(path, rule, yaml_text(raw), "for example when: {optimizer: adam}")]
     found: dict[str, tuple[Any, ...]] = {}
     mistakes: list[Mistake] = []
     for other, values in raw.items():
@@ -85,9 +85,11 @@ def _parse_when(
         if other == name:
             mistakes.append(Mistake(where, "must not depend on itself", "", "name another hyperparameter"))
         elif other not in space:
-            remedy = "add it to space" if other in KNOBS else suggest(other, tuple(map(str, space)))
-            mistakes.append(Mistake(where, _SEARCHED, show(other), remedy or f"known are {', '.join(map(str, space))}"))
-        elif (knob := KNOBS.get(other) or own_knob(other, space[other])) is not None:
+            remedy = "add it to space" if other in KNOBS else did_you_mean(other, tuple(map(str, space)))
+            mistakes.append(
+                Mistake(where, _SEARCHED, yaml_text(other), remedy or f"known are {', '.join(map(str, space))}")
+            )
+        elif (knob := KNOBS.get(other) or builder_knob(other, space[other])) is not None:
             found[other], wrong = _parse_values(where, knob, values)
             mistakes += wrong
     return found, mistakes
@@ -96,16 +98,16 @@ def _parse_when(
 def _parse_values(path: str, knob: Knob, raw: Any) -> tuple[tuple[Any, ...], list[Mistake]]:
     if knob.kind == "widths":
         rule = "must not be a condition: layers have no values to compare with"
-        return (), [Mistake(path, rule, show(raw), "name another hyperparameter")]
+        return (), [Mistake(path, rule, yaml_text(raw), "name another hyperparameter")]
     if not isinstance(raw, list):
         value, wrong = parse_value(path, knob, raw)
         return (value,), wrong
     parsed = [parse_value(f"{path}.{index}", knob, item) for index, item in enumerate(raw)]
     values, mistakes = tuple(value for value, _ in parsed), [mistake for _, wrong in parsed for mistake in wrong]
     if not raw:
-        mistakes = [Mistake(path, "must be a value or a list of values", show(raw), "name one")]
+        mistakes = [Mistake(path, "must be a value or a list of values", yaml_text(raw), "name one")]
     elif not mistakes and len(set(values)) < len(values):
-        mistakes = [Mistake(path, "values must differ from each other", show(raw), "remove the repeated ones")]
+        mistakes = [Mistake(path, "values must differ from each other", yaml_text(raw), "remove the repeated ones")]
     return values, mistakes
 
 
@@ -113,7 +115,7 @@ def _too_many(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
     n_branches = sum(len(domain.branches) for domain in space.values() if isinstance(domain, Conditional))
     if n_branches > MAX_BRANCHES:
         yield Mistake(path, f"must have at most {MAX_BRANCHES} branches", f"{n_branches}", "remove some of them")
-    n_cases = math.prod(len(values) + 1 for values in named(space).values())
+    n_cases = math.prod(len(values) + 1 for values in named_values(space).values())
     if n_cases > MAX_CASES:
         rule = f"conditions must tell at most {MAX_CASES} cases apart"
         yield Mistake(path, rule, f"{n_cases}", "name fewer values after `when`")
@@ -121,12 +123,12 @@ def _too_many(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
 
 def _circles(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
     """Each circle is told once; what only waits for one is not told."""
-    known = {name: domain for name, domain in space.items() if needs(domain) <= space.keys()}
-    left = [name for name in known if name not in order(known)]
+    known = {name: domain for name, domain in space.items() if prerequisites(domain) <= space.keys()}
+    left = [name for name in known if name not in sampling_order(known)]
     seen: set[str] = set()
     for name in left:
         chain = [name]
-        while (after := next(one for one in left if one in needs(known[chain[-1]]))) not in chain:
+        while (after := next(one for one in left if one in prerequisites(known[chain[-1]]))) not in chain:
             chain.append(after)
         circle = chain[chain.index(after) :]
         if seen.isdisjoint(circle):
@@ -141,7 +143,7 @@ def _unfit(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
         for place, branch in branches_of(domain):
             for other in branch.when:
                 if other in space and not all(_is_listed(leaf) for _, leaf in leaves(space[other])):
-                    rule, got = "must name listed values or whole numbers", show(space[other].to_json())
+                    rule, got = "must name listed values or whole numbers", yaml_text(space[other].to_json())
                     yield Mistake(f"{path}.{name}{place}.when.{other}", rule, got, "list its values")
 
 
@@ -156,10 +158,10 @@ def branch_texts(raw: Any) -> list[str]:
         >>> branch_texts([{"when": {"optimizer": ["sgd", "adam"]}, "low": 0, "high": 1}, {"values": [2]}])
         ["{low: 0, high: 1} when optimizer is 'sgd' or 'adam'", '{values: [2]} otherwise']
     """
-    return [show(bare) + _when_text(when, is_conditional=is_conditional(raw)) for when, bare in raw_branches(raw)]
+    return [yaml_text(bare) + _when_text(when, is_conditional=is_conditional(raw)) for when, bare in raw_branches(raw)]
 
 
 def _when_text(when: Any, *, is_conditional: bool) -> str:
     if when is NO_WHEN:
         return " otherwise" if is_conditional else ""
-    return " when " + " and ".join(f"{name} is {' or '.join(map(show, values))}" for name, values in when.items())
+    return " when " + " and ".join(f"{name} is {' or '.join(map(yaml_text, values))}" for name, values in when.items())

@@ -17,7 +17,7 @@ NAME_RULE: Final = f"must be a Python name of at most {MAX_NAME} characters, not
 VALUES_RULE: Final = "values must be all numbers, all text, all true or false, or all lists of whole numbers from 1"
 
 
-def is_name(name: object, taken: Sequence[str] = ()) -> bool:
+def is_builder_knob_name(name: object, taken: Sequence[str] = ()) -> bool:
     """Return whether a builder may have a hyperparameter of this name.
 
     Args:
@@ -28,7 +28,7 @@ def is_name(name: object, taken: Sequence[str] = ()) -> bool:
     return is_text and len(str(name)) <= MAX_NAME and name not in taken
 
 
-def own_knob(name: str, raw: Any) -> Knob | None:
+def builder_knob(name: str, raw: Any) -> Knob | None:
     """Return what a hyperparameter of a builder's own may be, read from its domain or its value.
 
     Args:
@@ -40,7 +40,7 @@ def own_knob(name: str, raw: Any) -> Knob | None:
         None where the values are of different kinds, or of none that is known.
 
     Example:
-        >>> own_knob("filters", [8, 16]).kind, own_knob("rate", {"low": 0, "high": 0.5}).kind
+        >>> builder_knob("filters", [8, 16]).kind, builder_knob("rate", {"low": 0, "high": 0.5}).kind
         ('integer', 'real')
     """
     return _merged(name, [_of_domain(name, bare) for _, bare in raw_branches(raw)])
@@ -102,7 +102,7 @@ def _is_whole(raw: object) -> bool:
     return isinstance(raw, int) and not isinstance(raw, bool)
 
 
-def own_knobs(spec: Mapping[str, Any]) -> dict[str, Knob]:
+def builder_knobs(spec: Mapping[str, Any]) -> dict[str, Knob]:
     """Return the hyperparameters of a sweep file that are its builder's own, by name.
 
     Args:
@@ -113,8 +113,8 @@ def own_knobs(spec: Mapping[str, Any]) -> dict[str, Knob]:
         name: _merged(
             name,
             [
-                *([own_knob(name, space[name])] if name in space else []),
-                *([own_knob(name, [fixed[name]])] if name in fixed else []),
+                *([builder_knob(name, space[name])] if name in space else []),
+                *([builder_knob(name, [fixed[name]])] if name in fixed else []),
             ],
         )
         for name in (*fixed, *(name for name in space if name not in fixed))

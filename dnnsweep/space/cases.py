@@ -19,9 +19,9 @@ from dnnsweep.space.domains import (
     Searched,
     SearchSpace,
     branches_of,
-    joined,
+    from_scalars,
     leaves,
-    parts_of,
+    scalar_domains,
 )
 
 #: The most cases that the conditions of a space may tell apart, and the most branches that it may have: what bounds
@@ -41,7 +41,7 @@ OTHER: Final = _Other()
 Case = Mapping[str, Any]
 
 
-def order(space: SearchSpace) -> tuple[str, ...]:
+def sampling_order(space: SearchSpace) -> tuple[str, ...]:
     """Return the hyperparameters in the order of the space, but each after those that its conditions name.
 
     Those of a circle, and what waits for them, are left out.
@@ -49,21 +49,21 @@ def order(space: SearchSpace) -> tuple[str, ...]:
     Example:
         >>> from dnnsweep.space.domains import Branch
         >>> adam = Conditional((Branch(Range(0.0, 0.5), {"optimizer": ("adam",)}),))
-        >>> order({"dropout": adam, "optimizer": Choice(("sgd", "adam"))})
+        >>> sampling_order({"dropout": adam, "optimizer": Choice(("sgd", "adam"))})
         ('optimizer', 'dropout')
     """
     waiting, found = dict.fromkeys(space), dict[str, None]()
-    while ready := next((name for name in waiting if needs(space[name]) <= found.keys()), None):
+    while ready := next((name for name in waiting if prerequisites(space[name]) <= found.keys()), None):
         found[ready] = waiting.pop(ready)
     return tuple(found)
 
 
-def needs(domain: Searched) -> frozenset[str]:
+def prerequisites(domain: Searched) -> frozenset[str]:
     """Return the hyperparameters that the conditions of a domain name."""
     return frozenset(name for _, branch in branches_of(domain) for name in branch.when)
 
 
-def active(domain: Searched, values: Mapping[str, Any]) -> Leaf | None:
+def active_domain(domain: Searched, values: Mapping[str, Any]) -> Leaf | None:
     """Return the domain that counts where other hyperparameters have these values; None if none does."""
     if not isinstance(domain, Conditional):
         return domain
@@ -71,15 +71,15 @@ def active(domain: Searched, values: Mapping[str, Any]) -> Leaf | None:
     return None if index is None else domain.branches[index].domain
 
 
-def is_left_over(domain: Searched, known: Mapping[str, Any]) -> bool:
+def has_no_branch(domain: Searched, known: Mapping[str, Any]) -> bool:
     """Return whether no branch of a domain holds, whatever the values are that are not known."""
     try:
-        return active(domain, known) is None
+        return active_domain(domain, known) is None
     except KeyError:
         return False
 
 
-def named(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
+def named_values(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
     """Return the values of each hyperparameter that conditions name."""
     found: dict[str, dict[Any, None]] = {}
     for domain in space.values():
@@ -106,13 +106,13 @@ def cases(space: SearchSpace, defaults: Mapping[str, Any]) -> list[Case]:
         >>> cases({"optimizer": Choice(("sgd", "nadam", "adam")), "dropout": adam}, {})
         [{'optimizer': 'adam'}, {'optimizer': OTHER}]
     """
-    known, found = named(space), list[dict[str, Any]]([{}])
-    for name in order(space):
+    known, found = named_values(space), list[dict[str, Any]]([{}])
+    for name in sampling_order(space):
         if name in known:
             found = [
                 {**case, name: value}
                 for case in found
-                for value in _values(active(space[name], case), known[name], defaults.get(name))
+                for value in _values(active_domain(space[name], case), known[name], defaults.get(name))
             ]
     return list(found)
 
@@ -124,14 +124,16 @@ def _values(domain: Leaf | None, known: tuple[Any, ...], default: Any) -> list[A
     return own if domain.n_values == len(own) else [*own, OTHER]
 
 
-def left_over(space: SearchSpace, defaults: Mapping[str, Any]) -> frozenset[str]:
+def sometimes_absent(space: SearchSpace, defaults: Mapping[str, Any]) -> frozenset[str]:
     """Return the hyperparameters that have no domain in some case; arguments as of `cases`."""
     known = cases(space, defaults)
-    return frozenset(name for name, domain in space.items() if any(active(domain, case) is None for case in known))
+    return frozenset(
+        name for name, domain in space.items() if any(active_domain(domain, case) is None for case in known)
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Subspace:
     """What a hyperparameter is taken from in one case.
 
     Args:
@@ -149,7 +151,7 @@ class Part:
         return None if n_values is None else n_values - sum(map(self.domain.contains, self.without))
 
 
-def parts(space: SearchSpace, case: Case, defaults: Mapping[str, Any]) -> dict[str, Part]:
+def subspaces(space: SearchSpace, case: Case, defaults: Mapping[str, Any]) -> dict[str, Subspace]:
     """Return what each hyperparameter is taken from in a case.
 
     Args:
@@ -157,17 +159,17 @@ def parts(space: SearchSpace, case: Case, defaults: Mapping[str, Any]) -> dict[s
         case: One of them.
         defaults: As `cases` was given them.
     """
-    known = named(space)
+    known = named_values(space)
     return {
-        name: _part(active(domain, case), case.get(name, OTHER), known.get(name, ()), defaults.get(name))
+        name: _part(active_domain(domain, case), case.get(name, OTHER), known.get(name, ()), defaults.get(name))
         for name, domain in space.items()
     }
 
 
-def _part(domain: Leaf | None, value: Any, known: tuple[Any, ...], default: Any) -> Part:
+def _part(domain: Leaf | None, value: Any, known: tuple[Any, ...], default: Any) -> Subspace:
     if domain is None:
-        return Part(Choice((default,)))
-    return Part(domain, known) if value is OTHER else Part(Choice((value,)))
+        return Subspace(Choice((default,)))
+    return Subspace(domain, known) if value is OTHER else Subspace(Choice((value,)))
 
 
 def countable(space: SearchSpace) -> dict[str, Searched]:
@@ -206,7 +208,7 @@ def grid_size(space: SearchSpace, defaults: Mapping[str, Any] = MappingProxyType
         return None
     listed = countable(space)
     return sum(
-        math.prod(part.n_values or 0 for part in parts(listed, case, defaults).values())
+        math.prod(part.n_values or 0 for part in subspaces(listed, case, defaults).values())
         for case in cases(listed, defaults)
     )
 
@@ -220,12 +222,12 @@ def first_point(space: SearchSpace, defaults: Mapping[str, Any], given: Mapping[
         given: Values that are tried first.
     """
     point: dict[str, Any] = {}
-    for name in order(space):
-        domain = active(space[name], point)
+    for name in sampling_order(space):
+        domain = active_domain(space[name], point)
         point[name] = given.get(name, defaults.get(name) if domain is None else _first(domain))
     return {name: point[name] for name in space}
 
 
 def _first(domain: Leaf) -> Any:
-    firsts = [one.values[0] if isinstance(one, Choice) else one.low for one in parts_of(domain).values()]
-    return joined(domain, firsts)
+    firsts = [one.values[0] if isinstance(one, Choice) else one.low for one in scalar_domains(domain).values()]
+    return from_scalars(domain, firsts)

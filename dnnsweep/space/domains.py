@@ -224,26 +224,26 @@ def leaves(domain: Searched) -> Iterator[tuple[str, Leaf]]:
         yield "", domain
 
 
-def parts_of(domain: Leaf) -> dict[str, Domain]:
+def scalar_domains(domain: Leaf) -> dict[str, Domain]:
     """Return what a domain is sampled from: itself, or the number and the width of layers.
 
     Example:
-        >>> list(parts_of(Choice((1, 2)))), list(parts_of(Layers(Choice((1, 2)), Choice((8, 16)))))
+        >>> list(scalar_domains(Choice((1, 2)))), list(scalar_domains(Layers(Choice((1, 2)), Choice((8, 16)))))
         ([''], ['.layers', '.units'])
     """
     return {".layers": domain.layers, ".units": domain.units} if isinstance(domain, Layers) else {"": domain}
 
 
-def split(domain: Leaf, value: Any) -> tuple[Any, ...]:
+def to_scalars(domain: Leaf, value: Any) -> tuple[Any, ...]:
     """Return the parts of a value that lies in a domain."""
     return (len(value), value[0]) if isinstance(domain, Layers) else (value,)
 
 
-def joined(domain: Leaf, parts: Sequence[Any]) -> Any:
+def from_scalars(domain: Leaf, parts: Sequence[Any]) -> Any:
     """Return the value that parts make.
 
     Example:
-        >>> joined(Layers(Choice((1, 2)), Choice((8, 16))), (2, 8))
+        >>> from_scalars(Layers(Choice((1, 2)), Choice((8, 16))), (2, 8))
         (8, 8)
     """
     return (parts[1],) * parts[0] if isinstance(domain, Layers) else parts[0]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from dnnsweep.space.messages import show, suggest, unquoted
+from dnnsweep.space.messages import did_you_mean, unquote_remedy, yaml_text
 
 INITIALIZERS: Final = (
     "glorot_uniform",
@@ -122,7 +122,7 @@ class Knob:
 def _parse_choice(knob: Knob, raw: Any) -> str:
     if isinstance(raw, str) and raw in knob.choices:
         return str(raw)
-    raise ValueError(suggest(raw, knob.choices))
+    raise ValueError(did_you_mean(raw, knob.choices))
 
 
 def _parse_boolean(_: Knob, raw: Any) -> bool:
@@ -133,7 +133,7 @@ def _parse_boolean(_: Knob, raw: Any) -> bool:
 
 def _parse_number(knob: Knob, raw: Any) -> float:
     if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise ValueError(unquoted(raw))
+        raise ValueError(unquote_remedy(raw))
     value = _finite(raw)
     too_low = value < knob.low or (knob.is_low_excluded and value == knob.low)
     too_high = value > knob.high or (knob.is_high_excluded and value == knob.high)
@@ -169,7 +169,7 @@ def _parse_width(index: int, raw: Any) -> int:
     try:
         return _parse_integer(_UNITS, raw)
     except ValueError as error:
-        raise ValueError(f"entry {index} is {show(raw)}") from error
+        raise ValueError(f"entry {index} is {yaml_text(raw)}") from error
 
 
 _UNITS: Final = Knob("units", "integer", low=1, high=MAX_UNITS)

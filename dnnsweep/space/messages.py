@@ -22,11 +22,11 @@ ALIASES: Final = {
 }
 
 
-def closest(raw: Any, known: Sequence[str]) -> str | None:
+def closest_name(raw: Any, known: Sequence[str]) -> str | None:
     """Return the known word that was probably meant.
 
     Example:
-        >>> closest("adm", ("sgd", "adam")), closest("banana", ("sgd", "adam"))
+        >>> closest_name("adm", ("sgd", "adam")), closest_name("banana", ("sgd", "adam"))
         ('adam', None)
     """
     return _closest(raw, tuple(known)) if isinstance(raw, str) and len(raw) <= 40 else None
@@ -40,18 +40,18 @@ def _closest(raw: str, known: tuple[str, ...]) -> str | None:
     return close[0] if close else None
 
 
-def suggest(raw: Any, known: Sequence[str]) -> str:
+def did_you_mean(raw: Any, known: Sequence[str]) -> str:
     """Return a remedy that names the closest known word, or nothing.
 
     Example:
-        >>> suggest("xavier", ("glorot_uniform", "he_uniform"))
+        >>> did_you_mean("xavier", ("glorot_uniform", "he_uniform"))
         'did you mean glorot_uniform?'
     """
-    word = closest(raw, known)
+    word = closest_name(raw, known)
     return f"did you mean {word}?" if word else ""
 
 
-def unquoted(raw: Any) -> str:
+def unquote_remedy(raw: Any) -> str:
     """Return the remedy for a text where a number belongs."""
     if not isinstance(raw, str):
         return ""
@@ -62,11 +62,11 @@ def unquoted(raw: Any) -> str:
     return "write the number without quotes or underscores"
 
 
-def show(raw: Any) -> str:
+def yaml_text(raw: Any) -> str:
     """Return a value as an error shows it: short, and as YAML would write it.
 
     Example:
-        >>> show(True), show("adam"), show(None), show({"values": [1, 2]})
+        >>> yaml_text(True), yaml_text("adam"), yaml_text(None), yaml_text({"values": [1, 2]})
         ('true', "'adam'", 'null', '{values: [1, 2]}')
     """
     text = _shown(raw)
@@ -77,9 +77,9 @@ def _shown(raw: Any) -> str:
     if raw is None or isinstance(raw, bool):
         return {None: "null", True: "true", False: "false"}[raw]
     if isinstance(raw, Mapping):
-        return f"{{{', '.join(f'{key_text(key)}: {show(raw[key])}' for key in list(raw)[:20])}}}"
+        return f"{{{', '.join(f'{key_text(key)}: {yaml_text(raw[key])}' for key in list(raw)[:20])}}}"
     if isinstance(raw, list | tuple):
-        return f"[{', '.join(map(show, raw[:40]))}]"
+        return f"[{', '.join(map(yaml_text, raw[:40]))}]"
     return repr(raw[:100]) if isinstance(raw, str) else _shown_scalar(raw)
 
 
@@ -99,4 +99,4 @@ def key_text(key: Any) -> str:
         ('dropout', "'a b'", '1')
     """
     is_word = isinstance(key, str) and len(key) <= 60 and key.isprintable() and " " not in key
-    return key if key and is_word else show(key)
+    return key if key and is_word else yaml_text(key)

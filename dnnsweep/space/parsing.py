@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dnnsweep.errors import Mistake
-from dnnsweep.space.builder_knobs import NAME_RULE, VALUES_RULE, is_name, own_knob
+from dnnsweep.space.builder_knobs import NAME_RULE, VALUES_RULE, builder_knob, is_builder_knob_name
 from dnnsweep.space.domains import Choice, Layers, Leaf, Range
 from dnnsweep.space.knobs import KNOBS, MAX_LAYERS, MAX_UNITS, Knob
-from dnnsweep.space.messages import key_text, show, suggest
+from dnnsweep.space.messages import did_you_mean, key_text, yaml_text
 
 MAX_STEPS: Final = 1_000_000
 
@@ -34,10 +34,10 @@ def parse_values(path: str, raw: Any, taken: Sequence[str] | None = None) -> tup
     Returns:
         The values that are right, and every mistake.
     """
-    return parse_each(path, raw, parse_value, taken)
+    return parse_mapping(path, raw, parse_value, taken)
 
 
-def parse_each(
+def parse_mapping(
     path: str,
     raw: Any,
     parse: Callable[[str, Knob, Any], tuple[Any, list[Mistake]]],
@@ -55,7 +55,7 @@ def parse_each(
         What is right, and every mistake.
     """
     if not isinstance(raw, Mapping):
-        return {}, [Mistake(path, "must be a mapping of hyperparameters", show(raw), "write `name: value` lines")]
+        return {}, [Mistake(path, "must be a mapping of hyperparameters", yaml_text(raw), "write `name: value` lines")]
     good: dict[str, Any] = {}
     mistakes: list[Mistake] = []
     for name, value in raw.items():
@@ -75,17 +75,17 @@ def _knob(path: str, name: Any, values: Any, taken: Sequence[str] | None) -> Kno
     if isinstance(name, str) and name in KNOBS:
         return KNOBS[name]
     if taken is None:
-        return unknown(path, name, tuple(KNOBS))
+        return unknown_key(path, name, tuple(KNOBS))
     where = f"{path}.{key_text(name)}"
-    if not is_name(name, taken):
-        return Mistake(where, NAME_RULE.format(", ".join(taken)), show(name), "rename it")
-    return own_knob(name, values) or Mistake(where, VALUES_RULE, show(values))
+    if not is_builder_knob_name(name, taken):
+        return Mistake(where, NAME_RULE.format(", ".join(taken)), yaml_text(name), "rename it")
+    return builder_knob(name, values) or Mistake(where, VALUES_RULE, yaml_text(values))
 
 
-def unknown(path: str, name: Any, known: Sequence[str]) -> Mistake:
+def unknown_key(path: str, name: Any, known: Sequence[str]) -> Mistake:
     """Return the mistake of a key that does not exist."""
     where = f"{path}.{key_text(name)}" if path else key_text(name)
-    return Mistake(where, "unknown key", "", suggest(name, known) or f"known are {', '.join(known)}")
+    return Mistake(where, "unknown key", "", did_you_mean(name, known) or f"known are {', '.join(known)}")
 
 
 def parse_value(path: str, knob: Knob, raw: Any) -> tuple[Any, list[Mistake]]:
@@ -93,7 +93,7 @@ def parse_value(path: str, knob: Knob, raw: Any) -> tuple[Any, list[Mistake]]:
     try:
         return knob.parse(raw), []
     except ValueError as error:
-        return None, [Mistake(path, knob.rule, show(raw), str(error))]
+        return None, [Mistake(path, knob.rule, yaml_text(raw), str(error))]
 
 
 def parse_domain(path: str, knob: Knob, raw: Any) -> tuple[Leaf | None, list[Mistake]]:
@@ -101,7 +101,7 @@ def parse_domain(path: str, knob: Knob, raw: Any) -> tuple[Leaf | None, list[Mis
     if isinstance(raw, Mapping) and knob.kind == "widths" and "values" not in raw:
         return _parse_layers(path, knob, raw)
     if isinstance(raw, Mapping) and "values" in raw:
-        extra = [unknown(path, key, ("values",)) for key in raw if key != "values"]
+        extra = [unknown_key(path, key, ("values",)) for key in raw if key != "values"]
         domain, mistakes = _parse_choice_domain(f"{path}.values", knob, raw["values"])
         return domain, extra + mistakes
     if isinstance(raw, Mapping):
@@ -112,23 +112,25 @@ def parse_domain(path: str, knob: Knob, raw: Any) -> tuple[Leaf | None, list[Mis
 def _parse_choice_domain(path: str, knob: Knob, raw: Any) -> tuple[Choice | None, list[Mistake]]:
     if not isinstance(raw, list) or not raw:
         numbers = " or {low: ..., high: ...}" if knob.kind in ("real", "integer") else ""
-        remedy = f"a single value belongs under `fixed: {{{knob.name}: {show(raw)}}}`" if raw not in ([], None) else ""
-        return None, [Mistake(path, f"must be a list of values{numbers}", show(raw), remedy)]
+        remedy = (
+            f"a single value belongs under `fixed: {{{knob.name}: {yaml_text(raw)}}}`" if raw not in ([], None) else ""
+        )
+        return None, [Mistake(path, f"must be a list of values{numbers}", yaml_text(raw), remedy)]
     if knob.kind == "widths" and not any(isinstance(item, list) for item in raw):
-        return None, [Mistake(path, "must be a list of lists of units", show(raw), f"write [{show(raw)}]")]
+        return None, [Mistake(path, "must be a list of lists of units", yaml_text(raw), f"write [{yaml_text(raw)}]")]
     parsed = [parse_value(f"{path}.{index}", knob, item) for index, item in enumerate(raw)]
     mistakes = [mistake for _, wrong in parsed for mistake in wrong]
     values = tuple(value for value, _ in parsed)
     if not mistakes and len(set(values)) < len(values):
-        mistakes = [Mistake(path, "values must differ from each other", show(raw), "remove the repeated ones")]
+        mistakes = [Mistake(path, "values must differ from each other", yaml_text(raw), "remove the repeated ones")]
     return (None if mistakes else Choice(values)), mistakes
 
 
 def _parse_layers(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[Layers | None, list[Mistake]]:
     if _LAYERS.keys().isdisjoint(raw):
         remedy = "write [[64, 32], [64]], or layers: and units: with a domain each"
-        return None, [Mistake(path, "must be a list of values", show(raw), f"each {knob.rule}; {remedy}")]
-    mistakes = [unknown(path, key, tuple(_LAYERS)) for key in raw if key not in _LAYERS]
+        return None, [Mistake(path, "must be a list of values", yaml_text(raw), f"each {knob.rule}; {remedy}")]
+    mistakes = [unknown_key(path, key, tuple(_LAYERS)) for key in raw if key not in _LAYERS]
     parsed: dict[str, Any] = {}
     for key, part in _LAYERS.items():
         if key not in raw:
@@ -137,23 +139,25 @@ def _parse_layers(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[Layers
             parsed[key], wrong = parse_domain(f"{path}.{key}", part, raw[key])
             mistakes += wrong
         else:
-            remedy = f"write [{show(raw[key])}]"
+            remedy = f"write [{yaml_text(raw[key])}]"
             mistakes.append(
-                Mistake(f"{path}.{key}", "must be a list of values or {low: ..., high: ...}", show(raw[key]), remedy)
+                Mistake(
+                    f"{path}.{key}", "must be a list of values or {low: ..., high: ...}", yaml_text(raw[key]), remedy
+                )
             )
     return (None if mistakes else Layers(**parsed)), mistakes
 
 
 def _parse_range(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[Range | None, list[Mistake]]:
     if knob.kind not in ("real", "integer"):
-        return None, [Mistake(path, "must be a list of values", show(raw), f"each {knob.rule}")]
-    mistakes = [unknown(path, key, (*_RANGE_KEYS, "values")) for key in raw if key not in _RANGE_KEYS]
+        return None, [Mistake(path, "must be a list of values", yaml_text(raw), f"each {knob.rule}")]
+    mistakes = [unknown_key(path, key, (*_RANGE_KEYS, "values")) for key in raw if key not in _RANGE_KEYS]
     mistakes += [Mistake(f"{path}.{key}", "is missing", "", "add it") for key in ("low", "high") if key not in raw]
     numbers, wrong = _parse_numbers(path, knob, raw)
     mistakes += wrong
     log = raw.get("log", False)
     if not isinstance(log, bool):
-        mistakes.append(Mistake(f"{path}.log", "must be true or false", show(log)))
+        mistakes.append(Mistake(f"{path}.log", "must be true or false", yaml_text(log)))
     if mistakes:
         return None, mistakes
     domain = Range(**numbers, log=log, is_integer=knob.kind == "integer")
@@ -178,18 +182,18 @@ def _parse_numbers(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[dict[
 
 def _check_range(path: str, domain: Range) -> list[Mistake]:
     low, high, step = domain.low, domain.high, domain.step
-    got = f"low={show(low)} and high={show(high)}"
+    got = f"low={yaml_text(low)} and high={yaml_text(high)}"
     if low > high:
         return [Mistake(path, "low must not exceed high", got, "exchange them")]
     mistakes = []
     if domain.log and low <= 0:
         rule = "must be above 0 for a logarithmic domain"
-        mistakes.append(Mistake(f"{path}.low", rule, show(low), "raise low or remove log"))
+        mistakes.append(Mistake(f"{path}.low", rule, yaml_text(low), "raise low or remove log"))
     if domain.log and step is not None:
         rule = "log and step cannot be combined"
-        mistakes.append(Mistake(path, rule, f"step={show(step)}", "remove one of them"))
+        mistakes.append(Mistake(path, rule, f"step={yaml_text(step)}", "remove one of them"))
     if domain.steps is not None and step is not None:
-        got = f"step={show(step)} and steps={show(domain.steps)}"
+        got = f"step={yaml_text(step)} and steps={yaml_text(domain.steps)}"
         mistakes.append(Mistake(path, "step and steps cannot be combined", got, "remove one of them"))
     return mistakes or _check_step(path, domain, got)
 
@@ -199,7 +203,7 @@ def _check_step(path: str, domain: Range, got: str) -> list[Mistake]:
     if domain.step is None:
         return []
     low, high, step = (Decimal(str(number)) for number in (domain.low, domain.high, domain.step))
-    got = f"{got} and step={show(domain.step)}"
+    got = f"{got} and step={yaml_text(domain.step)}"
     if step > high - low:
         return [Mistake(f"{path}.step", "must not exceed the distance from low to high", got, "lower it")]
     if high - low > step * MAX_STEPS:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
-from dnnsweep.space import grid_size, show
+from dnnsweep.space import grid_size, yaml_text
 from dnnsweep.spec import documents, mistakes, rules, schema
 from dnnsweep.spec.dataset import BALANCED, HANDED_OVER, DatasetSpec
 from dnnsweep.spec.pruner import PrunerSpec
@@ -121,7 +121,7 @@ def check(document: Any) -> SweepSpec:
 def _checked(document: Any, known: Sequence[Mistake]) -> SweepSpec:
     if not isinstance(document, Mapping):
         rule = "must be a mapping of sections"
-        raise SpecError([*known, Mistake("sweep file", rule, show(document), "begin with `name:`")])
+        raise SpecError([*known, Mistake("sweep file", rule, yaml_text(document), "begin with `name:`")])
     plain, odd = documents.plain(document)
     spec, wrong, places = _model(plain)
     found = [*known, *odd, *wrong, *rules.broken(plain, places)]
@@ -170,5 +170,5 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             lines += difference(before, after, where)
         elif before != after:
-            lines.append(f"{where}: was {show(before)}, is {show(after)}")
+            lines.append(f"{where}: was {yaml_text(before)}, is {yaml_text(after)}")
     return lines

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from dnnsweep.errors import Mistake
-from dnnsweep.space import show
+from dnnsweep.space import yaml_text
 from dnnsweep.spec.base import Section, Whole, raising, right
 
 HANDED_OVER: Final = "arrays:"
@@ -32,9 +32,9 @@ def _check_class_weight(raw: Any) -> tuple[ClassWeight | None, list[Mistake]]:
         return raw, []
     if not isinstance(raw, Mapping) or not raw:
         rule = f"must be {BALANCED} or weights by label"
-        return None, [Mistake(path, rule, show(raw), f"write {BALANCED}, or `label: weight` lines below it")]
+        return None, [Mistake(path, rule, yaml_text(raw), f"write {BALANCED}, or `label: weight` lines below it")]
     mistakes = [
-        Mistake(f"{path}.{label}", "must be a number above 0", show(weight), "raise it")
+        Mistake(f"{path}.{label}", "must be a number above 0", yaml_text(weight), "raise it")
         for label, weight in raw.items()
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf
     ]

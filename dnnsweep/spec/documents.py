@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from dnnsweep.errors import Mistake, SpecError
-from dnnsweep.space import key_text, show
+from dnnsweep.space import key_text, yaml_text
 
 MAX_BYTES: Final = 200_000
 MAX_DEPTH: Final = 20
@@ -71,7 +71,7 @@ class _Reader:
         values: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             raw = self._value(event, path, depth)
-            key = event.value if isinstance(event, yaml.ScalarEvent) else show(raw)
+            key = event.value if isinstance(event, yaml.ScalarEvent) else yaml_text(raw)
             where = _join(path, key_text(key))
             if key in values:
                 got = f"it again on line {event.start_mark.line + 1}"
@@ -226,11 +226,11 @@ class _Walk:
 
     def _text(self, text: Any, path: tuple[str, ...]) -> str:
         if not isinstance(text, str):
-            return show(text)
+            return yaml_text(text)
         storable = "".join(letter for letter in text if letter != "\0" and not "\ud800" <= letter <= "\udfff")
         if storable != text:
             rule = "must not contain the character NUL or half a surrogate pair"
-            self.mistakes.append(Mistake(".".join(path) or "sweep file", rule, show(text), "remove it"))
+            self.mistakes.append(Mistake(".".join(path) or "sweep file", rule, yaml_text(text), "remove it"))
         return storable
 
 
@@ -294,10 +294,10 @@ def overridden(document: Any, overrides: Sequence[str]) -> tuple[Any, list[Mista
         keys = [key.strip() for key in path.split(".")]
         if not equals or not all(keys) or len(keys) > MAX_DEPTH:
             remedy = "for example --set training.epochs=5"
-            mistakes.append(Mistake("--set", "must be written path=value", show(text), remedy))
+            mistakes.append(Mistake("--set", "must be written path=value", yaml_text(text), remedy))
             continue
         try:
-            content, repeated = scan(value, f"--set {show(path)}", ".".join(keys))
+            content, repeated = scan(value, f"--set {yaml_text(path)}", ".".join(keys))
             document = _replaced(document, keys, content)
             mistakes += repeated
         except SpecError as error:
@@ -317,4 +317,4 @@ def _replaced(document: Any, keys: Sequence[str], value: Any) -> Any:
     if isinstance(document, list) and key in map(str, range(len(document))):
         index = int(key)
         return [*document[:index], _replaced(document[index], rest, value), *document[index + 1 :]]
-    raise LookupError(f"{show(document)} where {key} was expected")
+    raise LookupError(f"{yaml_text(document)} where {key} was expected")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from dnnsweep.errors import Mistake
-from dnnsweep.space import closest, show, unknown, unquoted
+from dnnsweep.space import closest_name, unknown_key, unquote_remedy, yaml_text
 from dnnsweep.spec.sections import ONE, TWO, SweepSpec
 
 Location = tuple[int | str, ...]
@@ -54,8 +54,8 @@ def translate(error: ValidationError) -> tuple[list[Mistake], list[Location]]:
         elif kind == "extra_forbidden":
             *parents, key = place
             known = _known_keys(parents)
-            mistakes.append(unknown(".".join(map(str, parents)), key, known))
-            places.append((*parents, closest(key, known) or key))
+            mistakes.append(unknown_key(".".join(map(str, parents)), key, known))
+            places.append((*parents, closest_name(key, known) or key))
         else:
             mistakes.append(_mistake(place, kind, detail["msg"], detail["input"], context))
     return mistakes, places
@@ -70,14 +70,16 @@ def _mistake(place: Location, kind: str, message: str, raw: Any, context: Mappin
     rule, remedy = _WORDS.get(kind, (message[0].lower() + message[1:], ""))
     if raw is None and kind == "string_type":
         remedy = "fill it or remove it"
-    return Mistake(path, rule.format(**context), show(raw), remedy or (unquoted(raw) if "number" in rule else ""))
+    return Mistake(
+        path, rule.format(**context), yaml_text(raw), remedy or (unquote_remedy(raw) if "number" in rule else "")
+    )
 
 
 def _wrong_word(path: str, expected: str, raw: Any) -> Mistake:
     known = expected.replace("'", "").replace(" or ", ", ").split(", ")
     rule = f"must be one of {expected}" if len(known) > 1 else f"must be {expected}"
-    word = closest(raw, known)
-    return Mistake(path, rule, show(raw), f"did you mean {word}?" if word else "")
+    word = closest_name(raw, known)
+    return Mistake(path, rule, yaml_text(raw), f"did you mean {word}?" if word else "")
 
 
 def _known_keys(parents: Sequence[int | str]) -> tuple[str, ...]:

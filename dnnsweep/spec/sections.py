@@ -34,11 +34,11 @@ from dnnsweep.space import (
     Layers,
     SearchSpace,
     leaves,
-    left_over,
     parse_space,
     parse_value,
     parse_values,
-    show,
+    sometimes_absent,
+    yaml_text,
 )
 from dnnsweep.spec import documents, schema
 from dnnsweep.spec.base import Few, Section, Several, Whole, raising, right
@@ -98,7 +98,9 @@ def _check_fixed(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mista
 
 def _check_enqueue(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mistake]]:
     if not isinstance(raw, list):
-        return (), [Mistake("enqueue", "must be a list of configurations", show(raw), "write `- name: value` lines")]
+        return (), [
+            Mistake("enqueue", "must be a list of configurations", yaml_text(raw), "write `- name: value` lines")
+        ]
     parsed = [parse_values(f"enqueue.{index}", entry, taken) for index, entry in enumerate(raw)]
     mistakes = [mistake for _, wrong in parsed for mistake in wrong]
     return tuple(types.MappingProxyType(good) for good, _ in parsed), mistakes
@@ -296,7 +298,7 @@ class SweepSpec(Section):
     def domains(self, name: str) -> tuple[Domain, ...]:
         """Return what a knob, but for `hidden`, may take its value from; a fixed or default value is a list of one."""
         defaults = self.default_params
-        is_left = name not in self.space or name in left_over(self.space, defaults)
+        is_left = name not in self.space or name in sometimes_absent(self.space, defaults)
         found = (domain for _, domain in leaves(self.space[name])) if name in self.space else ()
         searched = [domain for domain in found if not isinstance(domain, Layers)]
         return (*searched, *([Choice((defaults[name],))] if is_left else []))

@@ -6,10 +6,10 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from dnnsweep.records import Task, metrics_of, scores_of
+from dnnsweep.records import Task, metrics_for, scores_for
 from dnnsweep.spec.base import Section, Whole
 
-METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in (*metrics_of(task), *scores_of(task))))
+METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in (*metrics_for(task), *scores_for(task))))
 Metric = Annotated[str, Field(json_schema_extra={"enum": list(METRICS)})]  # which of them, the task decides
 
 

@@ -12,11 +12,11 @@ from dnnsweep.records.events import Event
 TOP = 5
 
 
-class Place(Protocol):
+class SweepStore(Protocol):
     """What can be asked of sweeps, and done to them.
 
     More methods than a seam should have, but they are the contract of the API: each is a route of the service, and one
-    suite of tests holds both implementations to it (`tests/contracts/test_place.py`).
+    suite of tests holds both implementations to it (`tests/contracts/test_sweep_store.py`).
     """
 
     def sweeps(self, state: SweepState | None = None) -> list[Sweep]:

@@ -16,8 +16,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from dnnsweep import errors
 from dnnsweep.errors import DnnsweepError, ExportError, Mistake, ServiceError, SpecError
-from dnnsweep.redaction import masked
-from dnnsweep.settings import Remote
+from dnnsweep.redaction import redact
+from dnnsweep.settings import ServiceAddress
 
 TIMEOUT_SECONDS: Final = 60.0
 #: What problems are called: this, and the error's name in words with dashes.
@@ -49,7 +49,7 @@ class Http:
         remote: Where it is.
     """
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: ServiceAddress) -> None:
         self._remote = remote
         self._opener = build_opener(_NoRedirects)
 
@@ -84,7 +84,7 @@ class Http:
 
     @property
     def _where(self) -> str:
-        return f"the service at {masked(self._remote.url)}"
+        return f"the service at {redact(self._remote.url)}"
 
     @contextmanager
     def _answer(self, method: str, path: str, document: Any) -> Iterator[HTTPResponse]:

@@ -15,11 +15,11 @@ from dnnsweep.ledger import Ledger, NewSweep, Page
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
 from dnnsweep.settings import Settings
-from dnnsweep.space import own_knobs
+from dnnsweep.space import builder_knobs
 
 
-class HomePlace:
-    """Sweeps in a ledger; `Place` says what the methods do.
+class LocalStore:
+    """Sweeps in a ledger; `SweepStore` says what the methods do.
 
     Args:
         settings: Where models are.
@@ -32,7 +32,7 @@ class HomePlace:
 
     @classmethod
     @contextmanager
-    def opened(cls, settings: Settings, *, create: bool = False) -> Iterator[HomePlace]:
+    def opened(cls, settings: Settings, *, create: bool = False) -> Iterator[LocalStore]:
         """Open a home, or make it, and close it afterwards.
 
         Raises:
@@ -123,7 +123,7 @@ class HomePlace:
 
 
 def _condition(where: str | None, sweep: Sweep) -> query.Condition | None:
-    return None if where is None else query.parse(where, own_knobs(sweep.spec))
+    return None if where is None else query.parse(where, builder_knobs(sweep.spec))
 
 
 def _unopened(document: Any) -> NewSweep:

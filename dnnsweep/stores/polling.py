@@ -8,14 +8,14 @@ from typing import Final
 
 from dnnsweep.errors import LedgerError, ServiceError
 from dnnsweep.records import Sweep, SweepState
-from dnnsweep.stores import Place
+from dnnsweep.stores import SweepStore
 
 #: How often to look, and for how long the place may be away meanwhile.
 WATCH_SECONDS: Final = 0.5
 AWAY_SECONDS: Final = 120.0
 
 
-def watched(place: Place, name: str) -> Iterator[Sweep]:
+def watch_sweep(place: SweepStore, name: str) -> Iterator[Sweep]:
     """Yield a sweep each time that it has changed, until it has ended; a service may be away for a while."""
     last: Sweep | None = None
     until = time.monotonic() + AWAY_SECONDS

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from dnnsweep.errors import QueryError, ServiceError, SweepNotFoundError
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
-from dnnsweep.settings import Remote
+from dnnsweep.settings import ServiceAddress
 from dnnsweep.stores import wire
 from dnnsweep.stores.http import Http
 
@@ -22,41 +22,41 @@ MAX_NUMBER: Final = 2**31 - 1
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
-class ServicePlace:
-    """Sweeps of a service; `Place` says what the methods do.
+class RemoteStore:
+    """Sweeps of a service; `SweepStore` says what the methods do.
 
     Args:
         remote: Where it is.
     """
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: ServiceAddress) -> None:
         self._http = Http(remote)
 
     def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
         asked = {} if state is None else {"state": state.value}
-        return [wire.record(Sweep, item) for item in self._all("/sweeps", asked)]
+        return [wire.decode_record(Sweep, item) for item in self._all("/sweeps", asked)]
 
     def sweep(self, name: str) -> Sweep:
-        return wire.record(Sweep, self._http.get(_path(name)))
+        return wire.decode_record(Sweep, self._http.get(_path(name)))
 
     def trials(self, name: str, where: str | None = None) -> list[Trial]:
-        return [wire.record(Trial, item) for item in self._all(_path(name, "trials"), _where(where))]
+        return [wire.decode_record(Trial, item) for item in self._all(_path(name, "trials"), _where(where))]
 
     def trial(self, name: str, number: int) -> Trial:
-        return wire.record(Trial, self._http.get(_path(name, "trials", str(number))))
+        return wire.decode_record(Trial, self._http.get(_path(name, "trials", str(number))))
 
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         if top is not None and top < 1:
             raise QueryError(f"top must be at least 1, got {top}")
         asked = {**_where(where), **({} if top is None else {"top": str(min(top, MAX_NUMBER))})}
         found = self._http.get(f"{_path(name, 'best')}?{urlencode(asked)}")
-        return [wire.record(Trial, item) for item in found]
+        return [wire.decode_record(Trial, item) for item in found]
 
     def curve(self, name: str, number: int) -> Curve:
-        return wire.curve(self._http.get(_path(name, "trials", str(number)))["curve"])
+        return wire.decode_curve(self._http.get(_path(name, "trials", str(number)))["curve"])
 
     def events(self, name: str) -> list[Event]:
-        return [wire.record(Event, item) for item in self._http.get(_path(name, "events"))]
+        return [wire.decode_record(Event, item) for item in self._http.get(_path(name, "events"))]
 
     def model(self, name: str, number: int, folder: Path | None = None) -> Path:
         path = (folder or Path()) / f"{name}-trial-{number}.keras"
@@ -65,10 +65,10 @@ class ServicePlace:
 
     def submit(self, document: Any) -> Sweep:
         plain = document if isinstance(document, Mapping) else document.to_json()
-        return wire.record(Sweep, self._http.post("/sweeps", plain))
+        return wire.decode_record(Sweep, self._http.post("/sweeps", plain))
 
     def resume(self, name: str) -> Sweep:
-        return wire.record(Sweep, self._http.post(_path(name, "resume")))
+        return wire.decode_record(Sweep, self._http.post(_path(name, "resume")))
 
     def stop(self, name: str) -> bool:
         return bool(self._http.post(_path(name, "stop"))["is_stopping"])

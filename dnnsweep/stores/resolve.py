@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dnnsweep.settings import remote, resolve
-from dnnsweep.stores import Place
-from dnnsweep.stores.local import HomePlace
+from dnnsweep.settings import find_service, find_settings
+from dnnsweep.stores import SweepStore
+from dnnsweep.stores.local import LocalStore
 
 if TYPE_CHECKING:  # commands that ask a home need not load what talks to services
-    from dnnsweep.stores.remote import ServicePlace
+    from dnnsweep.stores.remote import RemoteStore
 
 Home = str | os.PathLike[str] | None
 
 
-def service_of(home: Home) -> ServicePlace | None:
+def remote_store(home: Home) -> RemoteStore | None:
     """Return the service that is asked in place of a home: where `DNNSWEEP_API_URL` is set and no home is named."""
-    found = remote() if home is None else None
+    found = find_service() if home is None else None
     if found is None:
         return None
-    from dnnsweep.stores.remote import ServicePlace
+    from dnnsweep.stores.remote import RemoteStore
 
-    return ServicePlace(found)
+    return RemoteStore(found)
 
 
 @contextmanager
-def place_of(home: Home, *, create: bool = False) -> Iterator[Place]:
+def open_store(home: Home, *, create: bool = False) -> Iterator[SweepStore]:
     """Open the place that is meant, and close it afterwards.
 
     Args:
@@ -39,9 +39,9 @@ def place_of(home: Home, *, create: bool = False) -> Iterator[Place]:
         SweepNotFoundError: There is no such home, and `create` is false.
         LedgerError: It cannot be opened.
     """
-    service = service_of(home)
+    service = remote_store(home)
     if service is not None:
         yield service
         return
-    with HomePlace.opened(resolve(home), create=create) as place:
+    with LocalStore.opened(find_settings(home), create=create) as place:
         yield place

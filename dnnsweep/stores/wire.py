@@ -17,7 +17,7 @@ T = TypeVar("T")
 SECONDS: Final = {"value_2": "values", "second": "objectives"}
 
 
-def record(kind: type[T], plain: Any) -> T:
+def decode_record(kind: type[T], plain: Any) -> T:
     """Return a record of a kind; keys that it does not know, of a newer service, are left out.
 
     Raises:
@@ -50,7 +50,7 @@ def _value(annotation: str, value: Any) -> Any:
     if value is None or kind is None:
         return value
     if is_dataclass(kind):
-        return record(kind, value)
+        return decode_record(kind, value)
     return kind(value) if issubclass(kind, Enum) else value
 
 
@@ -61,15 +61,15 @@ def _kind(annotation: str) -> type[Any] | None:
     return kind if isinstance(kind, type) else None
 
 
-def encoded_curve(curve: Curve) -> dict[str, Any]:
+def encode_curve(curve: Curve) -> dict[str, Any]:
     """Return a curve as plain JSON; numbers that are not finite are spelled out."""
-    from dnnsweep.ledger.curves import spelled
+    from dnnsweep.ledger.curves import spell_out
 
-    series = [{"metric": s.metric, "layer": s.layer, "values": spelled(s.values)} for s in curve.series]
+    series = [{"metric": s.metric, "layer": s.layer, "values": spell_out(s.values)} for s in curve.series]
     return {"ended_at": list(curve.ended_at), "series": series}
 
 
-def curve(plain: Any) -> Curve:
-    """Return the curve that `encoded_curve` made JSON of."""
+def decode_curve(plain: Any) -> Curve:
+    """Return the curve that `encode_curve` made JSON of."""
     series = (Series(s["metric"], tuple(map(float, s["values"])), s["layer"]) for s in plain["series"])
     return Curve(tuple(series), tuple(plain["ended_at"]))

@@ -65,7 +65,7 @@ class Study:
         self._study = optuna.create_study(directions=[_DIRECTIONS[one] for one in self._directions])
         self._study.sampler = self._sampler(0)
 
-    def populate(self, n_trials: int) -> None:
+    def set_population(self, n_trials: int) -> None:
         """Say how many trials make a generation of `nsga2`; a study that is restored keeps to what it began with."""
         if self._kind == "nsga2":
             self.restore_attrs({POPULATION: n_trials})
@@ -205,9 +205,9 @@ class Study:
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         if self._kind == "nsga2":
-            return samplers.nsga2(self._seed, number, self.study_attrs().get(POPULATION, samplers.POPULATION))
+            return samplers.make_nsga2(self._seed, number, self.study_attrs().get(POPULATION, samplers.POPULATION))
         parameters = self._parameters
-        return samplers.sampler(self._kind, parameters.distributions, self._seed, number, parameters.sometimes)
+        return samplers.make_sampler(self._kind, parameters.distributions, self._seed, number, parameters.sometimes)
 
 
 def _values(value: Value | None, reports: Mapping[int, float]) -> tuple[float, ...] | None:

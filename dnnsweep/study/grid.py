@@ -14,7 +14,7 @@ import numpy as np
 
 from dnnsweep import seeds
 from dnnsweep.records import Reason
-from dnnsweep.space import Part, SearchSpace, cases, countable, joined, parts, parts_of
+from dnnsweep.space import SearchSpace, Subspace, cases, countable, from_scalars, scalar_domains, subspaces
 
 
 class Grid:
@@ -30,7 +30,7 @@ class Grid:
 
     def __init__(self, space: SearchSpace, seed: int, defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
         listed = countable(space)
-        self._cases = [parts(listed, case, defaults) for case in cases(listed, defaults)]
+        self._cases = [subspaces(listed, case, defaults) for case in cases(listed, defaults)]
         sizes = [math.prod(part.n_values or 0 for part in case.values()) for case in self._cases]
         self._axes = [{name: _axes(part) for name, part in case.items()} for case in self._cases]
         self._ends = list(accumulate(sizes))
@@ -71,7 +71,8 @@ class Grid:
         first = self._ends[number - 1] if number else 0
         indices = iter(np.unravel_index(index - first, shape) if shape else ())
         return {
-            name: joined(case[name].domain, [axis[int(next(indices))] for axis in own]) for name, own in axes.items()
+            name: from_scalars(case[name].domain, [axis[int(next(indices))] for axis in own])
+            for name, own in axes.items()
         }
 
     def end(self, number: int, reason: Reason) -> None:
@@ -80,7 +81,8 @@ class Grid:
             self._stopped[self._points[number]] += 1
 
 
-def _axes(part: Part) -> tuple[tuple[Any, ...], ...]:
+def _axes(part: Subspace) -> tuple[tuple[Any, ...], ...]:
     return tuple(
-        tuple(value for value in one.grid() if value not in part.without) for one in parts_of(part.domain).values()
+        tuple(value for value in one.grid() if value not in part.without)
+        for one in scalar_domains(part.domain).values()
     )

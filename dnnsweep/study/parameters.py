@@ -15,12 +15,12 @@ from dnnsweep.space import (
     Domain,
     Leaf,
     SearchSpace,
-    is_left_over,
-    joined,
+    from_scalars,
+    has_no_branch,
     leaves,
-    order,
-    parts_of,
-    split,
+    sampling_order,
+    scalar_domains,
+    to_scalars,
 )
 
 
@@ -39,12 +39,12 @@ class Parameters:
     def __init__(self, space: SearchSpace, defaults: Mapping[str, Any]) -> None:
         self._space = space
         self._defaults = defaults
-        self._order = order(space)
+        self._order = sampling_order(space)
         self._numbers = {
             key: numbers
             for name in self._order
             for index, (_, leaf) in enumerate(leaves(space[name]))
-            for key, numbers in zip(self._keys(name, index), parts_of(leaf).values(), strict=True)
+            for key, numbers in zip(self._keys(name, index), scalar_domains(leaf).values(), strict=True)
         }
         self.distributions = {key: distribution(numbers) for key, numbers in self._numbers.items()}
 
@@ -63,7 +63,7 @@ class Parameters:
         domain = self._space[name]
         is_conditional = isinstance(domain, Conditional)
         leaf = domain.branches[index].domain if isinstance(domain, Conditional) else domain
-        return tuple(f"{name}[{index}]{part}" if is_conditional else f"{name}{part}" for part in parts_of(leaf))
+        return tuple(f"{name}[{index}]{part}" if is_conditional else f"{name}{part}" for part in scalar_domains(leaf))
 
     def suggested(self, trial: optuna.Trial) -> dict[str, Any]:
         """Let a trial choose a value for each hyperparameter; those without a domain have their default.
@@ -78,7 +78,7 @@ class Parameters:
                 values[name] = self._defaults[name]
             else:
                 leaf, keys = found
-                values[name] = joined(leaf, [self._suggest(trial, key) for key in keys])
+                values[name] = from_scalars(leaf, [self._suggest(trial, key) for key in keys])
         return {name: values[name] for name in self._space}
 
     def _suggest(self, trial: optuna.Trial, key: str) -> Any:
@@ -103,13 +103,13 @@ class Parameters:
     def _encoded(self, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         known: dict[str, Any] = {}
         for name in self._order:
-            if name not in values and not is_left_over(self._space[name], known):
+            if name not in values and not has_no_branch(self._space[name], known):
                 continue
             found = self._chosen(name, known)
             known[name] = values.get(name, self._defaults.get(name))
             if found is not None:
                 leaf, keys = found
-                yield from zip(keys, map(encoded, split(leaf, known[name])), strict=True)
+                yield from zip(keys, map(encoded, to_scalars(leaf, known[name])), strict=True)
 
 
 def distribution(domain: Domain) -> BaseDistribution:

@@ -60,17 +60,17 @@ class _Course:
         return self.number
 
     @property
-    def is_settled(self) -> bool:
+    def is_fully_judged(self) -> bool:
         """Return whether it has ended and every epoch of it was judged."""
         return self.reason is not None and self.n_judged == len(self.intermediate_values)
 
     def is_past(self, epoch: int) -> bool:
         """Return whether all is known that it did up to an epoch."""
-        return self.is_settled or self.n_judged >= epoch
+        return self.is_fully_judged or self.n_judged >= epoch
 
     def until(self, epoch: int) -> _Course:
         """Return what was known of it when it had trained for so many epochs; that it ended shows an epoch later."""
-        if self.is_settled and len(self.intermediate_values) < epoch:
+        if self.is_fully_judged and len(self.intermediate_values) < epoch:
             return self
         values = {step: value for step, value in self.intermediate_values.items() if step <= epoch}
         attrs = {key: value for key, value in self.system_attrs.items() if self.reached_at[key] <= epoch}
@@ -83,7 +83,7 @@ class _Course:
             del self.intermediate_values[step]
 
 
-class Pruning:
+class Pruner:
     """Judges trials, epoch by epoch, as Optuna would.
 
     A verdict on trial i at epoch e is made of what earlier trials had done by epoch e, and of all that those did which
@@ -100,7 +100,7 @@ class Pruning:
     """
 
     def __init__(self, rule: Mapping[str, Any], direction: str, n_epochs: int, window: int, seed: int) -> None:
-        self._pruner = _pruner(rule, n_epochs)
+        self._pruner = _optuna_pruner(rule, n_epochs)
         self._direction = StudyDirection.MAXIMIZE if direction == "maximize" else StudyDirection.MINIMIZE
         self._window = window
         self._name = study_name(seed)
@@ -143,13 +143,13 @@ class Pruning:
         """Judge all that can be judged by now; return the trials that are pruned, each with its last epoch."""
         pruned = []
         for course in self._courses[self._n_settled :]:
-            while not course.is_settled and course.n_judged < len(course.intermediate_values):
+            while not course.is_fully_judged and course.n_judged < len(course.intermediate_values):
                 if not self._can_judge(course):
                     break
                 if self._judge(course):
                     pruned.append((course.number, course.n_judged))
                     course.cut(course.n_judged)
-        while self._n_settled < len(self._courses) and self._courses[self._n_settled].is_settled:
+        while self._n_settled < len(self._courses) and self._courses[self._n_settled].is_fully_judged:
             self._n_settled += 1
         return pruned
 
@@ -157,9 +157,9 @@ class Pruning:
         """Return for how many epochs of a trial there is a verdict."""
         return self._course(number).n_judged
 
-    def is_settled(self, number: int) -> bool:
+    def is_fully_judged(self, number: int) -> bool:
         """Return whether a trial has ended and there is a verdict for every epoch of it."""
-        return self._course(number).is_settled
+        return self._course(number).is_fully_judged
 
     def values(self, number: int) -> dict[int, float]:
         """Return what was reported of a trial: epoch -> objective."""
@@ -172,7 +172,7 @@ class Pruning:
             ValueError: The trial is not settled: there is more to remember yet.
         """
         course = self._course(number)
-        if not course.is_settled:
+        if not course.is_fully_judged:
             raise ValueError(f"a trial must be settled before its attributes are stored, got trial {number}")
         return {**course.system_attrs, REACHED: dict(course.reached_at)} if course.system_attrs else {}
 
@@ -269,7 +269,7 @@ def study_name(seed: int) -> str:
     return f"dnnsweep-{seed}"
 
 
-def _pruner(rule: Mapping[str, Any], n_epochs: int) -> BasePruner:
+def _optuna_pruner(rule: Mapping[str, Any], n_epochs: int) -> BasePruner:
     """Return Optuna's pruner.
 
     Its settings never depend on what was seen before, as Optuna's `auto` ones do: `min_resource` is a hundredth of the
@@ -287,5 +287,5 @@ def _pruner(rule: Mapping[str, Any], n_epochs: int) -> BasePruner:
                 return _Hyperband(**{"max_resource": n_epochs, **given})
             case "patient":
                 wrapped = rule.get("wrapped")
-                return PatientPruner(None if wrapped is None else _pruner(wrapped, n_epochs), **given)
+                return PatientPruner(None if wrapped is None else _optuna_pruner(wrapped, n_epochs), **given)
     raise ValueError(f"there is no pruner {rule['kind']}")

@@ -21,7 +21,7 @@ POPULATION: Final = 50
 Distributions = Mapping[str, BaseDistribution]
 
 
-def nsga2(seed: int, number: int, population: int = POPULATION) -> BaseSampler:
+def make_nsga2(seed: int, number: int, population: int = POPULATION) -> BaseSampler:
     """Return NSGA-II for one suggestion, as `sampler` does for others.
 
     Args:
@@ -32,7 +32,7 @@ def nsga2(seed: int, number: int, population: int = POPULATION) -> BaseSampler:
     return NSGAIISampler(population_size=population, seed=seeds.derive(seed, "ask", number))
 
 
-def sampler(
+def make_sampler(
     kind: str, distributions: Distributions, seed: int, number: int, sometimes: Collection[str] = ()
 ) -> BaseSampler:
     """Return the sampler of one suggestion.

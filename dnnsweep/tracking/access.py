@@ -46,7 +46,7 @@ def load() -> Any:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_logs() -> Iterator[None]:
     """Drop the log lines that MLflow and what it uses write in this thread; all others are kept."""
     thread = threading.get_ident()
 
@@ -65,7 +65,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def explained(uri: str) -> Iterator[None]:
+def explain_errors(uri: str) -> Iterator[None]:
     """Turn whatever MLflow raises into a `TrackingError` that names the store."""
     try:
         yield
@@ -76,7 +76,7 @@ def explained(uri: str) -> Iterator[None]:
 
 
 def _explain(uri: str, error: Exception) -> str:
-    shown = without_password(uri)
+    shown = strip_password(uri)
     text = " ".join(str(error).replace(uri.rstrip("/"), shown.rstrip("/")).split())[:500]
     return (
         f"the tracking store must take runs, got {type(error).__name__} from {shown}: {text}; "
@@ -84,18 +84,18 @@ def _explain(uri: str, error: Exception) -> str:
     )
 
 
-def without_password(uri: str) -> str:
+def strip_password(uri: str) -> str:
     """Return an address without user and password.
 
     Example:
-        >>> without_password("https://me:secret@host:5000/path")
+        >>> strip_password("https://me:secret@host:5000/path")
         'https://host:5000/path'
     """
     parts = urlsplit(uri)
     return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else uri
 
 
-def unless(codes: AbstractSet[str], call: Callable[..., Any], *args: Any) -> Any:
+def ignore_errors(codes: AbstractSet[str], call: Callable[..., Any], *args: Any) -> Any:
     """Return what a call to MLflow returns; None if it fails with one of these codes."""
     try:
         return call(*args)

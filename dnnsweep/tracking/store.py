@@ -22,7 +22,7 @@ from dnnsweep.settings import cache_folder, sqlite_url
 log: Final = logging.getLogger(__name__)
 
 
-def create(database: Path, environ: Mapping[str, str] = os.environ) -> None:
+def create_store(database: Path, environ: Mapping[str, str] = os.environ) -> None:
     """Create MLflow's SQLite file beside its place and move it in, so that a kill leaves no half-made one.
 
     It is a copy of an empty store that MLflow's own migrations made before, for the same version of MLflow; where there
@@ -141,7 +141,7 @@ def _run_migrations(database: Path) -> None:
         raise RuntimeError(f"creating the store failed: {reason}")
 
 
-def analyse(database: Path) -> None:
+def analyse_store(database: Path) -> None:
     """Let SQLite count its tables, without which sorting many runs by a metric takes seconds; best effort."""
     if not database.exists():
         return

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import access, store
-from dnnsweep.tracking.access import explained, quiet, unless
+from dnnsweep.tracking.access import explain_errors, ignore_errors, silence_logs
 from dnnsweep.tracking.page import KEY_TAG, Point, RunPage, RunState
 from dnnsweep.tracking.views import experiment_tags
 
@@ -65,11 +65,11 @@ class Tracker:
         """
         if self._client is not None:
             return
-        with explained(self._settings.tracking_uri):
+        with explain_errors(self._settings.tracking_uri):
             if self._settings.is_tracking_embedded:
-                store.create(self._database)
+                store.create_store(self._database)
             mlflow = access.load()
-            with quiet():
+            with silence_logs():
                 self._client = mlflow.MlflowClient(tracking_uri=self._settings.tracking_uri)
 
     def put(self, page: RunPage) -> str:
@@ -101,7 +101,7 @@ class Tracker:
             TrackingError: The server cannot be reached or refuses.
         """
         with self._open() as client:
-            unless({MISSING}, client.delete_run, run_id)
+            ignore_errors({MISSING}, client.delete_run, run_id)
         self._delivered.pop(run_id, None)
 
     def runs(self, experiment: str, prefix: str) -> list[RunState]:
@@ -157,7 +157,7 @@ class Tracker:
     def optimise(self) -> None:
         """Let the embedded store count its tables, without which sorting many runs by a metric takes seconds."""
         if self._settings.is_tracking_embedded:
-            store.analyse(self._database)
+            store.analyse_store(self._database)
 
     @property
     def _database(self) -> Path:
@@ -166,11 +166,11 @@ class Tracker:
     @contextmanager
     def _open(self) -> Iterator[Any]:
         self.prepare()
-        with explained(self._settings.tracking_uri), quiet():
+        with explain_errors(self._settings.tracking_uri), silence_logs():
             yield self._client
 
     def _find_or_create(self, client: Any, page: RunPage) -> Any:
-        run = unless({MISSING}, client.get_run, page.run_id) if page.run_id else None
+        run = ignore_errors({MISSING}, client.get_run, page.run_id) if page.run_id else None
         if run is None:
             return self._find_or_create_by_key(client, page)
         if run.info.lifecycle_stage == "deleted":
@@ -183,7 +183,7 @@ class Tracker:
         remembered = self._experiments.pop(page.experiment, None)
         if remembered is not None:
             # Refused if the experiment was deleted meanwhile.
-            run = unless({MISSING, INVALID}, _find_or_create_in, client, remembered, page)
+            run = ignore_errors({MISSING, INVALID}, _find_or_create_in, client, remembered, page)
             if run is not None:
                 self._experiments[page.experiment] = remembered
                 return run
@@ -199,7 +199,7 @@ class Tracker:
         found = client.get_experiment_by_name(name)
         if found is None:
             # Somebody else may be faster.
-            unless({TAKEN}, client.create_experiment, name, self._artifact_location(name), tags)
+            ignore_errors({TAKEN}, client.create_experiment, name, self._artifact_location(name), tags)
             found = client.get_experiment_by_name(name)
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
@@ -266,7 +266,7 @@ def _put_values(client: Any, run: Any, page: RunPage, delivered: _Delivered) -> 
     )
     delivered.points.update(points)
     for name in stale:
-        unless({MISSING}, client.delete_tag, run.info.run_id, name)
+        ignore_errors({MISSING}, client.delete_tag, run.info.run_id, name)
 
 
 def _put_artifacts(client: Any, run_id: str, page: RunPage, delivered: _Delivered) -> None:

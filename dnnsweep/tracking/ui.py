@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from dnnsweep.errors import TrackingError
 from dnnsweep.settings import Settings
-from dnnsweep.tracking.access import without_password
+from dnnsweep.tracking.access import strip_password
 from dnnsweep.tracking.tracker import Tracker
 from dnnsweep.tracking.views import view_key
 
@@ -55,7 +55,7 @@ def ui_url(address: str, experiment_id: str | None = None, direction: str | None
     query = {"workflowType": "machine_learning"}
     if direction is not None:
         query["viewStateShareKey"] = view_key(direction)
-    return f"{without_password(address).rstrip('/')}/#/experiments{page}?{urlencode(query)}"
+    return f"{strip_password(address).rstrip('/')}/#/experiments{page}?{urlencode(query)}"
 
 
 def serve_ui(

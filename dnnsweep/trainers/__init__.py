@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dnnsweep.records import Began, DataSummary, EpochReport, Suggestion, TrialResult
+from dnnsweep.records import AttemptStarted, DataSummary, EpochReport, Suggestion, TrialResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class TrainerPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class TrainerReady:
     """What a trainer says once it has loaded the data.
 
     Args:
@@ -63,7 +63,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class TrainerUsage:
     """What a trainer has used since it began.
 
     Args:
@@ -79,18 +79,18 @@ class Usage:
     memory_mb: float
 
 
-class UnwantedError(Exception):
+class TrialDroppedError(Exception):
     """The trial that a report is about was pruned: its trainer shall leave it."""
 
 
-#: Takes what a trainer says; raises `UnwantedError` for a report of a trial that was pruned.
-Emit = Callable[[Began | EpochReport | TrialResult], None]
+#: Takes what a trainer says; raises `TrialDroppedError` for a report of a trial that was pruned.
+Emit = Callable[[AttemptStarted | EpochReport | TrialResult], None]
 
 
 class Trainer(Protocol):
     """Holds suggestions and trains them, some of them side by side."""
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         """Load the data; say what they are and how trials will be trained.
 
         Raises:
@@ -116,12 +116,12 @@ class Trainer(Protocol):
 
         Args:
             emit: Called with reports and results as they come about; an error while training is a result with reason
-                `failed`. A trial whose report is met with `UnwantedError` is left, without a result; whatever else it
-                raises ends the trainer.
+                `failed`. A trial whose report is met with `TrialDroppedError` is left, without a result. Any other
+                exception from it ends the trainer.
         """
 
 
-class OneByOne(ABC):
+class SequentialTrainer(ABC):
     """A trainer that trains one suggestion after the other."""
 
     def __init__(self) -> None:
@@ -156,6 +156,6 @@ class OneByOne(ABC):
     def step(self, emit: Emit) -> None:
         """Train the oldest suggestion to its end."""
         suggestion = self._taken.popleft()
-        emit(Began(suggestion.number, suggestion.attempt))
-        with suppress(UnwantedError):
+        emit(AttemptStarted(suggestion.number, suggestion.attempt))
+        with suppress(TrialDroppedError):
             emit(self.train(suggestion, emit))

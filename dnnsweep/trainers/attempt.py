@@ -9,14 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from dnnsweep.records import EpochReport, Objective, Reason, Suggestion, Task, TrialResult, curve_of, sized
-from dnnsweep.records.ranking import Rank, beats, front, rank
+from dnnsweep.records import (
+    EpochReport,
+    Objective,
+    Reason,
+    Suggestion,
+    Task,
+    TrialResult,
+    curve_from_reports,
+    size_metric,
+)
+from dnnsweep.records.ranking import Rank, beats, pareto_front, rank
 
 MAX_ERROR_CHARACTERS: Final = 500
 
 
 @dataclass(slots=True)
-class Course:
+class Attempt:
     """One attempt at a trial.
 
     Args:
@@ -65,7 +74,7 @@ class Course:
             number=self.suggestion.number,
             attempt=self.suggestion.attempt,
             reason=reason,
-            curve=curve_of(self.reports),
+            curve=curve_from_reports(self.reports),
             best_epoch=None if reason in (Reason.DIVERGED, Reason.FAILED) else best_epoch,
             seconds=time.perf_counter() - self.began,
             error=error,
@@ -88,18 +97,18 @@ class Champions:
         self._is_final = is_final
         self._front: list[Rank] = []
 
-    def are_joined_by(self, course: Course, best_epoch: int | None) -> bool:
+    def are_joined_by(self, course: Attempt, best_epoch: int | None) -> bool:
         """Return whether none beats a complete trial, so that its model is worth saving; remember it then."""
-        self._front = front({*self._front, *course.suggestion.front})
+        self._front = pareto_front({*self._front, *course.suggestion.front})
         mine = None if best_epoch is None else self._rank(course, best_epoch)
         if mine is None or any(beats(known, mine) for known in self._front):
             return False
         if self._is_final:
-            self._front = front({*self._front, mine})
+            self._front = pareto_front({*self._front, mine})
         return True
 
-    def _rank(self, course: Course, epoch: int) -> Rank | None:
-        metrics = {**course.reports[epoch - 1].metrics, **sized(course.n_parameters)}
+    def _rank(self, course: Attempt, epoch: int) -> Rank | None:
+        metrics = {**course.reports[epoch - 1].metrics, **size_metric(course.n_parameters)}
         values = tuple(metrics.get(one.metric, math.nan) for one in self._objectives)
         if not all(map(math.isfinite, values)):
             return None

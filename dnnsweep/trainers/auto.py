@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Final
 
 from dnnsweep.records import Suggestion
-from dnnsweep.trainers import Emit, Job, Opening, Trainer, TrainerPlan
+from dnnsweep.trainers import Emit, Job, Trainer, TrainerPlan, TrainerReady
 from dnnsweep.trainers.array import ArrayTrainer
 from dnnsweep.trainers.choice import choose
 from dnnsweep.trainers.fit import FitTrainer
-from dnnsweep.trainers.inputs import Material, load
+from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
 
 #: Where Linux shows the GPUs of NVIDIA's driver.
 _DRIVER: Final = Path("/proc/driver/nvidia/gpus")
 
 
-class PlannedTrainer:
+class AutoTrainer:
     """Loads the data, chooses a trainer, and is that trainer from then on.
 
     Args:
@@ -27,7 +27,7 @@ class PlannedTrainer:
         self._job = job
         self._trainer: Trainer | None = None
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         """Load the data, and say what they are and how trials will be trained.
 
         Raises:
@@ -35,21 +35,21 @@ class PlannedTrainer:
             SpecError: The sweep file is wrong, names a metric that the data's task does not have, or a builder that
                 cannot be used.
         """
-        material = load(self._job)
+        material = load_inputs(self._job)
         known = self._job.plan
         if material.sweep.network.builder is not None:
             return self._open_builder(material, known)
         plan = known or choose(material.sweep, material.data.summary, device())
         self._trainer = _create(self._job, material, plan)
-        return Opening(material.data.summary, plan)
+        return TrainerReady(material.data.summary, plan)
 
-    def _open_builder(self, material: Material, known: TrainerPlan | None) -> Opening:
+    def _open_builder(self, material: TrainerInputs, known: TrainerPlan | None) -> TrainerReady:
         from dnnsweep.trainers import keras_models  # noqa: F401  first: it sets how TensorFlow is loaded
         from dnnsweep.trainers.compiled import CompiledTrainer
 
         self._trainer = CompiledTrainer(self._job, material, device() if known is None else known.device)
         opening = self._trainer.open()
-        return opening if known is None else Opening(opening.data, known)
+        return opening if known is None else TrainerReady(opening.data, known)
 
     def warm_up(self) -> None:
         """Load and compile what the first trial would wait for."""
@@ -80,7 +80,7 @@ class PlannedTrainer:
         return self._trainer
 
 
-def _create(job: Job, material: Material, plan: TrainerPlan) -> Trainer:
+def _create(job: Job, material: TrainerInputs, plan: TrainerPlan) -> Trainer:
     if plan.kind == "array":
         return ArrayTrainer(job, material, plan)
     return FitTrainer(job, material)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from dnnsweep.records import DataSummary, Task
-from dnnsweep.space import Choice, Conditional, Domain, Layers, Part, cases, countable, leaves, parts
+from dnnsweep.space import Choice, Conditional, Domain, Layers, Subspace, cases, countable, leaves, subspaces
 from dnnsweep.spec import SweepSpec
 from dnnsweep.trainers import TrainerPlan
 from dnnsweep.trainers.groups import Group
@@ -69,13 +69,13 @@ def _n_programs(sweep: SweepSpec) -> float:
     """Count the shapes: in each case of the conditions, every value of what makes them with every other."""
     space = countable(sweep.space)
     found = {
-        tuple(part for name, part in parts(space, case, sweep.default_params).items() if name in Group.KNOBS)
+        tuple(part for name, part in subspaces(space, case, sweep.default_params).items() if name in Group.KNOBS)
         for case in cases(space, sweep.default_params)
     }
     return sum(math.prod(_n_values(part) for part in shapes) for shapes in found)
 
 
-def _n_values(part: Part) -> float:
+def _n_values(part: Subspace) -> float:
     return math.inf if part.n_values is None else part.n_values
 
 

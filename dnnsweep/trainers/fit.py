@@ -14,9 +14,9 @@ from dnnsweep.datasets import Dataset
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import PLATEAU, Hyperparameters
-from dnnsweep.trainers import Job, OneByOne, Opening, TrainerPlan
-from dnnsweep.trainers.attempt import Champions, Course, in_own_units, one_line
-from dnnsweep.trainers.inputs import Material, load
+from dnnsweep.trainers import Job, SequentialTrainer, TrainerPlan, TrainerReady
+from dnnsweep.trainers.attempt import Attempt, Champions, in_own_units, one_line
+from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
 from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
 
@@ -38,7 +38,7 @@ class Laps(NamedTuple):
     after_epoch: Callable[[Mapping[str, float]], bool]
 
 
-class FitTrainer(OneByOne):
+class FitTrainer(SequentialTrainer):
     """Trains with plain Keras; what a faster trainer is held to.
 
     A result depends on the suggestion and the data only, not on what was trained before, nor on global seeds.
@@ -49,21 +49,21 @@ class FitTrainer(OneByOne):
         material: What `job` names, where it was loaded already.
     """
 
-    def __init__(self, job: Job, material: Material | None = None) -> None:
+    def __init__(self, job: Job, material: TrainerInputs | None = None) -> None:
         super().__init__()
         self._job = job
         self._material = material
         self._champions: Champions | None = None
         self._held: tuple[Any, ...] = ()
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         """Load the data and say what they are.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.
             SpecError: The sweep file is wrong, or names a metric that the data's task does not have.
         """
-        return Opening(self._loaded().data.summary, TrainerPlan("fit"))
+        return TrainerReady(self._loaded().data.summary, TrainerPlan("fit"))
 
     def warm_up(self) -> None:
         """Load TensorFlow."""
@@ -78,7 +78,7 @@ class FitTrainer(OneByOne):
         """
         from dnnsweep.trainers import keras_models  # noqa: F401  loading TensorFlow is not part of the first trial
 
-        material, attempt = self._loaded(), _Attempt(Course(suggestion), report)
+        material, attempt = self._loaded(), _Attempt(Attempt(suggestion), report)
         try:
             return self._train(attempt, material)
         except Exception as error:
@@ -86,7 +86,7 @@ class FitTrainer(OneByOne):
                 raise
             return attempt.course.end(Reason.FAILED, error=one_line(error))
 
-    def _train(self, attempt: _Attempt, material: Material) -> TrialResult:
+    def _train(self, attempt: _Attempt, material: TrainerInputs) -> TrialResult:
         from dnnsweep.trainers import keras_models
 
         sweep, data, course = material.sweep, material.data, attempt.course
@@ -188,12 +188,12 @@ class FitTrainer(OneByOne):
             self._held = (training, keras_models.hold(data.x_validation, data.y_validation))
         return self._held
 
-    def _loaded(self) -> Material:
+    def _loaded(self) -> TrainerInputs:
         if self._material is None:
-            self._material = load(self._job)
+            self._material = load_inputs(self._job)
         return self._material
 
-    def _champions_of(self, material: Material) -> Champions:
+    def _champions_of(self, material: TrainerInputs) -> Champions:
         if self._champions is None:
             is_final = material.sweep.pruner.kind == "none"
             self._champions = Champions(material.sweep.objectives, is_final=is_final)
@@ -203,7 +203,7 @@ class FitTrainer(OneByOne):
 class _Attempt:
     """A course under early stopping, and the weights kept."""
 
-    def __init__(self, course: Course, report: Callable[[EpochReport], None]) -> None:
+    def __init__(self, course: Attempt, report: Callable[[EpochReport], None]) -> None:
         self.course = course
         self.stopping = Stopping()
         self.plateau = Plateau(0.0)

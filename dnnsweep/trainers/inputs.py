@@ -9,14 +9,14 @@ from dnnsweep.trainers import Job
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class TrainerInputs:
     """The sweep file and its data, loaded."""
 
     sweep: spec.SweepSpec
     data: datasets.Dataset
 
 
-def load(job: Job) -> Material:
+def load_inputs(job: Job) -> TrainerInputs:
     """Check the sweep file and load its data.
 
     Raises:
@@ -26,4 +26,4 @@ def load(job: Job) -> Material:
     sweep = spec.check(job.spec)
     data = datasets.load(sweep.dataset, sweep.task, job.data)
     spec.check_task(sweep, data.summary.task)
-    return Material(sweep, data)
+    return TrainerInputs(sweep, data)

@@ -25,9 +25,9 @@ if "tensorflow" not in sys.modules:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that each network is traced anew, as it must be
 
-from dnnsweep.processes import silenced
+from dnnsweep.processes import silence_stderr
 
-with silenced(is_needed="tensorflow" not in sys.modules):  # what it writes while it loads obeys no log level
+with silence_stderr(is_needed="tensorflow" not in sys.modules):  # what it writes while it loads obeys no log level
     import keras
     import numpy as np
     import tensorflow as tf

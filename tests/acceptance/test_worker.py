@@ -18,8 +18,8 @@ from workspace import SWEEP, Command, Workspace, identity, prepared, wait_until
 
 import dnnsweep
 from dnnsweep.records import State, SweepState
-from dnnsweep.settings import Limits, Remote
-from dnnsweep.stores.remote import ServicePlace
+from dnnsweep.settings import Limits, ServiceAddress
+from dnnsweep.stores.remote import RemoteStore
 
 PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
 Identity = list[tuple[Any, ...]]
@@ -213,7 +213,7 @@ def test_a_worker_checks_again_what_came_over_the_network(bench: Workspace, tmp_
         np.savez(root / f"{name}.npz", x=rows, y=np.arange(10) % 2)
     limits = Limits(data_root=root, max_rows=20)
     with serving(settings_of(bench.home), limits=limits) as url:
-        place = ServicePlace(Remote(url))
+        place = RemoteStore(ServiceAddress(url))
         for name in ("linked", "grown"):
             place.submit({"name": name, "dataset": {"source": f"npz:{name}.npz"}, "budget": {"trials": 1}})
     (root / "linked.npz").rename(tmp_path / "elsewhere.npz")
@@ -240,7 +240,9 @@ def test_a_file_of_the_data_folder_is_trained_on_wherever_the_worker_was_started
     root.mkdir()
     np.savez(root / "rows.npz", x=np.random.default_rng(0).normal(size=(60, 4)), y=np.arange(60) % 2)
     with serving(settings_of(bench.home), limits=Limits(data_root=root)) as url:
-        ServicePlace(Remote(url)).submit({"name": "a", "dataset": {"source": "npz:rows.npz"}, "budget": {"trials": 2}})
+        RemoteStore(ServiceAddress(url)).submit(
+            {"name": "a", "dataset": {"source": "npz:rows.npz"}, "budget": {"trials": 2}}
+        )
         bench.start(
             "worker", environ={"DNNSWEEP_TRAINER": "scripted_trainer:LoadingTrainer", "DNNSWEEP_DATA_ROOT": str(root)}
         )

@@ -15,7 +15,7 @@ import pytest
 from scripted_trainer import SUMMARY
 
 from dnnsweep.errors import DataError, TrainerError
-from dnnsweep.executors import Event, Executor, TrainerLost
+from dnnsweep.executors import Executor, TrainerEvent, TrainerLost
 from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
@@ -52,8 +52,8 @@ def executor_of(request: pytest.FixtureRequest) -> Iterator[Maker]:
         executor.close()
 
 
-def until(kind: type[Event], executor: Executor, seconds: float = 60) -> list[Event]:
-    events: list[Event] = []
+def until(kind: type[TrainerEvent], executor: Executor, seconds: float = 60) -> list[TrainerEvent]:
+    events: list[TrainerEvent] = []
     end = time.monotonic() + seconds
     while not any(isinstance(event, kind) for event in events):
         assert time.monotonic() < end, f"no {kind}, but {events}"
@@ -61,7 +61,7 @@ def until(kind: type[Event], executor: Executor, seconds: float = 60) -> list[Ev
     return events
 
 
-def until_result(executor: Executor) -> list[Event]:
+def until_result(executor: Executor) -> list[TrainerEvent]:
     return until(TrialResult, executor)
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from dnnsweep.errors import LedgerAwayError, SweepFailedError
-from dnnsweep.executors import Event, Executor, Left, TrainerLost
+from dnnsweep.executors import Executor, TrainerEvent, TrainerLost, TrialDropped
 from dnnsweep.ledger import Lease, StudyTrial, Told
-from dnnsweep.records import Began, EpochReport, Objective, Reason, Suggestion, SweepState, TrialResult
+from dnnsweep.records import AttemptStarted, EpochReport, Objective, Reason, Suggestion, SweepState, TrialResult
 from dnnsweep.records.ranking import Value
-from dnnsweep.redaction import masked
+from dnnsweep.redaction import redact
 from dnnsweep.runner.controller.attempts import Attempt
 from dnnsweep.runner.controller.models import Models
 from dnnsweep.runner.controller.order import FixedOrder
@@ -77,7 +77,7 @@ class Plan:
 def abandon(lease: Lease, error: BaseException) -> None:
     """Note why a sweep could not go on, put its running trials back in the queue, and give the lease back."""
     state = SweepState.FAILED if isinstance(error, Exception) else SweepState.INTERRUPTED
-    lease.end(state, masked(str(error)) or None, is_patient=not isinstance(error, LedgerAwayError))
+    lease.end(state, redact(str(error)) or None, is_patient=not isinstance(error, LedgerAwayError))
 
 
 class Controller:
@@ -224,21 +224,21 @@ class Controller:
             self._running[suggestion.number] = Attempt(suggestion, now, now)
             self._say()
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: TrainerEvent) -> None:
         match event:
             case TrainerLost(numbers=numbers, error=error, leaving=leaving):
                 for number in numbers:
                     self._lose(number, error)
                 for number in leaving:
                     self._leaving.pop(number, None)
-            case Left(number=number):
+            case TrialDropped(number=number):
                 self._leaving.pop(number, None)
             case TrialResult() if not self._is_expected(event):
                 self._leaving.pop(event.number, None)
                 self._models.keep(event, is_best=False)
-            case Began() | EpochReport() | TrialResult() if not self._is_expected(event):
+            case AttemptStarted() | EpochReport() | TrialResult() if not self._is_expected(event):
                 pass  # of an attempt that was given up, or pruned
-            case Began():
+            case AttemptStarted():
                 trial = self._running[event.number]
                 trial.began_at = trial.heard_at = time.monotonic()
             case EpochReport():
@@ -246,7 +246,7 @@ class Controller:
             case TrialResult():
                 self._conclude(event)
 
-    def _is_expected(self, event: Began | EpochReport | TrialResult) -> bool:
+    def _is_expected(self, event: AttemptStarted | EpochReport | TrialResult) -> bool:
         trial = self._running.get(event.number)
         return trial is not None and trial.suggestion.attempt == event.attempt
 
@@ -299,7 +299,7 @@ class Controller:
                 self._leaving[number] = trial
                 self._executor.drop(number)
         for number, trial in list(self._running.items()):
-            if trial.result is not None and self._pruning.is_settled(number):
+            if trial.result is not None and self._pruning.is_fully_judged(number):
                 self._finish(trial.result)
 
     def _finish(self, reported: TrialResult) -> None:

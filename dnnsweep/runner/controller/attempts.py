@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from dnnsweep.records import Curve, EpochReport, Reason, Suggestion, TrialResult, curve_of
+from dnnsweep.records import Curve, EpochReport, Reason, Suggestion, TrialResult, curve_from_reports
 
 #: How much longer than its limit a trial may take until its trainer, which should have ended it, is killed.
 GRACE_SECONDS: Final = 10.0
@@ -57,11 +57,11 @@ class Attempt:
 
     def curve(self, n_epochs: int) -> Curve:
         """Return its first epochs."""
-        return curve_of(self.reports[:n_epochs]) if self.result is None else self.result.curve.until(n_epochs)
+        return curve_from_reports(self.reports[:n_epochs]) if self.result is None else self.result.curve.until(n_epochs)
 
     def cut_off(self, reason: Reason, error: str) -> TrialResult:
         """Return how it ended, when it did not end by itself."""
-        return self._ended(reason, curve_of(self.reports), error)
+        return self._ended(reason, curve_from_reports(self.reports), error)
 
     def pruned(self, epoch: int) -> TrialResult:
         """Return how it ended, pruned after an epoch; what it trained beyond does not count."""

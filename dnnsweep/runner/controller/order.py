@@ -11,7 +11,7 @@ from dnnsweep.ledger import Asked, StudyTrial, Told
 from dnnsweep.records import Reason, Suggestion
 from dnnsweep.records.ranking import Value
 from dnnsweep.study import Study
-from dnnsweep.study.pruning import Pruning
+from dnnsweep.study.pruning import Pruner
 
 Outcomes = Mapping[int, tuple[Reason, Value | None]]
 
@@ -31,7 +31,7 @@ class FixedOrder:
     """
 
     def __init__(
-        self, study: Study, defaults: Mapping[str, Any], seed: int, window: int, pruning: Pruning | None = None
+        self, study: Study, defaults: Mapping[str, Any], seed: int, window: int, pruning: Pruner | None = None
     ) -> None:
         self.pruning = pruning
         self._study = study
@@ -67,7 +67,7 @@ class FixedOrder:
         if self.pruning is not None:
             self.pruning.settle()  # the verdicts are those of before
 
-    def _restore_course(self, pruning: Pruning, trial: StudyTrial, values: Sequence[float]) -> None:
+    def _restore_course(self, pruning: Pruner, trial: StudyTrial, values: Sequence[float]) -> None:
         """Let the pruner know a trial again; those that were not told are judged anew, to the same verdicts."""
         if trial.reason is None:
             return

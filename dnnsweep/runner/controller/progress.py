@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dnnsweep.records import Reason, State, Suggestion, TrialResult
-from dnnsweep.records.ranking import Rank, Value, beats, is_as_good, rank, values_of
+from dnnsweep.records.ranking import Rank, Value, beats, rank, reaches_target, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Standing:
     def reaches(self, target: float | None) -> bool:
         """Return whether the best value is as good as a target."""
         best = self.best
-        return best is not None and is_as_good(values_of(best.value)[0], target, self._directions[0])
+        return best is not None and reaches_target(values_of(best.value)[0], target, self._directions[0])
 
     def count(self, reason: Reason) -> None:
         """Count a trial that ended, if it is in the budget."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from dnnsweep.records import EpochReport, TrialResult
-from dnnsweep.study.pruning import Pruning
+from dnnsweep.study.pruning import Pruner
 from dnnsweep.trainers.stopping import DECISIVE, is_diverged
 
 Metrics = Mapping[str, float]
@@ -20,7 +20,7 @@ class Verdicts:
         metric: The objective's.
     """
 
-    def __init__(self, pruning: Pruning, metric: str) -> None:
+    def __init__(self, pruning: Pruner, metric: str) -> None:
         self._pruning: Final = pruning
         self._metric = metric
         #: The metrics that are needed of each epoch.

@@ -10,18 +10,18 @@ from pydantic import ValidationError
 
 from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
-from dnnsweep.records import N_PARAMETERS, Task, metrics_of, scores_of
+from dnnsweep.records import N_PARAMETERS, Task, metrics_for, scores_for
 from dnnsweep.space import (
     KNOBS,
     Layers,
     Searched,
-    closest,
+    closest_name,
+    did_you_mean,
     is_conditional,
     leaves,
     parse_space,
     parse_values,
-    show,
-    suggest,
+    yaml_text,
 )
 from dnnsweep.spec.mistakes import Location
 from dnnsweep.spec.rules import conditions, data, objectives, sampling, training
@@ -116,16 +116,16 @@ def _check_enqueued(document: Mapping[str, Any]) -> Iterator[Mistake]:
         return
     has_builder = bool(_mapping(document.get("network")).get("builder"))
     domains = parse_space("space", raw, TAKEN if has_builder else None)[0]
-    searched = {name if name in KNOBS or has_builder else closest(name, tuple(KNOBS)) for name in raw}
+    searched = {name if name in KNOBS or has_builder else closest_name(name, tuple(KNOBS)) for name in raw}
     for index, entry in enumerate(entries):
         for name, value in _knobs(entry, has_builder=has_builder).items():
             path = f"enqueue.{index}.{name}"
             if name not in searched:
                 rule = "must be a hyperparameter that is searched"
-                yield Mistake(path, rule, show(name), "remove it here or add it to space")
+                yield Mistake(path, rule, yaml_text(name), "remove it here or add it to space")
             elif name in domains and not domains[name].contains(value):
-                rule = f"must be in its domain {show(domains[name].to_json())}"
-                yield Mistake(path, rule, show(value), _outside_remedy(domains[name], value))
+                rule = f"must be in its domain {yaml_text(domains[name].to_json())}"
+                yield Mistake(path, rule, yaml_text(value), _outside_remedy(domains[name], value))
 
 
 def _outside_remedy(domain: Searched, value: Any) -> str:
@@ -146,7 +146,7 @@ def _check_builder(document: Mapping[str, Any]) -> Iterator[Mistake]:
     for key in ("hidden", "activation") if network.get("builder") else ():
         if key in network:
             rule = "belongs to networks without a builder"
-            yield Mistake(f"network.{key}", rule, show(network[key]), "move it to fixed if the builder takes it")
+            yield Mistake(f"network.{key}", rule, yaml_text(network[key]), "move it to fixed if the builder takes it")
 
 
 def _check_metric(spec: SweepSpec) -> list[Mistake]:
@@ -181,13 +181,13 @@ def _not_computed(spec: SweepSpec, task: Task | None, sections: Sequence[str]) -
         **{path: {} if rule is None else {path: rule.monitor} for path, rule in monitors.items()},
         _MORE: {f"{_MORE}.{index}": name for index, name in enumerate(spec.training.metrics)},
     }
-    measured = METRICS if task is None else (*metrics_of(task), *scores_of(task))
+    measured = METRICS if task is None else (*metrics_for(task), *scores_for(task))
     mistakes = []
     for section in sections:
         known = (*measured, N_PARAMETERS) if section == _OBJECTIVE else measured
         rule = f"must be one of {', '.join(known)}{'' if task is None else f' (the task is {task})'}"
         wrong = {path: got for path, got in named[section].items() if got not in known}
-        mistakes += [Mistake(path, rule, show(got), _metric_remedy(got, known)) for path, got in wrong.items()]
+        mistakes += [Mistake(path, rule, yaml_text(got), _metric_remedy(got, known)) for path, got in wrong.items()]
     return mistakes
 
 
@@ -195,25 +195,25 @@ def _metric_remedy(got: object, known: Sequence[str]) -> str:
     """A metric of another task says that the task was read wrongly from the target, or that it was mistaken."""
     if got == N_PARAMETERS:
         return "it is the same in all epochs, so only an objective can name it"
-    return "name one of these, or say the task by `task:`" if got in METRICS else suggest(got, known)
+    return "name one of these, or say the task by `task:`" if got in METRICS else did_you_mean(got, known)
 
 
 def _check_slots(spec: SweepSpec) -> Iterator[Mistake]:
     if spec.trainer.kind == "fit" and spec.trainer.slots is not None:
         rule = "belongs to arrays only"
-        yield Mistake("trainer.slots", rule, show(spec.trainer.slots), "remove it or write kind: array")
+        yield Mistake("trainer.slots", rule, yaml_text(spec.trainer.slots), "remove it or write kind: array")
 
 
 def _check_function(spec: SweepSpec) -> Iterator[Mistake]:
     builder = spec.network.builder
     if builder is not None and not re.fullmatch(user_functions.PATTERN, builder):
-        yield Mistake("network.builder", "must name a function", show(builder), "write python:MODULE:FUNCTION")
+        yield Mistake("network.builder", "must name a function", yaml_text(builder), "write python:MODULE:FUNCTION")
 
 
 def _check_trainer(spec: SweepSpec) -> Iterator[Mistake]:
     if spec.network.builder is not None and spec.trainer.kind == "array":
         rule = "must be auto or fit for networks of a builder"
-        yield Mistake("trainer.kind", rule, show("array"), "remove it: auto takes the fastest way")
+        yield Mistake("trainer.kind", rule, yaml_text("array"), "remove it: auto takes the fastest way")
 
 
 #: The places that a rule reads, and the rule.

@@ -12,13 +12,13 @@ from dnnsweep.space import (
     Conditional,
     SearchSpace,
     branches_of,
+    builder_knob,
     cases,
     countable,
-    is_left_over,
-    left_over,
-    order,
-    own_knob,
-    show,
+    has_no_branch,
+    sampling_order,
+    sometimes_absent,
+    yaml_text,
 )
 from dnnsweep.space.builder_knobs import VALUES_RULE
 from dnnsweep.spec.sections import SweepSpec
@@ -31,7 +31,7 @@ def check_conditions(spec: SweepSpec) -> Iterator[Mistake]:
     impossible = [mistake for name, domain in conditional.items() for mistake in _impossible(name, domain, space, spec)]
     yield from impossible
     known = [] if impossible or not conditional else cases(space, spec.default_params)
-    left = left_over(space, spec.default_params) if known else ()
+    left = sometimes_absent(space, spec.default_params) if known else ()
     for name, domain in conditional.items() if known else ():
         yield from _superfluous(name, domain, known)
         yield from _unreachable(name, domain, known)
@@ -47,9 +47,9 @@ def _impossible(name: str, domain: Conditional, space: SearchSpace, spec: SweepS
             default = (spec.default_params.get(other),) if isinstance(allowed, Conditional) else ()
             for value in values:
                 if not allowed.contains(value) and value not in default:
-                    rule = f"must be a value of {other}, which is in {show(allowed.to_json())}"
+                    rule = f"must be a value of {other}, which is in {yaml_text(allowed.to_json())}"
                     remedy = "compare with one of these, or widen the domain"
-                    yield Mistake(f"space.{name}{place}.when.{other}", rule, show(value), remedy)
+                    yield Mistake(f"space.{name}{place}.when.{other}", rule, yaml_text(value), remedy)
 
 
 def _superfluous(name: str, domain: Conditional, known: list[Case]) -> Iterator[Mistake]:
@@ -58,7 +58,7 @@ def _superfluous(name: str, domain: Conditional, known: list[Case]) -> Iterator[
             if all(case[other] in values for case in known):
                 remedy = "remove it" if len(branch.when) > 1 else "remove `when`"
                 rule = f"must leave out some value that {other} may have"
-                yield Mistake(f"space.{name}{place}.when.{other}", rule, show(list(values)), remedy)
+                yield Mistake(f"space.{name}{place}.when.{other}", rule, yaml_text(list(values)), remedy)
 
 
 def _unreachable(name: str, domain: Conditional, known: list[Case]) -> Iterator[Mistake]:
@@ -68,7 +68,7 @@ def _unreachable(name: str, domain: Conditional, known: list[Case]) -> Iterator[
             is_covered = any(map(branch.holds, known))
             why = "branches before it hold wherever it does" if is_covered else "its condition never holds"
             rule = f"must be reached by some trial, but {why}"
-            yield Mistake(f"space.{name}{place}", rule, show(branch.to_json()), "remove it")
+            yield Mistake(f"space.{name}{place}", rule, yaml_text(branch.to_json()), "remove it")
 
 
 def _left_over(name: str, spec: SweepSpec, *, is_left: bool) -> Iterator[Mistake]:
@@ -78,17 +78,17 @@ def _left_over(name: str, spec: SweepSpec, *, is_left: bool) -> Iterator[Mistake
         yield Mistake(f"space.{name}", rule, "", f"add a branch without `when`, or `fixed: {{{name}: ...}}`")
     elif not is_left and name in spec.fixed:
         rule = f"is never used: a branch of space.{name} always holds"
-        yield Mistake(f"fixed.{name}", rule, show(spec.fixed[name]), "remove it")
+        yield Mistake(f"fixed.{name}", rule, yaml_text(spec.fixed[name]), "remove it")
 
 
 def _of_another_kind(spec: SweepSpec) -> Iterator[Mistake]:
     """A builder's own hyperparameter has values of one kind, searched or not."""
     for name in spec.fixed:
         if name in spec.space and name not in KNOBS:
-            searched = own_knob(name, spec.space[name].to_json())
-            kinds = {searched.kind if searched else "", getattr(own_knob(name, [spec.fixed[name]]), "kind", "")}
+            searched = builder_knob(name, spec.space[name].to_json())
+            kinds = {searched.kind if searched else "", getattr(builder_knob(name, [spec.fixed[name]]), "kind", "")}
             if len(kinds) > 1 and kinds != {"integer", "real"}:
-                yield Mistake(f"fixed.{name}", VALUES_RULE, f"{show(spec.fixed[name])} beside space.{name}")
+                yield Mistake(f"fixed.{name}", VALUES_RULE, f"{yaml_text(spec.fixed[name])} beside space.{name}")
 
 
 def check_entries(spec: SweepSpec) -> Iterator[Mistake]:
@@ -99,13 +99,13 @@ def check_entries(spec: SweepSpec) -> Iterator[Mistake]:
 
 def _check_entry(path: str, entry: Mapping[str, Any], spec: SweepSpec) -> Iterator[Mistake]:
     known: dict[str, Any] = {}
-    for name in order(spec.space):
+    for name in sampling_order(spec.space):
         domain = spec.space[name]
         if name in entry:
             if isinstance(domain, Conditional):
                 yield from _misplaced(f"{path}.{name}", entry[name], domain, known)
             known[name] = entry[name]
-        elif is_left_over(domain, known):
+        elif has_no_branch(domain, known):
             known[name] = spec.default_params.get(name)
 
 
@@ -115,11 +115,11 @@ def _misplaced(path: str, value: Any, domain: Conditional, known: Mapping[str, A
     except KeyError as error:
         missing = error.args[0]
         rule = f"needs {missing} beside it: its condition depends on it"
-        yield Mistake(path, rule, show(value), f"give {missing} too")
+        yield Mistake(path, rule, yaml_text(value), f"give {missing} too")
         return
     if index is None:
         rule = "must not be given where no condition of it holds"
-        yield Mistake(path, rule, show(value), "remove it, or change what it depends on")
+        yield Mistake(path, rule, yaml_text(value), "remove it, or change what it depends on")
     elif domain.contains(value) and not domain.branches[index].domain.contains(value):
-        rule = f"must be in its domain {show(domain.branches[index].to_json())}"
-        yield Mistake(path, rule, show(value), "change the value, or what it depends on")
+        rule = f"must be in its domain {yaml_text(domain.branches[index].to_json())}"
+        yield Mistake(path, rule, yaml_text(value), "change the value, or what it depends on")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
-from dnnsweep.space import show, suggest
+from dnnsweep.space import did_you_mean, yaml_text
 from dnnsweep.spec.dataset import HANDED_OVER
 from dnnsweep.spec.sections import SweepSpec
 
@@ -23,14 +23,14 @@ def check_source(spec: SweepSpec) -> Iterator[Mistake]:
     """The source must be of a known kind and name something."""
     source = spec.dataset.source
     kind, colon, name = source.partition(":")
-    path, got = "dataset.source", show(source)
+    path, got = "dataset.source", yaml_text(source)
     shelves = {"sklearn": SKLEARN, "keras": KERAS}
     if kind not in KINDS or not colon:
-        remedy = suggest(kind, KINDS) or "write sklearn:NAME, keras:NAME, csv:PATH, parquet:PATH or npz:PATH"
+        remedy = did_you_mean(kind, KINDS) or "write sklearn:NAME, keras:NAME, csv:PATH, parquet:PATH or npz:PATH"
         yield Mistake(path, "must name a known kind of source", got, remedy)
     elif kind in shelves and name not in shelves[kind]:
         rule = f"must be one of {', '.join(f'{kind}:{known}' for known in shelves[kind])}"
-        yield Mistake(path, rule, got, suggest(name, shelves[kind]))
+        yield Mistake(path, rule, got, did_you_mean(name, shelves[kind]))
     elif kind in ("csv", "parquet", "npz") and not name.strip():
         yield Mistake(path, "must name a file", got, f"write {kind}:PATH")
     elif kind == "python" and not re.fullmatch(user_functions.PATTERN, source):
@@ -46,12 +46,14 @@ def check_columns(spec: SweepSpec) -> Iterator[Mistake]:
     if kind in TABLES and not dataset.target:
         yield Mistake("dataset.target", "is missing", "", f"name the column of the {kind} file to predict")
     elif dataset.target is not None and dataset.target in dataset.drop:
-        yield Mistake("dataset.drop", "must not contain the target", show(dataset.target), "remove it here")
+        yield Mistake("dataset.drop", "must not contain the target", yaml_text(dataset.target), "remove it here")
     elif kind in KINDS and kind not in (*TABLES, "python"):  # a function may return a table
         given: dict[str, Any] = {"target": dataset.target, "drop": list(dataset.drop)}
         for key, value in given.items():
             if value:
-                yield Mistake(f"dataset.{key}", "belongs to csv and parquet sources only", show(value), "remove it")
+                yield Mistake(
+                    f"dataset.{key}", "belongs to csv and parquet sources only", yaml_text(value), "remove it"
+                )
 
 
 def check_roles(spec: SweepSpec) -> Iterator[Mistake]:
@@ -67,16 +69,18 @@ def check_roles(spec: SweepSpec) -> Iterator[Mistake]:
         if name is None:
             continue
         if kind in ("sklearn", "keras", "npz"):
-            yield Mistake(path, "belongs to tables with named columns", show(name), "remove it")
+            yield Mistake(path, "belongs to tables with named columns", yaml_text(name), "remove it")
         elif name in taken:
-            yield Mistake(path, "must be a column of its own", f"{show(name)}, which {taken[name]}", "name another one")
+            yield Mistake(
+                path, "must be a column of its own", f"{yaml_text(name)}, which {taken[name]}", "name another one"
+            )
 
 
 def check_fractions(spec: SweepSpec) -> Iterator[Mistake]:
     """There must be rows to train on."""
     validation, test = spec.dataset.validation, spec.dataset.test
     if validation + test >= 1:
-        got = f"validation={show(validation)} and test={show(test)}"
+        got = f"validation={yaml_text(validation)} and test={yaml_text(test)}"
         yield Mistake(
             "dataset.validation", "must leave rows to train on beside the test rows", got, "lower one of them"
         )
@@ -86,4 +90,4 @@ def check_class_weight(spec: SweepSpec) -> Iterator[Mistake]:
     """Only classes are weighted."""
     weight = spec.dataset.class_weight
     if weight is not None and spec.task == "regression":
-        yield Mistake("dataset.class_weight", "belongs to classes", show(weight), "remove it")
+        yield Mistake("dataset.class_weight", "belongs to classes", yaml_text(weight), "remove it")

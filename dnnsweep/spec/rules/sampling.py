@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from dnnsweep.errors import Mistake
-from dnnsweep.space import Leaf, Range, grid_size, leaves, parts_of, show
+from dnnsweep.space import Leaf, Range, grid_size, leaves, scalar_domains, yaml_text
 from dnnsweep.spec.sections import SweepSpec
 
 #: The most points of a grid; their order is drawn at once.
@@ -19,10 +19,12 @@ def check_grid(spec: SweepSpec) -> Iterator[Mistake]:
     is_grid = spec.sampler.kind == "grid"
     for path, domain in _ranges(spec):
         if is_grid and domain.n_values is None:
-            yield Mistake(path, "must be finite for a grid", show(domain.to_json()), "add steps: 5, or list values")
+            yield Mistake(
+                path, "must be finite for a grid", yaml_text(domain.to_json()), "add steps: 5, or list values"
+            )
         elif not is_grid and domain.steps is not None:
             remedy = "write sampler: {kind: grid}, or use step"
-            yield Mistake(f"{path}.steps", "belongs to grids", show(domain.steps), remedy)
+            yield Mistake(f"{path}.steps", "belongs to grids", yaml_text(domain.steps), remedy)
     if not is_grid:
         return
     size = grid_size(spec.space, spec.default_params)
@@ -37,7 +39,7 @@ def check_grid(spec: SweepSpec) -> Iterator[Mistake]:
 def _ranges(spec: SweepSpec) -> Iterator[tuple[str, Range]]:
     for name, domain in spec.space.items():
         for place, leaf in leaves(domain):
-            for part, one in parts_of(leaf).items():
+            for part, one in scalar_domains(leaf).items():
                 if isinstance(one, Range):
                     yield f"space.{name}{place}{part}", one
 
@@ -45,13 +47,13 @@ def _ranges(spec: SweepSpec) -> Iterator[tuple[str, Range]]:
 def check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
     """A sampler must be able to sample the space."""
     kind = spec.sampler.kind
-    always = [part for one in spec.space.values() if isinstance(one, Leaf) for part in parts_of(one).values()]
+    always = [part for one in spec.space.values() if isinstance(one, Leaf) for part in scalar_domains(one).values()]
     if kind == "cmaes" and not any(isinstance(one, Range) and one.low < one.high for one in always):
         rule = "must be tpe, random, grid or qmc where no hyperparameter is a range of numbers in every trial"
-        yield Mistake("sampler.kind", rule, show(kind), "search a range, or take tpe")
+        yield Mistake("sampler.kind", rule, yaml_text(kind), "search a range, or take tpe")
     if kind == "gp" and importlib.util.find_spec("torch") is None:
         remedy = "pip install 'dnnsweep[gp]'"
-        yield Mistake("sampler.kind", "needs PyTorch for Gaussian processes", show(kind), remedy)
+        yield Mistake("sampler.kind", "needs PyTorch for Gaussian processes", yaml_text(kind), remedy)
 
 
 def check_population(spec: SweepSpec) -> Iterator[Mistake]:
@@ -59,7 +61,7 @@ def check_population(spec: SweepSpec) -> Iterator[Mistake]:
     population, kind = spec.sampler.population, spec.sampler.kind
     if population is not None and kind != "nsga2":
         remedy = "remove it, or write kind: nsga2"
-        yield Mistake("sampler.population", f"belongs to nsga2, not to {kind}", show(population), remedy)
+        yield Mistake("sampler.population", f"belongs to nsga2, not to {kind}", yaml_text(population), remedy)
 
 
 def check_enqueue_fits(spec: SweepSpec) -> Iterator[Mistake]:

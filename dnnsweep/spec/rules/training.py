@@ -7,7 +7,7 @@ from typing import Final
 
 from dnnsweep.errors import Mistake
 from dnnsweep.space import PLATEAU as SCHEDULE
-from dnnsweep.space import Range, show
+from dnnsweep.space import Range, yaml_text
 from dnnsweep.spec.pruner import SETTINGS, PrunerSpec
 from dnnsweep.spec.sections import SweepSpec
 
@@ -19,7 +19,7 @@ def check_warm_up(spec: SweepSpec) -> Iterator[Mistake]:
     """Early stopping must look at an epoch."""
     stopping, epochs = spec.training.early_stopping, spec.training.epochs
     if stopping is not None and stopping.start_from_epoch >= epochs:
-        path, got = "training.early_stopping.start_from_epoch", show(stopping.start_from_epoch)
+        path, got = "training.early_stopping.start_from_epoch", yaml_text(stopping.start_from_epoch)
         yield Mistake(path, f"must be below training.epochs = {epochs}, or no epoch is looked at", got, "lower it")
 
 
@@ -29,7 +29,7 @@ def check_plateau(spec: SweepSpec) -> Iterator[Mistake]:
         place = "space" if "schedule" in spec.space else "fixed"
         got = spec.space["schedule"].to_json() if place == "space" else spec.fixed["schedule"]
         rule, remedy = f"belongs to schedule: {SCHEDULE}", f"add it to {place}.schedule, or remove this section"
-        yield Mistake(PLATEAU, rule, f"{place}.schedule={show(got)}", remedy)
+        yield Mistake(PLATEAU, rule, f"{place}.schedule={yaml_text(got)}", remedy)
 
 
 def check_floor(spec: SweepSpec) -> Iterator[Mistake]:
@@ -37,8 +37,8 @@ def check_floor(spec: SweepSpec) -> Iterator[Mistake]:
     plateau, domains = spec.training.reduce_on_plateau, spec.domains("learning_rate")
     highest = max(domain.high if isinstance(domain, Range) else max(domain.values) for domain in domains)
     if plateau is not None and plateau.min_learning_rate >= highest:
-        rule = f"must be below the highest learning rate {show(highest)}, or none is reduced"
-        yield Mistake(FLOOR, rule, show(plateau.min_learning_rate), "lower it")
+        rule = f"must be below the highest learning rate {yaml_text(highest)}, or none is reduced"
+        yield Mistake(FLOOR, rule, yaml_text(plateau.min_learning_rate), "lower it")
 
 
 def check_pruner(spec: SweepSpec) -> Iterator[Mistake]:
@@ -49,7 +49,7 @@ def check_pruner(spec: SweepSpec) -> Iterator[Mistake]:
         yield from _misplaced(wrapped, "pruner.wrapped")
         if wrapped.kind in ("none", "patient"):
             rule, remedy = "must be median, asha or hyperband", "remove it to prune without asking another one"
-            yield Mistake("pruner.wrapped.kind", rule, show(wrapped.kind), remedy)
+            yield Mistake("pruner.wrapped.kind", rule, yaml_text(wrapped.kind), remedy)
 
 
 def _misplaced(pruner: PrunerSpec, path: str) -> Iterator[Mistake]:
@@ -76,5 +76,5 @@ def check_rungs(spec: SweepSpec) -> Iterator[Mistake]:
             value = getattr(pruner, name)
             if value is not None and value > epochs:
                 yield Mistake(
-                    f"{path}.{name}", f"must not be above training.epochs = {epochs}", show(value), "lower it"
+                    f"{path}.{name}", f"must not be above training.epochs = {epochs}", yaml_text(value), "lower it"
                 )

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Reason, Suggestion
-from dnnsweep.trainers import Emit, Job, Opening, TrainerPlan
-from dnnsweep.trainers.attempt import Champions, Course, one_line
+from dnnsweep.trainers import Emit, Job, TrainerPlan, TrainerReady
+from dnnsweep.trainers.attempt import Attempt, Champions, one_line
 from dnnsweep.trainers.groups import Group, group_of
-from dnnsweep.trainers.inputs import Material
+from dnnsweep.trainers.inputs import TrainerInputs
 
 if TYPE_CHECKING:
     from dnnsweep.trainers.array.slots import Array
@@ -34,7 +34,7 @@ class ArrayTrainer:
         plan: How many slots an array has.
     """
 
-    def __init__(self, job: Job, material: Material, plan: TrainerPlan) -> None:
+    def __init__(self, job: Job, material: TrainerInputs, plan: TrainerPlan) -> None:
         self._models = job.models
         self._material = material
         self._plan = plan
@@ -42,9 +42,9 @@ class ArrayTrainer:
         self._arrays: OrderedDict[Group, Array] = OrderedDict()  # the one that was used last stands last
         self._n_slot_epochs = self._n_busy_slot_epochs = 0
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         """Say what was loaded."""
-        return Opening(self._material.data.summary, self._plan)
+        return TrainerReady(self._material.data.summary, self._plan)
 
     def warm_up(self) -> None:
         """Load TensorFlow, and compile where all trials of the sweep fit into one program."""
@@ -112,7 +112,7 @@ class ArrayTrainer:
                 continue
             emit(course.end(reason, best_epoch, model=self._saved(course, best_epoch, save)))
 
-    def _saved(self, course: Course, best_epoch: int | None, save: Callable[[Any], None]) -> Any:
+    def _saved(self, course: Attempt, best_epoch: int | None, save: Callable[[Any], None]) -> Any:
         path = course.model_path(self._models)
         if path is None or not self._champions.are_joined_by(course, best_epoch):
             return None

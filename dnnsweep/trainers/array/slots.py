@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnsweep.datasets import Dataset
-from dnnsweep.records import Began, Reason, Suggestion, Task, direction_of
+from dnnsweep.records import AttemptStarted, Reason, Suggestion, Task, direction_of
 from dnnsweep.space import PLATEAU, Hyperparameters
 from dnnsweep.spec import PlateauSpec
-from dnnsweep.trainers import Emit, UnwantedError, dropout, keras_models
+from dnnsweep.trainers import Emit, TrialDroppedError, dropout, keras_models
 from dnnsweep.trainers.array import optimizers, weights
 from dnnsweep.trainers.array.arithmetic import Knobs
 from dnnsweep.trainers.array.program import Program, Rows
 from dnnsweep.trainers.array.stopping import ENDS
 from dnnsweep.trainers.array.types import METRICS, Feed, PlateauRule, Rates, Shape, Standing
-from dnnsweep.trainers.attempt import Course, in_own_units, one_line
+from dnnsweep.trainers.attempt import Attempt, in_own_units, one_line
 from dnnsweep.trainers.groups import Group
-from dnnsweep.trainers.inputs import Material
+from dnnsweep.trainers.inputs import TrainerInputs
 from dnnsweep.trainers.shuffling import row_order
 
 #: Running trials are reported at most so often, unless they may be pruned; how they end is reported at once.
@@ -38,7 +38,7 @@ _REASONS: Final = {code: reason for reason, code in ENDS.items()}
 class Ended(NamedTuple):
     """A trial that has ended; `save` writes its model to a path, as long as its slot is not refilled."""
 
-    course: Course
+    course: Attempt
     reason: Reason
     best_epoch: int | None
     save: Callable[[Path], None]
@@ -54,7 +54,7 @@ class Array:
         dtype: Of all arithmetic.
     """
 
-    def __init__(self, group: Group, material: Material, n_slots: int, dtype: str = "float32") -> None:
+    def __init__(self, group: Group, material: TrainerInputs, n_slots: int, dtype: str = "float32") -> None:
         data = material.data
         self._material = material
         self.shape = _shape(group, material, n_slots, dtype)
@@ -66,15 +66,15 @@ class Array:
         self._variance = data.validation_variance
         self._limit = material.sweep.training.timeout_seconds
         self._report_seconds = REPORT_SECONDS if material.sweep.pruner.kind == "none" else 0.0
-        self._waiting: deque[Course] = deque()
-        self._slots: list[Course | None] = [None] * n_slots
+        self._waiting: deque[Attempt] = deque()
+        self._slots: list[Attempt | None] = [None] * n_slots
         self._feed = _Feed(self.shape)
         self._reported: dict[int, tuple[int, float]] = {}
         self.n_slot_epochs = self.n_busy_slot_epochs = 0
 
     def take(self, suggestion: Suggestion) -> None:
         """Put a suggestion in line."""
-        self._waiting.append(Course(suggestion))
+        self._waiting.append(Attempt(suggestion))
 
     @property
     def is_idle(self) -> bool:
@@ -86,7 +86,7 @@ class Array:
         """Return the memory of the slots' state."""
         return self.program.n_bytes
 
-    def held(self) -> list[Course]:
+    def held(self) -> list[Attempt]:
         """Return the trials that have not ended."""
         return [*(course for course in self._slots if course is not None), *self._waiting]
 
@@ -117,7 +117,7 @@ class Array:
         late = [slot for slot, course in enumerate(self._slots) if course is not None and course.is_late(self._limit)]
         return [*ended, *(self._end(slot, Reason.TIMEOUT) for slot in late)]
 
-    def _begin(self, slot: int, course: Course, emit: Emit) -> None:
+    def _begin(self, slot: int, course: Attempt, emit: Emit) -> None:
         course.began = time.perf_counter()
         hp, seed = Hyperparameters.of(course.suggestion.params), course.suggestion.seed
         try:
@@ -132,7 +132,7 @@ class Array:
         )  # as Keras rounds l2
         self.program.put(slot, start, knobs, optimizers.FIRST_V.get(hp.optimizer, 0.0))
         self._feed.begin(slot, hp, seed)
-        emit(Began(course.suggestion.number, course.suggestion.attempt))
+        emit(AttemptStarted(course.suggestion.number, course.suggestion.attempt))
 
     def _named(self, values: Any) -> dict[str, float]:
         second = "mae" if self.shape.task is Task.REGRESSION else "accuracy"
@@ -155,10 +155,10 @@ class Array:
             try:
                 for report in course.reports[n_sent:]:
                     emit(report)
-            except UnwantedError:
+            except TrialDroppedError:
                 self._free(slot, course)
 
-    def _free(self, slot: int, course: Course) -> None:
+    def _free(self, slot: int, course: Attempt) -> None:
         self._slots[slot] = None
         self._feed.end(slot)
         self._reported.pop(id(course), None)
@@ -196,7 +196,7 @@ def _rows(x: NDArray[Any], y: NDArray[Any], dtype: str, weights: NDArray[Any] | 
     return Rows(keras_models.placed(x.astype(dtype)), keras_models.placed(targets), factors)
 
 
-def _shape(group: Group, material: Material, n_slots: int, dtype: str) -> Shape:
+def _shape(group: Group, material: TrainerInputs, n_slots: int, dtype: str) -> Shape:
     sweep, data = material.sweep, material.data
     stopping, n_rows = sweep.training.early_stopping, data.summary.n_train
     widths = (data.summary.n_features, *group.hidden, data.n_outputs)
@@ -299,7 +299,7 @@ class _Feed:
         self._points[slot] = None
         self.standing.is_active[slot] = False
 
-    def prepare(self, courses: list[Course | None]) -> int:
+    def prepare(self, courses: list[Attempt | None]) -> int:
         """Lay ready the next call's input; return how many epochs it is for."""
         shape = self._shape
         self._n_done = np.array([0 if course is None else len(course.reports) for course in courses])
@@ -339,7 +339,7 @@ class _Feed:
         is_known = point[0].schedule == PLATEAU
         return {"learning_rate": float(measured[-1] if is_known else self._learning_rates[ahead, slot])}
 
-    def _active(self, courses: list[Course | None]) -> Iterator[tuple[int, Hyperparameters, int, int]]:
+    def _active(self, courses: list[Attempt | None]) -> Iterator[tuple[int, Hyperparameters, int, int]]:
         for slot, (course, point) in enumerate(zip(courses, self._points, strict=True)):
             if course is not None and point is not None:
                 yield slot, *point, len(course.reports)

@@ -11,13 +11,13 @@ from dnnsweep.datasets import Dataset
 from dnnsweep.records import Suggestion
 from dnnsweep.space import Hyperparameters, first_point
 from dnnsweep.spec import SweepSpec
-from dnnsweep.trainers import Job, Opening, TrainerPlan, keras_models
+from dnnsweep.trainers import Job, TrainerPlan, TrainerReady, keras_models
 from dnnsweep.trainers.compiled import strategy
 from dnnsweep.trainers.compiled.builder import Builder, inputs_of, trait_of
 from dnnsweep.trainers.compiled.epoch_program import Program
 from dnnsweep.trainers.compiled.structures import structure_of
 from dnnsweep.trainers.fit import FitTrainer, Laps
-from dnnsweep.trainers.inputs import Material
+from dnnsweep.trainers.inputs import TrainerInputs
 
 __all__ = ["CompiledTrainer"]
 
@@ -41,7 +41,7 @@ class CompiledTrainer(FitTrainer):
         SpecError: There is no such function, or its parameters do not fit the sweep file.
     """
 
-    def __init__(self, job: Job, material: Material, device: str) -> None:
+    def __init__(self, job: Job, material: TrainerInputs, device: str) -> None:
         super().__init__(job, material)
         self._builder = Builder(material.sweep, material.data)
         self._device = device
@@ -50,7 +50,7 @@ class CompiledTrainer(FitTrainer):
         self._program: Program | None = None
         self._refused: set[tuple[str, str, int]] = set()
 
-    def open(self) -> Opening:
+    def open(self) -> TrainerReady:
         """Build the first network that the search space holds, and say how it will be trained.
 
         Raises:
@@ -63,7 +63,7 @@ class CompiledTrainer(FitTrainer):
         reasons = (f"trainer: {kind}, because network.builder builds the networks", *(one.reason for one in found))
         data = material.data.summary
         traits = (*data.traits, *self._builder.traits, trait_of(network))
-        return Opening(replace(data, traits=traits), TrainerPlan(kind, device=self._device, reasons=reasons))
+        return TrainerReady(replace(data, traits=traits), TrainerPlan(kind, device=self._device, reasons=reasons))
 
     def _way(self, network: Any, data: Dataset) -> strategy.Way:
         is_fit = self._loaded().sweep.trainer.kind == "fit"

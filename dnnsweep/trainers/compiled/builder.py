@@ -16,7 +16,7 @@ from dnnsweep import user_functions
 from dnnsweep.datasets import Dataset
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
-from dnnsweep.space import KNOBS, TRAINING_KNOBS, show, suggest
+from dnnsweep.space import KNOBS, TRAINING_KNOBS, did_you_mean, yaml_text
 from dnnsweep.spec import SweepSpec
 
 PATH: Final = "network.builder"
@@ -84,7 +84,7 @@ class Builder:
             found = None if isinstance(answers, list | tuple | dict) else np.asarray(answers)
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON]
-            raise self._refusal(f"must build a network for {show(dict(params))}", reason, "correct it") from error
+            raise self._refusal(f"must build a network for {yaml_text(dict(params))}", reason, "correct it") from error
         self._check_answers(found, len(x))
         return network
 
@@ -145,13 +145,13 @@ class Builder:
         offered = {*sweep.default_params, *sweep.space, *self._facts}
         for name, parameter in parameters.items():
             if _is_required(parameter) and name not in offered:
-                remedy = suggest(name, tuple(offered)) or "add it to space or fixed, or give it a default"
+                remedy = did_you_mean(name, tuple(offered)) or "add it to space or fixed, or give it a default"
                 mistakes.append(Mistake(PATH, f"{self._name} needs {name}", "", remedy))
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
             for place, names in {"space": sweep.space, "fixed": sweep.fixed}.items():
                 for name in names:
                     if name not in parameters and name not in TRAINING_KNOBS:
-                        remedy = suggest(name, tuple(parameters)) or "remove it, or add a parameter of this name"
+                        remedy = did_you_mean(name, tuple(parameters)) or "remove it, or add a parameter of this name"
                         mistakes.append(Mistake(f"{place}.{name}", f"{self._name} does not take it", "", remedy))
         if mistakes:
             raise SpecError(mistakes)

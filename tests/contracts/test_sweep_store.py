@@ -26,18 +26,18 @@ from dnnsweep.errors import (
 )
 from dnnsweep.ledger import Asked, Ledger
 from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, Trial, TrialResult
-from dnnsweep.settings import Remote
+from dnnsweep.settings import ServiceAddress
 from dnnsweep.spec import check
-from dnnsweep.stores import Place
-from dnnsweep.stores.local import HomePlace
-from dnnsweep.stores.remote import ServicePlace
-from dnnsweep.stores.wire import curve as decoded_curve
-from dnnsweep.stores.wire import encoded_curve, record
+from dnnsweep.stores import SweepStore
+from dnnsweep.stores.local import LocalStore
+from dnnsweep.stores.remote import RemoteStore
+from dnnsweep.stores.wire import decode_curve as decoded_curve
+from dnnsweep.stores.wire import decode_record, encode_curve
 
 SECRET = str(WRITER.secret)
 
 
-def filled(home: HomePlace) -> None:
+def filled(home: LocalStore) -> None:
     """Put sweeps into a home: one that was half run, with curves, a failure and a model, and one that waits."""
     home.submit(sweep("half", budget={"trials": 8}, space={"dropout": {"low": 0.0, "high": 0.6}}))
     home.submit(sweep("waiting"))
@@ -65,7 +65,7 @@ def filled(home: HomePlace) -> None:
     (folder / "trial-5.keras").write_bytes(b"weights")
 
 
-def fill_pair(home: HomePlace) -> None:
+def fill_pair(home: LocalStore) -> None:
     """Put a sweep of two objectives into a home: four trials, one of them beaten and one pruned."""
     home.submit(sweep("pair", objective=[{"metric": "val_accuracy"}, {"metric": "n_parameters"}], priority=5))
     claim = home.ledger.claim()
@@ -82,26 +82,26 @@ def fill_pair(home: HomePlace) -> None:
 
 
 @pytest.fixture(params=["home", "service"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SweepStore]:
     settings = settings_of(tmp_path)
     with ExitStack() as stack:
-        home = stack.enter_context(HomePlace.opened(settings, create=True))
+        home = stack.enter_context(LocalStore.opened(settings, create=True))
         filled(home)
         if request.param == "home":
             yield home
         else:
-            yield ServicePlace(Remote(stack.enter_context(serving(settings, [WRITER])), SECRET))
+            yield RemoteStore(ServiceAddress(stack.enter_context(serving(settings, [WRITER])), SECRET))
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Iterator[tuple[HomePlace, ServicePlace]]:
+def both(tmp_path: Path) -> Iterator[tuple[LocalStore, RemoteStore]]:
     settings = settings_of(tmp_path)
-    with HomePlace.opened(settings, create=True) as home, serving(settings, [WRITER]) as url:
+    with LocalStore.opened(settings, create=True) as home, serving(settings, [WRITER]) as url:
         filled(home)
-        yield home, ServicePlace(Remote(url, SECRET))
+        yield home, RemoteStore(ServiceAddress(url, SECRET))
 
 
-Ask = Callable[[Place], Any]
+Ask = Callable[[SweepStore], Any]
 QUESTIONS: dict[str, Ask] = {
     "sweeps": lambda place: place.sweeps(),
     "sweeps by state": lambda place: place.sweeps(SweepState.STOPPED),
@@ -125,7 +125,7 @@ QUESTIONS: dict[str, Ask] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_service_answers_as_its_home_does(both: tuple[HomePlace, ServicePlace], question: str) -> None:
+def test_a_service_answers_as_its_home_does(both: tuple[LocalStore, RemoteStore], question: str) -> None:
     home, service = both
 
     answer = QUESTIONS[question](service)
@@ -135,7 +135,7 @@ def test_a_service_answers_as_its_home_does(both: tuple[HomePlace, ServicePlace]
 
 
 def test_of_a_service_with_many_trials_none_is_missed(
-    both: tuple[HomePlace, ServicePlace], monkeypatch: pytest.MonkeyPatch
+    both: tuple[LocalStore, RemoteStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, service = both
     for size in (1, 2, 3, 6, 7, 8):
@@ -167,7 +167,7 @@ MISTAKES: dict[str, Ask] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_both_refuse_in_the_same_words(both: tuple[HomePlace, ServicePlace], mistake: str) -> None:
+def test_both_refuse_in_the_same_words(both: tuple[LocalStore, RemoteStore], mistake: str) -> None:
     told = []
     for place in both:
         with pytest.raises(DnnsweepError) as caught:
@@ -177,7 +177,7 @@ def test_both_refuse_in_the_same_words(both: tuple[HomePlace, ServicePlace], mis
     assert told[0] == told[1]
 
 
-def test_kinds_of_mistakes_are_those_of_the_command_line(place: Place) -> None:
+def test_kinds_of_mistakes_are_those_of_the_command_line(place: SweepStore) -> None:
     with pytest.raises(SweepNotFoundError):
         place.sweep("nothing")
     with pytest.raises(QueryError):
@@ -192,7 +192,7 @@ def test_kinds_of_mistakes_are_those_of_the_command_line(place: Place) -> None:
     assert {mistake.path for mistake in caught.value.mistakes} >= {"name", "training.epochs", "budgt"}
 
 
-def test_sweeps_are_submitted_stopped_resumed_and_deleted(place: Place) -> None:
+def test_sweeps_are_submitted_stopped_resumed_and_deleted(place: SweepStore) -> None:
     made = place.submit(check(sweep("new", budget={"trials": 3}, priority=2)))
     assert (made.state, made.n_trials, made.spec["priority"]) == (SweepState.QUEUED, 3, 2)
     assert place.submit(sweep("new", budget={"trials": 3}, priority=2)) == made
@@ -206,33 +206,33 @@ def test_sweeps_are_submitted_stopped_resumed_and_deleted(place: Place) -> None:
         place.sweep("new")
 
 
-def test_the_best_model_can_be_had(place: Place, tmp_path: Path) -> None:
+def test_the_best_model_can_be_had(place: SweepStore, tmp_path: Path) -> None:
     assert place.model("half", 5, tmp_path).read_bytes() == b"weights"
 
 
 # -- records as JSON ------------------------------------------------------------------------------------------------
 
 
-def test_records_come_back_from_json_as_they_were(both: tuple[HomePlace, ServicePlace]) -> None:
+def test_records_come_back_from_json_as_they_were(both: tuple[LocalStore, RemoteStore]) -> None:
     import json
 
     home, _ = both
     for kind, items in ((Sweep, home.sweeps()), (Trial, [*home.trials("half"), *home.trials("pair")])):
         for item in items:
-            assert record(kind, json.loads(json.dumps(item.to_json()))) == item
+            assert decode_record(kind, json.loads(json.dumps(item.to_json()))) == item
 
 
 def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_said(
-    both: tuple[HomePlace, ServicePlace],
+    both: tuple[LocalStore, RemoteStore],
 ) -> None:
     plain = both[0].sweep("half").to_json()
 
-    assert record(Sweep, {**plain, "later": 1}) == both[0].sweep("half")
+    assert decode_record(Sweep, {**plain, "later": 1}) == both[0].sweep("half")
     del plain["name"]
     with pytest.raises(ServiceError, match="upgrade the older"):
-        record(Sweep, plain)
+        decode_record(Sweep, plain)
     with pytest.raises(ServiceError, match="must answer with a sweep"):
-        record(Sweep, [])
+        decode_record(Sweep, [])
 
 
 @dataclass(frozen=True)
@@ -245,20 +245,20 @@ class Pair:
 def test_a_second_value_comes_back_from_the_list_of_both(pair: Pair) -> None:
     values = [pair.value] if pair.value_2 is None else [pair.value, pair.value_2]
 
-    assert record(Pair, {"value": pair.value, "values": values}) == pair
+    assert decode_record(Pair, {"value": pair.value, "values": values}) == pair
 
 
 def test_curves_come_back_with_what_is_not_finite() -> None:
     curve = Curve((Series("loss", (1.0, math.nan, math.inf, -math.inf), "dense"),), (1, 2, 3, 4))
 
-    assert repr(decoded_curve(encoded_curve(curve))) == repr(curve)
+    assert repr(decoded_curve(encode_curve(curve))) == repr(curve)
 
 
 # -- a service that is not there ------------------------------------------------------------------------------------
 
 
 def test_a_service_that_cannot_be_reached_is_named_without_its_password() -> None:
-    place = ServicePlace(Remote("http://user:s3cret@127.0.0.1:1", "t0ken"))
+    place = RemoteStore(ServiceAddress("http://user:s3cret@127.0.0.1:1", "t0ken"))
 
     with pytest.raises(ServiceError, match="cannot be reached") as caught:
         place.sweeps()
@@ -271,7 +271,7 @@ def test_a_wrong_token_is_a_message_and_no_traceback(tmp_path: Path) -> None:
     with serving(settings_of(tmp_path), [WRITER]) as url:
         for token in (None, "nonsense", "wr1te-s3cre"):
             with pytest.raises(ServiceError, match="a known token must be sent"):
-                ServicePlace(Remote(url, token)).sweeps()
+                RemoteStore(ServiceAddress(url, token)).sweeps()
 
 
 # -- the commands ---------------------------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ def test_a_command_says_the_same_of_a_service_as_of_its_home(
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A home and the address of its service, with a bar between them."""
     settings = settings_of(tmp_path_factory.mktemp("shared"))
-    with HomePlace.opened(settings, create=True) as home, serving(settings, [WRITER]) as url:
+    with LocalStore.opened(settings, create=True) as home, serving(settings, [WRITER]) as url:
         filled(home)
         yield f"{settings.home}|{url}"
 
