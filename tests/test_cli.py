@@ -21,8 +21,8 @@ from workspace import SWEEP
 
 import dnnsweep
 from dnnsweep.cli import main, render
-from dnnsweep.cli.progress_display import line, plain
-from dnnsweep.cli.render import number, value
+from dnnsweep.cli.formats import format_number, format_setting
+from dnnsweep.cli.progress_display import print_line, trial_line
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
 from dnnsweep.records.ranking import Value
@@ -57,7 +57,7 @@ def test_control_characters_of_others_are_shown_and_not_sent_to_the_terminal(
     with closing(Ledger.open(f"sqlite:///{home}/dnnsweep.db", create=False)) as ledger:
         shown = ledger.sweep("odd")
     for form in ("text", "csv", "yaml", "json"):
-        render.sweep(shown, form)
+        render.print_sweep(shown, form)
         out = capsys.readouterr().out
         assert not set(out) & set("\x1b\x07\x7f\x9b\r"), form
         assert "2J" in out, form
@@ -368,16 +368,16 @@ def test_an_interruption_ends_with_130_and_says_how_to_go_on(
     call: Call, file: Write, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def press(progress: Progress) -> None:
-        plain(progress)
+        print_line(progress)
         if progress.ended is not None and progress.n_finished == 2:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("dnnsweep.cli.progress_display.plain", press)
+    monkeypatch.setattr("dnnsweep.cli.progress_display.print_line", press)
 
     said = run(call, file(), "--json")
 
     assert said.code == 130
-    assert "interrupted after 2 of 16 trials; `dnnsweep resume pretend` goes on with it" in said.err
+    assert "interrupted after 2 of 16 trials; run `dnnsweep resume pretend` to continue" in said.err
     assert len(said.json) == 1
     elsewhere = run(call, file(), "--home", str(home / "my sub"))
     assert f"`dnnsweep resume pretend --home '{home}/my sub'`" in elsewhere.err
@@ -390,7 +390,7 @@ def test_ctrl_c_before_anything_is_stored_says_so(
 
     said = run(call, file())
 
-    assert said == Said(130, "", "interrupted; the same command goes on with it\n")
+    assert said == Said(130, "", "interrupted; run the same command again to continue\n")
     assert not home.exists()
 
 
@@ -414,9 +414,9 @@ def test_what_a_worker_delivers_asks_for_no_other_command(
 ) -> None:
     run(call, file(), "--name", "digits")
     shown = dnnsweep.show("digits")
-    for by_worker, who in ((True, "a worker"), (False, "`dnnsweep resume digits`")):
-        render.conclusion(replace(shown, n_undelivered=2), "dnnsweep resume digits", by_worker=by_worker)
-        expected = f"MLflow has not seen 2 updates yet; {who} delivers them when it can be reached"
+    for by_worker, who in ((True, "a worker"), (False, "`dnnsweep resume digits` or `dnnsweep doctor`")):
+        render.print_conclusion(replace(shown, n_undelivered=2), "dnnsweep resume digits", by_worker=by_worker)
+        expected = f"2 updates are still waiting for MLflow; {who} will deliver them once it is reachable"
         assert capsys.readouterr().err.splitlines()[-1] == expected
 
 
@@ -427,7 +427,8 @@ def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: 
 
     assert said.code == 0
     assert said.err.splitlines()[-1] == (
-        "MLflow has not seen 3 updates yet; `dnnsweep resume pretend` delivers them when it can be reached"
+        "3 updates are still waiting for MLflow; `dnnsweep resume pretend` or `dnnsweep doctor` will deliver them "
+        "once it is reachable"
     )
     assert "3 updates behind" in call("show", "pretend").out
 
@@ -590,7 +591,7 @@ def test_a_run_of_two_objectives_ends_with_their_front(call: Call, file: Write) 
 
     head, *table = said.out.splitlines()
     front = call("best", "pair", "--json").json
-    assert head == f"front of {len(front)} trials: maximize val_accuracy and minimize n_parameters"
+    assert head == f"Pareto front of {len(front)} trials: maximize val_accuracy and minimize n_parameters"
     assert "\n".join(table) == call("best", "pair").out.rstrip("\n")
     last = [text for text in said.err.splitlines() if text.startswith("[")][-1]
     values = " with ".join(f"{value:.5g}" for value in front[0]["values"])
@@ -723,7 +724,7 @@ def test_delete_says_when_runs_are_left_in_mlflow(call: Call, file: Write, monke
     said = call("delete", "pretend", "--yes")
 
     assert (said.code, said.out) == (0, "")
-    assert said.err.startswith("sweep pretend is deleted; MLflow cannot be reached")
+    assert said.err.startswith("sweep pretend was deleted; its MLflow runs will be removed")
 
 
 def test_an_export_that_is_not_possible_ends_with_1(ask: Call, tmp_path: Path) -> None:
@@ -782,11 +783,11 @@ def ended(reason: Reason, trial_value: Value | None, error: str | None = None) -
     ],
 )
 def test_a_line_tells_how_a_trial_ended(end: Ended, best: Best | None, text: str) -> None:
-    assert line(progress(end, best), end) == text
+    assert trial_line(progress(end, best), end) == text
 
 
 def test_plain_progress_is_silent_between_the_ends_of_trials(capsys: pytest.CaptureFixture[str]) -> None:
-    plain(progress(None, None))
+    print_line(progress(None, None))
 
     assert capsys.readouterr() == ("", "")
 
@@ -804,9 +805,9 @@ def test_plain_progress_is_silent_between_the_ends_of_trials(capsys: pytest.Capt
     ],
 )
 def test_a_hyperparameter_is_written_for_people(item: Any, text: str) -> None:
-    assert value(item) == text
+    assert format_setting(item) == text
 
 
 @pytest.mark.parametrize(("item", "text"), [(None, "-"), (3, "3"), (0.123456, "0.1235"), (1e-9, "1e-09")])
 def test_a_number_is_written_for_people(item: float | None, text: str) -> None:
-    assert number(item) == text
+    assert format_number(item) == text

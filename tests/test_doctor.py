@@ -131,10 +131,10 @@ def test_the_command_reports_mends_and_exits_as_it_says(bench: Workspace, client
     assert checked.code == 1
     assert "sweep pretend, trial 0: missing: its run was deleted" in checked.out
     assert "sweep pretend, trial 2: stale: its status is RUNNING, not FINISHED" in checked.out
-    assert "2 differences; `dnnsweep doctor` mends them" in checked.out
+    assert "2 differences; `dnnsweep doctor` repairs them" in checked.out
     mended = bench.run("doctor", "pretend")
     assert mended.code == 0
-    assert "2 differences, all mended" in mended.out
+    assert "2 differences, all repaired" in mended.out
     agreed = bench.run("doctor", "--check")
     assert (agreed.code, agreed.out) == (0, "ledger and MLflow agree: 1 sweeps, 5 runs\n")
     assert bench.run("doctor", "--json").json == []

@@ -16,6 +16,7 @@ BANNED_NAMES = {"utils", "helpers", "common", "misc"}
 
 #: Module names that stand in several folders -> why they may; every other name stands once.
 REPEATED_NAMES = {
+    "app": "the word of Typer and of FastAPI for a program",
     "events": "records.events is the record, ledger.events its table",
     "local": "each folder of a seam names its implementation on this machine",
     "scores": "trainers.array.scores is trainers.scores inside a compiled program",

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 
-def _named(context: typer.Context, home: Path | None) -> Path | None:
-    """Return a home that stands in the command itself: one of the environment is found by whoever needs it."""
+def _only_if_typed(context: typer.Context, home: Path | None) -> Path | None:
+    """Return the home that was typed; one in the environment is found by whoever needs it."""
     source = context.get_parameter_source("home")
     return home if source is not None and source.name == "COMMANDLINE" else None
 
@@ -19,28 +19,51 @@ Home = Annotated[
     typer.Option(
         "--home",
         envvar="DNNSWEEP_HOME",
-        help="Where everything is stored.",
+        help="Store everything in this folder.",
         show_default="dnnsweep-home",
-        callback=_named,
+        callback=_only_if_typed,
     ),
 ]
 File = Annotated[Path, typer.Argument(help="The sweep file.", show_default=False)]
 Name = Annotated[str, typer.Argument(help="The sweep's name.", show_default=False)]
+NewName = Annotated[str | None, typer.Option("--name", help="Override the sweep's name.")]
+MaxTrials = Annotated[int | None, typer.Option("--trials", min=1, help="Override budget.trials.")]
+MaxSeconds = Annotated[float | None, typer.Option("--seconds", help="Override budget.seconds.")]
 Where = Annotated[
     str | None,
-    typer.Option("--where", help="Only trials that meet a condition: \"optimizer == 'adam' and dropout < 0.3\"."),
+    typer.Option("--where", help="Show only trials that meet a condition: \"optimizer == 'adam' and dropout < 0.3\"."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsYaml = Annotated[bool, typer.Option("--yaml", help="Print YAML.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Replace a part of the sweep file; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a part of the sweep file. Can be repeated."),
 ]
 Trainers = Annotated[
     int | None,
     typer.Option(
-        "--trainers", min=1, max=1024, help="Training processes.", show_default="the file's, else one per core"
+        "--trainers",
+        min=1,
+        max=1024,
+        help="Start this many training processes.",
+        show_default="the file's, else one per core",
     ),
 ]
-Explain = Annotated[bool, typer.Option("--explain", help="Say how trials are trained, and why.")]
-Number = Annotated[int | None, typer.Option("--trial", min=0, help="The trial.", show_default="the best")]
+Explain = Annotated[bool, typer.Option("--explain", help="Say how trials will be trained, and why.")]
+Number = Annotated[int | None, typer.Option("--trial", min=0, help="Export this trial.", show_default="the best")]
+
+
+def chosen_form(**is_wanted: bool) -> str:
+    """Return the form of output that was asked for: `text`, `json`, `yaml` or `csv`.
+
+    Args:
+        is_wanted: `as_json`, `as_yaml` and `as_csv`, as a command takes them.
+
+    Raises:
+        BadParameter: Several forms were asked for.
+    """
+    chosen = [name.removeprefix("as_") for name, is_chosen in is_wanted.items() if is_chosen]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"choose one of {', '.join(f'--{name}' for name in chosen)}")
+    return chosen[0] if chosen else "text"

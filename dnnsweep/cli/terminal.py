@@ -1,4 +1,4 @@
-"""Text that others wrote, for a terminal: it obeys none of it."""
+"""Text that others wrote, made safe to print on a terminal."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Final
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def visible(text: str) -> str:
-    r"""Return a text whose control characters are shown instead of sent.
+def escape_controls(text: str) -> str:
+    r"""Return a text in which control characters are written out.
 
     Example:
-        >>> visible("\x1b[2J\tgone")
+        >>> escape_controls("\x1b[2J\tgone")
         '\\x1b[2J\tgone'
     """
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
-def visible_json(text: str) -> str:
-    r"""Return JSON of the same meaning without control characters.
+def escape_controls_in_json(text: str) -> str:
+    r"""Return JSON with the same meaning that holds no control characters.
 
     Example:
-        >>> visible_json('"\x9b2J"')
+        >>> escape_controls_in_json('"\x9b2J"')
         '"\\u009b2J"'
     """
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

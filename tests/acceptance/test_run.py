@@ -101,7 +101,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_trials(
 
     assert (first.code, bench.processes()) == (130, [])
     assert seconds < 5
-    assert "interrupted after 8 of 16 trials; `dnnsweep resume pretend` goes on with it" in first.err
+    assert "interrupted after 8 of 16 trials; run `dnnsweep resume pretend` to continue" in first.err
     assert first.out.startswith("best val_accuracy")
     assert_no_traceback(first)
     sweep = dnnsweep.show("pretend", home=bench.home)

@@ -1,0 +1,90 @@
+"""The program `dnnsweep`: its group of commands, and how errors become one message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from dnnsweep.cli.terminal import escape_controls
+from dnnsweep.errors import DnnsweepError, SpecError
+from dnnsweep.redaction import redact
+
+#: Exit code of a command that was interrupted and can be resumed.
+INTERRUPTED: Final = 130
+#: The order of commands in `--help`; others follow.
+ORDER: Final = ("validate", "schema", "run", "resume", "stop", "delete", "submit", "list", "show", "trials", "best")
+_ADVICE: Final = {
+    "run": "; run the same command again to continue",
+    "resume": "; run the same command again to continue",
+    "submit": "; the sweep continues without this command",
+}
+
+
+class _Commands(TyperGroup):
+    """Ends quietly and with the right code where Typer would end silently or with another one."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return [*(name for name in ORDER if name in names), *(name for name in names if name not in ORDER)]
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            _fail(f"interrupted{_ADVICE.get(ctx.invoked_subcommand, '')}", INTERRUPTED)
+        except BrokenPipeError:  # whoever read the output went away: `| head` for example
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        return result
+
+
+app = typer.Typer(
+    name="dnnsweep",
+    cls=_Commands,
+    help="Hyperparameter sweeps for dense networks: Optuna samples, Keras trains, MLflow shows every trial.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # both end a command cleanly, also in the background of a shell
+        signal.signal(number, signal.default_int_handler)
+    try:
+        app(standalone_mode=True)
+    except SpecError as error:
+        _fail("\n".join(f"error: {mistake}" for mistake in error.mistakes), error.exit_code)
+    except DnnsweepError as error:
+        _fail(f"error: {error}", error.exit_code)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(escape_controls(redact(message)), err=True)
+    sys.exit(code)
+
+
+def _print_version(is_asked: bool) -> None:  # noqa: FBT001  typer's way of options that end the program
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"dnnsweep {version('dnnsweep')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,155 @@
+"""Forms of output on stdout: JSON, YAML and CSV for programs, tables and numbers for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dnnsweep.cli.terminal import escape_controls, escape_controls_in_json
+
+#: Whole numbers from here on are shortened.
+MAX_WHOLE: Final = 1e12
+#: Width in characters of tables that do not go to a terminal.
+FILE_WIDTH: Final = 200
+_NUMERIC: Final = ("number", "value", "epochs", "best epoch", "seconds", "trials", "failed", "best")
+
+
+def print_json(data: Any) -> None:
+    """Print plain data as JSON."""
+    text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+    sys.stdout.write(escape_controls_in_json(text) + "\n")
+
+
+def _print_yaml(data: Any) -> None:
+    from dnnsweep.spec import documents
+
+    sys.stdout.write(documents.write(data))
+
+
+def _print_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows under a header that does not depend on whether there are any."""
+    flat = [_flatten(row) for row in rows]
+    names = list(dict.fromkeys([*columns, *(name for row in flat for name in row)]))
+    present = [name for name in names if not flat or any(name in row for row in flat)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, present, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    sys.stdout.write(escape_controls(text.getvalue()))
+
+
+def _flatten(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, list) else value
+    return flat
+
+
+def print_for_program(data: Any, form: str, columns: Sequence[str]) -> bool:
+    """Print plain data in a form for programs; return whether `form` is one.
+
+    Args:
+        data: A mapping, or a list of mappings.
+        form: `text`, `json`, `yaml` or `csv`; nothing is printed for `text`.
+        columns: The columns of a CSV file that come first.
+    """
+    if form == "json":
+        print_json(data)
+    elif form == "yaml":
+        _print_yaml(data)
+    elif form == "csv":
+        _print_csv(data if isinstance(data, list) else [data], columns)
+    return form != "text"
+
+
+class SafeTable(Table):
+    """A table of Rich's in which control characters are written out."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row, as Rich's table does."""
+        super().add_row(*(escape_controls(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+
+def new_table(*columns: str, numeric: Sequence[str] = ()) -> Table:
+    """Return an empty table with a header.
+
+    Args:
+        columns: The header, from left to right.
+        numeric: Columns of numbers, beside those that always are.
+    """
+    table = SafeTable(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        is_numeric = column in _NUMERIC or column in numeric
+        table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table, as wide as the terminal."""
+    is_screen, text = sys.stdout.isatty(), io.StringIO()  # on stdout Rich ends the program when nobody reads on
+    width = None if is_screen else FILE_WIDTH
+    console = Console(
+        file=text, force_terminal=is_screen, width=width, soft_wrap=not is_screen, markup=False, emoji=False
+    )
+    console.print(table)
+    sys.stdout.write(text.getvalue())
+
+
+def print_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Print names and texts, a line each."""
+    table = SafeTable(box=None, show_header=False, pad_edge=False)
+    for name, text in facts:
+        table.add_row(Text(name, style="bold"), text)
+    print_table(table)
+
+
+def format_number(number: float | None, form: str = "{:.4g}") -> str:
+    """Return a number for people, whole ones in full; a dash if there is none.
+
+    Args:
+        number: The number.
+        form: A format string for numbers that are not whole.
+
+    Example:
+        >>> format_number(0.123456), format_number(25450.0)
+        ('0.1235', '25450')
+    """
+    if number is None:
+        return "-"
+    is_whole = isinstance(number, int) or (form.endswith("g}") and number.is_integer() and abs(number) < MAX_WHOLE)
+    return str(int(number)) if is_whole else form.format(number)
+
+
+def format_values(values: Sequence[float]) -> str:
+    """Return a trial's values, one for each objective, in a line of text.
+
+    Example:
+        >>> format_values((0.971234, 25450.0))
+        '0.97123 with 25450'
+    """
+    return " with ".join(format_number(value, "{:.5g}") for value in values)
+
+
+def format_setting(setting: Any) -> str:
+    """Return a hyperparameter's value for people.
+
+    Example:
+        >>> format_setting(0.000123456), format_setting([64, 32]), format_setting(True)
+        ('0.0001235', '[64, 32]', 'true')
+    """
+    if isinstance(setting, bool):
+        return "true" if setting else "false"
+    if isinstance(setting, list | tuple):
+        return f"[{', '.join(map(str, setting))}]"
+    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)

@@ -1,0 +1,149 @@
+"""Commands that ask: list, show, trials, best, export, doctor."""
+
+from __future__ import annotations
+
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from dnnsweep.cli.app import app
+from dnnsweep.cli.options import AsCsv, AsJson, AsYaml, Home, Name, Number, Where, chosen_form
+
+
+class ExportForm(StrEnum):
+    """What a configuration can be exported as."""
+
+    python = "python"
+    yaml = "yaml"
+    keras = "keras"
+
+
+_FORMS: Final = {".yaml": ExportForm.yaml, ".yml": ExportForm.yaml, ".keras": ExportForm.keras}
+
+
+@app.command("list")
+def list_(home: Home = None, *, as_json: AsJson = False, as_yaml: AsYaml = False, as_csv: AsCsv = False) -> None:
+    """List all sweeps."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    render.print_sweeps(client.sweeps(home=home), chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv))
+
+
+@app.command()
+def show(
+    name: Name,
+    home: Home = None,
+    *,
+    events: Annotated[
+        bool, typer.Option("--events", help="Show what happened to the sweep and its trials, oldest first.")
+    ] = False,
+    as_json: AsJson = False,
+    as_yaml: AsYaml = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show one sweep."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
+    if events:
+        render.print_events(client.events(name, home=home), form)
+    else:
+        render.print_sweep(client.show(name, home=home), form)
+
+
+@app.command()
+def trials(
+    name: Name,
+    top: Annotated[
+        int | None, typer.Option("--top", min=1, help="Show at most this many trials.", show_default="all")
+    ] = None,
+    where: Where = None,
+    home: Home = None,
+    *,
+    as_json: AsJson = False,
+    as_yaml: AsYaml = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List the trials of a sweep, in their order."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
+    render.print_trials(client.show(name, home=home), client.trials(name, where=where, home=home)[:top], form)
+
+
+@app.command()
+def best(
+    name: Name,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top",
+            min=1,
+            help="Show at most this many trials.",
+            show_default="5, or the whole front of two objectives",
+        ),
+    ] = None,
+    where: Where = None,
+    home: Home = None,
+    *,
+    as_json: AsJson = False,
+    as_yaml: AsYaml = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Print the best configurations, best first; the Pareto front of two objectives."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
+    render.print_trials(client.show(name, home=home), client.best(name, top=top, where=where, home=home), form)
+
+
+@app.command()
+def export(
+    name: Name,
+    form: Annotated[
+        ExportForm | None,
+        typer.Option("--as", help="Choose the form to export.", show_default="by the ending of FILE, else python"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write to this file.", show_default="stdout")
+    ] = None,
+    trial: Number = None,
+    home: Home = None,
+) -> None:
+    """Export a configuration as Keras code, as a sweep file, or as a saved model."""
+    from dnnsweep import client
+    from dnnsweep.cli import exported_files
+
+    if form is ExportForm.keras and output is None:
+        raise typer.BadParameter("a saved model must go to a file; add -o FILE.keras")
+    chosen = form or _FORMS.get(output.suffix if output else "", ExportForm.python)
+    if chosen is ExportForm.keras:
+        with tempfile.TemporaryDirectory() as folder:  # for a model that a service holds
+            exported_files.copy_model(client.model_file(name, number=trial, home=home, folder=folder), output)
+    else:
+        exported_files.write_text(client.export(name, form=chosen, number=trial, home=home), output)
+
+
+@app.command()
+def doctor(
+    name: Annotated[str | None, typer.Argument(help="Check only this sweep.", show_default="all sweeps")] = None,
+    home: Home = None,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit with 1 if anything differs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the ledger with MLflow run by run and repair any mismatch."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    diagnosis = client.doctor(name, is_mending=not check, home=home)
+    render.print_diagnosis(diagnosis, "json" if as_json else "text")
+    if any(not difference.is_mended for difference in diagnosis.differences):
+        raise typer.Exit(1)

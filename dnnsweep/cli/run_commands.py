@@ -1,0 +1,232 @@
+"""Commands that train or decide what is trained: validate, run, resume, submit, stop, delete."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dnnsweep.cli.app import INTERRUPTED, app
+from dnnsweep.cli.options import (
+    AsJson,
+    Explain,
+    File,
+    Home,
+    MaxSeconds,
+    MaxTrials,
+    Name,
+    NewName,
+    Overrides,
+    Trainers,
+)
+from dnnsweep.errors import SweepFailedError
+
+if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
+    from dnnsweep.client import SweepHandle
+    from dnnsweep.records import Sweep
+    from dnnsweep.trainers import TrainerPlan
+
+
+class ExecutorKind(StrEnum):
+    """Where trainers run."""
+
+    local = "local"
+    inprocess = "inprocess"
+
+
+@app.command()
+def validate(file: File, overrides: Overrides = None, *, explain: Explain = False, as_json: AsJson = False) -> None:
+    """Check a sweep file, then its data; print what a run would do."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    render.print_outline(client.validate(file, overrides=overrides or []), as_json=as_json, is_explained=explain)
+
+
+@app.command()
+def schema() -> None:
+    """Print the sweep file's JSON Schema."""
+    from dnnsweep.cli import formats
+    from dnnsweep.spec import json_schema
+
+    formats.print_json(json_schema())
+
+
+@app.command()
+def run(
+    file: File,
+    name: NewName = None,
+    trials: MaxTrials = None,
+    seconds: MaxSeconds = None,
+    overrides: Overrides = None,
+    trainers: Trainers = None,
+    executor: Annotated[
+        ExecutorKind, typer.Option("--executor", help="Choose where to train; inprocess is for debugging.")
+    ] = ExecutorKind.local,
+    home: Home = None,
+    *,
+    explain: Explain = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait while another process runs the sweep, then continue it.")
+    ] = False,
+    profile: Annotated[
+        Path | None, typer.Option("--profile", help="Write where the time went to a JSON file.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a sweep here. Running it again continues where it stopped."""
+    from dnnsweep import client
+    from dnnsweep.cli.progress_display import display
+    from dnnsweep.profiling import Profile
+
+    measured = Profile()
+    with display(str(name or file)) as on_progress:
+        sweep = client.run(
+            file,
+            home=home,
+            name=name,
+            trials=trials,
+            seconds=seconds,
+            overrides=overrides or [],
+            trainers=trainers,
+            executor=executor,
+            on_progress=on_progress,
+            on_plan=_print_reasons if explain else None,
+            on_wait=_announce_once() if wait else None,
+            profile=measured,
+        )
+    if profile is not None:
+        profile.write_text(json.dumps(measured.to_json(), indent=2) + "\n", encoding="utf-8")
+    _conclude(sweep, home, as_json=as_json)
+
+
+def _announce_once() -> Callable[[str], None]:
+    """Return a function that prints whom a run waits for, the first time it is called."""
+    announced: list[str] = []
+
+    def announce(holder: str) -> None:
+        if not announced:
+            typer.echo(f"waiting: {holder}", err=True)
+        announced.append(holder)
+
+    return announce
+
+
+def _print_reasons(plan: TrainerPlan) -> None:
+    for reason in plan.reasons:
+        typer.echo(reason, err=True)
+
+
+@app.command()
+def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json: AsJson = False) -> None:
+    """Continue a sweep that was interrupted or stopped."""
+    from dnnsweep import client
+    from dnnsweep.cli.progress_display import display
+
+    with display(name) as on_progress:
+        sweep = client.resume(name, home=home, trainers=trainers, on_progress=on_progress)
+    if sweep.home is None:  # a service's workers run it
+        _await_end(name, home)
+    _conclude(sweep, home, as_json=as_json)
+
+
+@app.command()
+def submit(
+    file: File,
+    name: NewName = None,
+    trials: MaxTrials = None,
+    seconds: MaxSeconds = None,
+    overrides: Overrides = None,
+    home: Home = None,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the sweep has ended, then print its best configuration.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Queue a sweep for a worker, at the service at DNNSWEEP_API_URL or in this home."""
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    submitted = client.submit(file, home=home, name=name, trials=trials, seconds=seconds, overrides=overrides or [])
+    if wait:
+        _await_end(submitted.name, home)
+        _conclude(submitted, home, as_json=as_json, by_worker=True)
+        return
+    sweep = submitted.show()
+    hint = f"`dnnsweep show {sweep.name}` shows its progress"
+    typer.echo(f"sweep {sweep.name} is {sweep.state.lower()}; {hint}", err=True)
+    if as_json:
+        render.print_sweep(sweep, "json")
+
+
+def _await_end(name: str, home: Path | None) -> None:
+    """Print the progress of a sweep that workers run to stderr, until it has ended.
+
+    Raises:
+        SweepFailedError: The sweep was given up.
+    """
+    from dnnsweep import client
+    from dnnsweep.cli import render
+
+    printed: list[str] = []
+
+    def print_change(sweep: Sweep) -> None:
+        line = render.progress_line(sweep)
+        if printed[-1:] != [line]:
+            typer.echo(line, err=True)
+            printed.append(line)
+
+    sweep = client.await_end(name, home=home, on_change=print_change).show()
+    if sweep.state == "FAILED":
+        raise SweepFailedError(sweep.error or f"sweep {name} failed")
+
+
+def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool, by_worker: bool = False) -> None:
+    """Print how a run ended, and at last the best configuration, or the front of two objectives."""
+    from dnnsweep.cli import render
+
+    sweep = handle.show()
+    best = handle.best(top=1 if len(sweep.objectives) == 1 else None)
+    elsewhere = [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
+    resume_command = shlex.join(["dnnsweep", "resume", sweep.name, *elsewhere])
+    render.print_conclusion(sweep, resume_command, by_worker=by_worker or handle.home is None)
+    render.print_best(sweep, best, "json" if as_json else "text")
+    if sweep.state in ("INTERRUPTED", "STOPPED"):
+        raise typer.Exit(INTERRUPTED)
+    if not best:
+        raise typer.Exit(1)
+
+
+@app.command()
+def stop(name: Name, home: Home = None) -> None:
+    """Stop a running sweep; `resume` continues it."""
+    from dnnsweep import client
+
+    is_running = client.stop(name, home=home)
+    typer.echo(f"sweep {name} is being stopped" if is_running else f"sweep {name} is not running", err=True)
+
+
+@app.command()
+def delete(
+    name: Name,
+    home: Home = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Delete a sweep with its trials, models and MLflow runs."""
+    from dnnsweep import client
+
+    client.show(name, home=home)
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete sweep {name} and all its trials?", abort=True, err=True)
+    is_gone = client.delete(name, home=home)
+    rest = "" if is_gone else "; its MLflow runs will be removed by the next command that can reach MLflow"
+    typer.echo(f"sweep {name} was deleted{rest}", err=True)

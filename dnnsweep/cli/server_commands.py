@@ -1,0 +1,60 @@
+"""Commands that keep running until they are ended: ui, worker, serve."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+import typer
+
+from dnnsweep.cli.app import app
+from dnnsweep.cli.options import Home, Trainers
+from dnnsweep.cli.terminal import escape_controls
+from dnnsweep.errors import SettingsError
+
+
+@app.command()
+def ui(
+    name: Annotated[str | None, typer.Argument(help="Print the address of this sweep.", show_default=False)] = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Listen on this port of 127.0.0.1.")] = 5000,
+    home: Home = None,
+) -> None:
+    """Start the MLflow UI on this home and print its address."""
+    from dnnsweep import client
+
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        client.serve_ui(name, port=port, home=home, on_address=typer.echo)
+
+
+@app.command()
+def worker(
+    trainers: Trainers = None,
+    grace: Annotated[
+        float,
+        typer.Option(
+            "--grace", min=0, help="Take at most this many seconds to finish or hand back a sweep when asked to end."
+        ),
+    ] = 30.0,
+    home: Home = None,
+) -> None:
+    """Run queued sweeps, one after the other. Several workers may share a ledger."""
+    from dnnsweep import client
+
+    client.work(home=home, trainers=trainers, grace=grace, say=lambda text: typer.echo(escape_controls(text), err=True))
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="Bind to this address; other than localhost only if DNNSWEEP_TOKENS is set.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Listen on this port.")] = 8000,
+    home: Home = None,
+) -> None:
+    """Serve the REST API of this home."""
+    try:
+        from dnnsweep import service
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"the service needs {error.name}; pip install 'dnnsweep[service]'") from error
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        service.serve(host, port, home=home)
