@@ -1,4 +1,4 @@
-"""Everything dnnsweep raises on purpose. Each error says the rule, the value and the remedy."""
+"""Every exception that dnnsweep raises on purpose. Each message states the rule, the value and the remedy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Mistake:
     """One thing that is wrong in a sweep file or in its data.
 
     Args:
-        path: Where, as a dotted YAML path (`space.dropout`, `enqueue.0.optimizer`).
+        path: Dotted YAML path of the mistake (`space.dropout`, `enqueue.0.optimizer`).
         rule: What must hold.
-        got: What was found instead; empty when nothing was.
-        remedy: What to do; empty when the rule says it all.
+        got: The value that breaks the rule; empty if there is none.
+        remedy: What to do about it; empty if the rule already says so.
 
     Example:
         >>> str(Mistake("space.dropout", "low must not exceed high", "low=0.9 and high=0.1"))
@@ -50,7 +50,7 @@ def _rebuild(kind: type[DnnsweepError], args: tuple[object, ...], state: dict[st
 
 
 class SpecError(DnnsweepError):
-    """The sweep file is wrong; carries every mistake in it."""
+    """The sweep file is wrong."""
 
     exit_code = 2
 
@@ -102,11 +102,11 @@ class TrainerError(DnnsweepError):
 
 
 class LedgerError(DnnsweepError):
-    """The ledger cannot be opened or is of a newer version."""
+    """The ledger cannot be opened, or was written by a newer version of dnnsweep."""
 
 
 class LedgerAwayError(LedgerError):
-    """The ledger's database is away, locked or full, which may pass."""
+    """The ledger's database is unreachable, locked or full, which may pass."""
 
 
 class TrackingError(DnnsweepError):
@@ -114,7 +114,7 @@ class TrackingError(DnnsweepError):
 
 
 class ServiceError(DnnsweepError):
-    """The service cannot be reached, refuses, or answers what cannot be understood."""
+    """The service cannot be reached, refuses, or sends an answer that makes no sense."""
 
 
 class ExportError(DnnsweepError):

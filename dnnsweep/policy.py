@@ -1,4 +1,4 @@
-"""What a sweep that comes over the network may ask for: the operator's data, code and limits."""
+"""The operator's policy: which data, code and sizes a sweep sent over the network may ask for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from dnnsweep.spec import HANDED_OVER, SweepSpec
 
 _SOURCE: Final = "dataset.source"
 _FILES: Final = ("csv", "parquet", "npz")
-_SHELVES: Final = ("sklearn", "keras")
+#: Kinds of sources that bring their own data sets.
+_BUILT_IN: Final = ("sklearn", "keras")
 #: Hyperparameters that say how many units a layer has.
 _WIDTHS: Final = ("hidden", "units")
 
@@ -23,18 +24,18 @@ def check(spec: SweepSpec, limits: Limits) -> None:
     """Check a sweep against what the operator allows.
 
     Raises:
-        SpecError: It asks for more; carries every mistake.
+        SpecError: The sweep asks for more; the error holds every mistake.
     """
-    found = [*_source(spec, limits), *_builder(spec, limits), *_sizes(spec, limits)]
-    if found:
-        raise SpecError(found)
+    mistakes = [*_check_source(spec, limits), *_check_builder(spec, limits), *_check_sizes(spec, limits)]
+    if mistakes:
+        raise SpecError(mistakes)
 
 
 def check_rows(n_rows: int, limits: Limits) -> None:
-    """Check how many rows a sweep's data have.
+    """Check the number of rows of a sweep's data.
 
     Raises:
-        SpecError: More than the operator allows.
+        SpecError: The data have more rows than the operator allows.
     """
     if n_rows > limits.max_rows:
         raise SpecError([_too_much(_SOURCE, limits.max_rows, n_rows, " rows")])
@@ -51,26 +52,26 @@ def with_real_paths(spec: SweepSpec, limits: Limits) -> dict[str, Any]:
 
 
 def hide_data_root(text: str, limits: Limits) -> str:
-    """Return a text in which files of the data folder are named by their paths from there."""
+    """Return a text in which files below the data folder are named by relative paths."""
     return text if limits.data_root is None else text.replace(f"{os.path.realpath(limits.data_root)}{os.sep}", "")
 
 
-def _source(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:
+def _check_source(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:
     source = spec.dataset.source
     kind, _, name = source.partition(":")
     if kind in _FILES:
-        yield from _file(source, name, limits.data_root)
+        yield from _check_file(source, name, limits.data_root)
     elif source == HANDED_OVER:
-        yield Mistake(_SOURCE, "arrays are handed over in Python", "", "name a source")
-    elif kind not in _SHELVES and not _is_allowed(source, limits):
+        yield Mistake(_SOURCE, "arrays can only be passed in Python", "", "name a source")
+    elif kind not in _BUILT_IN and not _is_allowed(source, limits):
         yield _forbidden(_SOURCE, source)
 
 
-def _file(source: str, name: str, root: Path | None) -> Iterator[Mistake]:
-    """A file must exist below the data folder once every symbolic link is followed; of others nothing is said."""
+def _check_file(source: str, name: str, root: Path | None) -> Iterator[Mistake]:
+    """Check that a file exists below the data folder once links are followed; reveal nothing about others."""
     if root is None:
         remedy = "name sklearn:NAME or keras:NAME, or ask the operator to set DNNSWEEP_DATA_ROOT"
-        yield Mistake(_SOURCE, "files need a data folder of the service, which has none", yaml_text(source), remedy)
+        yield Mistake(_SOURCE, "files need a data folder, and this service has none", yaml_text(source), remedy)
         return
     path, folder = Path(os.path.realpath(root / name)), Path(os.path.realpath(root))
     if not path.is_relative_to(folder):
@@ -81,7 +82,7 @@ def _file(source: str, name: str, root: Path | None) -> Iterator[Mistake]:
         yield Mistake(_SOURCE, rule, yaml_text(source), "check the path; relative paths start there")
 
 
-def _builder(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:
+def _check_builder(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:
     builder = spec.network.builder
     if builder is not None and not _is_allowed(builder, limits):
         yield _forbidden("network.builder", builder)
@@ -98,19 +99,19 @@ def _forbidden(path: str, function: str) -> Mistake:
     return Mistake(path, rule, yaml_text(function), "ask the operator to list it in DNNSWEEP_ALLOWED_PYTHON")
 
 
-def _sizes(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:
+def _check_sizes(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:
     asked: dict[str, tuple[float, int]] = {
         "budget.trials": (spec.budget.trials, limits.max_trials),
         "training.epochs": (spec.training.epochs, limits.max_epochs),
     }
     plain = spec.to_json()
-    places: dict[str, Mapping[str, Any]] = {name: plain[name] for name in ("network", "space", "fixed")}
-    places |= {f"enqueue.{index}": entry for index, entry in enumerate(plain["enqueue"])}
-    for place, values in places.items():
-        asked |= {f"{place}.{name}": (_largest(values[name]), limits.max_units) for name in _WIDTHS if name in values}
-    for path, (got, most) in asked.items():
-        if got > most:
-            yield _too_much(path, most, got)
+    sections: dict[str, Mapping[str, Any]] = {name: plain[name] for name in ("network", "space", "fixed")}
+    sections |= {f"enqueue.{index}": entry for index, entry in enumerate(plain["enqueue"])}
+    for section, values in sections.items():
+        asked |= {f"{section}.{name}": (_largest(values[name]), limits.max_units) for name in _WIDTHS if name in values}
+    for path, (got, maximum) in asked.items():
+        if got > maximum:
+            yield _too_much(path, maximum, got)
 
 
 def _largest(plain: Any) -> float:
@@ -122,6 +123,6 @@ def _largest(plain: Any) -> float:
     return plain if isinstance(plain, int | float) and not isinstance(plain, bool) else 0
 
 
-def _too_much(path: str, most: int, got: float, unit: str = "") -> Mistake:
-    rule = f"must be at most {most}{unit} on this service"
+def _too_much(path: str, maximum: int, got: float, unit: str = "") -> Mistake:
+    rule = f"must be at most {maximum}{unit} on this service"
     return Mistake(path, rule, f"{got:.15g}{unit}", "lower it, or ask the operator for more")

@@ -1,4 +1,4 @@
-"""Starting processes of our own, which talk over a connection and import what this process imports."""
+"""Processes that dnnsweep starts: they talk over a connection and import what this process imports."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _COMMAND: Final = (
 def start(
     entry: str, output: IO[Any] | int, environment: Mapping[str, str]
 ) -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start a process and return it with our end of a connection to it.
+    """Start a process and return it with this end of a connection to it.
 
     Args:
-        entry: `module:function`; called with the descriptor of its end of the connection.
-        output: Where it writes what it prints.
-        environment: Added to this process's.
+        entry: Function to call as `module:function`; it receives the file descriptor of its end of the connection.
+        output: File that receives whatever the process prints.
+        environment: Environment variables to set beside those of this process.
     """
     near, far = Pipe()
     with far:
@@ -47,24 +47,24 @@ def start(
 
 @contextmanager
 def silence_stderr(*, is_needed: bool = True) -> Iterator[None]:
-    """Keep what libraries written in C++ print on stderr from the terminal.
+    """Keep what C++ libraries print to stderr off the terminal while the block runs.
 
     Args:
-        is_needed: Whether to do so at all.
+        is_needed: Whether to silence anything at all.
     """
     if not is_needed:
         yield
         return
     sys.stderr.flush()
-    kept = os.dup(2)
+    saved = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _import_path() -> list[str]:

@@ -1,4 +1,4 @@
-"""Where the time of a run goes, by part; measured only where somebody asks."""
+"""Profiling: where the time of a run goes, part by part."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ class Profile:
     """What was measured in one run of a sweep.
 
     Args:
-        parts: Seconds by part: `ask`, `tell`, `ledger` and `mlflow` by the clock, `messages` (everything else that the
-            controller's thread does) by the processor's time.
+        parts: Seconds by part: wall time of `ask`, `tell`, `ledger` and `mlflow`, processor time of `messages`
+            (everything else that the controller's thread does).
         calls: How often each part was entered.
         trials: Trials that ended in this run.
-        seconds: Of the whole run.
-        occupancy: Share of slots that were busy, up to the moment when the last trial was handed out; None where there
-            were none.
-        trainer_memory_mb: Trials that a trainer had ended, and its resident memory then.
+        seconds: Wall time of the whole run.
+        occupancy: Share of slots that were busy until the last trial was handed out; None without slots.
+        trainer_memory_mb: Pairs of the trials that a trainer had ended and its resident memory then, in MB.
     """
 
     parts: dict[str, float] = field(default_factory=dict)
@@ -35,15 +34,15 @@ class Profile:
     _processor: float = 0.0
 
     def time_methods(self, part: str, target: T, *methods: str) -> T:
-        """Return a stand-in for an object, some of whose methods are timed under the name of a part."""
+        """Return a proxy of an object that times some of its methods as one part."""
         return cast("T", _Timed(target, {name: self.time_calls(part, getattr(target, name)) for name in methods}))
 
     def time_context(self, part: str, target: T, method: str) -> T:
-        """Return a stand-in for an object, one of whose context managers is timed while it opens and closes."""
+        """Return a proxy of an object that times one of its context managers while it opens and closes."""
         return cast("T", _Timed(target, {method: lambda: _TimedContext(self, part, getattr(target, method)())}))
 
     def time_calls(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that calls another one and adds its time to a part."""
+        """Return a function that calls another and adds its time to a part."""
 
         @functools.wraps(method)
         def timed(*arguments: Any, **named: Any) -> Any:
@@ -58,8 +57,8 @@ class Profile:
 
         return timed
 
-    def whole(self, run: Callable[[], T]) -> T:
-        """Call a function that is the controller's whole work; what no other part took goes to `messages`."""
+    def time_whole(self, run: Callable[[], T]) -> T:
+        """Call the function that does all of the controller's work; time that no other part took goes to `messages`."""
         began, processor = time.perf_counter(), time.thread_time()
         try:
             return run()

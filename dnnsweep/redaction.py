@@ -1,4 +1,4 @@
-"""Addresses without their passwords: what is logged, stored or shown holds no secret."""
+"""Redaction: addresses that are logged, stored or shown hold no password."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PARAMETERS: Final = re.compile(r"(?i)(?P<before>[?&](?:password|passwd|pwd|sslp
 
 
 def redact(text: str) -> str:
-    """Return a text with the passwords of the addresses in it replaced.
+    """Return a text in which the passwords of addresses are replaced by `***`.
 
     Example:
         >>> redact("postgresql+psycopg://anna:p@ss:w@db:5432/ledger is away")

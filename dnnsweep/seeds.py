@@ -1,4 +1,12 @@
-"""Seeds: one number derived from where it is used, the same on every machine and in every process."""
+"""Seeds: one number derived from where it is used, the same on every machine and in every process.
+
+Contexts in use, each after the sweep's seed unless noted:
+
+- `"trial", number`: the trial's own seed, from which weights, row order and dropout follow;
+- `"ask", number`: the sampler, for one suggestion;
+- `"sequence"`: the scrambling of a Sobol sequence;
+- `"grid"`: the order of a grid's points.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +17,7 @@ def derive(*parts: int | str) -> int:
     """Derive a seed from its context, for example (sweep seed, "trial", number).
 
     Args:
-        parts: What the seed depends on, in order.
+        parts: Values that the seed depends on, in order.
 
     Returns:
         An integer in [0, 2**31): the first 31 bits of BLAKE2b over the parts. Different contexts give

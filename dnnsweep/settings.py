@@ -1,4 +1,4 @@
-"""Where the services live: read once from arguments and environment, then passed on."""
+"""Settings: read once from arguments and environment variables, then passed on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Final
 from dnnsweep.errors import SettingsError
 
 DEFAULT_HOME = "dnnsweep-home"
-#: The folder of a sweep's models that holds the best trial's.
+#: Name of the folder, among a sweep's models, that holds those of the best trials.
 BEST = "best"
-#: How long a sweep goes on without its ledger's database, in seconds.
+#: Seconds for which a sweep continues without its ledger's database.
 DEFAULT_PATIENCE = 120.0
 DEFAULT_TRAINER = "dnnsweep.trainers.auto:AutoTrainer"
 
@@ -24,11 +24,11 @@ class Settings:
     """Where a ledger, a tracking store and files are.
 
     Args:
-        home: The folder that holds what is embedded; absolute.
-        database_url: The ledger, as SQLAlchemy writes it.
-        tracking_uri: Where MLflow keeps runs.
-        trainer: What trains, as `module:class`; tests pretend with another one.
-        patience: Seconds for which a sweep goes on without its ledger's database.
+        home: Absolute path of the folder that holds the embedded files.
+        database_url: Address of the ledger's database, as SQLAlchemy writes it.
+        tracking_uri: Address of MLflow's tracking store.
+        trainer: The trainer's class as `module:class`; tests replace it.
+        patience: Seconds for which a sweep continues without its ledger's database.
     """
 
     home: Path
@@ -60,9 +60,9 @@ def find_settings(home: str | os.PathLike[str] | None = None, environ: Mapping[s
     """Find the settings: the argument first, then the environment, then the default.
 
     Args:
-        home: The folder; None reads `DNNSWEEP_HOME`, else `./dnnsweep-home`.
-        environ: Read for `DNNSWEEP_HOME`, `DNNSWEEP_DATABASE_URL`, `MLFLOW_TRACKING_URI`, `DNNSWEEP_TRAINER`
-            and `DNNSWEEP_DATABASE_PATIENCE` (seconds).
+        home: The home's folder; None reads `DNNSWEEP_HOME`, else takes `./dnnsweep-home`.
+        environ: Environment variables; read are `DNNSWEEP_HOME`, `DNNSWEEP_DATABASE_URL`, `MLFLOW_TRACKING_URI`,
+            `DNNSWEEP_TRAINER` and `DNNSWEEP_DATABASE_PATIENCE` (seconds).
 
     Example:
         >>> find_settings("/data/home", {}).database_url
@@ -86,11 +86,11 @@ def _seconds(text: str | None, default: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ServiceAddress:
-    """Where a service is.
+    """The address of a service.
 
     Args:
-        url: Without a slash at its end.
-        token: What it lets in; None where it asks for none.
+        url: Address without a slash at its end.
+        token: Token to send with each request; None if the service asks for none.
     """
 
     url: str
@@ -101,10 +101,10 @@ def find_service(environ: Mapping[str, str] = os.environ) -> ServiceAddress | No
     """Return the service that commands talk to instead of a home; None if there is none.
 
     Args:
-        environ: Read for `DNNSWEEP_API_URL` and `DNNSWEEP_TOKEN`.
+        environ: Environment variables; read are `DNNSWEEP_API_URL` and `DNNSWEEP_TOKEN`.
 
     Raises:
-        SettingsError: The address is none, or the token cannot be sent; the error names neither token nor password.
+        SettingsError: The address is not valid, or the token cannot be sent. The message reveals no token or password.
     """
     url = environ.get("DNNSWEEP_API_URL", "").strip().rstrip("/")
     if not url:
@@ -119,66 +119,67 @@ def find_service(environ: Mapping[str, str] = os.environ) -> ServiceAddress | No
 
 
 def is_sendable(token: str) -> bool:
-    """Return whether a token can stand in a header as it is."""
+    """Return whether a token can be sent in an HTTP header unchanged."""
     return all("!" <= letter <= "~" for letter in token)
 
 
-#: What a sweep that comes over the network may ask for, unless the operator says otherwise.
-DEFAULT_MOST: Final[Mapping[str, int]] = {"TRIALS": 10_000, "EPOCHS": 10_000, "UNITS": 4_096, "ROWS": 10_000_000}
+#: The most that a sweep sent over the network may ask for, unless the operator says otherwise.
+DEFAULT_MAXIMA: Final[Mapping[str, int]] = {"TRIALS": 10_000, "EPOCHS": 10_000, "UNITS": 4_096, "ROWS": 10_000_000}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What sweeps that come over the network may ask for.
+    """The most that sweeps sent over the network may ask for.
 
     Args:
-        data_root: The folder of files that they may name; None for no files.
-        allowed_python: Functions (`module:function`) and modules that they may name.
-        max_trials: Of a sweep's budget.
-        max_epochs: Of a trial.
-        max_units: Of a layer.
-        max_rows: Of the data.
+        data_root: Folder whose files a sweep may name; None allows no files.
+        allowed_python: Functions (`module:function`) and modules that a sweep may name.
+        max_trials: Most trials in a budget, inclusive.
+        max_epochs: Most epochs of a trial, inclusive.
+        max_units: Most units in a layer, inclusive.
+        max_rows: Most rows of data, inclusive.
     """
 
     data_root: Path | None = None
     allowed_python: frozenset[str] = frozenset()
-    max_trials: int = DEFAULT_MOST["TRIALS"]
-    max_epochs: int = DEFAULT_MOST["EPOCHS"]
-    max_units: int = DEFAULT_MOST["UNITS"]
-    max_rows: int = DEFAULT_MOST["ROWS"]
+    max_trials: int = DEFAULT_MAXIMA["TRIALS"]
+    max_epochs: int = DEFAULT_MAXIMA["EPOCHS"]
+    max_units: int = DEFAULT_MAXIMA["UNITS"]
+    max_rows: int = DEFAULT_MAXIMA["ROWS"]
 
 
 def read_limits(environ: Mapping[str, str] = os.environ) -> Limits:
-    """Read what the operator allows.
+    """Read the limits that the operator has set.
 
     Args:
-        environ: Read for `DNNSWEEP_DATA_ROOT`, `DNNSWEEP_ALLOWED_PYTHON` (a list with commas), and
+        environ: Environment variables; read are `DNNSWEEP_DATA_ROOT`, `DNNSWEEP_ALLOWED_PYTHON` (separated by commas),
             `DNNSWEEP_MAX_TRIALS`, `..._EPOCHS`, `..._UNITS` and `..._ROWS`.
 
     Raises:
-        SettingsError: A limit is no whole number above 0.
+        SettingsError: A limit is not a whole number above 0.
     """
     root = environ.get("DNNSWEEP_DATA_ROOT")
     allowed = (name.strip().removeprefix("python:") for name in environ.get("DNNSWEEP_ALLOWED_PYTHON", "").split(","))
     return Limits(
         data_root=Path(root).expanduser().absolute() if root else None,
         allowed_python=frozenset(name for name in allowed if name),
-        **{f"max_{name.lower()}": _most(environ, name) for name in DEFAULT_MOST},
+        **{f"max_{name.lower()}": _read_maximum(environ, name) for name in DEFAULT_MAXIMA},
     )
 
 
-def _most(environ: Mapping[str, str], name: str) -> int:
-    text = environ.get(f"DNNSWEEP_MAX_{name}") or str(DEFAULT_MOST[name])
+def _read_maximum(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(f"DNNSWEEP_MAX_{name}") or str(DEFAULT_MAXIMA[name])
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise SettingsError(f"DNNSWEEP_MAX_{name} must be a whole number above 0, got {text!r}")
     return int(text)
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the folder of what is made once and used again by all homes; None if nothing is to be kept.
+    """Return the folder that caches what all homes can share; None if nothing may be cached.
 
     Args:
-        environ: Read for `DNNSWEEP_CACHE`, else `XDG_CACHE_HOME`, else `HOME`; an empty `DNNSWEEP_CACHE` means none.
+        environ: Environment variables; `DNNSWEEP_CACHE` is read first, then `XDG_CACHE_HOME`, then `HOME`. An empty
+            `DNNSWEEP_CACHE` turns caching off.
     """
     chosen = environ.get("DNNSWEEP_CACHE")
     if chosen == "":

@@ -1,4 +1,4 @@
-"""Functions of a user's own that a sweep file names: `python:module:function`."""
+"""A user's own functions, which a sweep file names as `python:module:function`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def load(name: str, path: str) -> Callable[..., Any]:
     """Import a function; modules are looked for in the current folder, then where Python looks for them.
 
     Args:
-        name: `python:module:function`.
-        path: YAML path for mistakes.
+        name: The function as `python:module:function`.
+        path: YAML path to report mistakes under.
 
     Raises:
         SpecError: There is no such module or function, or importing the module fails.
@@ -30,13 +30,13 @@ def load(name: str, path: str) -> Callable[..., Any]:
         sys.path.insert(0, here)
     importlib.invalidate_caches()
     try:
-        found = getattr(importlib.import_module(module), function, None)
+        loaded = getattr(importlib.import_module(module), function, None)
     except Exception as error:
         raise SpecError([_mistake(name, path, module, error)]) from error
-    if not callable(found):
-        remedy = f"define it in {module}.py" if found is None else "name a function"
+    if not callable(loaded):
+        remedy = f"define it in {module}.py" if loaded is None else "name a function"
         raise SpecError([Mistake(path, f"must name a function of {module}", function, remedy)])
-    return found  # type: ignore[no-any-return]
+    return loaded  # type: ignore[no-any-return]
 
 
 def _mistake(name: str, path: str, module: str, error: Exception) -> Mistake:

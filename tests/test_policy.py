@@ -11,7 +11,7 @@ import pytest
 from dnnsweep import policy, spec
 from dnnsweep.errors import SettingsError, SpecError
 from dnnsweep.redaction import redact
-from dnnsweep.settings import DEFAULT_MOST, Limits, find_service, read_limits
+from dnnsweep.settings import DEFAULT_MAXIMA, Limits, find_service, read_limits
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_rows_are_counted_once_they_are_known() -> None:
 
 
 def test_limits_are_read_from_the_environment(tmp_path: Path) -> None:
-    environ = {f"DNNSWEEP_MAX_{name}": str(place) for place, name in enumerate(DEFAULT_MOST, 1)}
+    environ = {f"DNNSWEEP_MAX_{name}": str(place) for place, name in enumerate(DEFAULT_MAXIMA, 1)}
 
     assert read_limits({**environ, "DNNSWEEP_DATA_ROOT": str(tmp_path)}) == Limits(tmp_path, frozenset(), 1, 2, 3, 4)
     assert read_limits({}) == Limits()

@@ -115,7 +115,7 @@ def test_a_profile_counts_calls_and_their_time_even_of_those_that_fail() -> None
         clockwork.tock()
     assert profile.calls == {"clock": 2}
     assert profile.parts["clock"] > 0
-    assert profile.whole(lambda: SweepState.COMPLETE) is SweepState.COMPLETE
+    assert profile.time_whole(lambda: SweepState.COMPLETE) is SweepState.COMPLETE
     assert set(profile.to_json()) == {"trials", "seconds", "parts", "calls", "occupancy", "trainer_memory_mb"}
 
 

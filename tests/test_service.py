@@ -401,7 +401,8 @@ def test_it_is_not_ready_while_its_database_is_away(tmp_path: Path) -> None:
             answer = client.get(path)
             problem(answer, 503)
             assert "s3cret" not in answer.text
-        assert client.get("/readyz").json()["detail"] == "the ledger cannot be read; the service's log tells why"
+        detail = client.get("/readyz").json()["detail"]
+        assert detail == "the ledger cannot be read; see the service's log for the reason"
 
 
 def test_an_address_in_an_error_has_no_query() -> None:
@@ -681,7 +682,7 @@ def test_an_error_that_nobody_thought_of_says_nothing_of_itself(
     with TestClient(create_app(settings, Limits(), ()), base_url=LOCAL, raise_server_exceptions=False) as client:
         answer = client.get("/sweeps/a")
 
-    assert problem(answer, 500)["detail"] == "the service failed; its log tells why"
+    assert problem(answer, 500)["detail"] == "the service failed; see its log for the reason"
 
 
 def test_fifty_clients_at_once_submit_and_read(settings: Settings) -> None:

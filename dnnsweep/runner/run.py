@@ -324,7 +324,7 @@ def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:
         with interruptible(_interruption(run, controller)):
             if run.is_draining:
                 _interruption(run, controller)()
-            state = profile.whole(controller.run)
+            state = profile.time_whole(controller.run)
     except LeaseLostError:
         raise
     except BaseException as error:

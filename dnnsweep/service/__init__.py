@@ -1,4 +1,4 @@
-"""The REST API: a translation of what `stores.local` does, for other machines. FastAPI's and uvicorn's only door."""
+"""The REST API: what `stores.local` does, for other machines. The only package that imports FastAPI and uvicorn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dnnsweep.settings import find_settings, read_limits
 
 __all__ = ["create_app", "serve"]
 
-#: How long requests may go on once the service is asked to end.
+#: Seconds that requests may still take once the service is asked to end.
 CLOSING_SECONDS: Final = 5
 STARTUP_FAILURE: Final = 3
 
@@ -25,23 +25,23 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
     """Serve the API until SIGTERM or Ctrl-C.
 
     Args:
-        host: Where to listen.
-        port: Likewise.
-        home: Whose sweeps to serve; None for the environment's.
+        host: Address to bind; other than localhost only if tokens are set.
+        port: Port to listen on.
+        home: Home whose sweeps are served; None for the one that the environment names.
 
     Raises:
-        SettingsError: The service could be reached from elsewhere without a token, or a setting is wrong.
+        SettingsError: Other machines could reach the service without a token, or a setting is wrong.
     """
     import uvicorn
     from uvicorn.config import LOGGING_CONFIG
 
-    known = tokens()
-    if not known and not is_loopback(host):
+    accepted = tokens()
+    if not accepted and not is_loopback(host):
         raise SettingsError(
-            f"--host must be 127.0.0.1 or localhost where there are no tokens, got {host!r}; "
+            f"the host must be 127.0.0.1 or localhost unless tokens are set, got {host!r}; "
             "set DNNSWEEP_TOKENS=NAME:SECRET:rw"
         )
-    app = create_app(find_settings(home), read_limits(), known)
+    app = create_app(find_settings(home), read_limits(), accepted)
     logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
     logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
     server = uvicorn.Server(
@@ -54,7 +54,7 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
             timeout_graceful_shutdown=CLOSING_SECONDS,
         )
     )
-    app.state.desk.is_closing = lambda: server.should_exit
+    app.state.service.is_closing = lambda: server.should_exit
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
         server.run()
     if not server.started:
@@ -62,7 +62,7 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine only.
+    """Return whether only this machine can reach an address.
 
     Example:
         >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")

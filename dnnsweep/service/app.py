@@ -1,4 +1,4 @@
-"""The application: routes, who may call them, and what it says of itself."""
+"""The application: its routes, who may call them, and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from dnnsweep.settings import read_limits as limits_of_environment
 from dnnsweep.spec import json_schema
 from dnnsweep.stores.wire import SECONDS
 
-#: Requests that read or write the ledger at the same time; more wait, which is quicker than if all ran at once.
+#: Requests that may use the ledger at the same time; the others wait, which is quicker than if all ran at once.
 N_THREADS: Final = 8
 _ABOUT: Final = """Submit sweeps, browse and query them. Bodies are what the command line prints with `--json`;
-errors are problem documents (RFC 9457) in its words. Lists are paged by `limit` and `offset`; `X-Total-Count` says how
-many there are, and `Link` where the next ones are."""
+errors are problem documents (RFC 9457) with the same messages. Lists are paged by `limit` and `offset`;
+`X-Total-Count` holds the length of the whole list, and `Link` the address of the next page."""
 
 
 class _Service(FastAPI):
-    """Describes itself with the sweep file's own schema and the problem documents."""
+    """An application whose OpenAPI document includes the sweep file's schema and the problem documents."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         if self.openapi_schema is None:
-            found = get_openapi(
+            document = get_openapi(
                 title=self.title, version=self.version, description=self.description, routes=self.routes
             )
-            schemas = found.setdefault("components", {}).setdefault("schemas", {})
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
             _list_objectives(schemas)
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
-            whole = _referring(json_schema())
-            schemas |= whole.pop("$defs", {})
-            schemas["SweepFile"] = {name: part for name, part in whole.items() if name != "$schema"}
+            sweep_file = _with_openapi_references(json_schema())
+            schemas |= sweep_file.pop("$defs", {})
+            schemas["SweepFile"] = {name: part for name, part in sweep_file.items() if name != "$schema"}
             schemas["Problem"] = problems.SCHEMA
-            self.openapi_schema = found
+            self.openapi_schema = document
         return self.openapi_schema
 
 
@@ -64,20 +64,20 @@ def _list_objectives(schemas: dict[str, Any]) -> None:
 def create_app(
     settings: Settings | None = None, limits: Limits | None = None, tokens: Sequence[Token] | None = None
 ) -> FastAPI:
-    """Return the service as an ASGI application; what is left out is read from the environment.
+    """Return the service as an ASGI application.
 
     Args:
-        settings: Where sweeps and models are.
-        limits: What sweeps that come over the network may ask for.
-        tokens: Who may come; none lets everybody in.
+        settings: Locations of sweeps and models; None reads the environment.
+        limits: The most that submitted sweeps may ask for; None reads the environment.
+        tokens: Accepted tokens; an empty list accepts everybody, None reads the environment.
     """
-    known = tokens_of_environment() if tokens is None else tokens
-    desk = ServiceState(settings or find_settings(), limits or limits_of_environment(), known)
+    accepted = tokens_of_environment() if tokens is None else tokens
+    service = ServiceState(settings or find_settings(), limits or limits_of_environment(), accepted)
     app = _Service(
         title="dnnsweep", version=version("dnnsweep"), description=_ABOUT, lifespan=_lifespan, redirect_slashes=False
     )
-    app.state.desk = desk
-    app.add_middleware(LocalOnly, is_open=not known)
+    app.state.service = service
+    app.add_middleware(LocalOnly, is_open=not accepted)
     problems.install(app)
     app.include_router(routes.router)
     return app
@@ -87,14 +87,16 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = N_THREADS
     yield
-    app.state.desk.close()
+    app.state.service.close()
 
 
-def _referring(schema: Any) -> Any:
-    """Return a schema whose references lead to where OpenAPI keeps definitions."""
+def _with_openapi_references(schema: Any) -> Any:
+    """Return a schema whose references point to where OpenAPI keeps definitions."""
     if isinstance(schema, dict):
         return {
-            key: value.replace("#/$defs/", "#/components/schemas/") if key == "$ref" else _referring(value)
+            key: value.replace("#/$defs/", "#/components/schemas/")
+            if key == "$ref"
+            else _with_openapi_references(value)
             for key, value in schema.items()
         }
-    return [_referring(item) for item in schema] if isinstance(schema, list) else schema
+    return [_with_openapi_references(item) for item in schema] if isinstance(schema, list) else schema

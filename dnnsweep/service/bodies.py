@@ -1,4 +1,4 @@
-"""Sweep files in requests: read no further than the limit, in JSON or in YAML."""
+"""Sweep files in request bodies, as JSON or YAML; never read beyond the size limit."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ WHERE: Final = "sweep file"
 
 
 async def body(request: Request) -> bytes:
-    """Return a request's body; one that is too large is not read to its end.
+    """Return a request's body, reading no more than `MAX_BYTES`.
 
     Raises:
-        RefusalError: It has more than `MAX_BYTES`, or its sender went away.
+        RefusalError: The body is larger than `MAX_BYTES`, or its sender went away.
     """
     too_large = RefusalError(413, f"a body must have at most {MAX_BYTES} bytes; a sweep file names its data")
-    said = request.headers.get("content-length", "")
-    if said.isdigit() and (len(said) > 15 or int(said) > MAX_BYTES):
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and (len(length) > 15 or int(length) > MAX_BYTES):
         raise too_large
     parts, size = [], 0
     try:
@@ -42,10 +42,10 @@ async def body(request: Request) -> bytes:
 
 
 def media_type(request: Request) -> str:
-    """Return how a body is written.
+    """Return the media type of a request's body.
 
     Raises:
-        RefusalError: In another way than JSON or YAML.
+        RefusalError: The media type is neither JSON nor YAML.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (*JSON, *YAML):
@@ -55,14 +55,14 @@ def media_type(request: Request) -> str:
 
 
 def sweep_file(data: bytes, kind: str) -> SweepSpec:
-    """Return the sweep file that a body holds.
+    """Return the sweep file in a body.
 
     Args:
-        data: The body.
-        kind: Of `media_type`.
+        data: Bytes of the body.
+        kind: Media type, as `media_type` returns it.
 
     Raises:
-        SpecError: Anything is wrong; carries every mistake.
+        SpecError: The file is wrong; the error holds every mistake.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -75,7 +75,7 @@ def sweep_file(data: bytes, kind: str) -> SweepSpec:
 def _json(text: str) -> Any:
     repeated: list[Mistake] = []
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         for key, value in pairs:
             if key in seen:
@@ -84,9 +84,9 @@ def _json(text: str) -> Any:
         return seen
 
     try:
-        document = json.loads(text, object_pairs_hook=once, parse_int=_whole)
+        document = json.loads(text, object_pairs_hook=refuse_repeated, parse_int=_parse_whole)
     except RecursionError as error:
-        raise SpecError([Mistake(WHERE, "must not be nested so deep")]) from error
+        raise SpecError([Mistake(WHERE, "must not be nested so deeply")]) from error
     except ValueError as error:
         raise SpecError([Mistake(WHERE, f"must be JSON: {str(error)[:200]}")]) from error
     if repeated:
@@ -94,6 +94,6 @@ def _json(text: str) -> Any:
     return document
 
 
-def _whole(digits: str) -> int | float:
-    """Return a whole number; one of absurd length is infinite, which is refused wherever it stands."""
+def _parse_whole(digits: str) -> int | float:
+    """Return a whole number; one of absurd length becomes infinite, which every field refuses."""
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)

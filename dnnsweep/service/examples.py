@@ -1,4 +1,4 @@
-"""Examples that the OpenAPI document shows."""
+"""Examples in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -99,5 +99,5 @@ SWEEP_FILE: Final[dict[str, Any]] = {
 
 
 def example_of(example: Any, description: str = "Done.") -> dict[str, Any]:
-    """Return the description of an answer in JSON."""
+    """Return the description of a JSON answer, with an example."""
     return {"description": description, "content": {"application/json": {"example": example}}}

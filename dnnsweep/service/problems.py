@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), in the words of the command line."""
+"""Errors as problem documents (RFC 9457), with the messages of the command line."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ _STATUS: Final[Sequence[tuple[type[DnnsweepError], int]]] = (
     (SweepHeldError, 409),
     (LedgerError, 503),
 )
-#: How many mistakes, and differences, an answer holds at most, and how many characters each of a mistake's parts.
+#: The most mistakes, and differences, in one answer.
 MAX_MISTAKES: Final = 50
+#: The most characters of each part of a mistake.
 MAX_PART: Final = 500
-#: What a problem document looks like.
+#: JSON Schema of a problem document.
 SCHEMA: Final = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
@@ -51,18 +52,22 @@ SCHEMA: Final = {
         "instance": {"type": "string"},
         "mistakes": {
             "type": "array",
-            "description": f"what is wrong in a sweep file: {MAX_MISTAKES}, and how many more there are",
+            "description": f"mistakes in a sweep file: at most {MAX_MISTAKES}, then how many more there are",
             "items": {
                 "type": "object",
                 "properties": {name: {"type": "string"} for name in ("path", "rule", "got", "remedy")},
             },
         },
-        "difference": {"type": "array", "items": {"type": "string"}, "description": "to the sweep that has the name"},
+        "difference": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "what differs from the sweep that has the name",
+        },
     },
 }
 EXAMPLE: Final = {
     "type": "urn:dnnsweep:problem:spec",
-    "title": "The sweep file is wrong; carries every mistake in it.",
+    "title": "The sweep file is wrong.",
     "status": 422,
     "detail": "space.dropout: low must not exceed high, got low=0.9 and high=0.1; exchange them",
     "instance": "/sweeps",
@@ -78,11 +83,11 @@ EXAMPLE: Final = {
 
 
 class RefusalError(Exception):
-    """A request is not let in, or cannot be read.
+    """A request is refused, or cannot be read.
 
     Args:
-        status: Of HTTP.
-        detail: Rule, value and remedy.
+        status: HTTP status of the answer.
+        detail: Message with rule, value and remedy.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -92,7 +97,7 @@ class RefusalError(Exception):
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the description of problems for a route's OpenAPI."""
+    """Return what OpenAPI says about a route's error responses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": EXAMPLE}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
@@ -110,25 +115,25 @@ def answer(refusal: RefusalError, headers: Mapping[str, str] | None = None) -> J
 
 
 def status_of(error: DnnsweepError) -> int:
-    """Return the status of HTTP that says what kind of an error it is."""
+    """Return the HTTP status for an error."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
 def install(app: FastAPI) -> None:
-    """Let an application answer every error with a problem document."""
-    app.add_exception_handler(DnnsweepError, _known)
-    app.add_exception_handler(RefusalError, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _plain)
-    app.add_exception_handler(Exception, _unknown)
+    """Register handlers, so that an application answers every error with a problem document."""
+    app.add_exception_handler(DnnsweepError, _answer_error)
+    app.add_exception_handler(RefusalError, _answer_refusal)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(Exception, _answer_unexpected)
 
 
-async def _known(request: Request, error: Exception) -> JSONResponse:
+async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DnnsweepError)  # noqa: S101  see install
     more: dict[str, Any] = {"instance": request.url.path}
     detail = str(error)
     if isinstance(error, SpecError):
-        mistakes = _shortened(error.mistakes)
+        mistakes = _shorten(error.mistakes)
         detail = "\n".join(map(str, mistakes))
         more["mistakes"] = [asdict(mistake) for mistake in mistakes]
     if isinstance(error, SweepConflictError):
@@ -139,8 +144,8 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(content, status, media_type=MEDIA_TYPE)
 
 
-def _shortened(mistakes: Sequence[Mistake]) -> list[Mistake]:
-    """Return as many mistakes as an answer holds: a small file may have very many, with long names."""
+def _shorten(mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """Return the mistakes that fit into an answer; a small file may have very many, with long names."""
     shown = [
         Mistake(*(part if len(part) <= MAX_PART else f"{part[:MAX_PART]}..." for part in astuple(mistake)))
         for mistake in mistakes[:MAX_MISTAKES]
@@ -149,12 +154,12 @@ def _shortened(mistakes: Sequence[Mistake]) -> list[Mistake]:
     return [*shown, Mistake("sweep file", f"has {n_more} more mistakes")] if n_more else shown
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _answer_refusal(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusalError)  # noqa: S101  see install
     return answer(error)
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  see install
     mistakes = [
         Mistake(str(detail["loc"][-1]), _rule(str(detail["msg"])), str(detail.get("input", ""))[:100])
@@ -167,16 +172,16 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 def _rule(message: str) -> str:
-    """Return pydantic's words as a rule."""
+    """Return a message of pydantic as a rule."""
     text = message.removeprefix("Input ").removeprefix("should ")
     return f"must {text}" if text != message else message[:1].lower() + message[1:]
 
 
-async def _plain(_: Request, error: Exception) -> JSONResponse:
+async def _answer_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  see install
     return answer(RefusalError(error.status_code, str(error.detail)), error.headers)
 
 
-async def _unknown(_: Request, __: Exception) -> JSONResponse:
-    """What nobody thought of: the log has it, the answer says nothing of it."""
-    return answer(RefusalError(500, "the service failed; its log tells why"))
+async def _answer_unexpected(_: Request, __: Exception) -> JSONResponse:
+    """Answer an error that nobody foresaw; the log has the details, the answer reveals none."""
+    return answer(RefusalError(500, "the service failed; see its log for the reason"))

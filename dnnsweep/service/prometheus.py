@@ -1,4 +1,4 @@
-"""What a Prometheus server asks for."""
+"""Metrics for a Prometheus server."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from dnnsweep.ledger import LedgerStats
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class _Figures(Collector):
-    """Reads the ledger when it is asked."""
+class _LedgerCollector(Collector):
+    """Reads the ledger's statistics on each scrape."""
 
     def __init__(self, read: Callable[[], LedgerStats]) -> None:
         self._read = read
 
     def describe(self) -> list[Metric]:
-        return []  # so that registering it reads nothing
+        return []  # registering must not read the ledger
 
     def collect(self) -> Iterator[Metric]:
-        figures = self._read()
-        yield GaugeMetricFamily("dnnsweep_queue_length", "Sweeps that wait for a worker.", figures.n_waiting)
+        stats = self._read()
+        yield GaugeMetricFamily("dnnsweep_queue_length", "Sweeps waiting for a worker.", stats.n_waiting)
         sweeps = GaugeMetricFamily("dnnsweep_sweeps", "Sweeps by state.", labels=["state"])
-        for state, n_sweeps in figures.sweeps.items():
+        for state, n_sweeps in stats.sweeps.items():
             sweeps.add_metric([state], n_sweeps)
         yield sweeps
         trials = GaugeMetricFamily("dnnsweep_trials", "Trials by state.", labels=["state"])
-        for state, n_trials in figures.trials.items():
+        for state, n_trials in stats.trials.items():
             trials.add_metric([state], n_trials)
         yield trials
-        ended = "Trials that have ended, of the sweeps that are there."
-        yield GaugeMetricFamily("dnnsweep_ended_trials", ended, figures.n_ended)
-        speed = "Trials that ended in the last minute, a second."
-        yield GaugeMetricFamily("dnnsweep_trials_per_second", speed, figures.trials_per_second)
-        yield GaugeMetricFamily("dnnsweep_outbox_entries", "Changes that MLflow has not seen.", figures.n_undelivered)
-        age = "Seconds for which the oldest of them waits."
-        yield GaugeMetricFamily("dnnsweep_outbox_age_seconds", age, figures.outbox_seconds)
-        lease = "Seconds since the lease of a running sweep was renewed, of the one that waits longest."
-        yield GaugeMetricFamily("dnnsweep_lease_age_seconds", lease, figures.lease_seconds)
+        ended = "Trials that have ended, over all present sweeps."
+        yield GaugeMetricFamily("dnnsweep_ended_trials", ended, stats.n_ended)
+        speed = "Trials that ended in the last minute, per second."
+        yield GaugeMetricFamily("dnnsweep_trials_per_second", speed, stats.trials_per_second)
+        yield GaugeMetricFamily("dnnsweep_outbox_entries", "Changes not yet delivered to MLflow.", stats.n_undelivered)
+        age = "Age of the oldest undelivered change, in seconds."
+        yield GaugeMetricFamily("dnnsweep_outbox_age_seconds", age, stats.outbox_seconds)
+        lease = "Seconds since the least recently renewed lease of a running sweep was renewed."
+        yield GaugeMetricFamily("dnnsweep_lease_age_seconds", lease, stats.lease_seconds)
 
 
 def text(read: Callable[[], LedgerStats]) -> bytes:
-    """Return the figures in Prometheus's text format."""
+    """Return the metrics in Prometheus's text format."""
     registry = CollectorRegistry()
-    registry.register(_Figures(read))
+    registry.register(_LedgerCollector(read))
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Every route: parse, one call, answer."""
+"""All routes: parse, call once, answer."""
 
 from __future__ import annotations
 
@@ -35,38 +35,40 @@ _PRIVATE: Final = responses(401)
 router = APIRouter()
 
 
-# What waits for nothing is a coroutine: FastAPI would hand each function to a thread.
+# Dependencies that never block are coroutines: FastAPI would run each function in a thread.
 
 
-async def _desk(request: Request) -> ServiceState:
-    desk: ServiceState = request.app.state.desk
-    return desk
+async def _state_of(request: Request) -> ServiceState:
+    service: ServiceState = request.app.state.service
+    return service
 
 
-async def _place(desk: Annotated[ServiceState, Depends(_desk)]) -> LocalStore:
-    return desk.place if desk.is_open else await run_in_threadpool(lambda: desk.place)
+async def _store(service: Annotated[ServiceState, Depends(_state_of)]) -> LocalStore:
+    return service.store if service.is_open else await run_in_threadpool(lambda: service.store)
 
 
-async def _known_name(name: Annotated[str, Path(description="The sweep's.", examples=["digits"])]) -> str:
-    """Return a name that a sweep may have; of others no database is asked, which may not be able to hold them."""
+async def _checked_name(name: Annotated[str, Path(description="Name of the sweep.", examples=["digits"])]) -> str:
+    """Return a name that a sweep may have; others never reach the database, which may not be able to hold them."""
     if not _NAME.fullmatch(name):
         raise SweepNotFoundError("there is no sweep of this name: names consist of letters, digits, - and _")
     return name
 
 
-DeskOf = Annotated[ServiceState, Depends(_desk)]
-PlaceOf = Annotated[LocalStore, Depends(_place)]
-Name = Annotated[str, Depends(_known_name)]
-Number = Annotated[int, Path(ge=0, le=MAX_NUMBER, description="The trial's.", examples=[0])]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most so many.")]
-Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Leave out so many.")]
+StateOf = Annotated[ServiceState, Depends(_state_of)]
+StoreOf = Annotated[LocalStore, Depends(_store)]
+Name = Annotated[str, Depends(_checked_name)]
+Number = Annotated[int, Path(ge=0, le=MAX_NUMBER, description="Number of the trial.", examples=[0])]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Return at most this many.")]
+Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Skip this many.")]
 Where = Annotated[
     str | None,
-    Query(description="A condition.", examples=["optimizer == 'adam' and dropout < 0.3"]),
+    Query(
+        description="Return only trials that meet this condition.", examples=["optimizer == 'adam' and dropout < 0.3"]
+    ),
 ]
 
 
-def _paged(request: Request, page: Page[Any], limit: int, offset: int) -> JSONResponse:
+def _page_response(request: Request, page: Page[Any], limit: int, offset: int) -> JSONResponse:
     headers = {"X-Total-Count": str(page.total)}
     if offset + len(page.items) < page.total and page.items:
         following = request.url.include_query_params(limit=limit, offset=offset + limit)
@@ -84,19 +86,19 @@ def _paged(request: Request, page: Page[Any], limit: int, offset: int) -> JSONRe
     dependencies=WRITING,
     openapi_extra={"requestBody": examples.SWEEP_FILE},
     responses={
-        200: {"description": "It was submitted before.", "model": Sweep},
-        201: examples.example_of(examples.SWEEP, "It is new, and waits for a worker."),
+        200: {"description": "The sweep was submitted before.", "model": Sweep},
+        201: examples.example_of(examples.SWEEP, "The sweep is new and waits for a worker."),
         **responses(401, 403, 409, 413, 415, 422),
     },
 )
-async def submit(request: Request, desk: DeskOf) -> Response:
-    """Put a sweep into the queue; submitting the same again changes nothing."""
+async def submit(request: Request, service: StateOf) -> Response:
+    """Queue a sweep. Submitting the same file again changes nothing."""
     kind, data = bodies.media_type(request), await bodies.body(request)
 
     def put() -> Response:
         spec = bodies.sweep_file(data, kind)
-        policy.check(spec, desk.limits)
-        sweep, is_new = desk.place.put(spec, is_restricted=True)
+        policy.check(spec, service.limits)
+        sweep, is_new = service.store.put(spec, is_restricted=True)
         return JSONResponse(sweep.to_json(), 201 if is_new else 200, {"Location": f"/sweeps/{sweep.name}"})
 
     return await run_in_threadpool(put)
@@ -110,13 +112,13 @@ async def submit(request: Request, desk: DeskOf) -> Response:
 )
 def list_sweeps(
     request: Request,
-    place: PlaceOf,
-    state: Annotated[SweepState | None, Query(description="Only those that stand so.")] = None,
+    store: StoreOf,
+    state: Annotated[SweepState | None, Query(description="Return only sweeps in this state.")] = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:
     """Return sweeps, oldest first."""
-    return _paged(request, place.sweep_page(state, limit, offset), limit, offset)
+    return _page_response(request, store.sweep_page(state, limit, offset), limit, offset)
 
 
 @router.get(
@@ -125,9 +127,9 @@ def list_sweeps(
     dependencies=READING,
     responses={200: examples.example_of(examples.SWEEP), **responses(401, 404)},
 )
-def show(name: Name, place: PlaceOf) -> Response:
+def show(name: Name, store: StoreOf) -> Response:
     """Return one sweep."""
-    return JSONResponse(place.sweep(name).to_json())
+    return JSONResponse(store.sweep(name).to_json())
 
 
 @router.delete(
@@ -135,9 +137,9 @@ def show(name: Name, place: PlaceOf) -> Response:
     dependencies=WRITING,
     responses={200: examples.example_of({"name": "digits", "is_gone": True}), **responses(401, 403, 404, 409)},
 )
-def delete(name: Name, place: PlaceOf) -> Response:
-    """Remove a sweep, its trials, its model and its MLflow runs; these go with the next idle worker."""
-    return JSONResponse({"name": name, "is_gone": place.delete(name)})
+def delete(name: Name, store: StoreOf) -> Response:
+    """Delete a sweep with its trials and models; an idle worker then deletes its MLflow runs."""
+    return JSONResponse({"name": name, "is_gone": store.delete(name)})
 
 
 @router.post(
@@ -145,9 +147,9 @@ def delete(name: Name, place: PlaceOf) -> Response:
     dependencies=WRITING,
     responses={200: examples.example_of({"name": "digits", "is_stopping": True}), **responses(401, 403, 404)},
 )
-def stop(name: Name, place: PlaceOf) -> Response:
-    """Stop a sweep that is running or waits."""
-    return JSONResponse({"name": name, "is_stopping": place.stop(name)})
+def stop(name: Name, store: StoreOf) -> Response:
+    """Stop a sweep that is running or waiting."""
+    return JSONResponse({"name": name, "is_stopping": store.stop(name)})
 
 
 @router.post(
@@ -156,11 +158,11 @@ def stop(name: Name, place: PlaceOf) -> Response:
     dependencies=WRITING,
     responses={200: examples.example_of(examples.SWEEP), **responses(401, 403, 404, 409, 422)},
 )
-def resume(name: Name, desk: DeskOf) -> Response:
-    """Put a sweep that has trials left into the queue again."""
-    place = desk.place
-    policy.check(check(place.sweep(name).spec), desk.limits)
-    return JSONResponse(place.resume(name, is_restricted=True).to_json())
+def resume(name: Name, service: StateOf) -> Response:
+    """Queue a sweep again that has trials left."""
+    store = service.store
+    policy.check(check(store.sweep(name).spec), service.limits)
+    return JSONResponse(store.resume(name, is_restricted=True).to_json())
 
 
 # ---- trials
@@ -175,16 +177,21 @@ def resume(name: Name, desk: DeskOf) -> Response:
 def list_trials(  # noqa: PLR0913, PLR0917  a route's parameters are its arguments
     request: Request,
     name: Name,
-    place: PlaceOf,
+    store: StoreOf,
     where: Where = None,
     order: Annotated[
-        str, Query(max_length=40, description="A field; `-` before it: the largest first.", examples=["-value"])
+        str,
+        Query(
+            max_length=40,
+            description="Sort by this field; put `-` before it for descending order.",
+            examples=["-value"],
+        ),
     ] = "number",
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:
-    """Return trials of a sweep, in all states."""
-    return _paged(request, place.trial_page(name, where, order, limit, offset), limit, offset)
+    """Return the trials of a sweep, in all states."""
+    return _page_response(request, store.trial_page(name, where, order, limit, offset), limit, offset)
 
 
 @router.get(
@@ -192,9 +199,9 @@ def list_trials(  # noqa: PLR0913, PLR0917  a route's parameters are its argumen
     dependencies=READING,
     responses={200: examples.example_of(examples.TRIAL_WITH_CURVE), **responses(401, 404, 422)},
 )
-def show_trial(name: Name, number: Number, place: PlaceOf) -> Response:
-    """Return one trial, with what was measured after each epoch; numbers that are not finite are texts."""
-    trial, curve = place.trial_with_curve(name, number)
+def show_trial(name: Name, number: Number, store: StoreOf) -> Response:
+    """Return one trial with its curves; numbers that are not finite are strings."""
+    trial, curve = store.trial_with_curve(name, number)
     return JSONResponse({**trial.to_json(), "curve": encode_curve(curve)})
 
 
@@ -206,12 +213,14 @@ def show_trial(name: Name, number: Number, place: PlaceOf) -> Response:
 )
 def best(
     name: Name,
-    place: PlaceOf,
-    top: Annotated[int | None, Query(ge=1, le=MAX_NUMBER, description="How many; 5 if left out.")] = None,
+    store: StoreOf,
+    top: Annotated[
+        int | None, Query(ge=1, le=MAX_NUMBER, description="Return at most this many; 5 by default.")
+    ] = None,
     where: Where = None,
 ) -> Response:
     """Return the best trials of a sweep."""
-    return JSONResponse([trial.to_json() for trial in place.best(name, top, where)])
+    return JSONResponse([trial.to_json() for trial in store.best(name, top, where)])
 
 
 @router.get(
@@ -225,21 +234,23 @@ def best(
 )
 def model(
     name: Name,
-    place: PlaceOf,
-    trial: Annotated[int | None, Query(ge=0, le=MAX_NUMBER, description="The trial; the best if left out.")] = None,
+    store: StoreOf,
+    trial: Annotated[
+        int | None, Query(ge=0, le=MAX_NUMBER, description="Number of the trial; the best one by default.")
+    ] = None,
 ) -> Response:
     """Return the best trial's model, with the weights of its best epoch."""
     number = trial
     if number is None:
-        found = place.best(name, 1)
-        if not found:
+        best_trials = store.best(name, 1)
+        if not best_trials:
             raise SweepNotFoundError(f"no trial of sweep {name} is complete")
-        number = found[0].number
-    path = place.model(name, number)
+        number = best_trials[0].number
+    path = store.model(name, number)
     return FileResponse(path, media_type="application/octet-stream", filename=f"{name}-trial-{number}.keras")
 
 
-# ---- what happens
+# ---- events
 
 
 @router.get(
@@ -248,36 +259,36 @@ def model(
     dependencies=READING,
     responses={
         200: {
-            "description": "As they happen, until the sweep has ended; or, if JSON is accepted alone, those so far.",
+            "description": "Events as they happen, until the sweep ends; if only JSON is accepted, the events so far.",
             "content": {streams.MEDIA_TYPE: {"example": examples.STREAM}},
         },
-        204: {"description": "The sweep has ended, and the reader has seen all."},
+        204: {"description": "The sweep has ended, and the reader has seen every event."},
         **responses(401, 404, 422, 503),
     },
 )
 async def events(
     name: Name,
-    desk: DeskOf,
+    service: StateOf,
     accept: Annotated[str, Header()] = "*/*",
-    last_event_id: Annotated[str, Header(description="The last event that was seen; later ones follow.")] = "",
+    last_event_id: Annotated[str, Header(description="Send only events after this one.")] = "",
 ) -> Response:
-    """Tell what happens to a sweep: `event`, `progress`, and at the end `end` (or `deleted`)."""
-    place = await _place(desk)
+    """Stream what happens to a sweep: `event`, `progress`, and finally `end` or `deleted`."""
+    store = await _store(service)
     if "application/json" in accept and streams.MEDIA_TYPE not in accept:
-        found = await run_in_threadpool(place.events, name)
-        return JSONResponse([event.to_json() for event in found])
+        past = await run_in_threadpool(store.events, name)
+        return JSONResponse([event.to_json() for event in past])
     after = int(last_event_id) if re.fullmatch(r"[0-9]{1,15}", last_event_id) else 0
-    sweep = await run_in_threadpool(place.sweep, name)
+    sweep = await run_in_threadpool(store.sweep, name)
     if after and streams.has_ended(sweep):
-        newer = await run_in_threadpool(place.ledger.overview.events_after, sweep, after, 1)
+        newer = await run_in_threadpool(store.ledger.overview.events_after, sweep, after, 1)
         if not newer:
             return Response(status_code=204)
-    if desk.n_streams >= streams.MAX_STREAMS:
-        raise RefusalError(503, f"at most {streams.MAX_STREAMS} readers may listen at once; try again later")
+    if service.n_streams >= streams.MAX_STREAMS:
+        raise RefusalError(503, f"at most {streams.MAX_STREAMS} readers may follow events at once; try again later")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = streams.Stream(place, name, after, desk.is_closing)
-    listening = streams.counted(desk, stream.messages())
-    return StreamingResponse(listening, media_type=streams.MEDIA_TYPE, headers=headers)
+    stream = streams.Stream(store, name, after, service.is_closing)
+    messages = streams.count_reader(service, stream.messages())
+    return StreamingResponse(messages, media_type=streams.MEDIA_TYPE, headers=headers)
 
 
 # ---- the service itself
@@ -285,18 +296,18 @@ async def events(
 
 @router.get("/healthz", responses={200: examples.example_of({"status": "ok"})})
 async def healthz() -> Mapping[str, str]:
-    """Say that the service is there."""
+    """Answer as long as the service is alive."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses={200: examples.example_of({"status": "ready"}), **responses(503)})
-def readyz(desk: DeskOf) -> Response:
-    """Say whether the ledger can be read; why it cannot be is for the log, for everybody may ask."""
+def readyz(service: StateOf) -> Response:
+    """Return whether the ledger can be read. Anybody may ask, so only the log says why it cannot."""
     try:
-        desk.place.sweep_page(limit=1)
+        service.store.sweep_page(limit=1)
     except LedgerError as error:
         log.warning("not ready: %s", redact(str(error)))
-        raise RefusalError(503, "the ledger cannot be read; the service's log tells why") from error
+        raise RefusalError(503, "the ledger cannot be read; see the service's log for the reason") from error
     return JSONResponse({"status": "ready"})
 
 
@@ -304,8 +315,8 @@ def readyz(desk: DeskOf) -> Response:
     "/metrics",
     response_class=Response,
     dependencies=READING,
-    responses={200: {"description": "Prometheus's text.", "content": {"text/plain": {}}}, **_PRIVATE},
+    responses={200: {"description": "Metrics in Prometheus's text format.", "content": {"text/plain": {}}}, **_PRIVATE},
 )
-def figures(place: PlaceOf) -> Response:
-    """Return how queue, trials, outbox and leases stand."""
-    return Response(prometheus.text(place.ledger.overview.figures), media_type=prometheus.MEDIA_TYPE)
+def metrics(store: StoreOf) -> Response:
+    """Return metrics of the queue, trials, outbox and leases."""
+    return Response(prometheus.text(store.ledger.overview.figures), media_type=prometheus.MEDIA_TYPE)

@@ -1,4 +1,4 @@
-"""What all requests share."""
+"""The state that all requests share."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from dnnsweep.stores.local import LocalStore
 
 
 class ServiceState:
-    """The sweeps that are served, and to whom.
+    """The sweeps that are served, and who may see them.
 
     Args:
-        settings: Where they are.
-        limits: What sweeps that come over the network may ask for.
-        tokens: Who may come; none lets everybody in.
+        settings: Locations of the ledger and of models.
+        limits: The most that submitted sweeps may ask for.
+        tokens: Accepted tokens; an empty list accepts everybody.
     """
 
     def __init__(self, settings: Settings, limits: Limits, tokens: Sequence[Token]) -> None:
         self._settings = settings
-        self._place: LocalStore | None = None
+        self._store: LocalStore | None = None
         self._lock = threading.Lock()
         self.limits = limits
         self.tokens = tuple(tokens)
         self.n_streams = 0
-        #: Whether the service is about to end; then no stream goes on.
+        #: Returns whether the service is about to end, which ends all streams.
         self.is_closing: Callable[[], bool] = lambda: False
 
     @property
     def is_open(self) -> bool:
-        """Return whether the ledger was opened before, so that `place` waits for nothing."""
-        return self._place is not None
+        """Return whether the ledger is open already, so that `store` returns at once."""
+        return self._store is not None
 
     @property
-    def place(self) -> LocalStore:
-        """Return the sweeps; their database may come up later than the service.
+    def store(self) -> LocalStore:
+        """Return the store of sweeps, opening it first if need be: its database may start later than the service.
 
         Raises:
-            LedgerError: It cannot be opened.
+            LedgerError: The ledger cannot be opened.
         """
         with self._lock:
-            if self._place is None:
+            if self._store is None:
                 ledger = Ledger.open(self._settings.database_url, create=True)
-                self._place = LocalStore(self._settings, ledger)
-            return self._place
+                self._store = LocalStore(self._settings, ledger)
+            return self._store
 
     def close(self) -> None:
         """Close every connection."""
         with self._lock:
-            if self._place is not None:
-                self._place.ledger.close()
-                self._place = None
+            if self._store is not None:
+                self._store.ledger.close()
+                self._store = None

@@ -1,4 +1,4 @@
-"""Who may read and who may write."""
+"""Tokens: who may read and who may write."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What lets somebody in.
+    """A token that the service accepts.
 
     Args:
-        name: Whose it is.
-        secret: What is sent.
-        may_write: Whether it may change anything.
+        name: Name of its owner.
+        secret: Secret that requests send.
+        may_write: Whether its owner may change anything.
     """
 
     name: str
@@ -41,13 +41,14 @@ class Token:
 
 
 def tokens(environ: Mapping[str, str] = os.environ) -> tuple[Token, ...]:
-    """Read the tokens that let requests in; none if the variable is not set.
+    """Read the accepted tokens; none if the variable is not set.
 
     Args:
-        environ: Read for `DNNSWEEP_TOKENS`: `NAME:SECRET:rw` or `NAME:SECRET:ro`, separated by commas.
+        environ: Environment variables; `DNNSWEEP_TOKENS` holds `NAME:SECRET:rw` or `NAME:SECRET:ro`, separated by
+            commas.
 
     Raises:
-        SettingsError: It holds none, or is written otherwise; the error names no secret.
+        SettingsError: The variable is empty or malformed. The message reveals no secret.
 
     Example:
         >>> tokens({"DNNSWEEP_TOKENS": "anna:s3cret:rw,wall:sh0wn:ro"})
@@ -58,64 +59,64 @@ def tokens(environ: Mapping[str, str] = os.environ) -> tuple[Token, ...]:
         return ()
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     if not entries:  # somebody meant to keep others out
-        raise SettingsError(f"{_FORM}, got none; unset it to let in who is on this machine")
-    return tuple(_token(entry, place) for place, entry in enumerate(entries, 1))
+        raise SettingsError(f"{_FORM}, got none; unset it to accept everybody on this machine")
+    return tuple(_parse_token(entry, position) for position, entry in enumerate(entries, 1))
 
 
-def _token(entry: str, place: int) -> Token:
+def _parse_token(entry: str, position: int) -> Token:
     name, _, rest = entry.partition(":")
     secret, _, access = rest.rpartition(":")
     if not name or not secret or access not in (READ, WRITE) or not is_sendable(secret):
-        raise SettingsError(f"{_FORM}, got another form in entry {place}")
+        raise SettingsError(f"{_FORM}, got another form in entry {position}")
     return Token(name, secret, access == WRITE)
 
 
-def find_token(known: Sequence[Token], secret: str) -> Token | None:
-    """Return the token of a secret; every one is compared, each in constant time."""
-    given, hit = secret.encode(errors="surrogateescape"), None
-    for token in known:
-        if hmac.compare_digest(token.secret.encode(), given):
-            hit = token
-    return hit
+def find_token(accepted: Sequence[Token], secret: str) -> Token | None:
+    """Return the token that has a secret; all are compared, each in constant time."""
+    sent, match = secret.encode(errors="surrogateescape"), None
+    for token in accepted:
+        if hmac.compare_digest(token.secret.encode(), sent):
+            match = token
+    return match
 
 
-async def reading(
+async def require_reader(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 ) -> Token | None:
-    """Let a request in that may read; return its token, or None where none is asked for.
+    """Return the token of a request that may read; None if the service accepts everybody.
 
     Raises:
-        RefusalError: It has no token that is known.
+        RefusalError: The request has no accepted token.
     """
-    known: Sequence[Token] = request.app.state.desk.tokens
-    if not known:
+    accepted: Sequence[Token] = request.app.state.service.tokens
+    if not accepted:
         return None
-    token = None if credentials is None else find_token(known, credentials.credentials)
+    token = None if credentials is None else find_token(accepted, credentials.credentials)
     if token is None:
         got = "another one" if "authorization" in request.headers else "none"
-        raise RefusalError(401, f"a known token must be sent, got {got}; set DNNSWEEP_TOKEN")
+        raise RefusalError(401, f"an accepted token must be sent, got {got}; set DNNSWEEP_TOKEN")
     return token
 
 
-async def writing(request: Request, token: Annotated[Token | None, Depends(reading)]) -> None:
-    """Let a request in that may change something.
+async def require_writer(request: Request, token: Annotated[Token | None, Depends(require_reader)]) -> None:
+    """Check that a request may change something.
 
     Raises:
-        RefusalError: Its token may only read.
+        RefusalError: The token of the request may only read.
     """
     if token is not None and not token.may_write:
         raise RefusalError(403, f"the token of {token.name} may only read; {request.method} needs one of kind {WRITE}")
 
 
 class LocalOnly:
-    """Without tokens, keeps out what a web page makes a browser on this machine send.
+    """Refuses, where there are no tokens, what a web page makes a browser on this machine send.
 
     A page may send simple requests to any address, and may give its own name the address 127.0.0.1. So the service must
     be called by a loopback name, and what changes something must not come from another origin.
 
     Args:
-        app: What answers the rest.
-        is_open: Whether no token is asked for.
+        app: Application that answers requests that are let through.
+        is_open: Whether the service accepts everybody.
     """
 
     def __init__(self, app: ASGIApp, *, is_open: bool) -> None:
@@ -123,16 +124,16 @@ class LocalOnly:
         self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let it through."""
+        """Refuse a request, or let it through."""
         if scope["type"] == "http" and self._is_open:
-            refusal = _foreign(scope)
+            refusal = _refusal_of(scope)
             if refusal is not None:
                 await answer(refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-def _foreign(scope: Scope) -> RefusalError | None:
+def _refusal_of(scope: Scope) -> RefusalError | None:
     headers: dict[bytes, bytes] = dict(scope["headers"])
     host, origin = headers.get(b"host", b"").decode("latin-1"), headers.get(b"origin", b"").decode("latin-1")
     if not _is_local(f"//{host}"):
@@ -152,6 +153,6 @@ def _is_local(url: str) -> bool:
         return False
 
 
-#: Of routes, by what they do.
-READING: Final[list[Any]] = [Depends(reading)]
-WRITING: Final[list[Any]] = [Depends(writing)]
+#: Dependencies of routes that read, and of routes that change something.
+READING: Final[list[Any]] = [Depends(require_reader)]
+WRITING: Final[list[Any]] = [Depends(require_writer)]

@@ -270,7 +270,7 @@ def test_a_service_that_cannot_be_reached_is_named_without_its_password() -> Non
 def test_a_wrong_token_is_a_message_and_no_traceback(tmp_path: Path) -> None:
     with serving(settings_of(tmp_path), [WRITER]) as url:
         for token in (None, "nonsense", "wr1te-s3cre"):
-            with pytest.raises(ServiceError, match="a known token must be sent"):
+            with pytest.raises(ServiceError, match="an accepted token must be sent"):
                 RemoteStore(ServiceAddress(url, token)).sweeps()
 
 
