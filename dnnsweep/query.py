@@ -16,7 +16,7 @@ from dnnsweep.space import KNOBS, Knob, did_you_mean, yaml_text
 MAX_LENGTH: Final = 2_000
 MAX_DEPTH: Final = 50
 
-#: Fields of a trial: its hyperparameters, and what else is known of it.
+#: Fields that a condition may name: hyperparameters, and other facts about a trial.
 FIELDS: Final[Mapping[str, Knob]] = {
     **KNOBS,
     "number": Knob("number", "integer"),
@@ -50,7 +50,7 @@ class Comparison:
     """A field against a literal.
 
     Args:
-        field: A key of `FIELDS`, or a hyperparameter of a builder's own.
+        field: A key of `FIELDS`, or one of the builder's own hyperparameters.
         operator: `==`, `!=`, `<`, `<=`, `>`, `>=`, `in` or `not in`.
         literal: A value of the field's kind or None; for `in`, a tuple of them.
     """
@@ -85,13 +85,13 @@ Condition = Comparison | AllOf | AnyOf | Not
 _Fields = Mapping[str, Knob]
 
 
-def parse(text: str, own: Mapping[str, Knob] = MappingProxyType({})) -> Condition:
+def parse(text: str, builder_knobs: Mapping[str, Knob] = MappingProxyType({})) -> Condition:
     """Parse a `--where` expression.
 
     Args:
-        text: For example `optimizer == 'adam' and 0.1 < dropout <= 0.3 and not batch_norm`; at most
-            `MAX_LENGTH` characters.
-        own: Hyperparameters of a builder's own, which the text may name too.
+        text: Expression of at most `MAX_LENGTH` characters, such as
+            `optimizer == 'adam' and 0.1 < dropout <= 0.3 and not batch_norm`.
+        builder_knobs: The builder's own hyperparameters, which the expression may name too.
 
     Raises:
         QueryError: The text is not in the language, a field does not exist, or a literal is not of its kind.
@@ -111,7 +111,7 @@ def parse(text: str, own: Mapping[str, Knob] = MappingProxyType({})) -> Conditio
         raise QueryError(
             f"--where must be an expression like \"optimizer == 'adam'\", got {yaml_text(text)}: {reason}"
         ) from error
-    return _condition(tree.body, 0, {**FIELDS, **own})
+    return _condition(tree.body, 0, {**FIELDS, **builder_knobs})
 
 
 def _condition(node: ast.expr, depth: int, fields: _Fields) -> Condition:
@@ -128,7 +128,7 @@ def _condition(node: ast.expr, depth: int, fields: _Fields) -> Condition:
             return _comparisons(node, fields)
         case ast.Name(id=name) if name in fields and fields[name].kind == "boolean":
             return Comparison(name, "==", literal=True)
-    raise QueryError(f"--where must be made of comparisons, got {_source(node)}")
+    raise QueryError(f"--where must be made of comparisons, got {_source_text(node)}")
 
 
 def _comparisons(node: ast.Compare, fields: _Fields) -> Condition:
@@ -143,10 +143,10 @@ def _comparisons(node: ast.Compare, fields: _Fields) -> Condition:
 def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr, fields: _Fields) -> Comparison:
     symbol = _symbol(operator, right)
     if _is_field(left) and not _is_field(right):
-        return _typed(_field(left, fields), symbol, _literal(right))
+        return _typed_comparison(_field(left, fields), symbol, _literal(right))
     if _is_field(right) and not _is_field(left) and symbol in _MIRRORED:
-        return _typed(_field(right, fields), _MIRRORED[symbol], _literal(left))
-    sides = f"{_source(left)} and {_source(right)}"
+        return _typed_comparison(_field(right, fields), _MIRRORED[symbol], _literal(left))
+    sides = f"{_source_text(left)} and {_source_text(right)}"
     remedy = "; put text in quotes" if _is_field(left) and _is_field(right) else ""
     raise QueryError(f"--where must compare a field with a value, got {sides}{remedy}")
 
@@ -183,18 +183,20 @@ def _literal(node: ast.expr) -> Any:
             return _WORDS[name.lower()]
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return tuple(_literal(item) for item in items)
-    raise QueryError(f"--where must compare with a number, a text, true, false, None or a list, got {_source(node)}")
+    raise QueryError(
+        f"--where must compare with a number, a text, true, false, None or a list, got {_source_text(node)}"
+    )
 
 
-def _typed(field: Knob, operator: str, literal: Any) -> Comparison:
+def _typed_comparison(field: Knob, operator: str, literal: Any) -> Comparison:
     if operator in ("in", "not in"):
         if not isinstance(literal, tuple):
             raise QueryError(f"--where: {field.name} {operator} must be followed by a list, got {yaml_text(literal)}")
-        return Comparison(field.name, operator, tuple(_of_kind(field, "==", item) for item in literal))
-    return Comparison(field.name, operator, _of_kind(field, operator, literal))
+        return Comparison(field.name, operator, tuple(_checked_literal(field, "==", item) for item in literal))
+    return Comparison(field.name, operator, _checked_literal(field, operator, literal))
 
 
-def _of_kind(field: Knob, operator: str, literal: Any) -> Any:
+def _checked_literal(field: Knob, operator: str, literal: Any) -> Any:
     is_order = operator not in ("==", "!=")
     if literal is None and not is_order:
         return None
@@ -202,10 +204,10 @@ def _of_kind(field: Knob, operator: str, literal: Any) -> Any:
         raise QueryError(f"--where: {field.name} cannot be ordered, got {operator}; use == or in")
     if not _is_kind(field.kind, literal):
         raise QueryError(f"--where: {field.name} must be compared with {_NOUNS[field.kind]}, got {yaml_text(literal)}")
-    return _known_choice(field, literal) if field.kind == "choice" else literal
+    return _checked_choice(field, literal) if field.kind == "choice" else literal
 
 
-def _known_choice(field: Knob, literal: str) -> str:
+def _checked_choice(field: Knob, literal: str) -> str:
     spelled = literal.upper() if field.name == "state" else literal
     if spelled not in field.choices:
         remedy = did_you_mean(spelled, field.choices) or f"known are {', '.join(field.choices)}"
@@ -231,10 +233,10 @@ def _is_kind(kind: str, literal: Any) -> bool:
         return isinstance(literal, tuple) and all(type(item) is int for item in literal)
     if isinstance(literal, float):
         return math.isfinite(literal)
-    return type(literal) is int and abs(literal) < 2**63  # a database's largest
+    return type(literal) is int and abs(literal) < 2**63  # the largest that a database can hold
 
 
-def _source(node: ast.expr) -> str:
+def _source_text(node: ast.expr) -> str:
     try:
         return ast.unparse(node)[:80]
     except (RecursionError, ValueError):

@@ -984,7 +984,8 @@ def test_conditions_that_tell_too_many_cases_apart_are_refused() -> None:
     (mistake,) = _mistakes(lambda: check({**base, "space": {**own, "last": many}}))
 
     assert (
-        str(mistake) == "space: conditions must tell at most 1000 cases apart, got 1024; name fewer values after `when`"
+        str(mistake)
+        == "space: conditions must distinguish at most 1000 cases, got 1024; name fewer values after `when`"
     )
 
 

@@ -1,4 +1,4 @@
-"""The hyperparameters, every knob once, and the domains that a sweep searches."""
+"""Hyperparameters, the domains that a sweep searches, and the conditions between them."""
 
 from dnnsweep.space.branches import branch_texts, parse_space
 from dnnsweep.space.builder_knobs import TRAINING_KNOBS, builder_knob, builder_knobs, is_conditional

@@ -1,4 +1,4 @@
-"""Search spaces as YAML writes them, with the conditions of their hyperparameters, checked."""
+"""Search spaces as YAML writes them, conditions included: read and checked."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SEARCHED: Final = "must name a hyperparameter that is searched"
 
 
 def parse_space(path: str, raw: Any, taken: Sequence[str] | None = None) -> tuple[dict[str, Searched], list[Mistake]]:
-    """Check a mapping of knobs to domains (`space`), and how they depend on each other.
+    """Read a mapping of hyperparameters to domains (the section `space`) and check how they depend on each other.
 
     Args:
-        path: Its YAML path.
-        raw: As read from YAML.
-        taken: Where a builder may have hyperparameters of its own, the names that they cannot have; else None.
+        path: YAML path of the mapping.
+        raw: The mapping as YAML holds it.
+        taken: Names that a builder's own hyperparameters must not have; None if there is no builder.
 
     Returns:
-        The domains that are right, and every mistake.
+        The valid domains by name, and every mistake.
     """
 
     def parse(where: str, knob: Knob, domain: Any) -> tuple[Searched | None, list[Mistake]]:
@@ -35,17 +35,17 @@ def parse_space(path: str, raw: Any, taken: Sequence[str] | None = None) -> tupl
             _parse_branches(where, knob, domain, raw) if is_conditional(domain) else parse_domain(where, knob, domain)
         )
 
-    good, mistakes = parse_mapping(path, raw, parse, taken)
-    wrong = list(_too_many(path, good)) or [*_circles(path, good), *_unfit(path, good)]
-    return ({} if wrong else good), mistakes + wrong
+    domains, mistakes = parse_mapping(path, raw, parse, taken)
+    conflicts = list(_check_size(path, domains)) or [*_check_circles(path, domains), *_check_listed(path, domains)]
+    return ({} if conflicts else domains), mistakes + conflicts
 
 
 def _parse_branches(
     path: str, knob: Knob, raw: Any, space: Mapping[str, Any]
 ) -> tuple[Conditional | None, list[Mistake]]:
     mistakes: list[Mistake] = []
-    branches, known = [], raw_branches(raw)
-    for index, (when, bare) in enumerate(known):
+    branches, raw_list = [], raw_branches(raw)
+    for index, (when, bare) in enumerate(raw_list):
         where = f"{path}.{index}" if isinstance(raw, list) else path
         if not isinstance(bare, Mapping):
             rule = "must be a branch, a mapping like the others in its list"
@@ -57,16 +57,18 @@ def _parse_branches(
         if domain is not None:
             branches.append(Branch(domain, MappingProxyType(conditions)))
         if when is NO_WHEN:
-            mistakes += _without_condition(where, bare, index, len(known))
+            mistakes += _check_has_condition(where, bare, index, len(raw_list))
     return (None if mistakes else Conditional(tuple(branches))), mistakes
 
 
-def _without_condition(path: str, raw: Any, index: int, n_branches: int) -> Iterator[Mistake]:
-    """A branch without a condition holds for whatever is left: it is the last one, and not the only one."""
+def _check_has_condition(path: str, raw: Any, index: int, n_branches: int) -> Iterator[Mistake]:
+    """Check a branch without a condition, which holds whenever no other does: it must be the last of several."""
     if n_branches == 1:
-        yield Mistake(path, "must have a condition, or be no list", yaml_text(raw), "write it without the list")
+        yield Mistake(
+            path, "a list of branches needs `when:` in all but the last", yaml_text(raw), "write it without the list"
+        )
     elif index < n_branches - 1:
-        rule = "must have a condition: what stands after it is never reached"
+        rule = "must have a condition, or the branches after it are never reached"
         yield Mistake(path, rule, yaml_text(raw), "add `when:`, or put it last")
 
 
@@ -78,7 +80,7 @@ def _parse_when(
     if not isinstance(raw, Mapping) or not raw:
         rule = "must be a mapping of other hyperparameters to values"
         return {}, [Mistake(path, rule, yaml_text(raw), "for example when: {optimizer: adam}")]
-    found: dict[str, tuple[Any, ...]] = {}
+    conditions: dict[str, tuple[Any, ...]] = {}
     mistakes: list[Mistake] = []
     for other, values in raw.items():
         where = f"{path}.{key_text(other)}"
@@ -90,14 +92,14 @@ def _parse_when(
                 Mistake(where, _SEARCHED, yaml_text(other), remedy or f"known are {', '.join(map(str, space))}")
             )
         elif (knob := KNOBS.get(other) or builder_knob(other, space[other])) is not None:
-            found[other], wrong = _parse_values(where, knob, values)
+            conditions[other], wrong = _parse_values(where, knob, values)
             mistakes += wrong
-    return found, mistakes
+    return conditions, mistakes
 
 
 def _parse_values(path: str, knob: Knob, raw: Any) -> tuple[tuple[Any, ...], list[Mistake]]:
     if knob.kind == "widths":
-        rule = "must not be a condition: layers have no values to compare with"
+        rule = "cannot be a condition, as layers have no values to compare with"
         return (), [Mistake(path, rule, yaml_text(raw), "name another hyperparameter")]
     if not isinstance(raw, list):
         value, wrong = parse_value(path, knob, raw)
@@ -111,40 +113,40 @@ def _parse_values(path: str, knob: Knob, raw: Any) -> tuple[tuple[Any, ...], lis
     return values, mistakes
 
 
-def _too_many(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
+def _check_size(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
     n_branches = sum(len(domain.branches) for domain in space.values() if isinstance(domain, Conditional))
     if n_branches > MAX_BRANCHES:
         yield Mistake(path, f"must have at most {MAX_BRANCHES} branches", f"{n_branches}", "remove some of them")
     n_cases = math.prod(len(values) + 1 for values in named_values(space).values())
     if n_cases > MAX_CASES:
-        rule = f"conditions must tell at most {MAX_CASES} cases apart"
+        rule = f"conditions must distinguish at most {MAX_CASES} cases"
         yield Mistake(path, rule, f"{n_cases}", "name fewer values after `when`")
 
 
-def _circles(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
-    """Each circle is told once; what only waits for one is not told."""
-    known = {name: domain for name, domain in space.items() if prerequisites(domain) <= space.keys()}
-    left = [name for name in known if name not in sampling_order(known)]
+def _check_circles(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
+    """Report each circle of conditions once, but not the hyperparameters that merely depend on one."""
+    complete = {name: domain for name, domain in space.items() if prerequisites(domain) <= space.keys()}
+    unordered = [name for name in complete if name not in sampling_order(complete)]
     seen: set[str] = set()
-    for name in left:
+    for name in unordered:
         chain = [name]
-        while (after := next(one for one in left if one in prerequisites(known[chain[-1]]))) not in chain:
-            chain.append(after)
-        circle = chain[chain.index(after) :]
+        while (needed := next(filter(prerequisites(complete[chain[-1]]).__contains__, unordered))) not in chain:
+            chain.append(needed)
+        circle = chain[chain.index(needed) :]
         if seen.isdisjoint(circle):
             seen |= {*circle}
             got = " needs ".join([*circle, circle[0]])
             yield Mistake(f"{path}.{circle[0]}", "conditions must not go in circles", got, "remove one of them")
 
 
-def _unfit(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
-    """What a condition compares with must have values that can be listed."""
+def _check_listed(path: str, space: Mapping[str, Searched]) -> Iterator[Mistake]:
+    """Check that whatever a condition compares with has values that can be listed."""
     for name, domain in space.items():
-        for place, branch in branches_of(domain):
+        for suffix, branch in branches_of(domain):
             for other in branch.when:
                 if other in space and not all(_is_listed(leaf) for _, leaf in leaves(space[other])):
-                    rule, got = "must name listed values or whole numbers", yaml_text(space[other].to_json())
-                    yield Mistake(f"{path}.{name}{place}.when.{other}", rule, got, "list its values")
+                    rule, got = "must depend on listed values or whole numbers", yaml_text(space[other].to_json())
+                    yield Mistake(f"{path}.{name}{suffix}.when.{other}", rule, got, "list its values")
 
 
 def _is_listed(domain: object) -> bool:
@@ -152,7 +154,7 @@ def _is_listed(domain: object) -> bool:
 
 
 def branch_texts(raw: Any) -> list[str]:
-    """Return a domain as YAML holds it in words, one for each branch.
+    """Describe a domain as YAML holds it, one text for each branch.
 
     Example:
         >>> branch_texts([{"when": {"optimizer": ["sgd", "adam"]}, "low": 0, "high": 1}, {"values": [2]}])

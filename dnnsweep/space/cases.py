@@ -1,4 +1,4 @@
-"""Search spaces with conditions: in which order values are chosen, and which cases there are."""
+"""Search spaces with conditions: the order in which values are chosen, and the cases that conditions distinguish."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from dnnsweep.space.domains import (
     scalar_domains,
 )
 
-#: The most cases that the conditions of a space may tell apart, and the most branches that it may have: what bounds
-#: the work of looking at all of them.
+#: The most cases that the conditions of a space may distinguish, which bounds the work of listing them.
 MAX_CASES: Final = 1_000
+#: The most branches that a space may have.
 MAX_BRANCHES: Final = 100
 
 
@@ -42,9 +42,9 @@ Case = Mapping[str, Any]
 
 
 def sampling_order(space: SearchSpace) -> tuple[str, ...]:
-    """Return the hyperparameters in the order of the space, but each after those that its conditions name.
+    """Return the hyperparameters in the order of the space, each after those that its conditions name.
 
-    Those of a circle, and what waits for them, are left out.
+    Hyperparameters whose conditions form a circle, and those that depend on them, are left out.
 
     Example:
         >>> from dnnsweep.space.domains import Branch
@@ -52,53 +52,55 @@ def sampling_order(space: SearchSpace) -> tuple[str, ...]:
         >>> sampling_order({"dropout": adam, "optimizer": Choice(("sgd", "adam"))})
         ('optimizer', 'dropout')
     """
-    waiting, found = dict.fromkeys(space), dict[str, None]()
-    while ready := next((name for name in waiting if prerequisites(space[name]) <= found.keys()), None):
-        found[ready] = waiting.pop(ready)
-    return tuple(found)
+    waiting, ordered = dict.fromkeys(space), dict[str, None]()
+    while ready := next((name for name in waiting if prerequisites(space[name]) <= ordered.keys()), None):
+        ordered[ready] = waiting.pop(ready)
+    return tuple(ordered)
 
 
 def prerequisites(domain: Searched) -> frozenset[str]:
-    """Return the hyperparameters that the conditions of a domain name."""
+    """Return the hyperparameters that a domain's conditions name."""
     return frozenset(name for _, branch in branches_of(domain) for name in branch.when)
 
 
 def active_domain(domain: Searched, values: Mapping[str, Any]) -> Leaf | None:
-    """Return the domain that counts where other hyperparameters have these values; None if none does."""
+    """Return the domain that applies when other hyperparameters have these values; None if none does."""
     if not isinstance(domain, Conditional):
         return domain
     index = domain.chosen(values)
     return None if index is None else domain.branches[index].domain
 
 
-def has_no_branch(domain: Searched, known: Mapping[str, Any]) -> bool:
-    """Return whether no branch of a domain holds, whatever the values are that are not known."""
+def has_no_branch(domain: Searched, values: Mapping[str, Any]) -> bool:
+    """Return whether no branch of a domain can hold, whatever the missing values are."""
     try:
-        return active_domain(domain, known) is None
+        return active_domain(domain, values) is None
     except KeyError:
         return False
 
 
 def named_values(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
-    """Return the values of each hyperparameter that conditions name."""
-    found: dict[str, dict[Any, None]] = {}
+    """Return the values that conditions name, by hyperparameter."""
+    listed: dict[str, dict[Any, None]] = {}
     for domain in space.values():
         for _, branch in branches_of(domain):
             for name, values in branch.when.items():
-                found.setdefault(name, {}).update(dict.fromkeys(values))
-    return {name: tuple(values) for name, values in found.items()}
+                listed.setdefault(name, {}).update(dict.fromkeys(values))
+    return {name: tuple(values) for name, values in listed.items()}
 
 
 def cases(space: SearchSpace, defaults: Mapping[str, Any]) -> list[Case]:
-    """Return every combination of what conditions look at: in each, every hyperparameter has one domain or none.
+    """Return every combination of values that conditions distinguish.
+
+    In each case every hyperparameter has exactly one domain, or none.
 
     Args:
-        space: Without circles.
-        defaults: The values of hyperparameters that have no domain.
+        space: A space whose conditions form no circle.
+        defaults: Values of hyperparameters whose conditions do not hold.
 
     Returns:
-        For each case, the hyperparameters that conditions name, with a value that is named or `OTHER` for all the
-        others that it may have. A space without conditions is one case.
+        For each case, the hyperparameters that conditions name, each with one of the named values or `OTHER`, which
+        stands for all its other values. A space without conditions has one case.
 
     Example:
         >>> from dnnsweep.space.domains import Branch
@@ -106,39 +108,40 @@ def cases(space: SearchSpace, defaults: Mapping[str, Any]) -> list[Case]:
         >>> cases({"optimizer": Choice(("sgd", "nadam", "adam")), "dropout": adam}, {})
         [{'optimizer': 'adam'}, {'optimizer': OTHER}]
     """
-    known, found = named_values(space), list[dict[str, Any]]([{}])
+    named, combinations = named_values(space), list[dict[str, Any]]([{}])
     for name in sampling_order(space):
-        if name in known:
-            found = [
+        if name in named:
+            combinations = [
                 {**case, name: value}
-                for case in found
-                for value in _values(active_domain(space[name], case), known[name], defaults.get(name))
+                for case in combinations
+                for value in _distinct(active_domain(space[name], case), named[name], defaults.get(name))
             ]
-    return list(found)
+    return list(combinations)
 
 
-def _values(domain: Leaf | None, known: tuple[Any, ...], default: Any) -> list[Any]:
+def _distinct(domain: Leaf | None, named: tuple[Any, ...], default: Any) -> list[Any]:
+    """Return the values of a hyperparameter that conditions distinguish in a case."""
     if domain is None:
-        return [default if default in known else OTHER]
-    own = [value for value in known if domain.contains(value)]
-    return own if domain.n_values == len(own) else [*own, OTHER]
+        return [default if default in named else OTHER]
+    possible = [value for value in named if domain.contains(value)]
+    return possible if domain.n_values == len(possible) else [*possible, OTHER]
 
 
 def sometimes_absent(space: SearchSpace, defaults: Mapping[str, Any]) -> frozenset[str]:
-    """Return the hyperparameters that have no domain in some case; arguments as of `cases`."""
-    known = cases(space, defaults)
+    """Return the hyperparameters that have no domain in some case; see `cases` for the arguments."""
+    all_cases = cases(space, defaults)
     return frozenset(
-        name for name, domain in space.items() if any(active_domain(domain, case) is None for case in known)
+        name for name, domain in space.items() if any(active_domain(domain, case) is None for case in all_cases)
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Subspace:
-    """What a hyperparameter is taken from in one case.
+    """The values of a hyperparameter in one case.
 
     Args:
-        domain: The one that counts; of one value where there is nothing to choose.
-        without: Values of it that belong to other cases.
+        domain: The domain that applies; a single value if there is nothing to choose.
+        without: Values of the domain that belong to other cases.
     """
 
     domain: Leaf
@@ -146,34 +149,34 @@ class Subspace:
 
     @property
     def n_values(self) -> int | None:
-        """Return how many values there are; None if they cannot be counted."""
+        """Return the number of values; None if they cannot be counted."""
         n_values = self.domain.n_values
         return None if n_values is None else n_values - sum(map(self.domain.contains, self.without))
 
 
 def subspaces(space: SearchSpace, case: Case, defaults: Mapping[str, Any]) -> dict[str, Subspace]:
-    """Return what each hyperparameter is taken from in a case.
+    """Return the values of each hyperparameter in a case.
 
     Args:
-        space: As `cases` was given it.
-        case: One of them.
-        defaults: As `cases` was given them.
+        space: The space that was passed to `cases`.
+        case: One of the cases that `cases` returned.
+        defaults: The defaults that were passed to `cases`.
     """
-    known = named_values(space)
+    named = named_values(space)
     return {
-        name: _part(active_domain(domain, case), case.get(name, OTHER), known.get(name, ()), defaults.get(name))
+        name: _subspace(active_domain(domain, case), case.get(name, OTHER), named.get(name, ()), defaults.get(name))
         for name, domain in space.items()
     }
 
 
-def _part(domain: Leaf | None, value: Any, known: tuple[Any, ...], default: Any) -> Subspace:
+def _subspace(domain: Leaf | None, value: Any, named: tuple[Any, ...], default: Any) -> Subspace:
     if domain is None:
         return Subspace(Choice((default,)))
-    return Subspace(domain, known) if value is OTHER else Subspace(Choice((value,)))
+    return Subspace(domain, named) if value is OTHER else Subspace(Choice((value,)))
 
 
 def countable(space: SearchSpace) -> dict[str, Searched]:
-    """Return a space of the values that a grid takes: ranges that say `steps` are lists of these."""
+    """Return the space of a grid's values: each range with `steps` becomes the list of its values."""
     return {name: _countable(domain) for name, domain in space.items()}
 
 
@@ -194,11 +197,11 @@ def _listed_numbers(domain: Domain) -> Domain:
 
 
 def grid_size(space: SearchSpace, defaults: Mapping[str, Any] = MappingProxyType({})) -> int | None:
-    """Return how many points the grid of a search space has; None if it has none.
+    """Return the number of points in the grid of a search space; None if it has no grid.
 
     Args:
-        space: Without circles.
-        defaults: The values of hyperparameters whose conditions do not hold.
+        space: A space whose conditions form no circle.
+        defaults: Values of hyperparameters whose conditions do not hold.
 
     Example:
         >>> grid_size({"dropout": Range(0.0, 0.5, steps=6), "batch_norm": Choice((True, False))})
@@ -208,18 +211,18 @@ def grid_size(space: SearchSpace, defaults: Mapping[str, Any] = MappingProxyType
         return None
     listed = countable(space)
     return sum(
-        math.prod(part.n_values or 0 for part in subspaces(listed, case, defaults).values())
+        math.prod(subspace.n_values or 0 for subspace in subspaces(listed, case, defaults).values())
         for case in cases(listed, defaults)
     )
 
 
 def first_point(space: SearchSpace, defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a point of a search space: what is given, and the first value of everything else.
+    """Return a point of a search space: the given values, and the first value of every other domain.
 
     Args:
-        space: Without circles.
-        defaults: The values of hyperparameters whose conditions do not hold.
-        given: Values that are tried first.
+        space: A space whose conditions form no circle.
+        defaults: Values of hyperparameters whose conditions do not hold.
+        given: Values to use, by hyperparameter.
     """
     point: dict[str, Any] = {}
     for name in sampling_order(space):
@@ -229,5 +232,6 @@ def first_point(space: SearchSpace, defaults: Mapping[str, Any], given: Mapping[
 
 
 def _first(domain: Leaf) -> Any:
-    firsts = [one.values[0] if isinstance(one, Choice) else one.low for one in scalar_domains(domain).values()]
+    scalars = scalar_domains(domain).values()
+    firsts = [scalar.values[0] if isinstance(scalar, Choice) else scalar.low for scalar in scalars]
     return from_scalars(domain, firsts)

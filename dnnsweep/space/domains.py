@@ -1,4 +1,4 @@
-"""Domains: the values that a sweep searches."""
+"""Domains: the values of a hyperparameter that a sweep searches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Choice:
 
     @property
     def n_values(self) -> int:
-        """Return how many values a grid takes from it: all of them."""
+        """Return the number of values that a grid takes: all of them."""
         return len(self.values)
 
     def grid(self) -> tuple[Any, ...]:
@@ -25,8 +25,8 @@ class Choice:
         return self.values
 
     def contains(self, value: Any) -> bool:
-        """Return whether a parsed value is in the domain; true is not 1."""
-        return any(value == known and isinstance(value, bool) == isinstance(known, bool) for known in self.values)
+        """Return whether a parsed value is in the domain; true does not equal 1."""
+        return any(value == listed and isinstance(value, bool) == isinstance(listed, bool) for listed in self.values)
 
     def to_json(self) -> Any:
         """Return the domain as a sweep file writes it."""
@@ -38,12 +38,12 @@ class Range:
     """A domain of numbers.
 
     Args:
-        low: Included.
-        high: Included.
-        log: Whether the logarithm is uniform.
-        step: Distance of the grid that starts at `low`; None for every number (for whole numbers, 1).
+        low: Smallest value, inclusive.
+        high: Largest value, inclusive.
+        log: Whether values are sampled uniformly in the logarithm.
+        step: Distance between values, counted from `low`; None allows every number (every whole number).
         is_integer: Whether the values are whole numbers.
-        steps: How many values a grid takes from it, evenly from `low` to `high`, or evenly in the logarithm.
+        steps: Number of values that a grid takes, evenly spaced from `low` to `high` (in the logarithm if `log`).
     """
 
     low: float
@@ -55,7 +55,7 @@ class Range:
 
     @property
     def n_values(self) -> int | None:
-        """Return how many values a grid takes from it; None if it does not say which."""
+        """Return the number of values that a grid takes; None if the range does not define any."""
         if self.steps is not None:
             return self.steps if self.low < self.high else 1
         if self.step is None and not self.is_integer:
@@ -66,7 +66,7 @@ class Range:
         """Return the values that a grid takes from it, smallest first; whole numbers that coincide count once.
 
         Raises:
-            ValueError: It does not say which.
+            ValueError: The range has neither `step` nor `steps`.
         """
         n_values = self.n_values
         if n_values is None:
@@ -104,7 +104,7 @@ class Range:
 
 
 def is_on_grid(value: float, low: float, step: float) -> bool:
-    """Optuna's rule: the number of steps from low is whole, up to 1e-8."""
+    """Return whether a value is a whole number of steps from `low`, up to 1e-8 as in Optuna."""
     n_steps = (value - low) / step
     return abs(n_steps - round(n_steps)) < 1e-8
 
@@ -117,8 +117,8 @@ class Layers:
     """A domain of hidden layers that are all of one width.
 
     Args:
-        layers: How many there may be, at least one: without any, their width would mean nothing.
-        units: How wide each may be.
+        layers: Numbers of layers, from 1 on: without any layer, a width would mean nothing.
+        units: Widths, which all layers share.
     """
 
     layers: Domain
@@ -126,7 +126,7 @@ class Layers:
 
     @property
     def n_values(self) -> int:
-        """Return how many values there are."""
+        """Return the number of values."""
         return (self.layers.n_values or 1) * (self.units.n_values or 1)  # whole numbers can be counted
 
     def contains(self, value: Any) -> bool:
@@ -145,21 +145,21 @@ Leaf = Choice | Range | Layers
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A domain and when it counts.
+    """A domain and the condition under which it applies.
 
     Args:
-        domain: Of the hyperparameter.
-        when: Other hyperparameters -> the values that each must have one of; empty for the branch that is left.
+        domain: Domain of the hyperparameter while the condition holds.
+        when: Other hyperparameters -> allowed values of each; empty for the branch that applies otherwise.
     """
 
     domain: Leaf
     when: Mapping[str, tuple[Any, ...]]
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Return whether the branch counts where other hyperparameters have these values.
+        """Return whether the branch applies when other hyperparameters have these values.
 
         Raises:
-            KeyError: That depends on one whose value is missing; carries its name.
+            KeyError: The answer depends on a hyperparameter whose value is missing; the error names it.
         """
         if any(values[name] not in allowed for name, allowed in self.when.items() if name in values):
             return False
@@ -179,19 +179,19 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Conditional:
-    """A domain that depends on other hyperparameters: that of the first branch that holds.
+    """A domain that depends on other hyperparameters: the first branch that holds decides.
 
     Args:
-        branches: In the order of the sweep file. Where none holds, the hyperparameter is not searched.
+        branches: Branches in the order of the sweep file; if none holds, the hyperparameter is not searched.
     """
 
     branches: tuple[Branch, ...]
 
     def chosen(self, values: Mapping[str, Any]) -> int | None:
-        """Return which branch holds where other hyperparameters have these values; None if none does.
+        """Return the index of the branch that holds for these values of other hyperparameters; None if none does.
 
         Raises:
-            KeyError: That depends on one whose value is missing; carries its name.
+            KeyError: The answer depends on a hyperparameter whose value is missing; the error names it.
         """
         return next((index for index, branch in enumerate(self.branches) if branch.holds(values)), None)
 
@@ -210,22 +210,22 @@ SearchSpace = Mapping[str, Searched]
 
 
 def branches_of(domain: Searched) -> Iterator[tuple[str, Branch]]:
-    """Yield the branches of a domain, each with where it stands in it: nothing for a single one, or `.1`."""
+    """Yield the branches of a domain, each with its suffix in a YAML path: empty for a single one, else `.0`, `.1`."""
     branches = domain.branches if isinstance(domain, Conditional) else ()
     for index, branch in enumerate(branches):
         yield f".{index}" if len(branches) > 1 else "", branch
 
 
 def leaves(domain: Searched) -> Iterator[tuple[str, Leaf]]:
-    """Yield the domains that a domain may stand for, each with where it stands in it."""
+    """Yield the unconditional domains in a domain, each with its suffix in a YAML path."""
     if isinstance(domain, Conditional):
-        yield from ((place, branch.domain) for place, branch in branches_of(domain))
+        yield from ((suffix, branch.domain) for suffix, branch in branches_of(domain))
     else:
         yield "", domain
 
 
 def scalar_domains(domain: Leaf) -> dict[str, Domain]:
-    """Return what a domain is sampled from: itself, or the number and the width of layers.
+    """Return the scalar domains that a domain is sampled from: itself, or the number and the width of layers.
 
     Example:
         >>> list(scalar_domains(Choice((1, 2)))), list(scalar_domains(Layers(Choice((1, 2)), Choice((8, 16)))))
@@ -235,15 +235,15 @@ def scalar_domains(domain: Leaf) -> dict[str, Domain]:
 
 
 def to_scalars(domain: Leaf, value: Any) -> tuple[Any, ...]:
-    """Return the parts of a value that lies in a domain."""
+    """Split a value of a domain into scalars, one for each of its `scalar_domains`."""
     return (len(value), value[0]) if isinstance(domain, Layers) else (value,)
 
 
-def from_scalars(domain: Leaf, parts: Sequence[Any]) -> Any:
-    """Return the value that parts make.
+def from_scalars(domain: Leaf, scalars: Sequence[Any]) -> Any:
+    """Join scalars, one for each of the `scalar_domains`, to a value of a domain.
 
     Example:
         >>> from_scalars(Layers(Choice((1, 2)), Choice((8, 16))), (2, 8))
         (8, 8)
     """
-    return (parts[1],) * parts[0] if isinstance(domain, Layers) else parts[0]
+    return (scalars[1],) * scalars[0] if isinstance(domain, Layers) else scalars[0]

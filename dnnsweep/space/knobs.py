@@ -1,4 +1,4 @@
-"""The hyperparameters, every knob once, and what each may be."""
+"""The hyperparameters that dnnsweep applies itself: every knob once, and its possible values."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ INITIALIZERS: Final = (
 )
 OPTIMIZERS: Final = ("sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "nadam")
 ACTIVATIONS: Final = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
-#: The schedule that follows what is measured; its parameters are a section of the sweep file.
+#: The schedule that reacts to measurements; its parameters are a section of the sweep file.
 PLATEAU: Final = "reduce_on_plateau"
 SCHEDULES: Final = ("constant", "cosine", "exponential", PLATEAU)
-#: What an exponential schedule leaves of the learning rate after the last step.
+#: Share of the learning rate that an exponential schedule leaves after the last step.
 LAST_SHARE: Final = 0.01
 MAX_LAYERS: Final = 100
 MAX_UNITS: Final = 65_536
@@ -30,20 +30,20 @@ MAX_UNITS: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """One point: everything about a network and its training that can be swept or fixed.
+    """A point of the search space: everything about a network and its training that can be searched or fixed.
 
     Args:
-        initializer: Of every kernel; one of `INITIALIZERS`.
-        dropout: Share of a hidden activation that is dropped while training, in [0, 1).
-        l2: Factor of the squared kernels that is added to the loss, >= 0.
+        initializer: Initializer of every kernel, one of `INITIALIZERS`.
+        dropout: Share of each hidden activation that is dropped during training, in [0, 1).
+        l2: Factor of the sum of squared kernel weights in the loss, >= 0.
         batch_norm: Whether batch normalisation stands between each hidden linear layer and its activation.
         optimizer: One of `OPTIMIZERS`.
-        learning_rate: > 0, of the first step.
-        schedule: What becomes of it over all epochs; one of `SCHEDULES`.
-        global_clipnorm: The norm that all gradients of a step together may have, >= 0; 0 for any.
-        batch_size: Rows a step, >= 1.
+        learning_rate: Learning rate of the first step, > 0.
+        schedule: How the learning rate changes over all epochs, one of `SCHEDULES`.
+        global_clipnorm: Largest joint norm of all gradients in a step, >= 0; 0 turns clipping off.
+        batch_size: Rows per step, >= 1.
         hidden: Units of each hidden layer, from the input on; empty for a linear model.
-        activation: Of every hidden layer; one of `ACTIVATIONS`.
+        activation: Activation of every hidden layer, one of `ACTIVATIONS`.
     """
 
     initializer: str = "glorot_uniform"
@@ -60,11 +60,11 @@ class Hyperparameters:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Hyperparameters:
-        """Build from a mapping; knobs that it lacks keep their defaults."""
-        known = {name: params[name] for name in KNOBS if name in params}
-        if "hidden" in known:
-            known["hidden"] = tuple(known["hidden"])
-        return cls(**known)
+        """Build from a mapping by name; knobs that it lacks keep their defaults."""
+        values = {name: params[name] for name in KNOBS if name in params}
+        if "hidden" in values:
+            values["hidden"] = tuple(values["hidden"])
+        return cls(**values)
 
     def to_params(self) -> dict[str, Any]:
         """Return every knob by name."""
@@ -73,10 +73,10 @@ class Hyperparameters:
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """What a hyperparameter may be.
+    """The rule for the values of a hyperparameter.
 
     Args:
-        name: As in `Hyperparameters`.
+        name: Name of the hyperparameter.
         kind: `real`, `integer`, `boolean`, `choice` or `widths`.
         choices: The allowed values of a choice.
         low: Smallest allowed number.
@@ -95,7 +95,7 @@ class Knob:
 
     @property
     def rule(self) -> str:
-        """Return in words what a value must be."""
+        """Return the rule in words."""
         if self.kind == "boolean":
             return "must be true or false"
         if self.kind == "choice":
@@ -111,10 +111,10 @@ class Knob:
         return low + high
 
     def parse(self, raw: Any) -> Any:
-        """Return a value as the knob holds it.
+        """Return a value as `Hyperparameters` holds it.
 
         Raises:
-            ValueError: The value breaks the knob's rule; its text is the remedy, possibly empty.
+            ValueError: The value breaks the rule; the text of the error is the remedy, possibly empty.
         """
         return _PARSERS[self.kind](self, raw)
 
@@ -149,7 +149,7 @@ def _finite(raw: float) -> float:
         value = math.inf
     if not math.isfinite(value):
         raise ValueError("write a finite number")
-    return value + 0.0  # no -0.0: it equals 0.0 and would make another sweep
+    return value + 0.0  # turns -0.0 into 0.0: they are equal, but would identify different sweeps
 
 
 def _parse_integer(knob: Knob, raw: Any) -> int:

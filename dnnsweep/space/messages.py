@@ -1,4 +1,4 @@
-"""Words for errors: values as YAML writes them, and what was probably meant."""
+"""Parts of error messages: values as YAML writes them, and guesses at what was meant."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALIASES: Final = {
 
 
 def closest_name(raw: Any, known: Sequence[str]) -> str | None:
-    """Return the known word that was probably meant.
+    """Return the known name that was probably meant; None if none is close.
 
     Example:
         >>> closest_name("adm", ("sgd", "adam")), closest_name("banana", ("sgd", "adam"))
@@ -41,7 +41,7 @@ def _closest(raw: str, known: tuple[str, ...]) -> str | None:
 
 
 def did_you_mean(raw: Any, known: Sequence[str]) -> str:
-    """Return a remedy that names the closest known word, or nothing.
+    """Return a remedy that suggests the closest known name; empty if none is close.
 
     Example:
         >>> did_you_mean("xavier", ("glorot_uniform", "he_uniform"))
@@ -52,7 +52,7 @@ def did_you_mean(raw: Any, known: Sequence[str]) -> str:
 
 
 def unquote_remedy(raw: Any) -> str:
-    """Return the remedy for a text where a number belongs."""
+    """Return the remedy for a text in place of a number."""
     if not isinstance(raw, str):
         return ""
     try:
@@ -63,27 +63,27 @@ def unquote_remedy(raw: Any) -> str:
 
 
 def yaml_text(raw: Any) -> str:
-    """Return a value as an error shows it: short, and as YAML would write it.
+    """Return a value as an error message shows it: shortened, and as YAML would write it.
 
     Example:
         >>> yaml_text(True), yaml_text("adam"), yaml_text(None), yaml_text({"values": [1, 2]})
         ('true', "'adam'", 'null', '{values: [1, 2]}')
     """
-    text = _shown(raw)
+    text = _full_text(raw)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _shown(raw: Any) -> str:
+def _full_text(raw: Any) -> str:
     if raw is None or isinstance(raw, bool):
         return {None: "null", True: "true", False: "false"}[raw]
     if isinstance(raw, Mapping):
         return f"{{{', '.join(f'{key_text(key)}: {yaml_text(raw[key])}' for key in list(raw)[:20])}}}"
     if isinstance(raw, list | tuple):
         return f"[{', '.join(map(yaml_text, raw[:40]))}]"
-    return repr(raw[:100]) if isinstance(raw, str) else _shown_scalar(raw)
+    return repr(raw[:100]) if isinstance(raw, str) else _scalar_text(raw)
 
 
-def _shown_scalar(raw: Any) -> str:
+def _scalar_text(raw: Any) -> str:
     if isinstance(raw, int) and raw.bit_length() > 300:
         return f"a whole number of {raw.bit_length()} bits"
     if isinstance(raw, float) and not math.isfinite(raw):
@@ -92,7 +92,7 @@ def _shown_scalar(raw: Any) -> str:
 
 
 def key_text(key: Any) -> str:
-    """Return a key as it stands in a YAML path: in quotes if it is odd.
+    """Return a key as a part of a YAML path, in quotes if it is unusual.
 
     Example:
         >>> key_text("dropout"), key_text("a b"), key_text(1)

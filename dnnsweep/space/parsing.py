@@ -1,4 +1,4 @@
-"""Hyperparameters and domains as YAML writes them, checked."""
+"""Hyperparameters and domains as YAML writes them: read and checked."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ MAX_GRID_VALUES: Final = 10_000
 
 
 def parse_values(path: str, raw: Any, taken: Sequence[str] | None = None) -> tuple[dict[str, Any], list[Mistake]]:
-    """Check a mapping of knobs to single values (`fixed`, or an entry of `enqueue`).
+    """Read a mapping of hyperparameters to single values (`fixed`, or an entry of `enqueue`).
 
     Args:
-        path: Its YAML path.
-        raw: As read from YAML.
-        taken: Where a builder may have hyperparameters of its own, the names that they cannot have; else None.
+        path: YAML path of the mapping.
+        raw: The mapping as YAML holds it.
+        taken: Names that a builder's own hyperparameters must not have; None if there is no builder.
 
     Returns:
-        The values that are right, and every mistake.
+        The valid values by name, and every mistake.
     """
     return parse_mapping(path, raw, parse_value, taken)
 
@@ -43,20 +43,20 @@ def parse_mapping(
     parse: Callable[[str, Knob, Any], tuple[Any, list[Mistake]]],
     taken: Sequence[str] | None,
 ) -> tuple[dict[str, Any], list[Mistake]]:
-    """Check a mapping of knobs, each by itself.
+    """Read a mapping of hyperparameters, each by itself.
 
     Args:
-        path: Its YAML path.
-        raw: As read from YAML.
-        parse: `parse_value`, or what reads the domain of a knob at a path.
-        taken: Where a builder may have hyperparameters of its own, the names that they cannot have; else None.
+        path: YAML path of the mapping.
+        raw: The mapping as YAML holds it.
+        parse: Reads what stands beside a name: `parse_value`, or a function for domains.
+        taken: Names that a builder's own hyperparameters must not have; None if there is no builder.
 
     Returns:
-        What is right, and every mistake.
+        Whatever is valid by name, in the order of the knobs, and every mistake.
     """
     if not isinstance(raw, Mapping):
         return {}, [Mistake(path, "must be a mapping of hyperparameters", yaml_text(raw), "write `name: value` lines")]
-    good: dict[str, Any] = {}
+    valid: dict[str, Any] = {}
     mistakes: list[Mistake] = []
     for name, value in raw.items():
         knob = _knob(path, name, [value] if parse is parse_value else value, taken)
@@ -66,9 +66,9 @@ def parse_mapping(
         parsed, wrong = parse(f"{path}.{name}", knob, value)
         mistakes += wrong
         if not wrong:
-            good[name] = parsed
-    order = [*KNOBS, *(name for name in good if name not in KNOBS)]
-    return {name: good[name] for name in order if name in good}, mistakes
+            valid[name] = parsed
+    order = [*KNOBS, *(name for name in valid if name not in KNOBS)]
+    return {name: valid[name] for name in order if name in valid}, mistakes
 
 
 def _knob(path: str, name: Any, values: Any, taken: Sequence[str] | None) -> Knob | Mistake:
@@ -83,13 +83,13 @@ def _knob(path: str, name: Any, values: Any, taken: Sequence[str] | None) -> Kno
 
 
 def unknown_key(path: str, name: Any, known: Sequence[str]) -> Mistake:
-    """Return the mistake of a key that does not exist."""
+    """Return the mistake for a key that does not exist."""
     where = f"{path}.{key_text(name)}" if path else key_text(name)
     return Mistake(where, "unknown key", "", did_you_mean(name, known) or f"known are {', '.join(known)}")
 
 
 def parse_value(path: str, knob: Knob, raw: Any) -> tuple[Any, list[Mistake]]:
-    """Check one value of a knob."""
+    """Read one value of a knob; return it, or None and the mistake."""
     try:
         return knob.parse(raw), []
     except ValueError as error:
@@ -97,7 +97,7 @@ def parse_value(path: str, knob: Knob, raw: Any) -> tuple[Any, list[Mistake]]:
 
 
 def parse_domain(path: str, knob: Knob, raw: Any) -> tuple[Leaf | None, list[Mistake]]:
-    """Check a domain without conditions: a list, `{values: [...]}`, `{low, high, log, step}`, `{layers, units}`."""
+    """Read a domain without conditions: a list, `{values: [...]}`, `{low, high, log, step}` or `{layers, units}`."""
     if isinstance(raw, Mapping) and knob.kind == "widths" and "values" not in raw:
         return _parse_layers(path, knob, raw)
     if isinstance(raw, Mapping) and "values" in raw:
@@ -199,7 +199,7 @@ def _check_range(path: str, domain: Range) -> list[Mistake]:
 
 
 def _check_step(path: str, domain: Range, got: str) -> list[Mistake]:
-    """The grid must end at high, or high would silently mean something else."""
+    """Check that steps from low end at high, as high would silently mean something else otherwise."""
     if domain.step is None:
         return []
     low, high, step = (Decimal(str(number)) for number in (domain.low, domain.high, domain.step))
