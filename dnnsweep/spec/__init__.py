@@ -57,38 +57,38 @@ __all__ = [
 
 def json_schema() -> dict[str, Any]:
     """Return the sweep file's JSON Schema."""
-    whole = SweepSpec.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, **schema.own_names()}
+    sweep_file = SweepSpec.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **sweep_file, **schema.builder_names()}
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = ()) -> SweepSpec:
     """Read and check a sweep file.
 
     Args:
-        source: A YAML file, or its content as mappings, lists and scalars.
-        overrides: `path=value` strings that replace parts of it, checked in the same way.
+        source: Path of a YAML file, or its content as mappings, lists and scalars.
+        overrides: `path=value` strings that override parts of the file, and are checked like it.
 
     Raises:
-        SpecError: Anything is wrong; carries every mistake.
+        SpecError: The file is wrong; the error holds every mistake.
     """
     if isinstance(source, Mapping):
-        document, found = documents.plain(source)
+        document, unreadable = documents.plain(source)
     else:
-        document, found = documents.scan(documents.text_of(Path(source)), str(source))
+        document, unreadable = documents.scan(documents.text_of(Path(source)), str(source))
     document, misplaced = documents.overridden(document, overrides)
-    return _checked(document, [*found, *misplaced])
+    return _check(document, [*unreadable, *misplaced])
 
 
 def load_named(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = ()) -> SweepSpec:
-    """Read and check a sweep file as `load` does; it must name its data.
+    """Read and check a sweep file as `load` does, but insist that it names its data.
 
     Raises:
-        SpecError: Anything is wrong; carries every mistake.
+        SpecError: The file is wrong; the error holds every mistake.
     """
     spec = load(source, overrides)
     if spec.dataset.source == HANDED_OVER:
         remedy = "call dnnsweep.run(spec, data=(x, y)), or name a source"
-        raise SpecError([Mistake("dataset.source", "arrays are handed over in Python", "", remedy)])
+        raise SpecError([Mistake("dataset.source", "arrays can only be passed in Python", "", remedy)])
     return spec
 
 
@@ -96,49 +96,49 @@ def read(text: str, where: str) -> SweepSpec:
     """Read and check the text of a sweep file.
 
     Args:
-        text: In YAML.
-        where: Its name, for errors.
+        text: YAML text of the file.
+        where: Name of the file in error messages.
 
     Raises:
-        SpecError: Anything is wrong; carries every mistake.
+        SpecError: The file is wrong; the error holds every mistake.
     """
-    document, found = documents.scan(text, where)
-    return _checked(document, found)
+    document, unreadable = documents.scan(text, where)
+    return _check(document, unreadable)
 
 
 def check(document: Any) -> SweepSpec:
-    """Check a sweep file that was read already.
+    """Check the content of a sweep file.
 
     Args:
-        document: Mappings, lists or tuples, and scalars.
+        document: Content as mappings, lists or tuples, and scalars.
 
     Raises:
-        SpecError: Anything is wrong; carries every mistake.
+        SpecError: The file is wrong; the error holds every mistake.
     """
-    return _checked(document, [])
+    return _check(document, [])
 
 
-def _checked(document: Any, known: Sequence[Mistake]) -> SweepSpec:
+def _check(document: Any, earlier: Sequence[Mistake]) -> SweepSpec:
     if not isinstance(document, Mapping):
         rule = "must be a mapping of sections"
-        raise SpecError([*known, Mistake("sweep file", rule, yaml_text(document), "begin with `name:`")])
-    plain, odd = documents.plain(document)
-    spec, wrong, places = _model(plain)
-    found = [*known, *odd, *wrong, *rules.broken(plain, places)]
-    if found or spec is None:
-        raise SpecError(dict.fromkeys(found))
-    return _limited(spec)
+        raise SpecError([*earlier, Mistake("sweep file", rule, yaml_text(document), "begin with `name:`")])
+    plain, unreadable = documents.plain(document)
+    spec, invalid, locations = _validate(plain)
+    mistakes_found = [*earlier, *unreadable, *invalid, *rules.broken_rules(plain, locations)]
+    if mistakes_found or spec is None:
+        raise SpecError(dict.fromkeys(mistakes_found))
+    return _limit_to_grid(spec)
 
 
-def _limited(spec: SweepSpec) -> SweepSpec:
-    """Lower the budget of a grid to its points."""
+def _limit_to_grid(spec: SweepSpec) -> SweepSpec:
+    """Lower the budget of a grid to the number of its points."""
     size = grid_size(spec.space, spec.default_params) if spec.sampler.kind == "grid" else None
     if size is None or size >= spec.budget.trials:
         return spec
     return spec.model_copy(update={"budget": spec.budget.model_copy(update={"trials": size})})
 
 
-def _model(plain: Any) -> tuple[SweepSpec | None, list[Mistake], list[mistakes.Location]]:
+def _validate(plain: Any) -> tuple[SweepSpec | None, list[Mistake], list[mistakes.Location]]:
     try:
         return SweepSpec.model_validate(plain), [], []
     except ValidationError as error:

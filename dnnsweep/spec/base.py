@@ -1,4 +1,4 @@
-"""What the sections of a sweep file have in common."""
+"""Common parts of the sections of a sweep file."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pydantic_core import PydanticCustomError
 from dnnsweep.errors import Mistake
 
 
-def _whole(raw: Any) -> Any:
-    """Let 1e3 and 32.0 be whole numbers, as they are for hyperparameters."""
+def _integer_if_whole(raw: Any) -> Any:
+    """Accept 1e3 and 32.0 as whole numbers, as for hyperparameters."""
     return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-Exponent = Annotated[int, Field(ge=0, le=64), BeforeValidator(_whole)]
-Natural = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
-Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
-Few = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_whole)]
-Several = Annotated[int, Field(ge=2, le=1024), BeforeValidator(_whole)]
+Whole = Annotated[int, BeforeValidator(_integer_if_whole)]
+Exponent = Annotated[int, Field(ge=0, le=64), BeforeValidator(_integer_if_whole)]
+Natural = Annotated[int, Field(ge=0), BeforeValidator(_integer_if_whole)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(_integer_if_whole)]
+Few = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_integer_if_whole)]
+Several = Annotated[int, Field(ge=2, le=1024), BeforeValidator(_integer_if_whole)]
 
 
 class Section(BaseModel):
@@ -30,13 +30,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def raising(parse: Callable[[Any], tuple[Any, list[Mistake]]]) -> Callable[[Any], Any]:
-    """Return what pydantic calls to validate; mistakes keep their own words."""
-    return lambda raw: right(*parse(raw))
+def validator_of(parse: Callable[[Any], tuple[Any, list[Mistake]]]) -> Callable[[Any], Any]:
+    """Turn a function that returns a value and mistakes into a validator for pydantic."""
+    return lambda raw: raise_mistakes(*parse(raw))
 
 
-def right(good: Any, mistakes: list[Mistake]) -> Any:
-    """Return what is good, unless there are mistakes."""
+def raise_mistakes(value: Any, mistakes: list[Mistake]) -> Any:
+    """Return a value, or raise its mistakes as pydantic's error."""
     if mistakes:
         raise PydanticCustomError("mistakes", "mistakes", {"mistakes": mistakes})
-    return good
+    return value

@@ -1,4 +1,4 @@
-"""The section of a sweep file about rows: where they come from, how they are split, scaled and weighted."""
+"""The section `dataset` of a sweep file: where rows come from, how they are split, scaled and weighted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, mod
 
 from dnnsweep.errors import Mistake
 from dnnsweep.space import yaml_text
-from dnnsweep.spec.base import Section, Whole, raising, right
+from dnnsweep.spec.base import Section, Whole, raise_mistakes, validator_of
 
 HANDED_OVER: Final = "arrays:"
 BALANCED: Final = "balanced"
@@ -44,30 +44,32 @@ def _check_class_weight(raw: Any) -> tuple[ClassWeight | None, list[Mistake]]:
 
 
 class SplitSpec(Section):
-    """How rows are split; the column is not learned from."""
+    """How rows are split, by a column that is not a feature."""
 
     by: str | None = Field(
-        default=None, min_length=1, description="column of groups, patients for example: each is in one part only"
+        default=None, min_length=1, description="column of groups, such as patients; each group is in one part only"
     )
     order: str | None = Field(
-        default=None, min_length=1, description="column of numbers or dates: later rows validate, the latest test"
+        default=None, min_length=1, description="column of numbers or dates; later rows validate, the latest test"
     )
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
         if (self.by is None) == (self.order is None):
             given = f"by: {self.by}, order: {self.order}" if self.by else "neither"
-            right(None, [Mistake("dataset.split", "must be one of by: COLUMN and order: COLUMN", given, "write one")])
+            raise_mistakes(
+                None, [Mistake("dataset.split", "must be one of by: COLUMN and order: COLUMN", given, "write one")]
+            )
         return self
 
     @property
     def kind(self) -> Literal["by", "order"]:
-        """Return which of both it is."""
+        """Return which key is given."""
         return "by" if self.by is not None else "order"
 
     @property
     def column(self) -> str:
-        """Return the column."""
+        """Return the name of the column."""
         return str(self.by if self.by is not None else self.order)
 
 
@@ -77,25 +79,25 @@ class DatasetSpec(Section):
     source: str = Field(
         default=HANDED_OVER,
         description="sklearn:NAME, keras:NAME, csv:PATH, parquet:PATH, npz:PATH or python:MODULE:FUNCTION; "
-        "arrays: stands for arrays handed over in Python",
+        "arrays: stands for arrays passed in Python",
     )
     target: str | None = Field(default=None, description="csv, parquet: the column to predict")
     drop: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        default=(), description="csv, parquet: columns to leave out, identifiers for example"
+        default=(), description="csv, parquet: columns to leave out, such as identifiers"
     )
-    validation: float = Field(default=0.2, gt=0, lt=1, description="share of the rows that early stopping looks at")
+    validation: float = Field(default=0.2, gt=0, lt=1, description="share of the rows used for validation")
     test: float = Field(default=0.2, ge=0, lt=1, description="share of the rows held out from every choice")
     scale: Literal["standard", "minmax", "none"] = Field(
-        default="standard", description="fitted on the training rows only"
+        default="standard", description="how numbers are scaled; fitted on the training rows only"
     )
-    seed: Whole = Field(default=0, ge=0, lt=2**32, description="of the split")
-    split: SplitSpec | None = Field(default=None, description="by a column of the table; null: at random")
+    seed: Whole = Field(default=0, ge=0, lt=2**32, description="seed of the split")
+    split: SplitSpec | None = Field(default=None, description="split by a column of the table; null: at random")
     class_weight: Annotated[
         ClassWeight | None,
-        PlainValidator(raising(_check_class_weight)),
+        PlainValidator(validator_of(_check_class_weight)),
         PlainSerializer(lambda weight: dict(weight) if isinstance(weight, Mapping) else weight),
         WithJsonSchema(_CLASS_WEIGHT),
-    ] = Field(default=None, description="balanced: classes count alike in the training loss; or label: weight")
+    ] = Field(default=None, description="balanced: classes count equally in the training loss; or label: weight")
     sample_weight: str | None = Field(
-        default=None, min_length=1, description="the column of the rows' weights in the training loss"
+        default=None, min_length=1, description="column of the rows' weights in the training loss"
     )

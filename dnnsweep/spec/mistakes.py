@@ -1,4 +1,4 @@
-"""Pydantic's errors in the words of a sweep file."""
+"""Pydantic's errors as mistakes of a sweep file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FILL: Final = "write `key: value` lines below it or remove it"
 _QUOTE: Final = "put it in quotes"
 
 #: Kind of pydantic error -> (rule, remedy).
-_WORDS: Final = {
+_MESSAGES: Final = {
     "missing": ("is missing", "add it"),
     "int_type": ("must be a whole number", ""),
     "int_from_float": ("must be a whole number", ""),
@@ -38,36 +38,36 @@ _WORDS: Final = {
 
 
 def translate(error: ValidationError) -> tuple[list[Mistake], list[Location]]:
-    """Say what pydantic found in a sweep file.
+    """Translate what pydantic found in a sweep file.
 
     Returns:
-        Every mistake, and the places that are wrong or were probably meant by a key that does not exist.
+        Every mistake, and the locations that are wrong or that an unknown key probably meant.
     """
     mistakes: list[Mistake] = []
-    places: list[Location] = []
+    locations: list[Location] = []
     for detail in error.errors(include_url=False):
-        place = tuple(part for part in detail["loc"] if part not in (ONE, TWO))
+        location = tuple(part for part in detail["loc"] if part not in (ONE, TWO))
         kind, context = detail["type"], detail.get("ctx", {})
-        places.append(place)
+        locations.append(location)
         if kind == "mistakes":
             mistakes += context["mistakes"]
         elif kind == "extra_forbidden":
-            *parents, key = place
-            known = _known_keys(parents)
-            mistakes.append(unknown_key(".".join(map(str, parents)), key, known))
-            places.append((*parents, closest_name(key, known) or key))
+            *parents, key = location
+            keys = _keys_below(parents)
+            mistakes.append(unknown_key(".".join(map(str, parents)), key, keys))
+            locations.append((*parents, closest_name(key, keys) or key))
         else:
-            mistakes.append(_mistake(place, kind, detail["msg"], detail["input"], context))
-    return mistakes, places
+            mistakes.append(_mistake(location, kind, detail["msg"], detail["input"], context))
+    return mistakes, locations
 
 
-def _mistake(place: Location, kind: str, message: str, raw: Any, context: Mapping[str, Any]) -> Mistake:
-    path = ".".join(map(str, place))
+def _mistake(location: Location, kind: str, message: str, raw: Any, context: Mapping[str, Any]) -> Mistake:
+    path = ".".join(map(str, location))
     if kind == "missing":
-        return Mistake(path, *_WORDS[kind][:1], remedy=_WORDS[kind][1])
+        return Mistake(path, *_MESSAGES[kind][:1], remedy=_MESSAGES[kind][1])
     if kind == "literal_error":
-        return _wrong_word(path, context["expected"], raw)
-    rule, remedy = _WORDS.get(kind, (message[0].lower() + message[1:], ""))
+        return _wrong_choice(path, context["expected"], raw)
+    rule, remedy = _MESSAGES.get(kind, (message[0].lower() + message[1:], ""))
     if raw is None and kind == "string_type":
         remedy = "fill it or remove it"
     return Mistake(
@@ -75,24 +75,24 @@ def _mistake(place: Location, kind: str, message: str, raw: Any, context: Mappin
     )
 
 
-def _wrong_word(path: str, expected: str, raw: Any) -> Mistake:
-    known = expected.replace("'", "").replace(" or ", ", ").split(", ")
-    rule = f"must be one of {expected}" if len(known) > 1 else f"must be {expected}"
-    word = closest_name(raw, known)
+def _wrong_choice(path: str, expected: str, raw: Any) -> Mistake:
+    choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
+    rule = f"must be one of {expected}" if len(choices) > 1 else f"must be {expected}"
+    word = closest_name(raw, choices)
     return Mistake(path, rule, yaml_text(raw), f"did you mean {word}?" if word else "")
 
 
-def _known_keys(parents: Sequence[int | str]) -> tuple[str, ...]:
+def _keys_below(parents: Sequence[int | str]) -> tuple[str, ...]:
     model: type[BaseModel] = SweepSpec
     for parent in parents:
         if isinstance(parent, str):
-            model = _model_of(model.model_fields[parent].annotation)
+            model = _section_of(model.model_fields[parent].annotation)
     return tuple(model.model_fields)
 
 
-def _model_of(annotation: Any) -> type[BaseModel]:
-    """Return the section that a type is made of, alone, as a choice or in a list."""
+def _section_of(annotation: Any) -> type[BaseModel]:
+    """Return the section in a type annotation, which may be optional or in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     parts = getattr(annotation, "__args__", ())
-    return next(_model_of(part) for part in parts if part is not types.NoneType)
+    return next(_section_of(part) for part in parts if part is not types.NoneType)

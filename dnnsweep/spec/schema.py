@@ -1,4 +1,4 @@
-"""JSON Schema of hyperparameters and domains, made from the knobs."""
+"""JSON Schema of hyperparameters and domains, generated from the knobs."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def space() -> dict[str, Any]:
     return {"type": "object", "properties": {name: _domain(knob) for name, knob in KNOBS.items()}}
 
 
-def own_names() -> dict[str, Any]:
-    """Return what makes the names of hyperparameters free where there is a builder, and only there."""
+def builder_names() -> dict[str, Any]:
+    """Return the part that allows any hyperparameter's name if there is a builder, and only then."""
     knobs = {"propertyNames": {"enum": list(KNOBS)}}
     has_builder = {"properties": {"network": {"required": ["builder"], "properties": {"builder": {"type": "string"}}}}}
     places = {"space": knobs, "fixed": knobs, "enqueue": {"items": knobs}}
@@ -62,7 +62,7 @@ def _listed(knob: Knob) -> dict[str, Any]:
 
 
 def _mappings(knob: Knob) -> list[tuple[dict[str, Any], list[str]]]:
-    """Return the properties and the required ones of each mapping that a domain may be."""
+    """Return the properties, and the names of required ones, of each kind of mapping that may be a domain."""
     forms: list[tuple[dict[str, Any], list[str]]] = [({"values": _listed(knob)}, ["values"])]
     if knob.kind in ("real", "integer"):
         number = _value(knob)
@@ -71,32 +71,32 @@ def _mappings(knob: Knob) -> list[tuple[dict[str, Any], list[str]]]:
         keys["steps"] = {"anyOf": [{"type": "integer", "minimum": 2, "maximum": MAX_GRID_VALUES}, {"type": "null"}]}
         forms.append((keys, ["low", "high"]))
     if knob.kind == "widths":
-        numbers = {name: Knob(name, "integer", low=1, high=most) for name, most in _LAYERS.items()}
-        forms.append(({name: _without_conditions(one) for name, one in numbers.items()}, list(numbers)))
+        numbers = {name: Knob(name, "integer", low=1, high=high) for name, high in _LAYERS.items()}
+        forms.append(({name: _unconditional(number) for name, number in numbers.items()}, list(numbers)))
     return forms
 
 
-def _without_conditions(knob: Knob) -> dict[str, Any]:
+def _unconditional(knob: Knob) -> dict[str, Any]:
     return {"anyOf": [_listed(knob), *({**_mapping(keys), "required": needed} for keys, needed in _mappings(knob))]}
 
 
 def _domain(knob: Knob) -> dict[str, Any]:
-    """A domain without conditions, one under a condition, or several of them."""
+    """Return the schema of a domain: without a condition, with one, or several branches."""
     branches = [{**_mapping({**keys, "when": _when(knob)}), "required": needed} for keys, needed in _mappings(knob)]
     return {"anyOf": [_listed(knob), *branches, {"type": "array", "items": {"anyOf": branches}, "minItems": 2}]}
 
 
 def _when(knob: Knob) -> dict[str, Any]:
-    """What a condition compares with; a builder's own hyperparameters are compared with any values."""
-    comparable = [one for one in KNOBS.values() if one.kind != "widths" and one.name != knob.name]
-    known = {one.name: {"anyOf": [_value(one), _listed(one)]} for one in comparable}
+    """Return the schema of a condition; a builder's own hyperparameters may be compared with any values."""
+    others = [other for other in KNOBS.values() if other.kind != "widths" and other.name != knob.name]
+    properties = {other.name: {"anyOf": [_value(other), _listed(other)]} for other in others}
     scalar: dict[str, Any] = {"type": ["string", "number", "boolean"]}
-    own = {"anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1, "uniqueItems": True}]}
-    refused = {"not": {"enum": [knob.name, *(one.name for one in KNOBS.values() if one.kind == "widths")]}}
+    any_values = {"anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1, "uniqueItems": True}]}
+    refused = {"not": {"enum": [knob.name, *(other.name for other in KNOBS.values() if other.kind == "widths")]}}
     return {
         "type": "object",
-        "properties": known,
-        "additionalProperties": own,
+        "properties": properties,
+        "additionalProperties": any_values,
         "propertyNames": refused,
         "minProperties": 1,
     }

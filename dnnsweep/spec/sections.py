@@ -1,4 +1,4 @@
-"""The sections of a sweep file as frozen models; each checks what is wrong in itself."""
+"""The sections of a sweep file as frozen models; each checks itself."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ from dnnsweep.space import (
     yaml_text,
 )
 from dnnsweep.spec import documents, schema
-from dnnsweep.spec.base import Few, Section, Several, Whole, raising, right
+from dnnsweep.spec.base import Few, Section, Several, Whole, raise_mistakes, validator_of
 from dnnsweep.spec.dataset import DatasetSpec
 from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.training import METRICS, PlateauSpec, TrainingSpec
 from dnnsweep.spec.window import population, window
 
-#: Changing these does not make another sweep.
+#: Sections that may change without making another sweep.
 NOT_IDENTITY: Final = ("budget", "resources", "priority", "description")
-#: What may be an objective.
+#: Metrics that may be an objective.
 OBJECTIVES: Final = (*METRICS, N_PARAMETERS)
-#: How the two forms of `objective` are told apart in pydantic's paths.
+#: Names of the two forms of `objective` in pydantic's paths.
 ONE: Final = "one objective"
 TWO: Final = "two objectives"
 DEFAULTS: Final = Hyperparameters()
-#: Names that a builder's own hyperparameters cannot have: those of a trial's other fields.
+#: Names that a builder's own hyperparameters must not have: those of a trial's other fields.
 TAKEN: Final = tuple(name for name in FIELDS if name not in KNOBS)
 
 
-def _raising_named(parse: Callable[[Any, Sequence[str] | None], tuple[Any, list[Mistake]]]) -> Callable[..., Any]:
-    """As `raising`, for sections whose names depend on whether the network has a builder."""
+def _named_validator_of(parse: Callable[[Any, Sequence[str] | None], tuple[Any, list[Mistake]]]) -> Callable[..., Any]:
+    """Do as `validator_of`, for sections whose names depend on whether the network has a builder."""
 
     def validate(raw: Any, info: ValidationInfo) -> Any:
-        return right(*parse(raw, _taken(info.data)))
+        return raise_mistakes(*parse(raw, _taken_names(info.data)))
 
     return validate
 
 
-def _nothing() -> Mapping[str, Any]:
+def _empty_mapping() -> Mapping[str, Any]:
     return types.MappingProxyType({})
 
 
@@ -80,20 +80,20 @@ def _check_activation(raw: Any) -> tuple[Any, list[Mistake]]:
     return parse_value("network.activation", KNOBS["activation"], raw)
 
 
-def _taken(known: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the names that a builder's own hyperparameters cannot have; None where there is no builder."""
-    network = known.get("network")  # missing where the section is wrong
+def _taken_names(sections: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names that a builder's own hyperparameters must not have; None if there is no builder."""
+    network = sections.get("network")  # missing if the section is wrong
     return TAKEN if isinstance(network, NetworkSpec) and network.builder is not None else None
 
 
 def _check_space(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mistake]]:
-    good, mistakes = parse_space("space", raw, taken)
-    return types.MappingProxyType(good), mistakes
+    domains, mistakes = parse_space("space", raw, taken)
+    return types.MappingProxyType(domains), mistakes
 
 
 def _check_fixed(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mistake]]:
-    good, mistakes = parse_values("fixed", raw, taken)
-    return types.MappingProxyType(good), mistakes
+    values, mistakes = parse_values("fixed", raw, taken)
+    return types.MappingProxyType(values), mistakes
 
 
 def _check_enqueue(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mistake]]:
@@ -103,7 +103,7 @@ def _check_enqueue(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mis
         ]
     parsed = [parse_values(f"enqueue.{index}", entry, taken) for index, entry in enumerate(raw)]
     mistakes = [mistake for _, wrong in parsed for mistake in wrong]
-    return tuple(types.MappingProxyType(good) for good, _ in parsed), mistakes
+    return tuple(types.MappingProxyType(values) for values, _ in parsed), mistakes
 
 
 def _plain_space(space: SearchSpace) -> dict[str, Any]:
@@ -119,45 +119,45 @@ def _plain_enqueue(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 class NetworkSpec(Section):
-    """The network's shape, where it is not searched."""
+    """The network's shape, unless it is searched."""
 
     hidden: Annotated[
         tuple[int, ...],
-        PlainValidator(raising(_check_widths)),
+        PlainValidator(validator_of(_check_widths)),
         PlainSerializer(list),
         WithJsonSchema(schema.value("hidden")),
     ] = DEFAULTS.hidden
     activation: Annotated[
-        str, PlainValidator(raising(_check_activation)), WithJsonSchema(schema.value("activation"))
+        str, PlainValidator(validator_of(_check_activation)), WithJsonSchema(schema.value("activation"))
     ] = DEFAULTS.activation
     builder: str | None = Field(
         default=None,
         json_schema_extra={"pattern": user_functions.PATTERN},
-        description="python:module:function, which returns any Keras model instead; called with the hyperparameters",
+        description="python:module:function that builds any Keras model from the hyperparameters instead",
     )
 
 
 class ObjectiveSpec(Section):
-    """What the sampler improves."""
+    """The metric that the sampler improves."""
 
     metric: Annotated[str, Field(json_schema_extra={"enum": list(OBJECTIVES)})] = "val_loss"
     direction: Literal["maximize", "minimize"] | None = Field(
-        default=None, description="the metric's better end, unless given"
+        default=None, description="maximize or minimize; null: the metric's better end"
     )
 
     @property
     def resolved_direction(self) -> str:
-        """Return the direction, taken from the metric where the file does not say it."""
+        """Return the direction, the metric's better end unless the file says it."""
         return self.direction or direction_of(self.metric)
 
 
-def _unlisted(raw: Any) -> Any:
-    """A list of one objective is that one."""
+def _unwrap_single(raw: Any) -> Any:
+    """Replace a list of one objective by that objective."""
     if not isinstance(raw, list | tuple):
         return raw
     if len(raw) not in (1, 2):
         rule, remedy = "must be one objective or a list of two", "name what matters most, for example two metrics"
-        return right(None, [Mistake("objective", rule, f"{len(raw)}", remedy)])
+        return raise_mistakes(None, [Mistake("objective", rule, f"{len(raw)}", remedy)])
     return raw[0] if len(raw) == 1 else raw
 
 
@@ -171,82 +171,80 @@ Objectives = Annotated[
         tuple[ObjectiveSpec, ...], Field(strict=False, json_schema_extra={"minItems": 1, "maxItems": 2}), Tag(TWO)
     ],
     Discriminator(_form_of),
-    BeforeValidator(_unlisted),
+    BeforeValidator(_unwrap_single),
 ]
 
 
 class BudgetSpec(Section):
     """How much a sweep may spend."""
 
-    trials: Whole = Field(default=100, ge=1, le=1_000_000, description="trials that end in the budget")
-    seconds: float | None = Field(default=None, gt=0, description="wall time over all runs of the sweep")
-    target: float | None = Field(default=None, description="the sweep ends when a trial's value is as good as this")
+    trials: Whole = Field(default=100, ge=1, le=1_000_000, description="number of trials")
+    seconds: float | None = Field(default=None, gt=0, description="wall time over all runs of the sweep, in seconds")
+    target: float | None = Field(default=None, description="value at which the sweep ends")
 
 
 class SamplerSpec(Section):
-    """Who chooses the next point."""
+    """How the next point is chosen."""
 
     kind: Literal["tpe", "random", "grid", "qmc", "cmaes", "nsga2", "gp"] = "tpe"
-    window: Few | None = Field(
-        default=None, description="suggestions ahead of the results told; from the budget if null"
-    )
+    window: Few | None = Field(default=None, description="suggestions ahead of the results told; null: from the budget")
     population: Several | None = Field(
-        default=None, description="nsga2: trials of a generation; a fifth of the budget, from 8 to 50, if null"
+        default=None, description="nsga2: trials in a generation; null: a fifth of the budget, from 8 to 50"
     )
 
 
 class TrainerSpec(Section):
-    """What trains; `trainer: fit` is short for `trainer: {kind: fit}`."""
+    """How trials are trained; `trainer: fit` is short for `trainer: {kind: fit}`."""
 
     kind: Literal["auto", "array", "fit"] = Field(
         default="auto",
-        description="array: many trials in one compiled program; fit: Keras's own; auto: what suits best",
+        description="array: many trials in one compiled program; fit: Keras's own fit; auto: whichever suits best",
     )
     slots: Few | None = Field(
-        default=None, description="trials side by side in a program; from the window and the network if null"
+        default=None, description="trials side by side in a program; null: from the window and the network"
     )
 
 
-def _unfolded(raw: Any) -> Any:
+def _expand_kind(raw: Any) -> Any:
     return {"kind": raw} if isinstance(raw, str) else raw
 
 
 class ResourcesSpec(Section):
-    """What a sweep may use; does not change its results."""
+    """What a sweep may use, which does not change its results."""
 
     trainers: Few | None = Field(default=None, description="training processes; null: one per core")
     silence_seconds: float = Field(
-        default=3600.0, gt=0, description="a trial that reports no epoch for so long ends as `timeout`"
+        default=3600.0, gt=0, description="seconds without an epoch's report after which a trial ends as `timeout`"
     )
     hung_seconds: float = Field(
-        default=60.0, gt=0, description="a training process that gives no sign of life for so long is replaced"
+        default=60.0, gt=0, description="seconds without a sign of life after which a training process is replaced"
     )
 
 
 class SweepSpec(Section):
-    """A sweep file, checked; the one description of what a sweep does."""
+    """A checked sweep file, which describes all that a sweep does."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100, description="unique in a ledger")
     description: str | None = Field(default=None, max_length=8000)
     task: Literal["auto", "binary", "multiclass", "regression"] = Field(
-        default="auto", description="read from the target unless given"
+        default="auto", description="kind of task; auto reads it from the target"
     )
     dataset: DatasetSpec
     network: NetworkSpec = NetworkSpec()
     space: Annotated[
         Mapping[str, Any],
-        PlainValidator(_raising_named(_check_space)),
+        PlainValidator(_named_validator_of(_check_space)),
         PlainSerializer(_plain_space),
         WithJsonSchema(schema.space()),
-    ] = Field(default_factory=_nothing, description="what is searched: hyperparameter -> domain")
+    ] = Field(default_factory=_empty_mapping, description="hyperparameters that are searched, each with its domain")
     fixed: Annotated[
         Mapping[str, Any],
-        PlainValidator(_raising_named(_check_fixed)),
+        PlainValidator(_named_validator_of(_check_fixed)),
         PlainSerializer(_plain_values),
         WithJsonSchema(schema.values()),
-    ] = Field(default_factory=_nothing, description="hyperparameters that are not searched")
+    ] = Field(default_factory=_empty_mapping, description="values of hyperparameters that are not searched")
     objective: Objectives = Field(
-        default=ObjectiveSpec(), description="what is improved; a list of two for a trade-off"
+        default=ObjectiveSpec(), description="metric to improve, or a list of two for a trade-off"
     )
     training: TrainingSpec = TrainingSpec()
     budget: BudgetSpec = BudgetSpec()
@@ -254,40 +252,43 @@ class SweepSpec(Section):
     pruner: PrunerSpec = PrunerSpec()
     trainer: Annotated[
         TrainerSpec,
-        BeforeValidator(_unfolded),
+        BeforeValidator(_expand_kind),
         WithJsonSchema({"anyOf": [{"enum": ["auto", "array", "fit"]}, TrainerSpec.model_json_schema()]}),
     ] = TrainerSpec()
     enqueue: Annotated[
         tuple[Mapping[str, Any], ...],
-        PlainValidator(_raising_named(_check_enqueue)),
+        PlainValidator(_named_validator_of(_check_enqueue)),
         PlainSerializer(_plain_enqueue),
         WithJsonSchema({"type": "array", "items": schema.values()}),
     ] = Field(default=(), description="configurations to try first")
-    seed: Whole = Field(default=0, ge=0, lt=2**32, description="of sampling, weights, row order and dropout")
+    seed: Whole = Field(default=0, ge=0, lt=2**32, description="seed of sampling, weights, row order and dropout")
     resources: ResourcesSpec = ResourcesSpec()
     priority: Whole = Field(
-        default=0, ge=-1000, le=1000, description="of sweeps that wait for a worker, the highest is next"
+        default=0,
+        ge=-1000,
+        le=1000,
+        description="among sweeps that wait for a worker, the highest priority comes first",
     )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SweepSpec.model_validate, (self.to_json(),)
 
     def __deepcopy__(self, memo: Any = None) -> Self:
-        return self  # frozen all through
+        return self  # frozen throughout
 
     @property
     def defaults(self) -> Hyperparameters:
-        """Return the knobs that are not searched, at their values; searched ones at their defaults."""
-        known = {"hidden": self.network.hidden, "activation": self.network.activation, **self.fixed}
+        """Return all knobs: those that are not searched at their values, the others at their defaults."""
+        values = {"hidden": self.network.hidden, "activation": self.network.activation, **self.fixed}
         if self.training.reduce_on_plateau is not None and "schedule" not in self.space:
-            known.setdefault("schedule", PLATEAU)
-        return Hyperparameters.of(known)
+            values.setdefault("schedule", PLATEAU)
+        return Hyperparameters.of(values)
 
     @property
     def default_params(self) -> dict[str, Any]:
-        """Return the hyperparameters of a trial but for those that are searched; where those have defaults, these.
+        """Return the hyperparameters that a trial has apart from suggestions: fixed values and defaults.
 
-        A builder is given what training needs and what the sweep file names: it need not know the other knobs.
+        A builder receives what training needs and what the sweep file names, and need not know the other knobs.
         """
         knobs = self.defaults.to_params()
         if self.network.builder is None:
@@ -296,12 +297,12 @@ class SweepSpec(Section):
         return {name: knobs[name] for name in (*TRAINING_KNOBS, *conditional)} | dict(self.fixed)
 
     def domains(self, name: str) -> tuple[Domain, ...]:
-        """Return what a knob, but for `hidden`, may take its value from; a fixed or default value is a list of one."""
+        """Return the domains of a knob other than `hidden`; a fixed or default value is a domain of one value."""
         defaults = self.default_params
-        is_left = name not in self.space or name in sometimes_absent(self.space, defaults)
-        found = (domain for _, domain in leaves(self.space[name])) if name in self.space else ()
-        searched = [domain for domain in found if not isinstance(domain, Layers)]
-        return (*searched, *([Choice((defaults[name],))] if is_left else []))
+        has_default = name not in self.space or name in sometimes_absent(self.space, defaults)
+        domains = (domain for _, domain in leaves(self.space[name])) if name in self.space else ()
+        searched = [domain for domain in domains if not isinstance(domain, Layers)]
+        return (*searched, *([Choice((defaults[name],))] if has_default else []))
 
     @property
     def digest(self) -> str:
@@ -316,27 +317,27 @@ class SweepSpec(Section):
 
     @property
     def plateau(self) -> PlateauSpec | None:
-        """Return how learning rates are reduced, where a trial may ask for it."""
+        """Return how learning rates are reduced; None if no trial can ask for it."""
         may_ask = any(domain.contains(PLATEAU) for domain in self.domains("schedule"))
         return (self.training.reduce_on_plateau or PlateauSpec()) if may_ask else None
 
     @property
     def population(self) -> int:
-        """Return how many trials make a generation of NSGA-II."""
+        """Return the number of trials in a generation of NSGA-II."""
         return self.sampler.population or population(self.budget.trials)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """Return the objective, or both."""
+        """Return the objectives, one or two."""
         given = self.objective if isinstance(self.objective, tuple) else (self.objective,)
-        return tuple(Objective(one.metric, one.resolved_direction) for one in given)
+        return tuple(Objective(objective.metric, objective.resolved_direction) for objective in given)
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """Return the metrics that are measured because the file names them."""
+        """Return the scores that are measured because the file names them."""
         watching = (self.training.early_stopping, self.training.reduce_on_plateau)
         monitors = (rule.monitor for rule in watching if rule is not None)
-        objectives = (one.metric for one in self.objectives)
+        objectives = (objective.metric for objective in self.objectives)
         named = {*objectives, *self.training.metrics, *monitors}
         return tuple(name for name in CLASS_SCORES if name in named)
 

@@ -1,4 +1,4 @@
-"""The section of a sweep file that says how long and at which learning rates a trial trains."""
+"""The section `training` of a sweep file: how long a trial trains, and at which learning rates."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Metric = Annotated[str, Field(json_schema_extra={"enum": list(METRICS)})]  # whi
 
 
 class EarlyStoppingSpec(Section):
-    """When a trial's own curve counts as flat; the semantics of Keras's EarlyStopping with restored best weights."""
+    """When a trial's own curve counts as flat, as in Keras's EarlyStopping with restored best weights."""
 
     monitor: Metric = "val_loss"
     patience: Whole = Field(default=5, ge=0, description="epochs without improvement before stopping")
     min_delta: float = Field(default=0.0, ge=0, description="smallest change that counts as an improvement")
-    start_from_epoch: Whole = Field(default=0, ge=0, description="epochs that are not looked at, in the beginning")
+    start_from_epoch: Whole = Field(default=0, ge=0, description="epochs at the beginning that are ignored")
 
 
 class PlateauSpec(Section):
-    """When and how far a learning rate is reduced; the semantics and the defaults of Keras's ReduceLROnPlateau."""
+    """When and how far a learning rate is reduced, as in Keras's ReduceLROnPlateau and with its defaults."""
 
     monitor: Metric = "val_loss"
-    factor: float = Field(default=0.1, gt=0, lt=1, description="what the learning rate is multiplied by")
-    patience: Whole = Field(default=10, ge=0, description="epochs without improvement before it is reduced")
+    factor: float = Field(default=0.1, gt=0, lt=1, description="factor that the learning rate is multiplied by")
+    patience: Whole = Field(default=10, ge=0, description="epochs without improvement before a reduction")
     min_delta: float = Field(default=1e-4, ge=0, description="smallest change that counts as an improvement")
-    cooldown: Whole = Field(default=0, ge=0, description="epochs after a reduction in which patience does not count")
-    min_learning_rate: float = Field(default=0.0, ge=0, description="it is not reduced below this")
+    cooldown: Whole = Field(default=0, ge=0, description="epochs after a reduction that do not count towards patience")
+    min_learning_rate: float = Field(default=0.0, ge=0, description="lower bound of the learning rate")
 
 
 class TrainingSpec(Section):
@@ -38,7 +38,8 @@ class TrainingSpec(Section):
 
     epochs: Whole = Field(default=50, ge=1, le=1_000_000)
     metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
-        default=(), description="val_auc, val_f1, val_precision, val_recall: measured beside objective and monitor"
+        default=(),
+        description="scores to measure beside objective and monitor: val_auc, val_f1, val_precision, val_recall",
     )
     timeout_seconds: float | None = Field(
         default=None, gt=0, description="a trial that trains longer ends as `timeout` after its epoch; null: no limit"
@@ -47,5 +48,5 @@ class TrainingSpec(Section):
         default=EarlyStoppingSpec(), description="null trains all epochs and keeps the last one's weights"
     )
     reduce_on_plateau: PlateauSpec | None = Field(
-        default=None, description="of the schedule of this name, which is the default where the section is given"
+        default=None, description="settings of the schedule of this name, which becomes the default if they are given"
     )

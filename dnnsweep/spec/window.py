@@ -1,4 +1,4 @@
-"""What follows from the budget: the window W, and the population of NSGA-II."""
+"""Sizes that follow from the budget: the window W, and the population of NSGA-II."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MAX_POPULATION: Final = 50
 def window(n_trials: int) -> int:
     """Return how many suggestions may be ahead of the results told: an eighth of the budget, from 4 to 64.
 
-    Small enough that most suggestions know most results, large enough to keep several trainers busy; from the
-    budget alone, so that the same file gives the same trials whatever runs it.
+    It is small enough that most suggestions know most results, and large enough to keep several trainers busy. It
+    depends on the budget alone, so that the same file gives the same trials wherever it runs.
 
     Example:
         >>> window(30), window(100), window(5000)
@@ -25,9 +25,9 @@ def window(n_trials: int) -> int:
 
 
 def population(n_trials: int) -> int:
-    """Return how many trials make a generation of NSGA-II: a fifth of the budget, from 8 to 50.
+    """Return the size of a generation of NSGA-II: a fifth of the budget, from 8 to 50 trials.
 
-    Fewer would be too much alike to have good children, more would leave too few generations to improve in.
+    Fewer trials would be too much alike to breed from, and more would leave too few generations.
 
     Example:
         >>> population(30), population(100), population(5000)

@@ -1,4 +1,4 @@
-"""What the sections of a sweep file ask of each other."""
+"""Rules across the sections of a sweep file."""
 
 from __future__ import annotations
 
@@ -34,75 +34,74 @@ _PLATEAU_MONITOR: Final = f"{training.PLATEAU}.monitor"
 _MORE: Final = "training.metrics"
 
 
-def broken(document: Mapping[str, Any], wrong: Sequence[Location]) -> list[Mistake]:
-    """Find what sections ask of each other in vain.
+def broken_rules(document: Mapping[str, Any], invalid: Sequence[Location]) -> list[Mistake]:
+    """Find the rules across sections that a sweep file breaks.
 
     Args:
-        document: The sweep file as plain data.
-        wrong: Places that are wrong in themselves; a rule that reads one of them is left out, all others hold.
+        document: Sweep file as plain data.
+        invalid: Locations that are wrong in themselves; rules that read one of them are skipped.
     """
-    spec = _rest(document, wrong)
-    found = list(_broken_by(document))
-    places = [place for place in wrong if place and place[0] in SweepSpec.model_fields]  # no rule reads others
+    spec = _validate_rest(document, invalid)
+    mistakes = list(_check_document(document))
+    locations = [location for location in invalid if location and location[0] in SweepSpec.model_fields]
     if spec is not None:
         for reads, rule in _RULES:
-            if not any(_overlap(place, read) for place in places for read in reads):
-                found += rule(spec)
-    return found
+            if not any(_overlap(location, path) for location in locations for path in reads):
+                mistakes += rule(spec)
+    return mistakes
 
 
-def _rest(document: Mapping[str, Any], wrong: Sequence[Location]) -> SweepSpec | None:
-    """Read what is left of a sweep file without its wrong places."""
+def _validate_rest(document: Mapping[str, Any], invalid: Sequence[Location]) -> SweepSpec | None:
+    """Read a sweep file without its invalid parts; return None if too little is left."""
     try:
-        return SweepSpec.model_validate({"name": "unnamed", "dataset": {}, **_without(document, wrong)})
+        return SweepSpec.model_validate({"name": "unnamed", "dataset": {}, **_without(document, invalid)})
     except ValidationError:
         return None
 
 
-def _without(data: Mapping[str, Any], places: Sequence[Location]) -> dict[str, Any]:
+def _without(data: Mapping[str, Any], locations: Sequence[Location]) -> dict[str, Any]:
     inside: dict[Any, list[Location]] = {}
-    for key, *rest in places:
+    for key, *rest in locations:
         inside.setdefault(key, []).append(tuple(rest))
-    right = {key: value for key, value in data.items() if key not in inside}
+    kept = {key: value for key, value in data.items() if key not in inside}
     for key, deeper in inside.items():
         inner = data.get(key)
         if isinstance(inner, Mapping) and all(deeper):
-            right[key] = _without(inner, deeper)
+            kept[key] = _without(inner, deeper)
         elif (
-            isinstance(inner, list) and all(isinstance(item, Mapping) for item in inner) and all(map(_rest_of, deeper))
+            isinstance(inner, list)
+            and all(isinstance(entry, Mapping) for entry in inner)
+            and all(location[1:] for location in deeper)
         ):
-            right[key] = [
-                _without(item, [place[1:] for place in deeper if place[0] == index]) for index, item in enumerate(inner)
+            kept[key] = [
+                _without(entry, [location[1:] for location in deeper if location[0] == index])
+                for index, entry in enumerate(inner)
             ]
-    return right
+    return kept
 
 
-def _rest_of(place: Location) -> Location:
-    return place[1:]
+def _overlap(location: Location, path: str) -> bool:
+    """Return whether a location and a path are the same, or one contains the other."""
+    return all(part == other for part, other in zip(location, path.split("."), strict=False))
 
 
-def _overlap(place: Location, path: str) -> bool:
-    """Return whether one is the other or contains it."""
-    return all(here == there for here, there in zip(place, path.split("."), strict=False))
-
-
-def _broken_by(document: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_document(document: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _check_set_once(document)
     yield from _check_enqueued(document)
     yield from _check_builder(document)
 
 
 def _check_set_once(document: Mapping[str, Any]) -> Iterator[Mistake]:
-    """A knob may be set in one of `space`, `fixed` and `network` only; a conditional one has a value beside them."""
-    places = {place: _mapping(document.get(place)) for place in ("space", "fixed", "network")}
-    own = [name for name in places["space"] if isinstance(name, str) and name not in KNOBS]
-    for knob in (*KNOBS, *own):
-        found = [place for place, names in places.items() if knob in names]
-        if found == ["space", "fixed"] and is_conditional(places["space"][knob]):
+    """Check that a knob is set in one of `space`, `fixed` and `network`; a conditional one may be fixed as well."""
+    sections = {name: _mapping(document.get(name)) for name in ("space", "fixed", "network")}
+    builder_names = [name for name in sections["space"] if isinstance(name, str) and name not in KNOBS]
+    for knob in (*KNOBS, *builder_names):
+        holders = [section for section, names in sections.items() if knob in names]
+        if holders == ["space", "fixed"] and is_conditional(sections["space"][knob]):
             continue
-        if len(found) > 1:
-            remedy = f"remove all but one of {', '.join(f'{place}.{knob}' for place in found)}"
-            yield Mistake(f"{found[0]}.{knob}", f"{knob} may be set once", f"it in {' and '.join(found)}", remedy)
+        if len(holders) > 1:
+            remedy = f"remove all but one of {', '.join(f'{section}.{knob}' for section in holders)}"
+            yield Mistake(f"{holders[0]}.{knob}", f"{knob} may be set once", f"it in {' and '.join(holders)}", remedy)
 
 
 def _mapping(raw: Any) -> Mapping[str, Any]:
@@ -110,7 +109,7 @@ def _mapping(raw: Any) -> Mapping[str, Any]:
 
 
 def _check_enqueued(document: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What is tried first must lie in the search space."""
+    """Check that configurations to try first lie in the search space."""
     raw, entries = document.get("space", {}), document.get("enqueue")
     if not isinstance(raw, Mapping) or not isinstance(entries, list):
         return
@@ -136,12 +135,12 @@ def _outside_remedy(domain: Searched, value: Any) -> str:
 
 
 def _knobs(entry: Any, *, has_builder: bool) -> dict[str, Any]:
-    known = {name: raw for name, raw in _mapping(entry).items() if has_builder or name in KNOBS}
-    return parse_values("", known, TAKEN)[0]
+    values = {name: raw for name, raw in _mapping(entry).items() if has_builder or name in KNOBS}
+    return parse_values("", values, TAKEN)[0]
 
 
 def _check_builder(document: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What a builder returns is the whole network."""
+    """Check that nothing else describes the network of a builder."""
     network = _mapping(document.get("network"))
     for key in ("hidden", "activation") if network.get("builder") else ():
         if key in network:
@@ -170,32 +169,32 @@ def _task_of(spec: SweepSpec) -> Task | None:
 
 
 def unmeasured(spec: SweepSpec, task: Task) -> list[Mistake]:
-    """Find the metrics that a sweep file names and that are not computed for a task."""
+    """Find the metrics in a sweep file that are not computed for a task."""
     return _not_computed(spec, task, (_OBJECTIVE, _MONITOR, _PLATEAU_MONITOR, _MORE))
 
 
 def _not_computed(spec: SweepSpec, task: Task | None, sections: Sequence[str]) -> list[Mistake]:
     monitors = {_MONITOR: spec.training.early_stopping, _PLATEAU_MONITOR: spec.training.reduce_on_plateau}
     named = {
-        _OBJECTIVE: {f"{path}.metric": one.metric for path, one in objectives.named(spec)},
+        _OBJECTIVE: {f"{path}.metric": objective.metric for path, objective in objectives.by_path(spec)},
         **{path: {} if rule is None else {path: rule.monitor} for path, rule in monitors.items()},
         _MORE: {f"{_MORE}.{index}": name for index, name in enumerate(spec.training.metrics)},
     }
     measured = METRICS if task is None else (*metrics_for(task), *scores_for(task))
     mistakes = []
     for section in sections:
-        known = (*measured, N_PARAMETERS) if section == _OBJECTIVE else measured
-        rule = f"must be one of {', '.join(known)}{'' if task is None else f' (the task is {task})'}"
-        wrong = {path: got for path, got in named[section].items() if got not in known}
-        mistakes += [Mistake(path, rule, yaml_text(got), _metric_remedy(got, known)) for path, got in wrong.items()]
+        allowed = (*measured, N_PARAMETERS) if section == _OBJECTIVE else measured
+        rule = f"must be one of {', '.join(allowed)}{'' if task is None else f' (the task is {task})'}"
+        wrong = {path: got for path, got in named[section].items() if got not in allowed}
+        mistakes += [Mistake(path, rule, yaml_text(got), _metric_remedy(got, allowed)) for path, got in wrong.items()]
     return mistakes
 
 
-def _metric_remedy(got: object, known: Sequence[str]) -> str:
-    """A metric of another task says that the task was read wrongly from the target, or that it was mistaken."""
+def _metric_remedy(got: object, allowed: Sequence[str]) -> str:
+    """Return the remedy for a metric; one of another task hints that the task was read wrongly from the target."""
     if got == N_PARAMETERS:
         return "it is the same in all epochs, so only an objective can name it"
-    return "name one of these, or say the task by `task:`" if got in METRICS else did_you_mean(got, known)
+    return "name one of these, or set `task:`" if got in METRICS else did_you_mean(got, allowed)
 
 
 def _check_slots(spec: SweepSpec) -> Iterator[Mistake]:
@@ -212,11 +211,11 @@ def _check_function(spec: SweepSpec) -> Iterator[Mistake]:
 
 def _check_trainer(spec: SweepSpec) -> Iterator[Mistake]:
     if spec.network.builder is not None and spec.trainer.kind == "array":
-        rule = "must be auto or fit for networks of a builder"
-        yield Mistake("trainer.kind", rule, yaml_text("array"), "remove it: auto takes the fastest way")
+        rule = "must be auto or fit for a builder's networks"
+        yield Mistake("trainer.kind", rule, yaml_text("array"), "remove it, as auto takes the fastest way")
 
 
-#: The places that a rule reads, and the rule.
+#: The paths that a rule reads, and the rule.
 _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("dataset.source",), data.check_source),
     (("dataset.source", "dataset.target", "dataset.drop"), data.check_columns),

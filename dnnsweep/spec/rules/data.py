@@ -1,4 +1,4 @@
-"""What the section about the data must hold."""
+"""Rules for the section `dataset`."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from dnnsweep.spec.sections import SweepSpec
 SKLEARN: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 KERAS: Final = ("mnist", "fashion_mnist", "cifar10", "california_housing")
 KINDS: Final = ("sklearn", "keras", "csv", "parquet", "npz", "python", "arrays")
-#: Kinds whose columns have names.
+#: Kinds of sources whose columns have names.
 TABLES: Final = ("csv", "parquet")
 
 
 def check_source(spec: SweepSpec) -> Iterator[Mistake]:
-    """The source must be of a known kind and name something."""
+    """Check that the source is of a known kind and names something."""
     source = spec.dataset.source
     kind, colon, name = source.partition(":")
     path, got = "dataset.source", yaml_text(source)
-    shelves = {"sklearn": SKLEARN, "keras": KERAS}
+    built_in = {"sklearn": SKLEARN, "keras": KERAS}
     if kind not in KINDS or not colon:
         remedy = did_you_mean(kind, KINDS) or "write sklearn:NAME, keras:NAME, csv:PATH, parquet:PATH or npz:PATH"
         yield Mistake(path, "must name a known kind of source", got, remedy)
-    elif kind in shelves and name not in shelves[kind]:
-        rule = f"must be one of {', '.join(f'{kind}:{known}' for known in shelves[kind])}"
-        yield Mistake(path, rule, got, did_you_mean(name, shelves[kind]))
+    elif kind in built_in and name not in built_in[kind]:
+        rule = f"must be one of {', '.join(f'{kind}:{data_set}' for data_set in built_in[kind])}"
+        yield Mistake(path, rule, got, did_you_mean(name, built_in[kind]))
     elif kind in ("csv", "parquet", "npz") and not name.strip():
         yield Mistake(path, "must name a file", got, f"write {kind}:PATH")
     elif kind == "python" and not re.fullmatch(user_functions.PATTERN, source):
         yield Mistake(path, "must name a function", got, "write python:MODULE:FUNCTION")
     elif kind == "arrays" and name:
-        yield Mistake(path, f"must be {HANDED_OVER} alone for arrays handed over in Python", got, "name a file instead")
+        yield Mistake(path, f"must be just {HANDED_OVER} for arrays passed in Python", got, "name a file instead")
 
 
 def check_columns(spec: SweepSpec) -> Iterator[Mistake]:
-    """Tables name their target, other sources no columns."""
+    """Check that tables name their target, and other sources no columns."""
     dataset = spec.dataset
     kind = dataset.source.partition(":")[0]
     if kind in TABLES and not dataset.target:
@@ -57,7 +57,7 @@ def check_columns(spec: SweepSpec) -> Iterator[Mistake]:
 
 
 def check_roles(spec: SweepSpec) -> Iterator[Mistake]:
-    """Columns that rows are split or weighted by."""
+    """Check the columns that rows are split or weighted by."""
     dataset = spec.dataset
     kind = dataset.source.partition(":")[0]
     roles = {"dataset.sample_weight": dataset.sample_weight}
@@ -72,12 +72,12 @@ def check_roles(spec: SweepSpec) -> Iterator[Mistake]:
             yield Mistake(path, "belongs to tables with named columns", yaml_text(name), "remove it")
         elif name in taken:
             yield Mistake(
-                path, "must be a column of its own", f"{yaml_text(name)}, which {taken[name]}", "name another one"
+                path, "must be a column of its own", f"{yaml_text(name)}, which {taken[name]}", "name another column"
             )
 
 
 def check_fractions(spec: SweepSpec) -> Iterator[Mistake]:
-    """There must be rows to train on."""
+    """Check that rows are left to train on."""
     validation, test = spec.dataset.validation, spec.dataset.test
     if validation + test >= 1:
         got = f"validation={yaml_text(validation)} and test={yaml_text(test)}"
@@ -87,7 +87,7 @@ def check_fractions(spec: SweepSpec) -> Iterator[Mistake]:
 
 
 def check_class_weight(spec: SweepSpec) -> Iterator[Mistake]:
-    """Only classes are weighted."""
+    """Check that only classes are weighted."""
     weight = spec.dataset.class_weight
     if weight is not None and spec.task == "regression":
         yield Mistake("dataset.class_weight", "belongs to classes", yaml_text(weight), "remove it")

@@ -1,4 +1,4 @@
-"""What samplers ask of the search space, and what is tried first."""
+"""Rules for samplers, and for configurations to try first."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dnnsweep.errors import Mistake
 from dnnsweep.space import Leaf, Range, grid_size, leaves, scalar_domains, yaml_text
 from dnnsweep.spec.sections import SweepSpec
 
-#: The most points of a grid; their order is drawn at once.
+#: The most points of a grid, whose order is drawn at once.
 MAX_GRID_POINTS: Final = 1_000_000
 
 
 def check_grid(spec: SweepSpec) -> Iterator[Mistake]:
-    """A grid is finite, and no other sampler asks for one."""
+    """Check that a grid is finite, and that only a grid asks for `steps`."""
     is_grid = spec.sampler.kind == "grid"
     for path, domain in _ranges(spec):
         if is_grid and domain.n_values is None:
@@ -33,23 +33,24 @@ def check_grid(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake("space", rule, got, "take fewer steps, or another sampler")
     if spec.enqueue:
         got = f"{len(spec.enqueue)} configurations"
-        yield Mistake("enqueue", "belongs to other samplers than a grid, which tries all", got, "remove it")
+        yield Mistake("enqueue", "cannot be combined with a grid, which tries every point", got, "remove it")
 
 
 def _ranges(spec: SweepSpec) -> Iterator[tuple[str, Range]]:
     for name, domain in spec.space.items():
-        for place, leaf in leaves(domain):
-            for part, one in scalar_domains(leaf).items():
-                if isinstance(one, Range):
-                    yield f"space.{name}{place}{part}", one
+        for suffix, leaf in leaves(domain):
+            for part, scalar in scalar_domains(leaf).items():
+                if isinstance(scalar, Range):
+                    yield f"space.{name}{suffix}{part}", scalar
 
 
 def check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
-    """A sampler must be able to sample the space."""
+    """Check that the sampler can sample the space."""
     kind = spec.sampler.kind
-    always = [part for one in spec.space.values() if isinstance(one, Leaf) for part in scalar_domains(one).values()]
-    if kind == "cmaes" and not any(isinstance(one, Range) and one.low < one.high for one in always):
-        rule = "must be tpe, random, grid or qmc where no hyperparameter is a range of numbers in every trial"
+    in_every_trial = [domain for domain in spec.space.values() if isinstance(domain, Leaf)]
+    scalars = [scalar for domain in in_every_trial for scalar in scalar_domains(domain).values()]
+    if kind == "cmaes" and not any(isinstance(scalar, Range) and scalar.low < scalar.high for scalar in scalars):
+        rule = "must be tpe, random, grid or qmc unless some hyperparameter is a range of numbers in every trial"
         yield Mistake("sampler.kind", rule, yaml_text(kind), "search a range, or take tpe")
     if kind == "gp" and importlib.util.find_spec("torch") is None:
         remedy = "pip install 'dnnsweep[gp]'"
@@ -57,7 +58,7 @@ def check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
 
 
 def check_population(spec: SweepSpec) -> Iterator[Mistake]:
-    """Generations are those of NSGA-II."""
+    """Check that only NSGA-II has a population."""
     population, kind = spec.sampler.population, spec.sampler.kind
     if population is not None and kind != "nsga2":
         remedy = "remove it, or write kind: nsga2"
@@ -65,7 +66,7 @@ def check_population(spec: SweepSpec) -> Iterator[Mistake]:
 
 
 def check_enqueue_fits(spec: SweepSpec) -> Iterator[Mistake]:
-    """What is tried first must fit into the budget."""
+    """Check that configurations to try first fit into the budget."""
     if len(spec.enqueue) > spec.budget.trials:
         got = f"{len(spec.enqueue)} with budget.trials={spec.budget.trials}"
         yield Mistake("enqueue", "must not hold more configurations than trials", got, "raise budget.trials")

@@ -1,4 +1,4 @@
-"""What the sections about training and pruning ask of each other and of the search space."""
+"""Rules for the sections `training` and `pruner`."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ FLOOR: Final = f"{PLATEAU}.min_learning_rate"
 
 
 def check_warm_up(spec: SweepSpec) -> Iterator[Mistake]:
-    """Early stopping must look at an epoch."""
+    """Check that early stopping looks at some epoch."""
     stopping, epochs = spec.training.early_stopping, spec.training.epochs
     if stopping is not None and stopping.start_from_epoch >= epochs:
         path, got = "training.early_stopping.start_from_epoch", yaml_text(stopping.start_from_epoch)
-        yield Mistake(path, f"must be below training.epochs = {epochs}, or no epoch is looked at", got, "lower it")
+        yield Mistake(path, f"must be below training.epochs = {epochs}, or every epoch is ignored", got, "lower it")
 
 
 def check_plateau(spec: SweepSpec) -> Iterator[Mistake]:
-    """A section that no trial asks for would be forgotten in silence."""
+    """Check that some trial asks for the section, which would be ignored in silence otherwise."""
     if spec.training.reduce_on_plateau is not None and spec.plateau is None:
-        place = "space" if "schedule" in spec.space else "fixed"
-        got = spec.space["schedule"].to_json() if place == "space" else spec.fixed["schedule"]
-        rule, remedy = f"belongs to schedule: {SCHEDULE}", f"add it to {place}.schedule, or remove this section"
-        yield Mistake(PLATEAU, rule, f"{place}.schedule={yaml_text(got)}", remedy)
+        section = "space" if "schedule" in spec.space else "fixed"
+        got = spec.space["schedule"].to_json() if section == "space" else spec.fixed["schedule"]
+        rule, remedy = f"belongs to schedule: {SCHEDULE}", f"add it to {section}.schedule, or remove this section"
+        yield Mistake(PLATEAU, rule, f"{section}.schedule={yaml_text(got)}", remedy)
 
 
 def check_floor(spec: SweepSpec) -> Iterator[Mistake]:
-    """A learning rate that is below the floor already would never be reduced."""
+    """Check that some learning rate lies above the lower bound, or none would ever be reduced."""
     plateau, domains = spec.training.reduce_on_plateau, spec.domains("learning_rate")
     highest = max(domain.high if isinstance(domain, Range) else max(domain.values) for domain in domains)
     if plateau is not None and plateau.min_learning_rate >= highest:
@@ -42,25 +42,25 @@ def check_floor(spec: SweepSpec) -> Iterator[Mistake]:
 
 
 def check_pruner(spec: SweepSpec) -> Iterator[Mistake]:
-    """Settings belong to their kind of pruner."""
-    yield from _misplaced(spec.pruner, "pruner")
+    """Check that settings belong to the kind of pruner."""
+    yield from _check_settings(spec.pruner, "pruner")
     wrapped = spec.pruner.wrapped
     if spec.pruner.kind == "patient" and wrapped is not None:
-        yield from _misplaced(wrapped, "pruner.wrapped")
+        yield from _check_settings(wrapped, "pruner.wrapped")
         if wrapped.kind in ("none", "patient"):
-            rule, remedy = "must be median, asha or hyperband", "remove it to prune without asking another one"
+            rule, remedy = "must be median, asha or hyperband", "remove it to prune without asking another pruner"
             yield Mistake("pruner.wrapped.kind", rule, yaml_text(wrapped.kind), remedy)
 
 
-def _misplaced(pruner: PrunerSpec, path: str) -> Iterator[Mistake]:
-    """Settings of other kinds of pruners."""
+def _check_settings(pruner: PrunerSpec, path: str) -> Iterator[Mistake]:
+    """Find settings of other kinds of pruners."""
     for name in pruner.foreign():
         kinds = ", ".join(kind for kind, settings in SETTINGS.items() if name in settings)
         yield Mistake(f"{path}.{name}", f"belongs to {kinds}", f"it with kind: {pruner.kind}", "remove it")
 
 
 def check_rungs(spec: SweepSpec) -> Iterator[Mistake]:
-    """Rungs lie within a trial."""
+    """Check that rungs lie within a trial."""
     epochs = spec.training.epochs
     pruners = {"pruner": spec.pruner} | ({} if spec.pruner.wrapped is None else {"pruner.wrapped": spec.pruner.wrapped})
     for path, pruner in pruners.items():
