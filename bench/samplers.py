@@ -99,13 +99,13 @@ class Variant(Study):
 def drive(table: Table, cell: Cell, n_trials: int, seed: int) -> list[float]:
     """Return the regret of each trial of a sweep, in the order of numbers."""
     order = FixedOrder(Variant(table, cell, seed), Hyperparameters().to_params(), seed, cell.window)
-    outcomes: dict[int, tuple[Reason, float | None]] = {}
+    outcomes: dict[int, tuple[Reason, tuple[float, ...] | None]] = {}
     values: list[float] = []
     while len(outcomes) < n_trials:
         _, asked = order.advance(outcomes, lambda number: number < n_trials)
         for new in asked:
             values.append(table.regret(new.suggestion.params))
-            outcomes[new.suggestion.number] = (Reason.COMPLETED, values[-1])
+            outcomes[new.suggestion.number] = (Reason.COMPLETED, (values[-1],))
     return values
 
 

@@ -46,7 +46,7 @@ def test_default_cells_sample_as_a_sweep_does(kind: str, window: int) -> None:
     while told < 40:
         while len(asked) < min(told + window, 40):
             asked.append(made.regret(study.ask(len(asked))))
-        study.tell(told, Reason.COMPLETED, asked[told])
+        study.tell(told, Reason.COMPLETED, (asked[told],))
         told += 1
 
     assert drive(made, Cell(kind, window), 40, 5) == asked

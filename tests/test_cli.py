@@ -25,7 +25,6 @@ from dnnsweep.cli.formats import format_number, format_setting
 from dnnsweep.cli.progress_display import print_line, trial_line
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
-from dnnsweep.records.ranking import Value
 from dnnsweep.runner.controller import Best, Ended, Progress
 
 PAIR = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
@@ -757,17 +756,17 @@ def progress(ended: Ended | None, best: Best | None) -> Progress:
     return Progress(10, 3, 1, {}, best, 60.0, 140.0, ended)
 
 
-def ended(reason: Reason, trial_value: Value | None, error: str | None = None) -> Ended:
+def ended(reason: Reason, values: tuple[float, ...] | None, error: str | None = None) -> Ended:
     suggestion = Suggestion(4, {"dropout": 0.1}, 7)
-    return Ended(suggestion, TrialResult(4, 1, reason, Curve((), (1, 2)), 2, 1.26, error), trial_value)
+    return Ended(suggestion, TrialResult(4, 1, reason, Curve((), (1, 2)), 2, 1.26, error), values)
 
 
 @pytest.mark.parametrize(
     ("end", "best", "text"),
     [
         (
-            ended(Reason.EARLY_STOPPED, 0.123456),
-            Best(1, 0.75, 0.5, {}),
+            ended(Reason.EARLY_STOPPED, (0.123456,)),
+            Best(1, (0.75,), 0.5, {}),
             "[3/10] trial 4: early_stopped, 0.12346, 2 epochs in 1.3 s, best 0.75 (trial 1)",
         ),
         (

@@ -41,6 +41,8 @@ from dnnsweep.trainers import TrainerPlan, TrainerReady
 
 SPACE: dict[str, Domain] = {"dropout": Range(0.0, 0.6), "optimizer": Choice(("sgd", "adam", "nadam"))}
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a",), ("0", "1", "2"), 60, 20, 20)
+ACCURACY = Objective("val_accuracy", "maximize")
+SIZE = Objective("n_parameters", "minimize")
 WINDOW = 4
 Summary = tuple[Any, ...]
 
@@ -127,18 +129,18 @@ def _close_ledgers() -> Iterator[None]:
         _OPENED.pop().close()
 
 
-def stored(url: str, n_trials: int = 20, second: Objective | None = None) -> Ledger:
+def stored(url: str, n_trials: int = 20, more: Sequence[Objective] = ()) -> Ledger:
     spec = {"name": "sweep", "dataset": {"source": "sklearn:iris"}, "budget": {"trials": n_trials}}
     ledger = Ledger.open(url, create=True)
     _OPENED.append(ledger)
-    new = NewSweep("sweep", spec, {}, "d" * 64, DATA, WINDOW, "val_accuracy", "maximize", second=second)
+    new = NewSweep("sweep", spec, {}, "d" * 64, DATA, WINDOW, (ACCURACY, *more))
     ledger.begin(new).end(SweepState.INTERRUPTED)
     return ledger
 
 
 def control(ledger: Ledger, executor: Scripted, models: Path, **changes: Any) -> Controller:
     sweep = ledger.sweep("sweep")
-    plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, models)
+    plan = Plan((ACCURACY,), sweep.n_trials, None, models)
     on_progress = changes.pop("on_progress", lambda _: None)
     defaults = Hyperparameters().to_params()
     study = Study(changes.pop("space", SPACE), "maximize", "tpe", 0, (), defaults)
@@ -373,8 +375,6 @@ def test_the_best_model_is_kept_and_beaten_ones_are_removed(url: str, tmp_path: 
 
 # -- two objectives -------------------------------------------------------------------------------------------------
 
-SIZE = Objective("n_parameters", "minimize")
-
 
 class Sized(Scripted):
     """Its trials have a size, which costs what dropout brings, and save their models."""
@@ -395,7 +395,7 @@ def of_two(ledger: Ledger, executor: Scripted, folder: Path, **changes: Any) -> 
     study = Study(SPACE, sweep.directions, "nsga2", 0)
     study.set_population(5)
     order = FixedOrder(study, Hyperparameters().to_params(), 0, sweep.window)
-    plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, folder, second=SIZE)
+    plan = Plan((ACCURACY, SIZE), sweep.n_trials, None, folder)
     return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor)
 
 
@@ -408,7 +408,7 @@ def kept(folder: Path) -> list[int]:
 
 
 def test_the_models_of_all_trials_on_the_front_are_kept_and_no_others(url: str, tmp_path: Path) -> None:
-    ledger = stored(url, n_trials=24, second=SIZE)
+    ledger = stored(url, n_trials=24, more=[SIZE])
 
     of_two(ledger, Sized(tmp_path, 3, chance=5, reasons={4: Reason.DIVERGED}), tmp_path).run()
 
@@ -425,7 +425,7 @@ def test_the_models_of_all_trials_on_the_front_are_kept_and_no_others(url: str, 
 
 
 def test_a_trainer_is_told_the_front_so_that_it_need_not_save_what_is_beaten(url: str, tmp_path: Path) -> None:
-    ledger, executor = stored(url, n_trials=12, second=SIZE), Sized(tmp_path, 1)
+    ledger, executor = stored(url, n_trials=12, more=[SIZE]), Sized(tmp_path, 1)
 
     of_two(ledger, executor, tmp_path).run()
 
@@ -446,9 +446,9 @@ def test_a_sweep_of_two_objectives_ends_alike_however_often_it_was_interrupted(
 ) -> None:
     reasons = {3: Reason.DIVERGED, 11: Reason.FAILED}
     calm, folder = tmp_path_factory.mktemp("calm"), tmp_path_factory.mktemp("disturbed")
-    undisturbed = stored(f"sqlite:///{calm / 'dnnsweep.db'}", n_trials=30, second=SIZE)
+    undisturbed = stored(f"sqlite:///{calm / 'dnnsweep.db'}", n_trials=30, more=[SIZE])
     of_two(undisturbed, Sized(calm, 1, reasons=reasons), calm).run()
-    ledger = stored(f"sqlite:///{folder / 'dnnsweep.db'}", n_trials=30, second=SIZE)
+    ledger = stored(f"sqlite:///{folder / 'dnnsweep.db'}", n_trials=30, more=[SIZE])
     for n_events in stops:
         executor = Sized(folder, n_slots, chance, reasons, lost=lost, n_events=n_events)
         controller = of_two(ledger, executor, folder)
@@ -467,9 +467,9 @@ def test_a_sweep_of_two_objectives_ends_alike_however_often_it_was_interrupted(
 
 
 def test_a_second_objective_that_was_not_measured_makes_the_trial_failed() -> None:
-    result, value = judged(trained((0.1,), 1), "val_accuracy", "n_parameters")
+    result, values = judged(trained((0.1,), 1), "val_accuracy", "n_parameters")
 
-    assert (result.reason, value) == (Reason.FAILED, None)
+    assert (result.reason, values) == (Reason.FAILED, None)
     assert result.error == "the trainer did not measure n_parameters"
 
 
@@ -543,7 +543,7 @@ def test_what_ends_together_is_stored_before_it_is_said(url: str, tmp_path: Path
     def look(progress: Progress) -> None:
         if progress.ended is not None:
             ended = progress.ended.suggestion.number
-            seen.append((progress.n_finished, ledger.trial("sweep", ended).value == progress.ended.value))
+            seen.append((progress.n_finished, ledger.trial("sweep", ended).values == progress.ended.values))
 
     control(ledger, Bursting(4), tmp_path, on_progress=look).run()
 
@@ -585,19 +585,19 @@ def trained(values: tuple[float, ...], best_epoch: int | None, reason: Reason = 
 
 
 def test_the_value_is_the_objective_at_the_best_epoch() -> None:
-    assert judged(trained((0.1, 0.9, 0.5), 2), "val_accuracy")[1] == 0.9
+    assert judged(trained((0.1, 0.9, 0.5), 2), "val_accuracy")[1] == (0.9,)
 
 
 def test_an_objective_that_is_not_finite_makes_the_trial_diverged() -> None:
-    result, value = judged(trained((0.1, float("nan")), 2), "val_accuracy")
+    result, values = judged(trained((0.1, float("nan")), 2), "val_accuracy")
 
-    assert (result.reason, result.best_epoch, value) == (Reason.DIVERGED, None, None)
+    assert (result.reason, result.best_epoch, values) == (Reason.DIVERGED, None, None)
 
 
 def test_an_objective_that_was_not_measured_makes_the_trial_failed() -> None:
-    result, value = judged(trained((0.1,), 1), "val_loss")
+    result, values = judged(trained((0.1,), 1), "val_loss")
 
-    assert (result.reason, value) == (Reason.FAILED, None)
+    assert (result.reason, values) == (Reason.FAILED, None)
     assert result.error == "the trainer did not measure val_loss"
 
 
@@ -615,9 +615,9 @@ def test_a_trial_beats_another_by_value_then_by_val_loss(
     direction: str, first: tuple[float, float], second: tuple[float, float], is_beaten: bool
 ) -> None:
     standing = Standing(direction)
-    standing.contend(0, first[0], first[1], {})
+    standing.contend(0, first[:1], first[1], {})
 
-    assert standing.contend(1, second[0], second[1], {}) is is_beaten
+    assert standing.contend(1, second[:1], second[1], {}) is is_beaten
 
 
 class Stepping(Scripted):
@@ -670,7 +670,7 @@ class Stepping(Scripted):
 
 def pruning_control(ledger: Ledger, executor: Scripted, models: Path, kind: str = "asha", **changes: Any) -> Controller:
     sweep = ledger.sweep("sweep")
-    plan = Plan("val_accuracy", "maximize", sweep.n_trials, None, models)
+    plan = Plan((ACCURACY,), sweep.n_trials, None, models)
     rule = PrunerSpec(kind=kind, reduction_factor=2) if kind == "asha" else PrunerSpec(kind=kind)  # type: ignore[arg-type]
     pruning = Pruner(rule.settings(), "maximize", Stepping.N_EPOCHS, sweep.window, 0)
     study = Study(SPACE, "maximize", "tpe", 0)

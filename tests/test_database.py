@@ -14,12 +14,22 @@ import pytest
 
 from dnnsweep.errors import LeaseLostError, LedgerAwayError
 from dnnsweep.ledger import PARENT, Asked, Lease, Ledger, NewSweep, Told, database
-from dnnsweep.records import Curve, DataSummary, Reason, Series, Suggestion, SweepState, Task, TrialResult
+from dnnsweep.records import (
+    Curve,
+    DataSummary,
+    Objective,
+    Reason,
+    Series,
+    Suggestion,
+    SweepState,
+    Task,
+    TrialResult,
+)
 from dnnsweep.records.events import EventKind
 
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 64, ("a",), ("0", "1", "2"), 60, 20, 20)
 SPEC = {"name": "digits", "dataset": {"source": "sklearn:digits"}, "seed": 0, "budget": {"trials": 5}}
-NEW = NewSweep("digits", SPEC, {"seed": 0}, "d" * 64, DATA, 4, "val_accuracy", "maximize")
+NEW = NewSweep("digits", SPEC, {"seed": 0}, "d" * 64, DATA, 4, (Objective("val_accuracy", "maximize"),))
 RESULT = TrialResult(0, 1, Reason.COMPLETED, Curve((Series("val_accuracy", (0.5,)),), (10,)), 1, 0.1)
 
 
@@ -170,7 +180,7 @@ def test_events_tell_what_happened_in_order(ledger: Ledger, lease: Lease) -> Non
     lease.requeue(0, 1, "the trainer died by SIGKILL")
     lease.start(0, 2)
     ledger.request_stop("digits")
-    lease.finish(replace(RESULT, attempt=2), 0.5, {})
+    lease.finish(replace(RESULT, attempt=2), (0.5,), {})
     lease.advance([Told(0, None, {})], [], {})
     lease.end(SweepState.STOPPED)
 
@@ -206,7 +216,7 @@ def test_what_mlflow_has_seen_to_its_end_is_said_to_be_delivered(ledger: Ledger,
     lease.start(0, 1)
     lease.start(1, 1)
     lease.progress(1, RESULT.curve)
-    lease.finish(RESULT, 0.5, {})
+    lease.finish(RESULT, (0.5,), {})
     for entry in ledger.outbox.claim(9, lease.sweep_id):
         ledger.outbox.sent(entry, f"run{entry.number}")
 

@@ -52,9 +52,7 @@ def sweep_of(document: dict[str, Any], data: DataSummary, best: int | None = 4) 
         state=SweepState.COMPLETE,
         description=None,
         source=checked.dataset.source,
-        metric=checked.objectives[0].metric,
-        direction=checked.objectives[0].direction,
-        second=(*checked.objectives, None)[1],
+        objectives=checked.objectives,
         n_trials=10,
         n_finished=10,
         n_running=0,
@@ -76,7 +74,7 @@ def trial_of(value: float | None = 0.5, number: int = 4, seed: int = 77, **knobs
     return Trial(
         sweep="pets",
         number=number,
-        value=value,
+        values=None if value is None else (value,),
         params=Hyperparameters(**knobs).to_params(),
         state=State.FAILED if value is None else State.COMPLETE,
         reason=Reason.DIVERGED if value is None else Reason.EARLY_STOPPED,
@@ -262,7 +260,7 @@ def test_a_listing_of_two_objectives_prints_both_as_the_trial_states_them(tmp_pa
     trainer = FitTrainer(Job(checked.to_json()))
     data, params = trainer.open().data, Hyperparameters(**knobs).to_params()
     stated = trainer.train(Suggestion(4, params, seed=5), lambda _: None).metrics
-    trial = replace(trial_of(stated["val_f1"], seed=5, **knobs), value_2=stated["n_parameters"])
+    trial = replace(trial_of(seed=5, **knobs), values=(stated["val_f1"], stated["n_parameters"]))
     code = exports.python(sweep_of(checked.to_json(), data), trial)
     (tmp_path / "listing.py").write_text(code, encoding="utf-8")
 

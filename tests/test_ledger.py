@@ -53,8 +53,7 @@ NEW = NewSweep(
     digest="d" * 64,
     data=DATA,
     window=4,
-    metric="val_accuracy",
-    direction="maximize",
+    objectives=(Objective("val_accuracy", "maximize"),),
 )
 SOMEBODY_ELSE = "another-host:1"
 
@@ -102,7 +101,7 @@ def result(number: int, reason: Reason = Reason.COMPLETED, **changes: Any) -> Tr
 
 def finish(lease: Lease, number: int, value: float, val_loss: float = 0.5) -> None:
     lease.start(number, 1)
-    lease.finish(result(number), value, {"val_accuracy": value, "val_loss": val_loss})
+    lease.finish(result(number), (value,), {"val_accuracy": value, "val_loss": val_loss})
 
 
 def numbers(trials: Sequence[Trial]) -> list[int]:
@@ -383,7 +382,7 @@ def test_a_trial_that_is_trained_again_keeps_the_times_of_the_epochs_known_befor
     lease.requeue(0, 1, "died")
     lease.start(0, 2)
 
-    lease.finish(result(0, attempt=2, curve=curve(1.0, 0.9, 0.8, first_time=500)), 0.9, {})
+    lease.finish(result(0, attempt=2, curve=curve(1.0, 0.9, 0.8, first_time=500)), (0.9,), {})
 
     assert ledger.curve(lease.sweep_id, 0).ended_at == (10, 11, 502)
 
@@ -397,7 +396,7 @@ def test_times_known_before_survive_a_retry_that_is_stored_on_its_way(ledger: Le
     lease.progress(0, curve(1.0, first_time=500))
     assert ledger.curve(lease.sweep_id, 0).ended_at == (10,)
 
-    lease.finish(result(0, attempt=2, curve=curve(1.0, 0.9, 0.8, 0.7, first_time=500)), 0.9, {})
+    lease.finish(result(0, attempt=2, curve=curve(1.0, 0.9, 0.8, 0.7, first_time=500)), (0.9,), {})
 
     assert ledger.curve(lease.sweep_id, 0).ended_at == (10, 11, 12, 503)
 
@@ -426,7 +425,7 @@ def test_metrics_that_are_not_finite_are_left_out_of_the_summary(ledger: Ledger,
     ask(lease, 1)
     lease.start(0, 1)
 
-    lease.finish(result(0), 0.5, {"val_accuracy": 0.5, "accuracy": math.nan})
+    lease.finish(result(0), (0.5,), {"val_accuracy": 0.5, "accuracy": math.nan})
 
     assert ledger.trial("digits", 0).metrics == {"val_accuracy": 0.5}
 
@@ -470,7 +469,7 @@ def test_a_transaction_that_fails_leaves_nothing_behind(
 
     monkeypatch.setattr("dnnsweep.ledger.outbox.note_change", explode)
     with pytest.raises(RuntimeError, match="power cut"):
-        lease.finish(result(0), 0.9, {})
+        lease.finish(result(0), (0.9,), {})
 
     assert ledger.trial("digits", 0).state is State.RUNNING
     assert ledger.curve(lease.sweep_id, 0).series == ()
@@ -481,8 +480,8 @@ def test_budget_counts_leave_stopped_trials_out(ledger: Ledger, lease: Lease) ->
     ask(lease, 5)
     for number, reason in enumerate((Reason.COMPLETED, Reason.DIVERGED, Reason.STOPPED, Reason.KILLED)):
         lease.start(number, 1)
-        value = 0.5 if reason is Reason.COMPLETED else None
-        lease.finish(result(number, reason), value, {})
+        values = (0.5,) if reason is Reason.COMPLETED else None
+        lease.finish(result(number, reason), values, {})
     lease.start(4, 1)
 
     sweep = ledger.sweep("digits")
@@ -500,7 +499,7 @@ def test_equal_values_rank_by_lower_val_loss_then_by_number(ledger: Ledger, leas
 
 
 def test_a_minimised_objective_ranks_low_values_first(ledger: Ledger) -> None:
-    store(ledger, replace(NEW, name="low", direction="minimize", metric="val_loss"))
+    store(ledger, replace(NEW, name="low", objectives=(Objective("val_loss", "minimize"),)))
     lease = ledger.acquire("low")
     ask(lease, 3)
     for number, value in enumerate((0.3, 0.1, 0.2)):
@@ -515,10 +514,10 @@ def test_what_the_sampler_was_told_is_kept_apart_from_the_value(ledger: Ledger, 
     lease.start(0, 1)
     lease.finish(result(0, Reason.DIVERGED), None, {})
 
-    lease.advance([Told(0, 0.125, {"key": 1})], [], {"study": 2})
+    lease.advance([Told(0, (0.125,), {"key": 1})], [], {"study": 2})
 
     stored = lease.trials()[0]
-    assert (stored.value, stored.penalty, stored.system_attrs) == (None, 0.125, {"key": 1})
+    assert (stored.values, stored.penalty, stored.system_attrs) == (None, (0.125,), {"key": 1})
     assert lease.study_attrs() == {"study": 2}
     assert ledger.trial("digits", 0).value is None
 
@@ -527,7 +526,7 @@ def test_only_the_best_models_path_is_kept(ledger: Ledger, lease: Lease) -> None
     ask(lease, 2)
     for number in range(2):
         lease.start(number, 1)
-        lease.finish(result(number, model_path=f"{number}.keras"), 0.5 + number, {})
+        lease.finish(result(number, model_path=f"{number}.keras"), (0.5 + number,), {})
 
     assert ledger.model_name(lease.sweep_id, 0) is None
     assert ledger.model_name(lease.sweep_id, 1) == "1.keras"
@@ -535,7 +534,7 @@ def test_only_the_best_models_path_is_kept(ledger: Ledger, lease: Lease) -> None
 
 # -- two objectives -------------------------------------------------------------------------------------------------
 
-TWO = replace(NEW, name="two", second=Objective("n_parameters", "minimize"))
+TWO = replace(NEW, name="two", objectives=(*NEW.objectives, Objective("n_parameters", "minimize")))
 #: Accuracy, size and val_loss; trial 3 fails, 5 and 1 are equal in both objectives, 0 and 4 are beaten.
 VALUES = [(0.8, 900.0, 0.5), (0.9, 900.0, 0.5), (0.7, 100.0, 0.5), None, (0.9, 950.0, 0.1), (0.9, 900.0, 0.4)]
 
@@ -584,7 +583,7 @@ def test_postgresql_finds_the_same_front(ledger: Ledger, pair: Lease) -> None:
         assert numbers(other.best("two", None)) == numbers(ledger.best("two", None)) == [5, 1, 2]
         assert numbers(other.best("two", None, condition)) == numbers(ledger.best("two", None, condition)) == [1]
         assert other.sweep("two").front == ledger.sweep("two").front
-        assert [trial.value for trial in lease.trials()] == [trial.value for trial in pair.trials()]
+        assert [trial.values for trial in lease.trials()] == [trial.values for trial in pair.trials()]
 
 
 def test_a_program_reads_the_first_value_alone_and_all_values_together(ledger: Ledger, pair: Lease) -> None:
@@ -592,7 +591,7 @@ def test_a_program_reads_the_first_value_alone_and_all_values_together(ledger: L
 
     assert (shown["value"], shown["values"]) == (0.7, [0.7, 100.0])
     assert (failed["value"], failed["values"]) == (None, None)
-    assert pair.trials()[2].value == (0.7, 100.0)
+    assert pair.trials()[2].values == (0.7, 100.0)
     assert ledger.sweep("two").to_json()["objectives"] == [
         {"metric": "val_accuracy", "direction": "maximize"},
         {"metric": "n_parameters", "direction": "minimize"},
@@ -603,7 +602,7 @@ def test_a_program_reads_the_first_value_alone_and_all_values_together(ledger: L
 def test_a_penalty_of_two_objectives_is_kept_apart_from_the_values(ledger: Ledger, pair: Lease) -> None:
     pair.advance([Told(3, (0.7, 950.0), {})], [], {})
 
-    assert (pair.trials()[3].value, pair.trials()[3].penalty) == (None, (0.7, 950.0))
+    assert (pair.trials()[3].values, pair.trials()[3].penalty) == (None, (0.7, 950.0))
     assert ledger.trial("two", 3).values is None
 
 
@@ -635,7 +634,7 @@ def test_a_ledger_from_before_two_objectives_shows_its_sweeps_as_before(tmp_path
         assert [trial.values for trial in ledger.best("old", 9)] == [(0.9,), (0.5,)]
         sweep = ledger.sweep("old")
         assert (sweep.front, sweep.best_number, len(sweep.objectives)) == ((1,), 1, 1)
-        assert [trial.value for trial in ledger.acquire("old").trials()] == [0.5, 0.9, None]
+        assert [trial.values for trial in ledger.acquire("old").trials()] == [(0.5,), (0.9,), None]
 
 
 OLD_SWEEP: dict[str, Any] = {
@@ -778,7 +777,7 @@ def test_what_changes_while_it_is_sent_is_sent_again(ledger: Ledger, lease: Leas
     lease.start(0, 1)
     entries = ledger.outbox.claim(9, lease.sweep_id)
 
-    lease.finish(result(0), 0.5, {})
+    lease.finish(result(0), (0.5,), {})
     for entry in entries:
         ledger.outbox.sent(entry, "run")
 
@@ -888,7 +887,7 @@ def test_a_trial_that_has_just_started_waits_and_one_that_ends_is_due_at_once(le
     lease.start(0, 1)
     lease.start(1, 1)
     assert ledger.outbox.claim(10, lease.sweep_id) == []
-    lease.finish(result(0), 0.5, {})
+    lease.finish(result(0), (0.5,), {})
 
     assert [entry.number for entry in ledger.outbox.claim(10, lease.sweep_id)] == [0]
     due, started = ledger.outbox.next_due(lease.sweep_id), ledger.trial("digits", 1).started_at

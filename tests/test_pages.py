@@ -15,8 +15,7 @@ SWEEP = Sweep(
     state=SweepState.RUNNING,
     description="which techniques?",
     source="sklearn:digits",
-    metric="val_accuracy",
-    direction="maximize",
+    objectives=(Objective("val_accuracy", "maximize"),),
     n_trials=3,
     n_finished=1,
     n_running=1,
@@ -36,7 +35,7 @@ SWEEP = Sweep(
 TRIAL = Trial(
     sweep="digits",
     number=7,
-    value=0.9,
+    values=(0.9,),
     params=PARAMS,
     state=State.COMPLETE,
     reason=Reason.EARLY_STOPPED,
@@ -58,7 +57,7 @@ CURVE = Curve(
 
 
 def ended(number: int, value: float | None, at: int) -> Trial:
-    return replace(TRIAL, number=number, value=value, ended_at=at)
+    return replace(TRIAL, number=number, values=None if value is None else (value,), ended_at=at)
 
 
 def drawn(trials: list[Trial], direction: str) -> list[Point]:
@@ -99,7 +98,7 @@ def test_a_trials_page_carries_every_hyperparameter_and_says_where_it_belongs() 
 def test_a_trials_status_is_the_one_of_the_design() -> None:
     statuses = {}
     for reason in Reason:
-        trial = replace(TRIAL, state=reason.state, reason=reason, value=None)
+        trial = replace(TRIAL, state=reason.state, reason=reason, values=None)
         statuses[reason.value] = trial_page("ledger", SWEEP, trial, CURVE).status
 
     assert statuses == {
@@ -117,7 +116,7 @@ def test_a_trials_status_is_the_one_of_the_design() -> None:
 
 
 def test_a_trial_without_a_value_has_no_objective() -> None:
-    page = trial_page("ledger", SWEEP, replace(TRIAL, value=None, reason=Reason.DIVERGED, state=State.FAILED), CURVE)
+    page = trial_page("ledger", SWEEP, replace(TRIAL, values=None, reason=Reason.DIVERGED, state=State.FAILED), CURVE)
 
     assert {point.metric for point in page.points} == {"val_loss", "gradient_norm/hidden_1"}
 
@@ -150,7 +149,7 @@ def test_the_best_so_far_is_a_curve_over_trials_that_stops_at_the_first_open_one
         ended(1, 0.5, 40),
         ended(2, 0.4, 20),
         ended(3, 0.9, 50),
-        replace(TRIAL, number=4, reason=None, ended_at=None, value=None),
+        replace(TRIAL, number=4, reason=None, ended_at=None, values=None),
         ended(5, 1.0, 60),
     ]
 
@@ -174,8 +173,9 @@ def test_a_curve_that_is_drawn_piece_by_piece_is_the_same() -> None:
 
 def test_two_objectives_are_points_and_curves_of_their_own() -> None:
     both = (Objective("val_accuracy", "maximize"), Objective("n_parameters", "minimize"))
-    sweep, trials = replace(SWEEP, second=both[1]), [ended(0, 0.5, 10), ended(1, None, 20), ended(2, 0.4, 30)]
-    trials = [replace(trial, value_2=size) for trial, size in zip(trials, (900.0, None, 100.0), strict=True)]
+    sweep, trials = replace(SWEEP, objectives=both), [ended(0, 0.5, 10), ended(1, None, 20), ended(2, 0.4, 30)]
+    values = [(0.5, 900.0), None, (0.4, 100.0)]
+    trials = [replace(trial, values=both_values) for trial, both_values in zip(trials, values, strict=True)]
     curve = BestSoFar(*sweep.directions)
     curve.extend(trials)
 

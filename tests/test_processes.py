@@ -16,7 +16,7 @@ from dnnsweep import processes
 from dnnsweep.delivery import process
 from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.profiling import Profile
-from dnnsweep.records import DataSummary, SweepState, Task
+from dnnsweep.records import DataSummary, Objective, SweepState, Task
 from dnnsweep.settings import Settings, cache_folder, find_settings
 from dnnsweep.trainers.program_cache import programs
 
@@ -55,7 +55,7 @@ def settings(tmp_path: Path, template: Path) -> Settings:
 
 def begun(settings: Settings) -> tuple[Ledger, str]:
     ledger = Ledger.open(settings.database_url, create=True)
-    new = NewSweep("shipped", {**SWEEP, "name": "shipped"}, {}, "d", DATA, 4, "val_accuracy", "maximize")
+    new = NewSweep("shipped", {**SWEEP, "name": "shipped"}, {}, "d", DATA, 4, (Objective("val_accuracy", "maximize"),))
     return ledger, ledger.begin(new).sweep_id
 
 

@@ -313,7 +313,7 @@ def told(study: Study, number: int, score: float) -> None:
     if number % 3 == 1:
         study.tell(number, Reason.PRUNED, None, {epoch: score * value for epoch, value in REPORTS.items()})
     else:
-        study.tell(number, Reason.COMPLETED, score)
+        study.tell(number, Reason.COMPLETED, (score,))
 
 
 def suggested(n_trials: int, interrupted_at: int | None) -> list[dict[str, Any]]:
@@ -323,7 +323,7 @@ def suggested(n_trials: int, interrupted_at: int | None) -> list[dict[str, Any]]
             study = Study(SPACE, "maximize", "tpe", SEED)
             for earlier, params in enumerate(asked):
                 score, is_pruned = params["dropout"], earlier % 3 == 1
-                outcome = (Reason.PRUNED, None) if is_pruned else (Reason.COMPLETED, score)
+                outcome = (Reason.PRUNED, None) if is_pruned else (Reason.COMPLETED, (score,))
                 reports = {epoch: score * value for epoch, value in REPORTS.items()} if is_pruned else {}
                 study.restore(earlier, params, {}, outcome, reports)
         asked.append(study.ask(number))

@@ -62,8 +62,7 @@ def test_a_front_that_trials_join_one_by_one_is_the_same(
     standing, joined = Standing(*directions), set[int]()
 
     for number, values in enumerate(found):
-        value = values if len(values) > 1 else values[0]
-        if standing.contend(number, value, 1 / (1 + number % 3), {}):
+        if standing.contend(number, values, 1 / (1 + number % 3), {}):
             joined.add(number)
 
     kept = pareto_front(ranks(directions, found))

@@ -12,6 +12,7 @@ import pytest
 from dnnsweep.records import (
     Curve,
     EpochReport,
+    Objective,
     Reason,
     Series,
     State,
@@ -130,7 +131,7 @@ def test_trial_becomes_plain_json_without_numbers_that_are_not_finite() -> None:
     trial = _filled(
         Trial,
         number=4,
-        value=math.inf,
+        values=(math.inf, 900.0),
         params=MappingProxyType({"hidden": (64, 32), "dropout": 0.5, "batch_norm": True}),
         state=State.COMPLETE,
         reason=Reason.EARLY_STOPPED,
@@ -143,29 +144,28 @@ def test_trial_becomes_plain_json_without_numbers_that_are_not_finite() -> None:
     assert plain["params"] == {"hidden": [64, 32], "dropout": 0.5, "batch_norm": True}
     assert plain["metrics"] == {"loss": None, "val_loss": 0.25}
     assert (plain["number"], plain["value"], plain["state"], plain["reason"]) == (4, None, "COMPLETE", "early_stopped")
+    assert plain["values"] == [None, 900.0]
     assert type(plain["state"]) is str
-    # the contract of `best --json`
-    assert {
-        "sweep",
-        "number",
-        "value",
-        "params",
-        "state",
-        "reason",
-        "best_epoch",
-        "epochs",
-        "seconds",
-        "run_id",
-    } <= set(plain)
+    assert tuple(plain) == (
+        *("sweep", "number", "value", "params", "state", "reason", "best_epoch", "epochs", "seconds", "run_id"),
+        *("seed", "attempts", "error", "metrics", "started_at", "ended_at", "values"),
+    )
 
 
 def test_sweep_becomes_plain_json() -> None:
-    sweep = _filled(
-        Sweep, name="digits", seconds=1.5, spec={"network": {"hidden": (64,)}}, data={"classes": ("0", "1")}
-    )
+    both = (Objective("val_accuracy", "maximize"), Objective("n_parameters", "minimize"))
+    spec, data = {"network": {"hidden": (64,)}}, {"classes": ("0", "1")}
+    sweep = _filled(Sweep, name="digits", seconds=1.5, spec=spec, data=data, objectives=both)
 
     plain = sweep.to_json()
 
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain["spec"] == {"network": {"hidden": [64]}}
-    assert set(plain) == {field.name for field in dataclasses.fields(Sweep)} - {"second"} | {"objectives"}
+    assert (plain["metric"], plain["direction"]) == ("val_accuracy", "maximize")
+    assert plain["objectives"][1] == {"metric": "n_parameters", "direction": "minimize"}
+    assert tuple(plain) == (
+        *("id", "name", "state", "description", "source", "metric", "direction", "n_trials", "n_finished"),
+        *("n_running", "n_failed", "best_number", "best_value", "window", "data", "spec", "run_id", "n_undelivered"),
+        *("error", "created_at", "ended_at", "seconds", "trainer", "slots", "device", "objectives", "n_pruned"),
+        "front",
+    )

@@ -74,7 +74,7 @@ def trained(home: LocalStore, name: str = "pretend", n_trials: int = 5) -> None:
         lease.advance([], [Asked(Suggestion(number, {"dropout": number / 10}, number), {})], {})
         lease.start(number, 1)
         curve = Curve((Series("val_loss", (0.5,)),), (1000,))
-        lease.finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), number / 10, {"val_loss": 0.5})
+        lease.finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), (number / 10,), {"val_loss": 0.5})
     lease.end(SweepState.COMPLETE)
 
 
@@ -270,7 +270,7 @@ def test_events_come_as_they_happen_until_the_sweep_has_ended(settings: Settings
         while '"kind":"created","attempt":null,"detail":null' not in "".join(heard).partition("leased")[2]:
             heard.append(next(parts))
         curve = Curve((Series("val_loss", (0.5,)),), (1000,))
-        lease.finish(TrialResult(0, 1, Reason.COMPLETED, curve, 1, 1.0), 0.75, {"val_loss": 0.5})
+        lease.finish(TrialResult(0, 1, Reason.COMPLETED, curve, 1, 1.0), (0.75,), {"val_loss": 0.5})
         lease.end(SweepState.COMPLETE)
         heard += list(parts)
 

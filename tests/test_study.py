@@ -15,7 +15,6 @@ from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]
 
 from dnnsweep import seeds
 from dnnsweep.records import Reason
-from dnnsweep.records.ranking import Value
 from dnnsweep.space import Branch, Choice, Conditional, Domain, Layers, Range, SearchSpace, active_domain, grid_size
 from dnnsweep.spec.window import window
 from dnnsweep.study import Study
@@ -90,15 +89,16 @@ CONDITIONAL_GRID: SearchSpace = {
 }
 WINDOW = 4
 Params = dict[str, Any]
+Values = tuple[float, ...]
 
 
-def outcome(number: int, params: Params) -> tuple[Reason, float | None]:
+def outcome(number: int, params: Params) -> tuple[Reason, Values | None]:
     """A made-up objective: every seventh trial diverges, every eleventh fails."""
     if number % 7 == 3:
         return Reason.DIVERGED, None
     if number % 11 == 5:
         return Reason.FAILED, None
-    return Reason.COMPLETED, params["learning_rate"] + params["dropout"] + (params["optimizer"] == "adam")
+    return Reason.COMPLETED, (params["learning_rate"] + params["dropout"] + (params["optimizer"] == "adam"),)
 
 
 def fresh(kind: str, *, conditions: bool = False) -> Study:
@@ -113,11 +113,11 @@ def fresh(kind: str, *, conditions: bool = False) -> Study:
 
 def drive(
     kind: str, n_trials: int, interruptions: Sequence[int] = (), *, conditions: bool = False
-) -> list[tuple[Params, Value | None]]:
+) -> list[tuple[Params, Values | None]]:
     """Ask and tell in the fixed order; rebuild the study after as many results as `interruptions` says."""
     study = fresh(kind, conditions=conditions)
     asked: list[tuple[Params, Params]] = []
-    penalties: dict[int, Value | None] = {}
+    penalties: dict[int, Values | None] = {}
     n_told, left = 0, list(interruptions)
     while n_told < n_trials:
         while len(asked) < min(n_trials, n_told + WINDOW):
@@ -131,15 +131,15 @@ def drive(
 
 
 def rebuilt(
-    study: Study, old: Study, asked: list[tuple[Params, Params]], penalties: dict[int, Value | None]
+    study: Study, old: Study, asked: list[tuple[Params, Params]], penalties: dict[int, Values | None]
 ) -> tuple[Study, int]:
     n_told = max(0, len(asked) - WINDOW)
     study.restore_attrs(old.study_attrs())
     for number, (params, attrs) in enumerate(asked):
         known = None
         if number < n_told:
-            reason, value = outcome(number, params)
-            known = (reason, penalties[number] if value is None else value)
+            reason, values = outcome(number, params)
+            known = (reason, penalties[number] if values is None else values)
         stored = json.loads(json.dumps(params))  # as the ledger gives it back
         study.restore(number, stored, attrs, known)
     return study, n_told
@@ -171,10 +171,10 @@ class Two:
         study.set_population(self._population)
         return study
 
-    def outcome(self, reason: Reason, value: Value | None, params: Params) -> tuple[Reason, Value | None]:
-        if not isinstance(value, float):
+    def outcome(self, reason: Reason, values: Values | None, params: Params) -> tuple[Reason, Values | None]:
+        if values is None:
             return reason, None
-        return reason, (round(value, 1), float(sum(params["hidden"]) + params["batch_size"]))
+        return reason, (round(values[0], 1), float(sum(params["hidden"]) + params["batch_size"]))
 
 
 @pytest.mark.parametrize("kind", ["nsga2", "tpe", "random", "qmc", "grid"])
@@ -312,22 +312,22 @@ def test_a_diverged_trial_counts_as_the_worst_value_told_so_far() -> None:
 
     told = [
         study.tell(0, Reason.DIVERGED, None),
-        study.tell(1, Reason.COMPLETED, 2.0),
-        study.tell(2, Reason.COMPLETED, 1.0),
+        study.tell(1, Reason.COMPLETED, (2.0,)),
+        study.tell(2, Reason.COMPLETED, (1.0,)),
         study.tell(3, Reason.DIVERGED, None),
     ]
 
-    assert told == [1e9, None, None, 2.0]
+    assert told == [(1e9,), None, None, (2.0,)]
 
 
 def test_a_penalty_told_before_an_interruption_is_not_taken_for_a_value_after_it() -> None:
     space = {"dropout": SPACE["dropout"]}
     study = Study(space, "minimize", "random")
-    study.restore(0, {"dropout": 0.1}, {}, (Reason.DIVERGED, 1e9))  # diverged first, told the penalty
-    study.restore(1, {"dropout": 0.2}, {}, (Reason.COMPLETED, 2.0))
+    study.restore(0, {"dropout": 0.1}, {}, (Reason.DIVERGED, (1e9,)))  # diverged first, told the penalty
+    study.restore(1, {"dropout": 0.2}, {}, (Reason.COMPLETED, (2.0,)))
     study.ask(2)
 
-    assert study.tell(2, Reason.DIVERGED, None) == 2.0
+    assert study.tell(2, Reason.DIVERGED, None) == (2.0,)
 
 
 def test_the_sampler_learns_to_avoid_what_diverges() -> None:
@@ -341,7 +341,7 @@ def test_the_sampler_learns_to_avoid_what_diverges() -> None:
         study.tell(
             number,
             Reason.DIVERGED if diverges else Reason.COMPLETED,
-            None if diverges else 0.5 + params["learning_rate"],
+            None if diverges else (0.5 + params["learning_rate"],),
         )
 
     assert chosen[20:].count("sgd") <= 10  # chance would be 20 of 40
@@ -359,7 +359,7 @@ def test_suggestions_equal_those_of_plain_optuna() -> None:
         params = study.ask(number)
         assert params == trial.params
         plain.tell(trial, trial.params["learning_rate"])
-        study.tell(number, Reason.COMPLETED, params["learning_rate"])
+        study.tell(number, Reason.COMPLETED, (params["learning_rate"],))
 
 
 def test_trials_must_come_in_order() -> None:
@@ -392,11 +392,11 @@ def test_a_stepped_range_becomes_a_distribution_without_complaint(low: int, n_st
 
 def test_states_are_restored_as_they_were_told() -> None:
     study = Study({"dropout": SPACE["dropout"]}, "maximize")
-    told: list[tuple[Reason, float | None] | None] = [
-        (Reason.EARLY_STOPPED, 0.5),
+    told: list[tuple[Reason, Values | None] | None] = [
+        (Reason.EARLY_STOPPED, (0.5,)),
         (Reason.FAILED, None),
-        (Reason.DIVERGED, 0.1),
-        (Reason.PRUNED, 0.2),
+        (Reason.DIVERGED, (0.1,)),
+        (Reason.PRUNED, (0.2,)),
         None,
     ]
 
@@ -419,7 +419,7 @@ def test_suggestions_are_those_of_optunas_tpe_with_the_same_seeds() -> None:
         if number >= 4:
             reason = Reason.FAILED if number % 7 == 0 else Reason.COMPLETED
             value = None if reason is Reason.FAILED else math.sin(number)
-            ours.tell(number - 4, reason, value)
+            ours.tell(number - 4, reason, None if value is None else (value,))
             plain.tell(number - 4, value, state=optuna.trial.TrialState.FAIL if value is None else None)
 
 
@@ -430,7 +430,7 @@ def points(study: Study, n_trials: int) -> list[Params]:
     found = []
     for number in range(n_trials):
         found.append(study.ask(number))
-        study.tell(number, Reason.COMPLETED, 0.5)
+        study.tell(number, Reason.COMPLETED, (0.5,))
     return found
 
 
@@ -461,7 +461,7 @@ def test_points_of_stopped_trials_are_tried_again(rebuilds: bool) -> None:
         for number, (params, attrs) in enumerate(asked):
             study.restore(number, params, attrs, (reasons[number], None) if number < 3 else None)
     for number in range(3 if rebuilds else 0, 7):
-        study.tell(number, reasons[number], 0.5 if reasons[number] is Reason.COMPLETED else None)
+        study.tell(number, reasons[number], (0.5,) if reasons[number] is Reason.COMPLETED else None)
 
     again = [study.ask(7)["dropout"], study.ask(8)["dropout"]]
 
@@ -495,7 +495,7 @@ def test_an_evolution_strategy_equals_optunas_with_the_same_seeds() -> None:
             assert params == trial.params
         value = (params["dropout"] - 0.3) ** 2 + (math.log10(params["learning_rate"]) + 2) ** 2
         values.append(value)
-        study.tell(number, Reason.COMPLETED, value)
+        study.tell(number, Reason.COMPLETED, (value,))
         plain.tell(trial, value)
     assert sum(values[-10:]) < sum(values[:10]) / 5
 
@@ -593,7 +593,7 @@ def test_suggestions_under_conditions_are_those_of_optunas_tpe_in_groups() -> No
             ours.tell(number, Reason.FAILED, None)
             plain.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
-            ours.tell(number, Reason.COMPLETED, value)
+            ours.tell(number, Reason.COMPLETED, (value,))
             plain.tell(trial, value)
 
 
@@ -636,7 +636,7 @@ def test_the_sampler_learns_a_branch_from_the_trials_that_have_it() -> None:
     for number in range(80):
         params = study.ask(number)
         missed.append(abs(params["learning_rate"] - best[params["optimizer"]]))
-        study.tell(number, Reason.COMPLETED, missed[-1])
+        study.tell(number, Reason.COMPLETED, (missed[-1],))
 
     assert sum(missed[50:]) / 30 < 0.15  # a uniform guess misses by 0.41 on average
 
@@ -669,8 +669,8 @@ def test_an_evolution_strategy_moves_what_every_trial_has_as_if_there_were_nothi
         if number:  # the first one is drawn independently, by one generator for all
             assert {name: params[name] for name in ranges} == alone
         value = (alone["l2"] - 0.3) ** 2 + (math.log10(alone["momentum"]) + 2) ** 2 if number else 1.0
-        ours.tell(number, Reason.COMPLETED, value)
-        plain.tell(number, Reason.COMPLETED, value)
+        ours.tell(number, Reason.COMPLETED, (value,))
+        plain.tell(number, Reason.COMPLETED, (value,))
     assert seen == {True, False}
 
 

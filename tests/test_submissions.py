@@ -22,6 +22,7 @@ from dnnsweep.query import parse
 from dnnsweep.records import (
     Curve,
     DataSummary,
+    Objective,
     Reason,
     Series,
     State,
@@ -66,8 +67,7 @@ def new(name: str = "digits", **changes: Any) -> NewSweep:
         digest=checked.digest,
         data=None,
         window=checked.window,
-        metric="val_accuracy",
-        direction="maximize",
+        objectives=(Objective("val_accuracy", "maximize"),),
         trainer="auto",
     )
 
@@ -88,7 +88,7 @@ def train(lease: Lease, *values: float, first: int = 0) -> None:
         lease.advance([], [Asked(Suggestion(number, {"dropout": number / 10}, number), {})], {})
         lease.start(number, 1)
         curve = Curve((Series("val_loss", (0.5,)),), (1000,))
-        lease.finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), value, {"val_loss": 0.5})
+        lease.finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), (value,), {"val_loss": 0.5})
 
 
 # -- into the queue -------------------------------------------------------------------------------------------------

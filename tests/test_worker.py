@@ -45,7 +45,7 @@ def trained(home: LocalStore, name: str, state: SweepState) -> None:
     lease.advance([], [Asked(Suggestion(0, {"dropout": 0.1}, 0), {})], {})
     lease.start(0, 1)
     curve = Curve((Series("val_loss", (0.5,)),), (1000,))
-    lease.finish(TrialResult(0, 1, Reason.COMPLETED, curve, 1, 1.0), 0.5, {"val_loss": 0.5})
+    lease.finish(TrialResult(0, 1, Reason.COMPLETED, curve, 1, 1.0), (0.5,), {"val_loss": 0.5})
     if state is not SweepState.RUNNING:
         lease.end(state)
 

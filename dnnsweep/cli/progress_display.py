@@ -15,7 +15,6 @@ from rich.text import Text
 from dnnsweep.cli.formats import format_setting, format_values
 from dnnsweep.cli.render import format_losses
 from dnnsweep.cli.terminal import escape_controls
-from dnnsweep.records.ranking import values_of
 from dnnsweep.runner.controller import Ended, Progress
 
 
@@ -53,13 +52,13 @@ def trial_line(progress: Progress, ended: Ended) -> str:
     """Return one line about a trial that has ended."""
     result = ended.result
     parts = [f"[{progress.n_finished}/{progress.n_trials}] trial {result.number}: {result.reason}"]
-    if ended.value is not None:
-        parts.append(format_values(values_of(ended.value)))
+    if ended.values is not None:
+        parts.append(format_values(ended.values))
     epochs = "1 epoch" if result.curve.n_epochs == 1 else f"{result.curve.n_epochs} epochs"
     parts.append(f"{epochs} in {result.seconds:.1f} s")
     if progress.best is not None:
-        parts.append(f"best {format_values(values_of(progress.best.value))} (trial {progress.best.number})")
-    if progress.best is not None and len(values_of(progress.best.value)) > 1:
+        parts.append(f"best {format_values(progress.best.values)} (trial {progress.best.number})")
+    if progress.best is not None and len(progress.best.values) > 1:
         parts.append(f"front of {progress.n_best}")
     if progress.n_behind:
         parts.append(f"MLflow {progress.n_behind} updates behind")
@@ -83,7 +82,7 @@ def _best(progress: Progress) -> Text:
     if progress.best is None:
         return Text("best     -")
     settings = "  ".join(f"{name}={format_setting(setting)}" for name, setting in progress.best.params.items())
-    values = values_of(progress.best.value)
+    values = progress.best.values
     size = f", front of {progress.n_best}" if len(values) > 1 else ""
     return Text(f"best     {format_values(values)}  (trial {progress.best.number}{size})  {settings}")
 

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from dnnsweep.errors import SweepConflictError
 from dnnsweep.ledger import checks
+from dnnsweep.ledger.columns import objective_columns
 from dnnsweep.ledger.database import now_ms
 from dnnsweep.records import DataSummary, Objective, SweepState
 
@@ -26,12 +27,10 @@ class NewSweep:
         digest: SHA-256 of the identity.
         data: What the data are; None until a worker has loaded those of a submitted sweep.
         window: How many suggestions may be ahead of the results told.
+        objectives: What it improves: one objective, or two.
         trainer: How its trials are trained.
         slots: How many side by side.
         device: On what.
-        metric: The objective's.
-        direction: `maximize` or `minimize`.
-        second: The second objective; None for one alone.
     """
 
     name: str
@@ -40,12 +39,10 @@ class NewSweep:
     digest: str
     data: DataSummary | None
     window: int
-    metric: str
-    direction: str
+    objectives: tuple[Objective, ...]
     trainer: str = "fit"
     slots: int = 1
     device: str = "cpu"
-    second: Objective | None = None
 
 
 def new_columns(new: NewSweep) -> dict[str, Any]:
@@ -57,10 +54,7 @@ def new_columns(new: NewSweep) -> dict[str, Any]:
         "source": new.spec["dataset"]["source"],
         "digest": new.digest,
         **_data(new),
-        "metric": new.metric,
-        "direction": new.direction,
-        "metric_2": None if new.second is None else new.second.metric,
-        "direction_2": None if new.second is None else new.second.direction,
+        **objective_columns(new.objectives),
         "window": new.window,
         "system_attrs": {},
         "created_at": now_ms(),

@@ -13,11 +13,11 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, 
 
 from dnnsweep.errors import LeaseLostError
 from dnnsweep.ledger import checks, curves, events, outbox, owners
+from dnnsweep.ledger.columns import columns_of, from_columns, to_columns
 from dnnsweep.ledger.database import Database, now_ms
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 from dnnsweep.records import Curve, Reason, State, Suggestion, SweepState, TrialResult
 from dnnsweep.records.events import EventKind
-from dnnsweep.records.ranking import Value, values_of
 
 #: How long a controller may be silent before another one may take its sweep over.
 LEASE_SECONDS: Final = 15.0
@@ -35,10 +35,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the sampler was told of a trial beside its value."""
+    """What the sampler was told of a trial beside its values.
+
+    Args:
+        number: The trial.
+        penalty: What was told in place of the values of a diverged trial; None for others.
+        system_attrs: What the sampler remembers about the trial.
+    """
 
     number: int
-    penalty: Value | None
+    penalty: tuple[float, ...] | None
     system_attrs: Mapping[str, Any]
 
 
@@ -52,16 +58,23 @@ class StudyTrial:
     attempts: int
     state: State
     reason: Reason | None
-    value: Value | None
+    values: tuple[float, ...] | None
     val_loss: float | None
-    penalty: Value | None
+    penalty: tuple[float, ...] | None
     system_attrs: Mapping[str, Any]
     error: str | None
     model_path: str | None = None
 
 
 Write = Callable[[Connection], None]
+#: What the study's trials have as the table has it.
+_AS_STORED: Final = ("number", "params", "seed", "attempts", "val_loss", "system_attrs", "error", "model_path")
 # Made once: SQLAlchemy takes longer to make a statement than SQLite to carry it out.
+_STUDY_TRIALS: Final = select(
+    *(getattr(TrialRow, name) for name in (*_AS_STORED, "state", "reason")),
+    *columns_of(TrialRow, "value"),
+    *columns_of(TrialRow, "penalty"),
+)
 _OWN: Final = (TrialRow.sweep_id == bindparam("own_sweep"), TrialRow.number == bindparam("own_number"))
 _TRIAL: Final = update(TrialRow).where(*_OWN)
 _TIMES: Final = select(TrialRow.epoch_times).where(*_OWN)
@@ -183,8 +196,7 @@ class Lease:
 
     def trials(self) -> list[StudyTrial]:
         """Return all trials in their order, as the study is rebuilt from them."""
-        columns = (getattr(TrialRow, name) for name in (*StudyTrial.__slots__, "value_2", "penalty_2"))
-        statement = select(*columns).where(TrialRow.sweep_id == self.sweep_id).order_by(TrialRow.number)
+        statement = _STUDY_TRIALS.where(TrialRow.sweep_id == self.sweep_id).order_by(TrialRow.number)
         with self._database.read() as connection:
             rows = connection.execute(statement).all()
         return [_study_trial(row._mapping) for row in rows]  # noqa: SLF001  SQLAlchemy's public name
@@ -206,8 +218,8 @@ class Lease:
         def write(connection: Connection) -> None:
             self._update_sweep(connection, system_attrs=dict(study_attrs))
             for item in told:
-                penalties = _columns("penalty", item.penalty)
-                self._update(connection, item.number, **penalties, system_attrs=dict(item.system_attrs))
+                penalty = to_columns("penalty", item.penalty)
+                self._update(connection, item.number, **penalty, system_attrs=dict(item.system_attrs))
             if asked:
                 connection.execute(insert(TrialRow), [self._new(item) for item in asked])
                 numbers = [item.suggestion.number for item in asked]
@@ -255,21 +267,25 @@ class Lease:
         self._write(write)
 
     def finish(
-        self, result: TrialResult, value: Value | None, metrics: Mapping[str, float], kept: Collection[int] = ()
+        self,
+        result: TrialResult,
+        values: tuple[float, ...] | None,
+        metrics: Mapping[str, float],
+        kept: Collection[int] = (),
     ) -> None:
         """Store how a trial ended: result, curve and outbox entry in one transaction.
 
         Args:
             result: From the trainer.
-            value: The objective at the best epoch, or both; None unless the trial is complete.
+            values: The value of each objective at the best epoch; None unless the trial is complete.
             metrics: All metrics at the best epoch.
             kept: Trials whose models are kept beside this one's, if it has one.
         """
         finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
-        values = {
+        columns = {
             "state": result.reason.state,
             "reason": result.reason,
-            **_columns("value", value),
+            **to_columns("value", values),
             "val_loss": finite.get("val_loss"),
             "metrics": finite,
             "best_epoch": result.best_epoch,
@@ -286,7 +302,7 @@ class Lease:
                 others = update(TrialRow).where(*mine, TrialRow.number.not_in(list(kept)))
                 connection.execute(others.values(model_path=None))
             times = self._store_curve(connection, result.number, result.curve)
-            self._update(connection, result.number, **values, **times)
+            self._update(connection, result.number, **columns, **times)
             outbox.note_change(connection, self.sweep_id, result.number)
             kind, attempt = EventKind.ENDED, result.attempt
             events.record_events(connection, self.sweep_id, kind, result.number, attempt=attempt, detail=_how(result))
@@ -335,16 +351,6 @@ class Lease:
 
     def _update(self, connection: Connection, number: int, **values: Any) -> None:
         connection.execute(_TRIAL, {"own_sweep": self.sweep_id, "own_number": number, **values})
-
-
-def _columns(name: str, value: Value | None) -> dict[str, float | None]:
-    """Return what is stored of one objective or of two."""
-    first, *second = (None,) if value is None else values_of(value)
-    return {name: first, f"{name}_2": second[0] if second else None}
-
-
-def _both(first: float | None, second: float | None) -> Value | None:
-    return first if first is None or second is None else (first, second)
 
 
 def take_lease(
@@ -397,6 +403,10 @@ def requeue_running(connection: Connection, sweep_id: str, *conditions: ColumnEl
 
 def _study_trial(values: Mapping[Any, Any]) -> StudyTrial:
     reason = Reason(values["reason"]) if values["reason"] else None
-    own = {name: values[name] for name in StudyTrial.__slots__}
-    both = {name: _both(values[name], values[f"{name}_2"]) for name in ("value", "penalty")}
-    return StudyTrial(**{**own, **both, "state": State(values["state"]), "reason": reason})
+    return StudyTrial(
+        **{name: values[name] for name in _AS_STORED},
+        state=State(values["state"]),
+        reason=reason,
+        values=from_columns("value", values),
+        penalty=from_columns("penalty", values),
+    )

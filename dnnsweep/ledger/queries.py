@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, String, Subquery, and_, case, func, literal, select
 
 from dnnsweep.errors import SweepNotFoundError
 from dnnsweep.ledger import owners
+from dnnsweep.ledger.columns import columns_of, from_columns, read_objectives, to_columns
 from dnnsweep.ledger.database import now_ms
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.ledger.where import to_sql
 from dnnsweep.query import Condition
-from dnnsweep.records import Objective, Reason, State, Sweep, SweepState, Trial
+from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
 from dnnsweep.records.ranking import pareto_front, rank
 
 #: How many trials are the best of one objective, unless somebody says how many.
@@ -22,7 +23,6 @@ TOP: Final = 5
 _IN_BUDGET: Final = TrialRow.reason.in_([reason for reason in Reason if reason.is_in_budget])
 _TRIAL_COLUMNS: Final = (
     TrialRow.number,
-    TrialRow.value,
     TrialRow.params,
     TrialRow.state,
     TrialRow.reason,
@@ -36,7 +36,7 @@ _TRIAL_COLUMNS: Final = (
     TrialRow.metrics,
     TrialRow.started_at,
     TrialRow.ended_at,
-    TrialRow.value_2,
+    *columns_of(TrialRow, "value"),
 )
 
 _TRIALS: Final = select(*_TRIAL_COLUMNS)  # made once: SQLAlchemy looks at each column
@@ -46,10 +46,15 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
-def ranking(direction: Any, direction_2: Any) -> tuple[ColumnElement[Any], ...]:
-    """Return the order of complete trials, best first; equal values rank by lower `val_loss`, then by number."""
-    first, second = (case((one == "maximize", -1.0), else_=1.0) for one in (direction, direction_2))
-    costs = ((TrialRow.value * first).asc(), func.coalesce(TrialRow.value_2 * second, 0.0).asc())
+def ranking(directions: Iterable[ColumnElement[Any]]) -> tuple[ColumnElement[Any], ...]:
+    """Return the order of complete trials, best first; equal values rank by lower `val_loss`, then by number.
+
+    Args:
+        directions: The direction of each objective that a sweep may have; null for one that it does not have.
+    """
+    signs = (case((direction == "maximize", -1.0), else_=1.0) for direction in directions)
+    values = columns_of(TrialRow, "value")
+    costs = (func.coalesce(value * sign, 0.0).asc() for value, sign in zip(values, signs, strict=True))
     return (*costs, func.coalesce(TrialRow.val_loss, 1e308).asc(), TrialRow.number.asc())
 
 
@@ -70,9 +75,8 @@ def _waiting(sweep_ids: Select[Any]) -> Subquery:
 
 
 def _ranked(sweep_ids: Select[Any]) -> Subquery:
-    place = func.row_number().over(
-        partition_by=TrialRow.sweep_id, order_by=ranking(SweepRow.direction, SweepRow.direction_2)
-    )
+    order = ranking(columns_of(SweepRow, "direction"))
+    place = func.row_number().over(partition_by=TrialRow.sweep_id, order_by=order)
     complete = (TrialRow.state == State.COMPLETE, TrialRow.sweep_id.in_(sweep_ids))
     columns = (TrialRow.sweep_id, TrialRow.number, TrialRow.value, place.label("place"))
     return select(*columns).join(SweepRow, SweepRow.id == TrialRow.sweep_id).where(*complete).subquery()
@@ -101,11 +105,15 @@ def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> lis
 
 def _sweep(connection: Connection, row: Row[Any]) -> Sweep:
     values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
-    own = {name: values[name] for name in Sweep.__slots__ if name in values}
-    sweep = Sweep(**{**own, "state": shown_state(row), "window": row.window_size})
-    if row.metric_2 is None:
+    stored = {name: values[name] for name in Sweep.__slots__ if name in values}
+    derived = {
+        "state": shown_state(row),
+        "window": row.window_size,
+        "objectives": read_objectives(values),
+    }
+    sweep = Sweep(**{**stored, **derived})
+    if len(sweep.objectives) == 1:
         return replace(sweep, front=() if row.best_number is None else (row.best_number,))
-    sweep = replace(sweep, second=Objective(row.metric_2, row.direction_2))
     return replace(sweep, front=tuple(_front(connection, sweep, None)))
 
 
@@ -119,10 +127,11 @@ def shown_state(row: Row[Any]) -> SweepState:
 
 def _front(connection: Connection, sweep: Sweep, condition: Condition | None) -> list[int]:
     """Return the numbers of the trials that meet a condition and that no other such trial beats, best first."""
-    columns: tuple[Any, ...] = (TrialRow.value, TrialRow.value_2, TrialRow.val_loss, TrialRow.number)
+    columns = (TrialRow.number, TrialRow.val_loss, *columns_of(TrialRow, "value"))
     complete = select(*columns).where(*_complete(sweep))
     rows = connection.execute(_narrowed(complete, condition)).all()
-    return [int(one[-1]) for one in pareto_front(rank((a, b), loss, n, *sweep.directions) for a, b, loss, n in rows)]
+    ranks = (rank(values, val_loss, number, *sweep.directions) for number, val_loss, *values in rows)
+    return [int(best[-1]) for best in pareto_front(ranks)]
 
 
 def _complete(sweep: Sweep) -> tuple[ColumnElement[bool], ...]:
@@ -161,12 +170,12 @@ def read_page(
 
 def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: Condition | None = None) -> list[Trial]:
     """Return the sweep's best trials that meet a condition, best first; of two objectives those on the front."""
-    mine = select(SweepRow.direction, SweepRow.direction_2).where(SweepRow.id == sweep.id).subquery()
-    order = ranking(*(select(one).scalar_subquery() for one in mine.c))
+    directions = to_columns("direction", sweep.directions).values()
+    order = ranking(literal(direction, String()) for direction in directions)
     best = _selected(sweep, condition).where(*_complete(sweep)).order_by(*order)
     if len(sweep.objectives) > 1:
         best = best.where(TrialRow.number.in_(_front(connection, sweep, condition)))
-    return _trials(connection, sweep, best.limit(TOP if top is None and sweep.second is None else top))
+    return _trials(connection, sweep, best.limit(TOP if top is None and len(sweep.objectives) == 1 else top))
 
 
 def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
@@ -195,5 +204,11 @@ def _trials(connection: Connection, sweep: Sweep, statement: Select[Any]) -> lis
 
 
 def _trial(sweep: str, row: Row[Any]) -> Trial:
-    values = {**row._mapping, "state": State(row.state), "reason": Reason(row.reason) if row.reason else None}  # noqa: SLF001
-    return Trial(sweep=sweep, **values)
+    stored = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
+    derived: dict[str, Any] = {
+        "sweep": sweep,
+        "state": State(row.state),
+        "reason": Reason(row.reason) if row.reason else None,
+        "values": from_columns("value", stored),
+    }
+    return Trial(**{name: stored[name] for name in Trial.__slots__ if name not in derived}, **derived)

@@ -21,7 +21,7 @@ from dnnsweep.records.metrics import (
     size_metric,
 )
 from dnnsweep.records.ranking import Rank
-from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, to_plain
+from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, insert_names, to_plain
 
 __all__ = [
     "CLASS_METRICS",
@@ -286,7 +286,6 @@ class Trial:
     Args:
         sweep: The sweep's name.
         number: From 0, dense.
-        value: The objective at the best epoch, the first one of two; None unless the state is COMPLETE.
         params: Every knob, fixed ones too.
         state: Where it stands.
         reason: Why it ended; None before.
@@ -300,12 +299,11 @@ class Trial:
         metrics: The network's metrics at the best epoch, and its number of weights.
         started_at: Start of the last attempt, in milliseconds since 1970 (UTC).
         ended_at: End of the trial, likewise.
-        value_2: The second objective at the best epoch; None where there is one objective or no value.
+        values: The value of each objective at the best epoch, `value` the first one; None unless the state is COMPLETE.
     """
 
     sweep: str
     number: int
-    value: float | None
     params: Mapping[str, Any]
     state: State
     reason: Reason | None
@@ -319,19 +317,17 @@ class Trial:
     metrics: Mapping[str, float]
     started_at: int | None
     ended_at: int | None
-    value_2: float | None = None
+    values: tuple[float, ...] | None
 
     @property
-    def values(self) -> tuple[float, ...] | None:
-        """Return the value of each objective; None where there is none."""
-        if self.value is None:
-            return None
-        return (self.value,) if self.value_2 is None else (self.value, self.value_2)
+    def value(self) -> float | None:
+        """Return the value of the first objective; None unless the state is COMPLETE."""
+        return None if self.values is None else self.values[0]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON: no tuple, no enumeration, no number that is not finite."""
         return {name: to_plain(getattr(self, name)) for name in TRIAL_COLUMNS}
 
 
-#: A trial for programs: as it is, but for the second of two objectives, which is among its values.
-TRIAL_COLUMNS = tuple("values" if name == "value_2" else name for name in Trial.__slots__)
+#: What programs read of a trial: its fields, and the value of the first objective beside all values.
+TRIAL_COLUMNS = insert_names(Trial.__slots__, "value", before="params")

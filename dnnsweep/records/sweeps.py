@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -32,8 +32,6 @@ class Sweep:
         state: Where it stands.
         description: From the sweep file.
         source: Where the data come from.
-        metric: The objective's metric, the first one's of two.
-        direction: `maximize` or `minimize` it.
         n_trials: Trials asked for.
         n_finished: Trials ended that count in the budget.
         n_running: Trials being trained.
@@ -52,7 +50,7 @@ class Sweep:
         trainer: How its trials are trained: `array`, `fit` or `compiled`; `auto` until that was decided.
         slots: Trials side by side in one program.
         device: What they are trained on, `cpu` or `gpu`.
-        second: The second objective; None for one alone.
+        objectives: What the sweep improves: one objective or two; `metric` and `direction` are the first one's.
         n_pruned: Trials ended by the pruner.
         front: The trials that no other beats, best first in the first objective; with one objective the best one.
     """
@@ -62,8 +60,6 @@ class Sweep:
     state: SweepState
     description: str | None
     source: str
-    metric: str
-    direction: str
     n_trials: int
     n_finished: int
     n_running: int
@@ -82,28 +78,43 @@ class Sweep:
     trainer: str = "fit"
     slots: int = 1
     device: str = "cpu"
-    second: Objective | None = None
+    objectives: tuple[Objective, ...] = field(kw_only=True)
     n_pruned: int = 0
     front: tuple[int, ...] = ()
 
     @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """Return the objective, or both."""
-        first = Objective(self.metric, self.direction)
-        return (first,) if self.second is None else (first, self.second)
+    def metric(self) -> str:
+        """Return the metric of the first objective."""
+        return self.objectives[0].metric
+
+    @property
+    def direction(self) -> str:
+        """Return whether to `maximize` or to `minimize` the first objective."""
+        return self.objectives[0].direction
 
     @property
     def directions(self) -> tuple[str, ...]:
         """Return the direction of each objective."""
-        return tuple(one.direction for one in self.objectives)
+        return tuple(objective.direction for objective in self.objectives)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         return {name: to_plain(getattr(self, name)) for name in SWEEP_COLUMNS}
 
 
-#: A sweep for programs: as it is, but for the second of two objectives, which is among its objectives.
-SWEEP_COLUMNS = tuple("objectives" if name == "second" else name for name in Sweep.__slots__)
+def insert_names(names: Sequence[str], *more: str, before: str) -> tuple[str, ...]:
+    """Return names with more of them before one.
+
+    Example:
+        >>> insert_names(("a", "d"), "b", "c", before="d")
+        ('a', 'b', 'c', 'd')
+    """
+    place = names.index(before)
+    return (*names[:place], *more, *names[place:])
+
+
+#: What programs read of a sweep: its fields, and the first objective's metric and direction beside all objectives.
+SWEEP_COLUMNS = insert_names(Sweep.__slots__, "metric", "direction", before="n_trials")
 
 
 def to_plain(value: Any) -> Any:

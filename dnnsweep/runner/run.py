@@ -293,7 +293,6 @@ def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most:
 
 
 def _new_sweep(spec: SweepSpec, opening: TrainerReady) -> NewSweep:
-    first, *more = spec.objectives
     return NewSweep(
         name=spec.name,
         spec=spec.to_json(),
@@ -304,9 +303,7 @@ def _new_sweep(spec: SweepSpec, opening: TrainerReady) -> NewSweep:
         trainer=opening.plan.kind,
         slots=opening.plan.slots,
         device=opening.plan.device,
-        metric=first.metric,
-        direction=first.direction,
-        second=more[0] if more else None,
+        objectives=spec.objectives,
     )
 
 
@@ -371,15 +368,13 @@ def _shipper(run: _Run) -> Shipper | ShipperProcess:
 def _plan(sweep: Sweep, settings: Settings, claim: Claim | None) -> Plan:
     return Plan(
         left_as=SweepState.INTERRUPTED if claim is None else SweepState.QUEUED,
-        metric=sweep.metric,
-        direction=sweep.direction,
+        objectives=sweep.objectives,
         n_trials=sweep.n_trials,
         max_seconds=sweep.spec["budget"]["seconds"],
         models=settings.models(sweep.name),
         timeout=sweep.spec["training"].get("timeout_seconds"),
         target=sweep.spec["budget"].get("target"),
         silence=sweep.spec["resources"].get("silence_seconds", math.inf),
-        second=sweep.second,
     )
 
 

@@ -18,7 +18,6 @@ from dnnsweep.service.tokens import tokens as tokens_of_environment
 from dnnsweep.settings import Limits, Settings, find_settings
 from dnnsweep.settings import read_limits as limits_of_environment
 from dnnsweep.spec import json_schema
-from dnnsweep.stores.wire import SECONDS
 
 #: Requests that may use the ledger at the same time; the others wait, which is quicker than if all ran at once.
 N_THREADS: Final = 8
@@ -37,7 +36,6 @@ class _Service(FastAPI):
                 title=self.title, version=self.version, description=self.description, routes=self.routes
             )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            _list_objectives(schemas)
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
             sweep_file = _with_openapi_references(json_schema())
@@ -46,19 +44,6 @@ class _Service(FastAPI):
             schemas["Problem"] = problems.SCHEMA
             self.openapi_schema = document
         return self.openapi_schema
-
-
-def _list_objectives(schemas: dict[str, Any]) -> None:
-    """Describe what records keep apart of two objectives as the lists that JSON has instead."""
-    numbers = {"type": "array", "items": {"type": "number"}}
-    lists = {
-        ("Trial", "value_2"): {"anyOf": [numbers, {"type": "null"}]},
-        ("Sweep", "second"): {"type": "array", "items": {"$ref": "#/components/schemas/Objective"}},
-    }
-    for (record, field), schema in lists.items():
-        properties = schemas[record]["properties"]
-        del properties[field]
-        properties[SECONDS[field]] = schema
 
 
 def create_app(

@@ -14,10 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from dnnsweep import policy
 from dnnsweep.errors import LedgerError, SweepNotFoundError
 from dnnsweep.ledger import Page
-from dnnsweep.records import Sweep, SweepState, Trial
+from dnnsweep.records import SweepState
 from dnnsweep.records.events import Event
 from dnnsweep.redaction import redact
-from dnnsweep.service import bodies, examples, prometheus, streams
+from dnnsweep.service import bodies, examples, prometheus, schemas, streams
 from dnnsweep.service.problems import RefusalError, responses
 from dnnsweep.service.state import ServiceState
 from dnnsweep.service.tokens import READING, WRITING
@@ -82,11 +82,11 @@ def _page_response(request: Request, page: Page[Any], limit: int, offset: int) -
 @router.post(
     "/sweeps",
     status_code=201,
-    response_model=Sweep,
+    response_model=schemas.SWEEP,
     dependencies=WRITING,
     openapi_extra={"requestBody": examples.SWEEP_FILE},
     responses={
-        200: {"description": "The sweep was submitted before.", "model": Sweep},
+        200: {"description": "The sweep was submitted before.", "model": schemas.SWEEP},
         201: examples.example_of(examples.SWEEP, "The sweep is new and waits for a worker."),
         **responses(401, 403, 409, 413, 415, 422),
     },
@@ -106,7 +106,7 @@ async def submit(request: Request, service: StateOf) -> Response:
 
 @router.get(
     "/sweeps",
-    response_model=list[Sweep],
+    response_model=schemas.SWEEPS,
     dependencies=READING,
     responses={200: examples.example_of([examples.SWEEP], "Oldest first."), **responses(401, 422)},
 )
@@ -123,7 +123,7 @@ def list_sweeps(
 
 @router.get(
     "/sweeps/{name}",
-    response_model=Sweep,
+    response_model=schemas.SWEEP,
     dependencies=READING,
     responses={200: examples.example_of(examples.SWEEP), **responses(401, 404)},
 )
@@ -154,7 +154,7 @@ def stop(name: Name, store: StoreOf) -> Response:
 
 @router.post(
     "/sweeps/{name}/resume",
-    response_model=Sweep,
+    response_model=schemas.SWEEP,
     dependencies=WRITING,
     responses={200: examples.example_of(examples.SWEEP), **responses(401, 403, 404, 409, 422)},
 )
@@ -170,7 +170,7 @@ def resume(name: Name, service: StateOf) -> Response:
 
 @router.get(
     "/sweeps/{name}/trials",
-    response_model=list[Trial],
+    response_model=schemas.TRIALS,
     dependencies=READING,
     responses={200: examples.example_of([examples.TRIAL]), **responses(401, 404, 422)},
 )
@@ -207,7 +207,7 @@ def show_trial(name: Name, number: Number, store: StoreOf) -> Response:
 
 @router.get(
     "/sweeps/{name}/best",
-    response_model=list[Trial],
+    response_model=schemas.TRIALS,
     dependencies=READING,
     responses={200: examples.example_of([examples.TRIAL], "Best first."), **responses(401, 404, 422)},
 )

@@ -139,7 +139,5 @@ def _unopened(document: Any) -> NewSweep:
         data=None,
         window=spec.window,
         trainer="auto",
-        metric=spec.objectives[0].metric,
-        direction=spec.objectives[0].direction,
-        second=spec.objectives[1] if len(spec.objectives) > 1 else None,
+        objectives=spec.objectives,
     )

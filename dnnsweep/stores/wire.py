@@ -6,15 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from dnnsweep import records
 from dnnsweep.errors import ServiceError
 from dnnsweep.records import Curve, Series, events
 
 T = TypeVar("T")
-#: Fields for the second of two objectives -> the lists of both that JSON has instead.
-SECONDS: Final = {"value_2": "values", "second": "objectives"}
 
 
 def decode_record(kind: type[T], plain: Any) -> T:
@@ -26,20 +24,13 @@ def decode_record(kind: type[T], plain: Any) -> T:
     if not isinstance(plain, Mapping):
         raise ServiceError(f"the service must answer with a {kind.__name__.lower()}; check DNNSWEEP_API_URL")
     known = {item.name: str(item.type) for item in fields(cast("Any", kind))}
-    told = {**plain, **_apart(plain, known)}
     try:
-        return kind(**{name: _value(known[name], value) for name, value in told.items() if name in known})
+        return kind(**{name: _value(known[name], value) for name, value in plain.items() if name in known})
     except (TypeError, ValueError) as error:
         raise ServiceError(
             f"the service answered with a {kind.__name__.lower()} that this dnnsweep does not understand ({error}); "
             "upgrade the older of both"
         ) from error
-
-
-def _apart(plain: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a record keeps apart that JSON tells as the second item of a list."""
-    lists = {name: plain.get(whole) for name, whole in SECONDS.items() if name in known and name not in plain}
-    return {name: items[1] for name, items in lists.items() if isinstance(items, list) and len(items) > 1}
 
 
 def _value(annotation: str, value: Any) -> Any:

@@ -12,7 +12,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dnnsweep.records import Reason, State
-from dnnsweep.records.ranking import Value, values_of
 from dnnsweep.space import SearchSpace
 from dnnsweep.study import samplers
 from dnnsweep.study.grid import Grid
@@ -75,7 +74,7 @@ class Study:
         number: int,
         params: Mapping[str, Any],
         attrs: Mapping[str, Any],
-        outcome: tuple[Reason, Value | None] | None,
+        outcome: tuple[Reason, tuple[float, ...] | None] | None,
         reports: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
         """Add a trial that was suggested before, in the order of numbers.
@@ -84,10 +83,10 @@ class Study:
             number: The trial's.
             params: Its hyperparameters.
             attrs: What the sampler remembers about it.
-            outcome: As `tell` was given it, with a penalty as the value; None if it was not told yet.
+            outcome: As `tell` was given it, with a penalty as the values; None if it was not told yet.
             reports: As `tell` was given them.
         """
-        reason, value = outcome if outcome is not None else (None, None)
+        reason, values = outcome if outcome is not None else (None, None)
         state = State.RUNNING if reason is None else reason.state
         if self._grid is not None:
             self._grid.begin(number, attrs[GRID])
@@ -95,8 +94,8 @@ class Study:
                 self._grid.end(number, reason)
         encoded = self._parameters.encoded(params)
         trial = create_trial(
-            state=_optuna_state(state, value),
-            values=_values(value, reports),
+            state=_optuna_state(state, values),
+            values=_optuna_values(values, reports),
             intermediate_values=dict(reports),
             params=encoded,
             distributions={name: self._parameters.distributions[name] for name in encoded},
@@ -105,8 +104,8 @@ class Study:
         self._study.add_trial(trial)
         if len(self._trials()) != number + 1:
             raise ValueError(f"trials must be restored in order, got {number} after {len(self._trials()) - 2}")
-        if value is not None and state is State.COMPLETE:  # a penalty is no value
-            self._note(values_of(value))
+        if values is not None and state is State.COMPLETE:  # a penalty is no value
+            self._note(values)
 
     def restore_attrs(self, attrs: Mapping[str, Any]) -> None:
         """Restore what the sampler remembers about the study."""
@@ -149,15 +148,15 @@ class Study:
         self,
         number: int,
         reason: Reason,
-        value: Value | None,
+        values: tuple[float, ...] | None,
         reports: Mapping[int, float] = MappingProxyType({}),
-    ) -> Value | None:
+    ) -> tuple[float, ...] | None:
         """Tell how a trial ended; in the order of numbers.
 
         Args:
             number: The trial.
             reason: Why it ended.
-            value: Its objective, or both; None unless it is complete.
+            values: The value of each objective; None unless the trial is complete.
             reports: Epoch -> objective, of a trial that was pruned: what samplers go by where there is no value.
 
         Returns:
@@ -169,16 +168,16 @@ class Study:
         if reason is Reason.DIVERGED:
             penalty = self._worst or tuple(FIRST_PENALTY[one] for one in self._directions)
             self._study.tell(number, penalty)
-            return penalty if len(penalty) > 1 else penalty[0]
+            return penalty
         if reason is Reason.PRUNED:
             self._report(number, reports)
             self._study.tell(number, state=TrialState.PRUNED)
             return None
-        if value is None:
+        if values is None:
             self._study.tell(number, state=TrialState.FAIL)
             return None
-        self._study.tell(number, values_of(value))
-        self._note(values_of(value))
+        self._study.tell(number, values)
+        self._note(values)
         return None
 
     def _report(self, number: int, reports: Mapping[int, float]) -> None:
@@ -210,17 +209,17 @@ class Study:
         return samplers.make_sampler(self._kind, parameters.distributions, self._seed, number, parameters.sometimes)
 
 
-def _values(value: Value | None, reports: Mapping[int, float]) -> tuple[float, ...] | None:
+def _optuna_values(values: tuple[float, ...] | None, reports: Mapping[int, float]) -> tuple[float, ...] | None:
     """Return what Optuna takes for the values of a trial: of a pruned one, the last that was reported unless NaN."""
     if not reports:
-        return None if value is None else values_of(value)
+        return values
     last = reports[max(reports)]
     return None if math.isnan(last) else (last,)
 
 
-def _optuna_state(state: State, value: Value | None) -> TrialState:
+def _optuna_state(state: State, values: tuple[float, ...] | None) -> TrialState:
     if state is State.RUNNING:
         return TrialState.RUNNING
     if state is State.PRUNED:
         return TrialState.PRUNED
-    return TrialState.FAIL if value is None else TrialState.COMPLETE
+    return TrialState.FAIL if values is None else TrialState.COMPLETE

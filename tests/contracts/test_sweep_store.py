@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def filled(home: LocalStore) -> None:
         model = "trial-5.keras" if number == 5 else None
         best = None if reason is Reason.DIVERGED else 2
         result = TrialResult(number, 1, reason, curve, best, 0.25, model_path=model)
-        lease.finish(result, None if best is None else 1 / 3 + number / 7, {"val_loss": loss})
+        lease.finish(result, None if best is None else (1 / 3 + number / 7,), {"val_loss": loss})
     lease.advance([], [Asked(Suggestion(6, {"dropout": 0.6, "hidden": [8, 4], "batch_norm": False}, 6), {})], {})
     home.stop("half")
     lease.end(SweepState.STOPPED)
@@ -233,19 +232,6 @@ def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_said(
         decode_record(Sweep, plain)
     with pytest.raises(ServiceError, match="must answer with a sweep"):
         decode_record(Sweep, [])
-
-
-@dataclass(frozen=True)
-class Pair:
-    value: float
-    value_2: float | None = None
-
-
-@pytest.mark.parametrize("pair", [Pair(1.0), Pair(1.0, 2.0)])
-def test_a_second_value_comes_back_from_the_list_of_both(pair: Pair) -> None:
-    values = [pair.value] if pair.value_2 is None else [pair.value, pair.value_2]
-
-    assert decode_record(Pair, {"value": pair.value, "values": values}) == pair
 
 
 def test_curves_come_back_with_what_is_not_finite() -> None:

@@ -15,7 +15,6 @@ from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Executor, TrainerEvent, TrainerLost, TrialDropped
 from dnnsweep.ledger import Lease, StudyTrial, Told
 from dnnsweep.records import AttemptStarted, EpochReport, Objective, Reason, Suggestion, SweepState, TrialResult
-from dnnsweep.records.ranking import Value
 from dnnsweep.redaction import redact
 from dnnsweep.runner.controller.attempts import Attempt
 from dnnsweep.runner.controller.models import Models
@@ -44,34 +43,24 @@ class Plan:
     """What the controller needs to know beside the study.
 
     Args:
-        metric: The objective's.
-        direction: `maximize` or `minimize`.
+        objectives: What the sweep improves: one objective, or two.
         n_trials: Trials that shall end in the budget.
         max_seconds: Wall time over all runs of the sweep; None without bound.
         timeout: Seconds that a trial may train; its trainer ends it, and is killed if it does not.
         silence: Seconds that a trial may report nothing.
         target: A value as good as this ends the sweep; None for no such value.
         models: Folder of the trainers' models; those of trials that no other beats stay there.
-        second: The second objective; None for one alone.
         left_as: The state in which an interrupted sweep is left.
     """
 
-    metric: str
-    direction: str
+    objectives: tuple[Objective, ...]
     n_trials: int
     max_seconds: float | None
     models: Path
     timeout: float | None = None
     silence: float = math.inf
     target: float | None = None
-    second: Objective | None = None
     left_as: SweepState = SweepState.INTERRUPTED
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """Return the objective, or both."""
-        first = Objective(self.metric, self.direction)
-        return (first,) if self.second is None else (first, self.second)
 
 
 def abandon(lease: Lease, error: BaseException) -> None:
@@ -103,14 +92,14 @@ class Controller:
         self._lease = lease
         self._order = order
         self._pruning = order.pruning
-        self._verdicts = None if order.pruning is None else Verdicts(order.pruning, plan.metric)
+        self._verdicts = None if order.pruning is None else Verdicts(order.pruning, plan.objectives[0].metric)
         self._executor = executor
         self._on_progress = on_progress
         self._standing = Standing(*(one.direction for one in plan.objectives))
         self._queue: deque[Suggestion] = deque()
         self._running: dict[int, Attempt] = {}
         self._leaving: dict[int, Attempt] = {}
-        self._outcomes: dict[int, tuple[Reason, Value | None]] = {}
+        self._outcomes: dict[int, tuple[Reason, tuple[float, ...] | None]] = {}
         self._n_lost: dict[int, int] = {}
         self._errors: dict[int, str] = {}
         self._models = Models(plan.models)
@@ -174,9 +163,9 @@ class Controller:
             if trial.reason is None:
                 self._queue.append(Suggestion(trial.number, trial.params, trial.seed, trial.attempts + 1))
                 continue
-            self._outcomes[trial.number] = (trial.reason, trial.value)
+            self._outcomes[trial.number] = (trial.reason, trial.values)
             self._standing.count(trial.reason)
-            self._standing.contend(trial.number, trial.value, trial.val_loss, trial.params)
+            self._standing.contend(trial.number, trial.values, trial.val_loss, trial.params)
             self._models.know(trial.number, trial.model_path)
 
     def _advance(self) -> None:
@@ -305,20 +294,20 @@ class Controller:
     def _finish(self, reported: TrialResult) -> None:
         """Store how a trial ended; the best one's model is in its place before its result is stored."""
         suggestion = self._running[reported.number].suggestion
-        result, value = judged(reported, *(one.metric for one in self._plan.objectives))
+        result, values = judged(reported, *(one.metric for one in self._plan.objectives))
         metrics = result.metrics
-        is_best = self._standing.contend(result.number, value, metrics.get("val_loss"), suggestion.params)
+        is_best = self._standing.contend(result.number, values, metrics.get("val_loss"), suggestion.params)
         result = self._models.keep(result, is_best=is_best)
-        self._lease.finish(result, value, metrics, self._standing.kept)
+        self._lease.finish(result, values, metrics, self._standing.kept)
         if self._pruning is not None:
             self._pruning.end(result.number, result.reason)
         del self._running[result.number]
-        self._outcomes[result.number] = (result.reason, value)
+        self._outcomes[result.number] = (result.reason, values)
         self._standing.count(result.reason)
         self._n_ended_here += 1
         if result.reason in _BROKEN:
             self._errors[result.number] = result.error or result.reason
-        self._say(Ended(suggestion, result, value))
+        self._say(Ended(suggestion, result, values))
 
     def _lose(self, number: int, error: str) -> None:
         """Put a trial whose trainer died back in the queue, unless it has cost too many trainers."""

@@ -9,11 +9,11 @@ from typing import Any
 from dnnsweep import seeds
 from dnnsweep.ledger import Asked, StudyTrial, Told
 from dnnsweep.records import Reason, Suggestion
-from dnnsweep.records.ranking import Value
 from dnnsweep.study import Study
 from dnnsweep.study.pruning import Pruner
 
-Outcomes = Mapping[int, tuple[Reason, Value | None]]
+#: Reason and values of each trial that has ended.
+Outcomes = Mapping[int, tuple[Reason, tuple[float, ...] | None]]
 
 
 class FixedOrder:
@@ -59,7 +59,7 @@ class FixedOrder:
         for trial in trials:
             outcome = None
             if trial.number < self.n_told and trial.reason is not None:
-                outcome = (trial.reason, trial.penalty if trial.value is None else trial.value)
+                outcome = (trial.reason, trial.penalty if trial.values is None else trial.values)
             if self.pruning is not None:
                 self._restore_course(self.pruning, trial, values.get(trial.number, ()))
             reports = self._reports(trial.number, trial.reason) if outcome is not None else {}
@@ -88,7 +88,7 @@ class FixedOrder:
         """Tell what can be told now and ask what may be asked after it.
 
         Args:
-            outcomes: Reason and value of the trials that have ended.
+            outcomes: Reason and values of the trials that have ended.
             may_ask: Whether the budget allows one more suggestion, given the number asked so far.
 
         Returns:
@@ -105,9 +105,9 @@ class FixedOrder:
         """Return what the sampler remembers about the study."""
         return self._study.study_attrs()
 
-    def _tell(self, reason: Reason, value: Value | None) -> Told:
+    def _tell(self, reason: Reason, values: tuple[float, ...] | None) -> Told:
         number = self.n_told
-        penalty = self._study.tell(number, reason, value, self._reports(number, reason))
+        penalty = self._study.tell(number, reason, values, self._reports(number, reason))
         self.n_told += 1
         reached = {} if self.pruning is None else self.pruning.attrs(number)
         return Told(number, penalty, {**self._study.attrs(number), **reached})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dnnsweep.records import Reason, State, Suggestion, TrialResult
-from dnnsweep.records.ranking import Rank, Value, beats, rank, reaches_target, values_of
+from dnnsweep.records.ranking import Rank, beats, rank, reaches_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +16,13 @@ class Best:
     """A complete trial, with what equal values rank by."""
 
     number: int
-    value: Value
+    values: tuple[float, ...]
     val_loss: float
     params: Mapping[str, Any]
 
     def rank(self, *directions: str) -> Rank:
         """Return what it is ordered by."""
-        return rank(self.value, self.val_loss, self.number, *directions)
+        return rank(self.values, self.val_loss, self.number, *directions)
 
 
 class Standing:
@@ -56,7 +56,7 @@ class Standing:
     def reaches(self, target: float | None) -> bool:
         """Return whether the best value is as good as a target."""
         best = self.best
-        return best is not None and reaches_target(values_of(best.value)[0], target, self._directions[0])
+        return best is not None and reaches_target(best.values[0], target, self._directions[0])
 
     def count(self, reason: Reason) -> None:
         """Count a trial that ended, if it is in the budget."""
@@ -64,11 +64,13 @@ class Standing:
         self.n_failed += reason.is_in_budget and reason.state is State.FAILED
         self.n_pruned += reason is Reason.PRUNED
 
-    def contend(self, number: int, value: Value | None, val_loss: float | None, params: Mapping[str, Any]) -> bool:
+    def contend(
+        self, number: int, values: tuple[float, ...] | None, val_loss: float | None, params: Mapping[str, Any]
+    ) -> bool:
         """Return whether no trial so far beats this one, and keep it if so, without those that it beats."""
-        if value is None:
+        if values is None:
             return False
-        candidate = Best(number, value, math.inf if val_loss is None else val_loss, params)
+        candidate = Best(number, values, math.inf if val_loss is None else val_loss, params)
         mine = candidate.rank(*self._directions)
         if any(beats(known, mine) for known in self._front):
             return False
@@ -83,7 +85,7 @@ class Ended:
 
     suggestion: Suggestion
     result: TrialResult
-    value: Value | None
+    values: tuple[float, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +119,15 @@ class Progress:
     n_pruned: int = 0
 
 
-def judged(result: TrialResult, *metrics: str) -> tuple[TrialResult, Value | None]:
-    """Return a trainer's result and the trial's value: the objective at the best epoch.
+def judged(result: TrialResult, *metrics: str) -> tuple[TrialResult, tuple[float, ...] | None]:
+    """Return a trainer's result and the trial's values: each objective at the best epoch.
 
     Args:
         result: As the trainer returned it.
         metrics: Of each objective.
 
     Returns:
-        The result, as `diverged` where the objective is not finite; and the value, None unless the trial is complete.
+        The result, as `diverged` where the objective is not finite; and the values, None unless the trial is complete.
     """
     if result.reason.state is not State.COMPLETE or result.best_epoch is None:
         return result, None
@@ -136,5 +138,5 @@ def judged(result: TrialResult, *metrics: str) -> tuple[TrialResult, Value | Non
         return replace(result, reason=Reason.FAILED, best_epoch=None, error=error), None
     values = tuple(measured[metric] for metric in metrics)
     if all(map(math.isfinite, values)):
-        return result, values if len(values) > 1 else values[0]
+        return result, values
     return replace(result, reason=Reason.DIVERGED, best_epoch=None), None
