@@ -18,7 +18,7 @@ from dnnsweep.records import Reason
 from dnnsweep.space import Branch, Choice, Conditional, Domain, Layers, Range, SearchSpace, active_domain, grid_size
 from dnnsweep.spec.window import window
 from dnnsweep.study import Study
-from dnnsweep.study.parameters import decoded, distribution
+from dnnsweep.study.parameters import decode, distribution
 
 SPACE: dict[str, Domain] = {
     "optimizer": Choice(("sgd", "adam", "nadam")),
@@ -238,7 +238,7 @@ def test_nsga2_suggests_what_optunas_does_with_the_same_seeds() -> None:
         plain.sampler = optuna.samplers.NSGAIISampler(population_size=6, seed=seeds.derive(7, "ask", number))
         trial = plain.ask(distributions)
         params = ours.ask(number)
-        assert params == {name: decoded(space[name], trial.params[name]) for name in space}
+        assert params == {name: decode(space[name], trial.params[name]) for name in space}
         children += ours.attrs(number)["NSGAIISampler:generation"] > 0
         if number >= WINDOW:
             told = number - WINDOW
@@ -415,7 +415,7 @@ def test_suggestions_are_those_of_optunas_tpe_with_the_same_seeds() -> None:
     for number in range(40):
         plain.sampler = optuna.samplers.TPESampler(seed=seeds.derive(3, "ask", number))
         trial = plain.ask(distributions)
-        assert ours.ask(number) == {name: decoded(SPACE[name], trial.params[name]) for name in SPACE}
+        assert ours.ask(number) == {name: decode(SPACE[name], trial.params[name]) for name in SPACE}
         if number >= 4:
             reason = Reason.FAILED if number % 7 == 0 else Reason.COMPLETED
             value = None if reason is Reason.FAILED else math.sin(number)
@@ -727,7 +727,7 @@ def test_without_conditions_points_and_names_are_those_from_before_there_were_an
     params = study.ask(0)
 
     assert study._trials()[0].params == trial.params
-    assert params == {name: decoded(domain, trial.params[name]) for name, domain in SPACE.items()}
+    assert params == {name: decode(domain, trial.params[name]) for name, domain in SPACE.items()}
 
 
 def test_layers_are_two_parameters_of_optunas() -> None:

@@ -1,4 +1,4 @@
-"""The Optuna study of a sweep: in memory, rebuilt from the ledger, asked and told in a fixed order."""
+"""The Optuna study of a sweep: kept in memory, rebuilt from the ledger, asked and told in a fixed order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dnnsweep.study import samplers
 from dnnsweep.study.grid import Grid
 from dnnsweep.study.parameters import Parameters
 
-#: What a diverged trial counts as where no value was told before it, by direction.
+#: Value told for a diverged trial before any other value was told, by direction.
 FIRST_PENALTY: Final = {"maximize": 0.0, "minimize": 1e9}
 
-#: The attribute of a trial that holds its place in the grid.
+#: Attribute of a trial that holds its position in the grid.
 GRID: Final = "dnnsweep:grid"
-#: The attribute of a study that holds the population it began with: a larger budget must not change it.
+#: Attribute of a study that holds its first population, which a larger budget later must not change.
 POPULATION: Final = "dnnsweep:population"
 
 _DIRECTIONS: Final = {"maximize": StudyDirection.MAXIMIZE, "minimize": StudyDirection.MINIMIZE}
@@ -31,18 +31,18 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class Study:
-    """Asks and tells one Optuna study.
+    """An Optuna study that is asked and told in the order of trial numbers.
 
-    The sampler is seeded anew for each suggestion, from the sweep's seed and the trial's number: Optuna does not
-    store a sampler's random state, and a rebuilt study must go on as if it had never stopped.
+    The sampler is seeded anew for each suggestion, from the sweep's seed and the trial's number. Optuna does not store
+    a sampler's random state, and a rebuilt study must continue as if it had never stopped.
 
     Args:
-        space: What is searched.
-        direction: `maximize` or `minimize`; of both, where there are two objectives.
+        space: Hyperparameters to search, each with its domain.
+        direction: `maximize` or `minimize`, or a direction for each objective.
         kind: `tpe`, `random`, `grid`, `qmc`, `cmaes`, `nsga2` or `gp`.
-        seed: The sweep's.
-        enqueue: Configurations to suggest first; knobs that they lack are sampled.
-        defaults: The values of hyperparameters whose conditions do not hold.
+        seed: Seed of the sweep.
+        enqueue: Configurations to suggest first; hyperparameters that they lack are sampled.
+        defaults: Values of hyperparameters whose conditions do not hold.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  a sweep's whole search
@@ -61,11 +61,11 @@ class Study:
         self._parameters = Parameters(space, defaults)
         self._worst: tuple[float, ...] | None = None
         self._grid = Grid(space, seed, defaults) if kind == "grid" else None
-        self._study = optuna.create_study(directions=[_DIRECTIONS[one] for one in self._directions])
+        self._study = optuna.create_study(directions=[_DIRECTIONS[name] for name in self._directions])
         self._study.sampler = self._sampler(0)
 
     def set_population(self, n_trials: int) -> None:
-        """Say how many trials make a generation of `nsga2`; a study that is restored keeps to what it began with."""
+        """Set the number of trials in a generation of `nsga2`; a restored study keeps the number it began with."""
         if self._kind == "nsga2":
             self.restore_attrs({POPULATION: n_trials})
 
@@ -80,11 +80,11 @@ class Study:
         """Add a trial that was suggested before, in the order of numbers.
 
         Args:
-            number: The trial's.
-            params: Its hyperparameters.
-            attrs: What the sampler remembers about it.
-            outcome: As `tell` was given it, with a penalty as the values; None if it was not told yet.
-            reports: As `tell` was given them.
+            number: Number of the trial.
+            params: Hyperparameters of the trial.
+            attrs: Attributes that the sampler keeps about the trial.
+            outcome: Reason and values that `tell` received, with a penalty as the values; None if it was not told yet.
+            reports: Reports that `tell` received.
         """
         reason, values = outcome if outcome is not None else (None, None)
         state = State.RUNNING if reason is None else reason.state
@@ -92,7 +92,7 @@ class Study:
             self._grid.begin(number, attrs[GRID])
             if reason is not None:
                 self._grid.end(number, reason)
-        encoded = self._parameters.encoded(params)
+        encoded = self._parameters.encode(params)
         trial = create_trial(
             state=_optuna_state(state, values),
             values=_optuna_values(values, reports),
@@ -105,43 +105,43 @@ class Study:
         if len(self._trials()) != number + 1:
             raise ValueError(f"trials must be restored in order, got {number} after {len(self._trials()) - 2}")
         if values is not None and state is State.COMPLETE:  # a penalty is no value
-            self._note(values)
+            self._note_worst(values)
 
     def restore_attrs(self, attrs: Mapping[str, Any]) -> None:
-        """Restore what the sampler remembers about the study."""
+        """Restore the attributes that the sampler keeps about the study."""
         for key, value in attrs.items():
             self._study._storage.set_study_system_attr(self._study._study_id, key, value)  # noqa: SLF001  no public way
 
     def may_ask(self, number: int) -> bool:
-        """Return whether there is a point left to suggest, as far as was told by now; always, but for a grid."""
+        """Return whether a point is left to suggest, given what was told so far; only a grid runs out of points."""
         return self._grid is None or self._grid.has_point(number)
 
     def ask(self, number: int) -> dict[str, Any]:
         """Suggest the next point.
 
         Args:
-            number: Of the trial it becomes; the number of trials asked before.
+            number: Number of the new trial, which equals the number of trials asked before.
 
         Returns:
             A value for each hyperparameter of the space.
         """
         self._study.sampler = self._sampler(number)
-        first, own = self._first(number)
+        first, attrs = self._first(number)
         if first:
-            self._study.enqueue_trial(self._parameters.encoded(first))
+            self._study.enqueue_trial(self._parameters.encode(first))
         trial = self._study.ask()
-        params = self._parameters.suggested(trial)
+        params = self._parameters.suggest(trial)
         if trial.number != number:
             raise ValueError(f"suggestions must be asked in order, got {number} instead of {trial.number}")
-        for key, value in own.items():
+        for key, value in attrs.items():
             trial.storage.set_trial_system_attr(trial._trial_id, key, value)  # noqa: SLF001  no public way
         return params
 
     def _first(self, number: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """Return what a trial does not leave to the sampler, and what is to be remembered about it."""
+        """Return the hyperparameters that a trial does not leave to the sampler, and attributes to keep about it."""
         if self._grid is not None:
-            place = self._grid.place(number)
-            return self._grid.begin(number, place), {GRID: place}
+            position = self._grid.position(number)
+            return self._grid.begin(number, position), {GRID: position}
         return self._enqueue[number] if number < len(self._enqueue) else {}, {}
 
     def tell(
@@ -151,22 +151,22 @@ class Study:
         values: tuple[float, ...] | None,
         reports: Mapping[int, float] = MappingProxyType({}),
     ) -> tuple[float, ...] | None:
-        """Tell how a trial ended; in the order of numbers.
+        """Tell the sampler how a trial ended; called in the order of numbers.
 
         Args:
-            number: The trial.
-            reason: Why it ended.
+            number: Number of the trial.
+            reason: Why the trial ended.
             values: The value of each objective; None unless the trial is complete.
-            reports: Epoch -> objective, of a trial that was pruned: what samplers go by where there is no value.
+            reports: Epoch -> objective, for a pruned trial: what samplers use if there is no value.
 
         Returns:
-            The penalty told in place of the value of a diverged trial: the worst value told so far, of each objective
-            by itself, so that the sampler avoids what the worst trials have in common; None for other reasons.
+            The penalty told in place of a diverged trial's values, so that the sampler avoids what the worst trials have
+            in common: the worst value told so far, for each objective by itself. None for other reasons.
         """
         if self._grid is not None:
             self._grid.end(number, reason)
         if reason is Reason.DIVERGED:
-            penalty = self._worst or tuple(FIRST_PENALTY[one] for one in self._directions)
+            penalty = self._worst or tuple(FIRST_PENALTY[name] for name in self._directions)
             self._study.tell(number, penalty)
             return penalty
         if reason is Reason.PRUNED:
@@ -177,7 +177,7 @@ class Study:
             self._study.tell(number, state=TrialState.FAIL)
             return None
         self._study.tell(number, values)
-        self._note(values)
+        self._note_worst(values)
         return None
 
     def _report(self, number: int, reports: Mapping[int, float]) -> None:
@@ -186,31 +186,31 @@ class Study:
             storage.set_trial_intermediate_value(trial_id, epoch, value)
 
     def attrs(self, number: int) -> dict[str, Any]:
-        """Return what the sampler remembers about a trial, as plain JSON."""
+        """Return the attributes that the sampler keeps about a trial, as plain JSON."""
         return dict(self._trials()[number].system_attrs)
 
     def study_attrs(self) -> dict[str, Any]:
-        """Return what the sampler remembers about the study, as plain JSON."""
+        """Return the attributes that the sampler keeps about the study, as plain JSON."""
         storage = self._study._storage  # noqa: SLF001  no public way
         return dict(storage.get_study_system_attrs(self._study._study_id))  # noqa: SLF001
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _note(self, values: tuple[float, ...]) -> None:
+    def _note_worst(self, values: tuple[float, ...]) -> None:
         before = self._worst or values
-        worse = (min if one == "maximize" else max for one in self._directions)
+        worse = (min if name == "maximize" else max for name in self._directions)
         self._worst = tuple(worst(pair) for worst, pair in zip(worse, zip(before, values, strict=True), strict=True))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         if self._kind == "nsga2":
             return samplers.make_nsga2(self._seed, number, self.study_attrs().get(POPULATION, samplers.POPULATION))
         parameters = self._parameters
-        return samplers.make_sampler(self._kind, parameters.distributions, self._seed, number, parameters.sometimes)
+        return samplers.make_sampler(self._kind, parameters.distributions, self._seed, number, parameters.optional)
 
 
 def _optuna_values(values: tuple[float, ...] | None, reports: Mapping[int, float]) -> tuple[float, ...] | None:
-    """Return what Optuna takes for the values of a trial: of a pruned one, the last that was reported unless NaN."""
+    """Return the values that Optuna takes for a trial; for a pruned one the last report, unless it is NaN."""
     if not reports:
         return values
     last = reports[max(reports)]

@@ -27,13 +27,13 @@ from dnnsweep.space import (
 class Parameters:
     """Translates between hyperparameters and Optuna's parameters.
 
-    A parameter has the name of its hyperparameter. Branch i of a conditional one is a parameter of its own, `name[i]`,
-    which only trials have whose condition holds: Optuna asks that the distribution of a name never changes. Layers are
-    two parameters, `name.layers` and `name.units`.
+    A parameter has the name of its hyperparameter. Optuna requires that the distribution of a name never changes, so
+    branch i of a conditional hyperparameter is a parameter of its own, `name[i]`, which only those trials have for
+    which the branch holds. Layers are two parameters, `name.layers` and `name.units`.
 
     Args:
-        space: Without circles.
-        defaults: The values of hyperparameters whose conditions do not hold.
+        space: A space whose conditions form no circle.
+        defaults: Values of hyperparameters whose conditions do not hold.
     """
 
     def __init__(self, space: SearchSpace, defaults: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ class Parameters:
         self.distributions = {key: distribution(numbers) for key, numbers in self._numbers.items()}
 
     @property
-    def sometimes(self) -> frozenset[str]:
+    def optional(self) -> frozenset[str]:
         """Return the names of the parameters that not every trial has."""
         conditional = [name for name in self._order if isinstance(self._space[name], Conditional)]
         return frozenset(
@@ -65,69 +65,69 @@ class Parameters:
         leaf = domain.branches[index].domain if isinstance(domain, Conditional) else domain
         return tuple(f"{name}[{index}]{part}" if is_conditional else f"{name}{part}" for part in scalar_domains(leaf))
 
-    def suggested(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Let a trial choose a value for each hyperparameter; those without a domain have their default.
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Let the sampler choose a value for each hyperparameter; those without a domain take their default.
 
         Args:
-            trial: Just asked for.
+            trial: Trial that the study has just been asked for.
         """
         values: dict[str, Any] = {}
         for name in self._order:
-            found = self._chosen(name, values)
-            if found is None:
+            active = self._active(name, values)
+            if active is None:
                 values[name] = self._defaults[name]
             else:
-                leaf, keys = found
+                leaf, keys = active
                 values[name] = from_scalars(leaf, [self._suggest(trial, key) for key in keys])
         return {name: values[name] for name in self._space}
 
     def _suggest(self, trial: optuna.Trial, key: str) -> Any:
         value = trial._suggest(key, self.distributions[key])  # noqa: SLF001  what `Study.ask` calls
-        return decoded(self._numbers[key], value)
+        return decode(self._numbers[key], value)
 
-    def _chosen(self, name: str, values: Mapping[str, Any]) -> tuple[Leaf, tuple[str, ...]] | None:
+    def _active(self, name: str, values: Mapping[str, Any]) -> tuple[Leaf, tuple[str, ...]] | None:
         domain = self._space[name]
         if not isinstance(domain, Conditional):
             return domain, self._keys(name, 0)
         index = domain.chosen(values)
         return None if index is None else (domain.branches[index].domain, self._keys(name, index))
 
-    def encoded(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what Optuna's parameters were for some hyperparameters to have these values.
+    def encode(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return Optuna's parameters for values of hyperparameters.
 
         Args:
-            values: Of all hyperparameters, or of some; a conditional one stands beside those that it depends on.
+            values: Values of all hyperparameters or of some; with a conditional one stand those that it depends on.
         """
-        return dict(self._encoded(values))
+        return dict(self._encoded_items(values))
 
-    def _encoded(self, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        known: dict[str, Any] = {}
+    def _encoded_items(self, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        complete: dict[str, Any] = {}
         for name in self._order:
-            if name not in values and not has_no_branch(self._space[name], known):
+            if name not in values and not has_no_branch(self._space[name], complete):
                 continue
-            found = self._chosen(name, known)
-            known[name] = values.get(name, self._defaults.get(name))
-            if found is not None:
-                leaf, keys = found
-                yield from zip(keys, map(encoded, to_scalars(leaf, known[name])), strict=True)
+            active = self._active(name, complete)
+            complete[name] = values.get(name, self._defaults.get(name))
+            if active is not None:
+                leaf, keys = active
+                yield from zip(keys, map(encode, to_scalars(leaf, complete[name])), strict=True)
 
 
 def distribution(domain: Domain) -> BaseDistribution:
-    """Return a domain as Optuna writes it."""
+    """Return a domain as a distribution of Optuna."""
     if isinstance(domain, Choice):
-        return CategoricalDistribution([encoded(value) for value in domain.values])
+        return CategoricalDistribution([encode(value) for value in domain.values])
     if domain.is_integer:
         return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
     return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
 
 
-def encoded(value: Any) -> Any:
-    """Optuna's categories are scalars; widths become text."""
+def encode(value: Any) -> Any:
+    """Return a value as a category of Optuna, which must be a scalar: widths become text."""
     return json.dumps(list(value)) if isinstance(value, list | tuple) else value
 
 
-def decoded(domain: Domain, value: Any) -> Any:
-    """Return a value of a domain as the sweep file has it."""
+def decode(domain: Domain, value: Any) -> Any:
+    """Return Optuna's value of a parameter as the sweep file has it."""
     if not isinstance(domain, Choice):
         return value
-    return next(choice for choice in domain.values if encoded(choice) == value and type(encoded(choice)) is type(value))
+    return next(choice for choice in domain.values if encode(choice) == value and type(encode(choice)) is type(value))

@@ -1,4 +1,4 @@
-"""The samplers: Optuna's, made so that a study that was rebuilt goes on as if it had never stopped."""
+"""Samplers: Optuna's, set up so that a rebuilt study continues as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -15,168 +15,170 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dnnsweep import seeds
 
-#: Trials of a generation of NSGA-II where nothing else is said; Optuna's default.
+#: Trials in a generation of NSGA-II by default, as in Optuna.
 POPULATION: Final = 50
 
 Distributions = Mapping[str, BaseDistribution]
 
 
 def make_nsga2(seed: int, number: int, population: int = POPULATION) -> BaseSampler:
-    """Return NSGA-II for one suggestion, as `sampler` does for others.
+    """Return NSGA-II for one suggestion, as `make_sampler` does for other samplers.
 
     Args:
-        seed: The sweep's.
-        number: The trial's.
-        population: Trials of a generation.
+        seed: Seed of the sweep.
+        number: Number of the trial.
+        population: Number of trials in a generation.
     """
     return NSGAIISampler(population_size=population, seed=seeds.derive(seed, "ask", number))
 
 
 def make_sampler(
-    kind: str, distributions: Distributions, seed: int, number: int, sometimes: Collection[str] = ()
+    kind: str, distributions: Distributions, seed: int, number: int, optional: Collection[str] = ()
 ) -> BaseSampler:
     """Return the sampler of one suggestion.
 
-    It is seeded from the sweep's seed and the trial's number: Optuna does not store a sampler's random state. What a
-    sampler has to remember beside it, Optuna keeps in attributes of trials and studies, which the ledger holds.
+    The sampler is seeded from the sweep's seed and the trial's number, because Optuna does not store a sampler's random
+    state. Whatever else a sampler must remember, Optuna keeps in attributes of trials and studies, which the ledger
+    stores.
 
     Args:
-        kind: `tpe`, `random`, `qmc`, `cmaes` or `gp`; a `grid` suggests by itself and takes `random` here.
-        distributions: What trials are sampled from.
-        seed: The sweep's.
-        number: The trial's.
-        sometimes: Names of parameters that not every trial has.
+        kind: `tpe`, `random`, `qmc`, `cmaes` or `gp`; a `grid` chooses its points itself and takes `random` here.
+        distributions: Distribution of each parameter.
+        seed: Seed of the sweep.
+        number: Number of the trial.
+        optional: Names of parameters that not every trial has.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        made = _sampler(kind, distributions, seed, number, sometimes)
-        return _InEveryTrial(made, sometimes) if sometimes and kind in ("cmaes", "gp") else made
+        sampler = _optuna_sampler(kind, distributions, seed, number, optional)
+        return _CommonParameters(sampler, optional) if optional and kind in ("cmaes", "gp") else sampler
 
 
-def _sampler(
-    kind: str, distributions: Distributions, seed: int, number: int, sometimes: Collection[str]
+def _optuna_sampler(
+    kind: str, distributions: Distributions, seed: int, number: int, optional: Collection[str]
 ) -> BaseSampler:
-    own = seeds.derive(seed, "ask", number)
-    if kind == "tpe" and sometimes:
-        return _ConditionalTpe(multivariate=True, group=True, seed=own)
+    ask_seed = seeds.derive(seed, "ask", number)
+    if kind == "tpe" and optional:
+        return _ConditionalTpe(multivariate=True, group=True, seed=ask_seed)
     if kind == "tpe":
-        return _Tpe(distributions, own)
+        return _Tpe(distributions, ask_seed)
     if kind == "qmc":
         return _Sobol(distributions, seeds.derive(seed, "sequence", 0), number)
     if kind == "cmaes":
-        independent = RandomSampler(seed=own)
-        return CmaEsSampler(seed=own, independent_sampler=independent, warn_independent_sampling=False)
+        independent = RandomSampler(seed=ask_seed)
+        return CmaEsSampler(seed=ask_seed, independent_sampler=independent, warn_independent_sampling=False)
     if kind == "gp":
-        return optuna.samplers.GPSampler(seed=own, warn_independent_sampling=False)
-    return RandomSampler(seed=own)
+        return optuna.samplers.GPSampler(seed=ask_seed, warn_independent_sampling=False)
+    return RandomSampler(seed=ask_seed)
 
 
-def _several(distributions: Distributions) -> dict[str, BaseDistribution]:
-    return {name: known for name, known in sorted(distributions.items()) if not known.single()}
+def _without_single(distributions: Distributions) -> dict[str, BaseDistribution]:
+    """Return the distributions of more than one value."""
+    return {name: distribution for name, distribution in sorted(distributions.items()) if not distribution.single()}
 
 
 class _Tpe(TPESampler):
-    """TPE that knows its search space; Optuna's looks for it in all trials, in most of the time of a suggestion.
+    """TPE that knows its search space; Optuna's infers it from all trials, which takes most of a suggestion's time.
 
     Args:
-        distributions: What every trial is sampled from.
-        seed: Of its random numbers.
+        distributions: Distribution of each parameter, all of which every trial has.
+        seed: Seed of the sampler.
     """
 
     def __init__(self, distributions: Distributions, seed: int) -> None:
         super().__init__(seed=seed)
-        self._known = _several(distributions)
+        self._varying = _without_single(distributions)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """Return what all trials have in common."""
-        return self._known
+        """Return the parameters that all trials have in common."""
+        return self._varying
 
 
 class _ConditionalTpe(TPESampler):
-    """TPE that learns each parameter from the trials that have it, those that the same trials have together.
+    """TPE that learns each parameter from the trials that have it, jointly with others that the same trials have.
 
-    It finds the same groups as Optuna's, which goes through the parameters of all trials for it and copies them; and a
-    trial that is open counts for what it has, not for what was drawn for conditions that then did not hold.
+    It finds the same groups as Optuna's TPE, which goes through the parameters of all trials and copies them. A running
+    trial counts for the parameters that it has, not for those drawn before its conditions were known.
     """
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """Return all parameters, and remember their groups."""
-        first: dict[frozenset[str], dict[str, BaseDistribution]] = {}
+        """Return all parameters, after setting their groups."""
+        distinct: dict[frozenset[str], dict[str, BaseDistribution]] = {}
         for ended in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-            first.setdefault(frozenset(ended.distributions), ended.distributions)
+            distinct.setdefault(frozenset(ended.distributions), ended.distributions)
         groups = _SearchSpaceGroup()
-        for distributions in first.values():
+        for distributions in distinct.values():
             groups.add_distributions(distributions)
         self._search_space_group = groups
-        found = [item for group in groups.search_spaces for item in sorted(group.items())]
-        return {name: known for name, known in found if not known.single()}
+        pairs = [pair for group in groups.search_spaces for pair in sorted(group.items())]
+        return {name: distribution for name, distribution in pairs if not distribution.single()}
 
     def _get_params(self, trial: FrozenTrial, study: optuna.Study) -> dict[str, Any]:  # noqa: ARG002  Optuna's hook
         return trial.params
 
 
-class _InEveryTrial(BaseSampler):
-    """A sampler that looks at the parameters of every trial only, and leaves the others to be drawn independently.
+class _CommonParameters(BaseSampler):
+    """A sampler that handles only the parameters that all trials have; the others are sampled independently.
 
     CMA-ES gives up for good when a parameter is missing from a trial.
 
     Args:
-        inner: The sampler.
-        sometimes: Names of parameters that not every trial has.
+        inner: Sampler of the common parameters.
+        optional: Names of parameters that not every trial has.
     """
 
-    def __init__(self, inner: BaseSampler, sometimes: Collection[str]) -> None:
+    def __init__(self, inner: BaseSampler, optional: Collection[str]) -> None:
         self._inner = inner
-        self._sometimes = sometimes
+        self._optional = optional
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return what all trials have in common by design, and not only as far as was seen."""
-        found = self._inner.infer_relative_search_space(study, trial)
-        return {name: known for name, known in found.items() if name not in self._sometimes}
+        """Return the parameters that all trials have by design, not only those seen in all trials so far."""
+        inferred = self._inner.infer_relative_search_space(study, trial)
+        return {name: distribution for name, distribution in inferred.items() if name not in self._optional}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return values for what all trials have."""
+        """Return values for the common parameters."""
         return self._inner.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Return a value for anything else."""
+        """Return a value for any other parameter."""
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Pass on that a trial begins."""
+        """Tell the inner sampler that a trial begins."""
         self._inner.before_trial(study, trial)
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Pass on how a trial ended."""
+        """Tell the inner sampler how a trial ended."""
         self._inner.after_trial(study, trial, state, values)
 
 
 class _Sobol(QMCSampler):
     """A scrambled Sobol sequence in which trial i takes point i.
 
-    Optuna's counts points in an attribute of the study and takes the first one at random, because it does not know its
-    search space before; a sequence without its first points covers the space less evenly.
+    Optuna's sampler counts points in an attribute of the study and takes the first one at random, because it does not
+    know its search space in advance. A sequence without its first points covers the space less evenly.
 
     Args:
-        distributions: What trials are sampled from, each with a dimension of its own, whether a trial has it or not.
-        seed: Of the scrambling; the same for all trials of a sweep.
-        number: The trial's.
+        distributions: Distribution of each parameter; each has its own dimension, whether a trial has it or not.
+        seed: Seed of the scrambling, the same for all trials of a sweep.
+        number: Number of the trial.
     """
 
     def __init__(self, distributions: Distributions, seed: int, number: int) -> None:
         super().__init__(scramble=True, seed=seed, warn_independent_sampling=False)
-        self._known = _several(distributions)
+        self._varying = _without_single(distributions)
         self._number = number
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """Return what all trials have in common."""
-        return self._known
+        """Return the parameters that all trials have in common."""
+        return self._varying
 
     def _find_sample_id(self, study: Any, search_space: Any) -> int:  # noqa: ARG002  Optuna's hook
         return self._number
