@@ -160,8 +160,8 @@ class Study:
             reports: Epoch -> objective, for a pruned trial: what samplers use if there is no value.
 
         Returns:
-            The penalty told in place of a diverged trial's values, so that the sampler avoids what the worst trials have
-            in common: the worst value told so far, for each objective by itself. None for other reasons.
+            The penalty told in place of a diverged trial's values: the worst value told so far, for each objective by
+            itself, so that the sampler avoids what the worst trials have in common. None for other reasons.
         """
         if self._grid is not None:
             self._grid.end(number, reason)
