@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ from typer.main import get_command
 from dnnsweep import spec
 from dnnsweep.cli import app
 from dnnsweep.runner.run import outline
+from dnnsweep.space import KNOBS
 from dnnsweep.spec import documents
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda file: file.stem)
@@ -68,42 +69,62 @@ def _parts(*shape: int, n_classes: int) -> dict[str, Any]:
     return {"x_train": rows[:500], "y_train": classes[:500], "x_test": rows[500:], "y_test": classes[500:]}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+#: Pages whose commands are not typed but only parsed: they name sweeps that nobody has run.
+MANUAL = ["README", "docs/running", "docs/mlflow", "docs/results", "docs/sweep-file", "docs/networks", "docs/compose"]
 
 
-def test_the_sweep_file_of_the_readme_is_valid() -> None:
-    for block in blocks("yaml"):
-        spec.check(documents.parse(block, "README.md"))
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_code_of_the_readme_describes_a_valid_sweep() -> None:
-    for block in blocks("python"):
-        found: dict[str, object] = {}
-        exec(block.partition("sweep = ")[0], found)  # noqa: S102
-        if "build" in found:
-            continue
-        spec.load({**found["spec"], "dataset": {"source": "sklearn:iris"}})  # type: ignore[dict-item]
+@pytest.mark.parametrize("page", ["README", "docs/sweep-file", "docs/networks"])
+def test_the_sweep_files_of_the_manual_are_valid(page: str) -> None:
+    sweep_files = blocks(page, "yaml")
+    assert sweep_files
+
+    for text in sweep_files:
+        spec.check(documents.parse(text, page))
 
 
-def test_the_network_of_the_readme_can_be_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = next(block for block in blocks("python") if "def build" in block)
+def test_the_table_of_the_readme_can_be_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("customer_id", "plan", "monthly", "churned")
+    rows = [(f"C{row}", "basic" if row % 3 else "pro", str(row), "yes" if row % 2 else "no") for row in range(60)]
+    (tmp_path / "customers.csv").write_text("\n".join(map(",".join, [names, *rows])), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    shown = outline(spec.check(documents.parse(blocks("README", "yaml")[0], "README")))
+
+    assert shown.data.task == "binary"
+    assert shown.data.n_train == 36
+
+
+def test_the_network_of_the_manual_can_be_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = blocks("docs/networks", "python")
     (tmp_path / "nets.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    file = next(block for block in blocks("yaml") if "python:nets:build" in block)
+    (file,) = blocks("docs/networks", "yaml")
 
-    shown = outline(spec.check(documents.parse(file, "README.md")))
+    shown = outline(spec.check(documents.parse(file, "docs/networks")))
 
     assert shown.plan.kind == "fit"
 
 
-def commands() -> list[str]:
-    lines = [line for block in blocks("console") for line in block.splitlines()]
+def test_the_manual_names_every_value_of_a_hyperparameter() -> None:
+    page = (ROOT / "docs" / "sweep-file.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+
+    for name, knob in KNOBS.items():
+        assert {choice for choice in knob.choices if f"`{choice}`" not in rows[name]} == set()
+
+
+def commands(*pages: str) -> list[str]:
+    lines = [line for page in pages for block in blocks(page, "console") for line in block.splitlines()]
     return [line.removeprefix("$ ").partition(" #")[0] for line in lines if line.startswith("$ dnnsweep")]
 
 
-@pytest.mark.parametrize("line", commands())
-def test_a_command_of_the_readme_exists_with_its_options(line: str) -> None:
+@pytest.mark.parametrize("line", dict.fromkeys(commands(*MANUAL)))
+def test_a_command_of_the_manual_exists_with_its_options(line: str) -> None:
     _, name, *arguments = shlex.split(line)
     group = get_command(app)
     command = group.get_command(None, name)  # type: ignore[attr-defined]
@@ -113,9 +134,51 @@ def test_a_command_of_the_readme_exists_with_its_options(line: str) -> None:
 
 
 def test_the_readme_shows_every_kind_of_use() -> None:
-    used = {shlex.split(line)[1] for line in commands()}
+    used = {shlex.split(line)[1] for line in commands("README")}
 
     assert used >= {"validate", "run", "ui", "best", "export"}
+
+
+# ---- how it is built
+
+
+def documents_of_the_build() -> list[Path]:
+    return [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs" / "decisions").glob("*.md")]
+
+
+@pytest.mark.parametrize("page", documents_of_the_build(), ids=lambda page: page.stem)
+def test_the_files_that_a_page_names_exist(page: Path) -> None:
+    named = set(re.findall(r"`([\w./]+\.py)`", page.read_text(encoding="utf-8")))
+
+    places = (ROOT, ROOT / "dnnsweep")
+    assert {name for name in named if not any((place / name).is_file() for place in places)} == set()
+
+
+def test_the_tree_shows_every_module_and_folder_at_the_top_and_no_other() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tree = page.partition("\ndnnsweep/\n")[2].partition("```")[0]
+    shown = {line.split()[0] for line in tree.splitlines()}
+    package = ROOT / "dnnsweep"
+    folders = {f"{file.parent.relative_to(package)}/" for file in package.rglob("__init__.py")} - {"./"}
+
+    assert {name for name in shown if name.endswith("/")} == folders - {"ledger/migrations/versions/"}
+    assert {name for name in shown if not name.endswith("/")} == {file.name for file in package.glob("*.py")}
+
+
+def test_the_layers_are_those_of_the_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+    assert "\n".join(["```", *layers, "```"]) in page
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+
+    assert {file.name for file in folder.glob("0*.md") if f"]({file.name})" not in index} == set()
 
 
 # ---- the pages, one for each task
@@ -213,9 +276,10 @@ def _typed(line: str, port: str) -> str:
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     pages = {path.name for path in (ROOT / "docs").glob("*.md")}
 
-    assert {name for name in pages if f"docs/{name}" not in README} == set()
+    assert {name for name in pages if f"docs/{name}" not in readme} == set()
 
 
 def test_the_page_of_commands_is_up_to_date() -> None:
