@@ -18,7 +18,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 
 #: The pages that divide the site into sections, in the order of the site's header.
-SECTIONS: Final = ("guides", "team", "reference", "internals", "project")
+SECTIONS: Final = ("start", "sweep-file", "operation", "reference", "measurements", "development")
 
 project = "dnnsweep"
 version = release = version_of("dnnsweep")
@@ -49,6 +49,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "dnnsweep"},
+    "header_links_before_dropdown": len(SECTIONS),
     "navbar_align": "left",
     "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],

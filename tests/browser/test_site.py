@@ -120,5 +120,5 @@ def test_a_phone_reaches_every_section_by_the_menu(show: Show) -> None:
 
     page.click("button.primary-toggle")
 
-    for section in ("Guides", "Reference"):
+    for section in ("Start", "Reference"):
         assert page.locator("dialog").get_by_role("link", name=section, exact=True).is_visible()

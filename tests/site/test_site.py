@@ -70,7 +70,7 @@ def leads_out_or_nowhere(start: str, address: str) -> bool:
 
 def test_the_home_page_has_the_name_that_web_servers_look_for() -> None:
     assert "index.html" in PAGES
-    assert {"guides.html", "reference.html"} <= {Path(link).name for link in read("index.html").links}
+    assert {"start.html", "reference.html"} <= {Path(link).name for link in read("index.html").links}
 
 
 @pytest.mark.parametrize("page", PAGES)
