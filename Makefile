@@ -6,20 +6,23 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 BENCH_STAMP := $(VENV)/bench-installed
 BROWSER_STAMP := $(VENV)/browser-installed
+SITE_STAMP := $(VENV)/site-installed
+SITE := build/site
 PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help install sweep check test test-compose test-browser browser-install chaos bench bench-install bench-samplers docs format lock clean
+.PHONY: help install sweep check test test-compose test-browser browser-install chaos bench bench-install bench-samplers docs site site-install format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
 	@echo "make test     set up, then run all tests"
 	@echo "make test-compose  docker compose up, workers killed, servers restarted, with the engine that DOCKER_HOST names"
-	@echo "make test-browser  look at a sweep in the MLflow UI, with the system's Chromium"
+	@echo "make test-browser  look at a sweep in the MLflow UI and at the documentation site, with the system's Chromium"
 	@echo "make .env     passwords for docker compose"
 	@echo "make chaos    kill processes at random, some two hundred times, and count what is left (half an hour)"
 	@echo "make bench    measure against what others offer, into docs/performance.md (an hour)"
 	@echo "make bench-samplers  compare samplers on recorded tables, into docs/sampling.md (half an hour)"
 	@echo "make docs     write docs/cli.md"
+	@echo "make site     build the documentation site, into build/site/index.html"
 	@echo "make check    lint, types, import directions, house rules"
 	@echo "make install  the set-up alone"
 	@echo "make format   format the code"
@@ -54,7 +57,7 @@ test: install
 test-compose: install
 	$(BIN)/python -m pytest tests/compose -s
 
-test-browser: browser-install
+test-browser: browser-install site
 	$(BIN)/python -m pytest tests/browser
 
 browser-install: $(BROWSER_STAMP)
@@ -86,6 +89,18 @@ bench-samplers: bench-install
 docs: install
 	$(BIN)/python tools/commands.py
 
+# Read anew each time: Sphinx warns of a page only when it reads it.
+site: site-install
+	rm -rf $(SITE)
+	$(BIN)/python -m sphinx -c docs/site -d build/site-pages --fresh-env --fail-on-warning --keep-going --quiet . $(SITE)
+	$(BIN)/python -m pytest tests/site
+
+site-install: $(SITE_STAMP)
+
+$(SITE_STAMP): $(STAMP) requirements-site.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements-site.lock
+	touch $@
+
 format: install
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -94,6 +109,7 @@ lock: install
 	$(PIN) pyproject.toml --extra auth --extra postgres --extra service --group dev --output-file requirements.lock
 	$(PIN) --group bench --constraints requirements.lock --output-file requirements-bench.lock
 	$(PIN) --group browser --constraints requirements.lock --output-file requirements-browser.lock
+	$(PIN) --group site --constraints requirements.lock --output-file requirements-site.lock
 
 clean:
 	rm -rf $(VENV)
