@@ -471,7 +471,7 @@ _BEYOND_SHAPE = (
     "none of its conditions holds",
     "beside it",
     "beside space.",
-    "needs PyTorch",
+    "needs the package torch",
     "step and steps cannot",
     "must name a file",
     "must be just arrays:",

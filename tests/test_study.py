@@ -16,8 +16,9 @@ from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]
 from dnnsweep import seeds
 from dnnsweep.records import Reason
 from dnnsweep.space import Branch, Choice, Conditional, Domain, Layers, Range, SearchSpace, active_domain, grid_size
+from dnnsweep.spec.sampler_kinds import SAMPLERS
 from dnnsweep.spec.window import window
-from dnnsweep.study import Study
+from dnnsweep.study import Study, samplers
 from dnnsweep.study.parameters import decode, distribution
 
 SPACE: dict[str, Domain] = {
@@ -143,6 +144,10 @@ def rebuilt(
         stored = json.loads(json.dumps(params))  # as the ledger gives it back
         study.restore(number, stored, attrs, known)
     return study, n_told
+
+
+def test_every_sampler_that_a_sweep_file_can_name_can_be_made() -> None:
+    assert set(samplers._MAKERS) == set(SAMPLERS)
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random", "qmc", "cmaes", "grid"])

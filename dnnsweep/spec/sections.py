@@ -44,6 +44,7 @@ from dnnsweep.spec import documents, schema
 from dnnsweep.spec.base import Few, Section, Several, Whole, raise_mistakes, validator_of
 from dnnsweep.spec.dataset import DatasetSpec
 from dnnsweep.spec.pruner import PrunerSpec
+from dnnsweep.spec.sampler_kinds import SamplerName
 from dnnsweep.spec.training import METRICS, PlateauSpec, TrainingSpec
 from dnnsweep.spec.window import population, window
 
@@ -186,7 +187,7 @@ class BudgetSpec(Section):
 class SamplerSpec(Section):
     """How the next point is chosen."""
 
-    kind: Literal["tpe", "random", "grid", "qmc", "cmaes", "nsga2", "gp"] = "tpe"
+    kind: SamplerName = "tpe"
     window: Few | None = Field(default=None, description="suggestions ahead of the results told; null: from the budget")
     population: Several | None = Field(
         default=None, description="nsga2: trials in a generation; null: a fifth of the budget, from 8 to 50"

@@ -203,10 +203,10 @@ class Study:
         self._worst = tuple(worst(pair) for worst, pair in zip(worse, zip(before, values, strict=True), strict=True))
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        if self._kind == "nsga2":
-            return samplers.make_nsga2(self._seed, number, self.study_attrs().get(POPULATION, samplers.POPULATION))
         parameters = self._parameters
-        return samplers.make_sampler(self._kind, parameters.distributions, self._seed, number, parameters.optional)
+        population = self.study_attrs().get(POPULATION, samplers.POPULATION)
+        ask = samplers.Ask(parameters.distributions, self._seed, number, parameters.optional, population)
+        return samplers.make_sampler(self._kind, ask)
 
 
 def _optuna_values(values: tuple[float, ...] | None, reports: Mapping[int, float]) -> tuple[float, ...] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import optuna
@@ -21,20 +22,31 @@ POPULATION: Final = 50
 Distributions = Mapping[str, BaseDistribution]
 
 
-def make_nsga2(seed: int, number: int, population: int = POPULATION) -> BaseSampler:
-    """Return NSGA-II for one suggestion, as `make_sampler` does for other samplers.
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a sampler is made for: one suggestion.
 
     Args:
+        distributions: Distribution of each parameter.
         seed: Seed of the sweep.
         number: Number of the trial.
-        population: Number of trials in a generation.
+        optional: Names of parameters that not every trial has.
+        population: Number of trials in a generation, for samplers that breed generations.
     """
-    return NSGAIISampler(population_size=population, seed=seeds.derive(seed, "ask", number))
+
+    distributions: Distributions
+    seed: int
+    number: int
+    optional: Collection[str] = ()
+    population: int = POPULATION
+
+    @property
+    def own_seed(self) -> int:
+        """Return the seed of this suggestion."""
+        return seeds.derive(self.seed, "ask", self.number)
 
 
-def make_sampler(
-    kind: str, distributions: Distributions, seed: int, number: int, optional: Collection[str] = ()
-) -> BaseSampler:
+def make_sampler(kind: str, ask: Ask) -> BaseSampler:
     """Return the sampler of one suggestion.
 
     The sampler is seeded from the sweep's seed and the trial's number, because Optuna does not store a sampler's random
@@ -42,34 +54,53 @@ def make_sampler(
     stores.
 
     Args:
-        kind: `tpe`, `random`, `qmc`, `cmaes` or `gp`; a `grid` chooses its points itself and takes `random` here.
-        distributions: Distribution of each parameter.
-        seed: Seed of the sweep.
-        number: Number of the trial.
-        optional: Names of parameters that not every trial has.
+        kind: Name of the sampler; a `grid` chooses its points itself and takes `random` here.
+        ask: The suggestion to make.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        sampler = _optuna_sampler(kind, distributions, seed, number, optional)
-        return _CommonParameters(sampler, optional) if optional and kind in ("cmaes", "gp") else sampler
+        return _MAKERS[kind](ask)
 
 
-def _optuna_sampler(
-    kind: str, distributions: Distributions, seed: int, number: int, optional: Collection[str]
-) -> BaseSampler:
-    ask_seed = seeds.derive(seed, "ask", number)
-    if kind == "tpe" and optional:
-        return _ConditionalTpe(multivariate=True, group=True, seed=ask_seed)
-    if kind == "tpe":
-        return _Tpe(distributions, ask_seed)
-    if kind == "qmc":
-        return _Sobol(distributions, seeds.derive(seed, "sequence", 0), number)
-    if kind == "cmaes":
-        independent = RandomSampler(seed=ask_seed)
-        return CmaEsSampler(seed=ask_seed, independent_sampler=independent, warn_independent_sampling=False)
-    if kind == "gp":
-        return optuna.samplers.GPSampler(seed=ask_seed, warn_independent_sampling=False)
-    return RandomSampler(seed=ask_seed)
+def _make_tpe(ask: Ask) -> BaseSampler:
+    if ask.optional:
+        return _ConditionalTpe(multivariate=True, group=True, seed=ask.own_seed)
+    return _Tpe(ask.distributions, ask.own_seed)
+
+
+def _make_random(ask: Ask) -> BaseSampler:
+    return RandomSampler(seed=ask.own_seed)
+
+
+def _make_qmc(ask: Ask) -> BaseSampler:
+    return _Sobol(ask.distributions, seeds.derive(ask.seed, "sequence", 0), ask.number)
+
+
+def _make_cmaes(ask: Ask) -> BaseSampler:
+    independent = _make_random(ask)
+    sampler = CmaEsSampler(seed=ask.own_seed, independent_sampler=independent, warn_independent_sampling=False)
+    return _CommonParameters(sampler, ask.optional) if ask.optional else sampler
+
+
+def _make_nsga2(ask: Ask) -> BaseSampler:
+    return NSGAIISampler(population_size=ask.population, seed=ask.own_seed)
+
+
+def _make_gp(ask: Ask) -> BaseSampler:
+    sampler = optuna.samplers.GPSampler(seed=ask.own_seed, warn_independent_sampling=False)
+    return _CommonParameters(sampler, ask.optional) if ask.optional else sampler
+
+
+#: Name in the sweep file -> its sampler; `spec.sampler_kinds` says what each can handle.
+_MAKERS: Final[Mapping[str, Callable[[Ask], BaseSampler]]] = {
+    "tpe": _make_tpe,
+    "random": _make_random,
+    "grid": _make_random,
+    "qmc": _make_qmc,
+    "cmaes": _make_cmaes,
+    "nsga2": _make_nsga2,
+    "gp": _make_gp,
+}
 
 
 def _without_single(distributions: Distributions) -> dict[str, BaseDistribution]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dnnsweep.errors import Mistake
 from dnnsweep.records import N_PARAMETERS, Objective, direction_of
 from dnnsweep.space import yaml_text
+from dnnsweep.spec.sampler_kinds import SAMPLERS, sampler_names
 from dnnsweep.spec.sections import OBJECTIVES, SweepSpec
 
 
@@ -41,8 +42,8 @@ def check_pair(spec: SweepSpec) -> Iterator[Mistake]:
     if pruner != "none":
         rule = "must be none for two objectives, as no single value says that a trial is worse than others"
         yield Mistake("pruner.kind", rule, yaml_text(pruner), "remove it, or name one objective")
-    if spec.sampler.kind == "cmaes":
-        rule = "must be tpe, random, grid, qmc, nsga2 or gp for two objectives"
+    if SAMPLERS[spec.sampler.kind].max_objectives == 1:
+        rule = f"must be {sampler_names(lambda sampler: sampler.max_objectives > 1)} for two objectives"
         yield Mistake("sampler.kind", rule, yaml_text(spec.sampler.kind), "take nsga2 or tpe")
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from dnnsweep.errors import Mistake
 from dnnsweep.space import Leaf, Range, grid_size, leaves, scalar_domains, yaml_text
+from dnnsweep.spec.sampler_kinds import SAMPLERS, sampler_names
 from dnnsweep.spec.sections import SweepSpec
 
 #: The most points of a grid, whose order is drawn at once.
@@ -16,7 +17,7 @@ MAX_GRID_POINTS: Final = 1_000_000
 
 def check_grid(spec: SweepSpec) -> Iterator[Mistake]:
     """Check that a grid is finite, and that only a grid asks for `steps`."""
-    is_grid = spec.sampler.kind == "grid"
+    is_grid = SAMPLERS[spec.sampler.kind].is_finite
     for path, domain in _ranges(spec):
         if is_grid and domain.n_values is None:
             yield Mistake(
@@ -46,15 +47,16 @@ def _ranges(spec: SweepSpec) -> Iterator[tuple[str, Range]]:
 
 def check_sampler(spec: SweepSpec) -> Iterator[Mistake]:
     """Check that the sampler can sample the space."""
-    kind = spec.sampler.kind
+    kind, sampler = spec.sampler.kind, SAMPLERS[spec.sampler.kind]
     in_every_trial = [domain for domain in spec.space.values() if isinstance(domain, Leaf)]
     scalars = [scalar for domain in in_every_trial for scalar in scalar_domains(domain).values()]
-    if kind == "cmaes" and not any(isinstance(scalar, Range) and scalar.low < scalar.high for scalar in scalars):
-        rule = "must be tpe, random, grid or qmc unless some hyperparameter is a range of numbers in every trial"
+    if sampler.needs_range and not any(isinstance(scalar, Range) and scalar.low < scalar.high for scalar in scalars):
+        others = sampler_names(lambda sampler: not sampler.needs_range)
+        rule = f"must be {others} unless some hyperparameter is a range of numbers in every trial"
         yield Mistake("sampler.kind", rule, yaml_text(kind), "search a range, or take tpe")
-    if kind == "gp" and importlib.util.find_spec("torch") is None:
-        remedy = "pip install 'dnnsweep[gp]'"
-        yield Mistake("sampler.kind", "needs PyTorch for Gaussian processes", yaml_text(kind), remedy)
+    if sampler.package is not None and importlib.util.find_spec(sampler.package) is None:
+        remedy = f"pip install 'dnnsweep[{sampler.extra}]'"
+        yield Mistake("sampler.kind", f"needs the package {sampler.package}", yaml_text(kind), remedy)
 
 
 def check_population(spec: SweepSpec) -> Iterator[Mistake]:
