@@ -16,7 +16,7 @@ from dnnsweep.datasets.frames import table_of
 from dnnsweep.datasets.row_weights import weights_of
 from dnnsweep.datasets.splits import Rows, split
 from dnnsweep.datasets.targets import Target, target_of
-from dnnsweep.datasets.traits import traits_of
+from dnnsweep.datasets.traits import data_traits
 from dnnsweep.records import DataSummary, Task
 from dnnsweep.spec import DatasetSpec
 
@@ -82,7 +82,7 @@ def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = N
     """
     source = sources.read(spec, data)
     target, table = target_of(source, task), table_of(source)
-    traits = traits_of(source, table, target)
+    traits = data_traits(source, table, target)
     source = replace(source, x=table.numbers, y=source.y[:0])  # a large file is not held in two forms
     rows = split(target, spec, source.n_own_test, source.key)
     mean, std = _moments(target, rows.train)

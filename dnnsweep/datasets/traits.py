@@ -11,26 +11,27 @@ from pandas.api.types import infer_dtype
 from dnnsweep.datasets.frames import Table, is_number
 from dnnsweep.datasets.sources import Source
 from dnnsweep.datasets.targets import Target
+from dnnsweep.records import DataTrait
 
 
-def traits_of(source: Source, table: Table, target: Target) -> tuple[str, ...]:
-    """Return the words of `records.DataSummary` that hold of the data."""
-    facts = {
-        "reshaped": source.is_reshaped,
-        "column_target": source.is_column_target,
-        "frame": isinstance(source.x, pd.DataFrame),
-        "cast": _is_cast(source.x),
-        "text": bool(table.text_columns),
-        "only_text": not table.number_columns,
-        "mixed_text": any(infer_dtype(source.x[name], skipna=True) != "string" for name in table.text_columns),
-        "missing_numbers": bool(np.isnan(table.numbers).any()),
-        "missing_text": bool(pd.isna(table.text).any()),
-        "own_test": source.n_own_test is not None,
-        "text_target": target.kind == "text",
-        "dictionary_of_arrays": source.is_dictionary,
-        "dated": source.key is not None and not is_number(source.key),
+def data_traits(source: Source, table: Table, target: Target) -> tuple[DataTrait, ...]:
+    """Return the traits of the data."""
+    is_trait = {
+        DataTrait.RESHAPED: source.is_reshaped,
+        DataTrait.COLUMN_TARGET: source.is_column_target,
+        DataTrait.FRAME: isinstance(source.x, pd.DataFrame),
+        DataTrait.CAST: _is_cast(source.x),
+        DataTrait.TEXT: bool(table.text_columns),
+        DataTrait.ONLY_TEXT: not table.number_columns,
+        DataTrait.MIXED_TEXT: any(infer_dtype(source.x[name], skipna=True) != "string" for name in table.text_columns),
+        DataTrait.MISSING_NUMBERS: bool(np.isnan(table.numbers).any()),
+        DataTrait.MISSING_TEXT: bool(pd.isna(table.text).any()),
+        DataTrait.OWN_TEST: source.n_own_test is not None,
+        DataTrait.TEXT_TARGET: target.kind == "text",
+        DataTrait.DICTIONARY_OF_ARRAYS: source.is_dictionary,
+        DataTrait.DATED: source.key is not None and not is_number(source.key),
     }
-    return tuple(word for word, holds in facts.items() if holds)
+    return tuple(trait for trait, holds in is_trait.items() if holds)
 
 
 def _is_cast(x: Any) -> bool:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from dnnsweep import spec
 from dnnsweep.exports import data_code, model_code
-from dnnsweep.exports.data_facts import Facts
+from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import imports
-from dnnsweep.records import Sweep, Trial
+from dnnsweep.records import DataTrait, Sweep, Trial
 from dnnsweep.space import PLATEAU, Hyperparameters
 
 __all__ = ["python", "sweep_file"]
@@ -31,25 +31,25 @@ def python(sweep: Sweep, trial: Trial) -> str:
         sweep: As the ledger has it.
         trial: One of its trials, in any state.
     """
-    plan = model_code.Plan.of(sweep, trial)
+    plan = model_code.ListingPlan.of(sweep, trial)
     body = "\n\n".join([*data_code.blocks(plan.facts), *model_code.blocks(plan)])
     parts = [_docstring(sweep, trial, plan), imports(body), *_own_import(plan), body]
     return "\n\n".join(parts) + "\n"
 
 
-def _own_import(plan: model_code.Plan) -> list[str]:
+def _own_import(plan: model_code.ListingPlan) -> list[str]:
     own = [f"python:{plan.facts.name}"] if plan.facts.kind == "python" else []
-    own += [plan.builder] if plan.builder is not None else []
+    own += [plan.builder.source] if plan.builder is not None else []
     found = sorted({model_code.module_and_function(name) for name in own})
     return ["\n".join(f"from {module} import {function}" for module, function in found)] if found else []
 
 
-def _tables(facts: Facts) -> list[str]:
-    is_table = facts.is_table or facts.is_pickled or facts.has("text")
+def _tables(facts: DataFacts) -> list[str]:
+    is_table = facts.is_table or facts.is_pickled or facts.has(DataTrait.TEXT)
     return [*(["pandas"] if is_table else []), *(["pyarrow"] if facts.kind == "parquet" else [])]
 
 
-def _docstring(sweep: Sweep, trial: Trial, plan: model_code.Plan) -> str:
+def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
     facts = plan.facts
     packages = ["tensorflow", "scikit-learn", *_tables(facts)]
     lines = [
@@ -61,7 +61,7 @@ def _docstring(sweep: Sweep, trial: Trial, plan: model_code.Plan) -> str:
     if facts.kind == "python":
         lines.append(f"The rows come from the module {facts.name.partition(':')[0]}.")
     if plan.builder is not None:
-        lines.append(f"The network comes from the module {model_code.module_and_function(plan.builder)[0]}.")
+        lines.append(f"The network comes from the module {model_code.module_and_function(plan.builder.source)[0]}.")
     if facts.kind == "arrays":
         lines += [f"It reads {facts.file}, which is saved by:", "", f"    {data_code.saving(facts)}"]
     return "\n".join([*lines, '"""'])

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dnnsweep.records import Sweep, Task
+from dnnsweep.errors import ExportError
+from dnnsweep.records import BuilderCall, DataTrait, Sweep, Task, decode_traits
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DataFacts:
     """What a listing must know of the data.
 
     Args:
@@ -32,7 +33,8 @@ class Facts:
         n_train: Training rows.
         n_validation: Validation rows.
         n_test: Test rows.
-        traits: Words of `records.DataSummary`.
+        traits: What rows and target were like before they were encoded.
+        builder_call: How a user's function builds the networks; None without one.
     """
 
     kind: str
@@ -53,14 +55,16 @@ class Facts:
     n_train: int
     n_validation: int
     n_test: int
-    traits: frozenset[str]
+    traits: frozenset[DataTrait]
+    builder_call: BuilderCall | None
 
     @classmethod
-    def of(cls, sweep: Sweep) -> Facts:
+    def of(cls, sweep: Sweep) -> DataFacts:
         """Gather them from a sweep as the ledger has it."""
         dataset: dict[str, Any] = sweep.spec["dataset"]
         kind, _, name = dataset["source"].partition(":")
         split = dataset.get("split") or {}
+        traits, builder_call = _traits_of(sweep)
         return cls(
             kind=kind,
             name=name,
@@ -80,11 +84,12 @@ class Facts:
             n_train=sweep.data["n_train"],
             n_validation=sweep.data["n_validation"],
             n_test=sweep.data["n_test"],
-            traits=frozenset(sweep.data.get("traits", ())),
+            traits=frozenset(traits),
+            builder_call=builder_call,
         )
 
-    def has(self, trait: str) -> bool:
-        """Return whether a word of `records.DataSummary` holds."""
+    def has(self, trait: DataTrait) -> bool:
+        """Return whether the data have a trait."""
         return trait in self.traits
 
     @property
@@ -102,7 +107,7 @@ class Facts:
     @property
     def is_pickled(self) -> bool:
         """Return whether arrays were handed over that an npz file cannot hold: tables with text, or columns by name."""
-        return self.kind == "arrays" and (self.has("text") or bool(self.roles))
+        return self.kind == "arrays" and (self.has(DataTrait.TEXT) or bool(self.roles))
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -129,9 +134,18 @@ class Facts:
         """Return whether the target holds the numbers of the classes as it is found: 0, 1, ..."""
         if self.kind == "sklearn":
             return True
-        return not self.has("text_target") and self.classes == tuple(map(str, range(len(self.classes))))
+        return not self.has(DataTrait.TEXT_TARGET) and self.classes == tuple(map(str, range(len(self.classes))))
 
     @property
     def is_raw(self) -> bool:
         """Return whether the rows go into the network without any encoding."""
-        return self.scale == "none" and not self.has("text") and not self.has("missing_numbers")
+        return self.scale == "none" and not self.has(DataTrait.TEXT) and not self.has(DataTrait.MISSING_NUMBERS)
+
+
+def _traits_of(sweep: Sweep) -> tuple[tuple[DataTrait, ...], BuilderCall | None]:
+    try:
+        return decode_traits(sweep.data.get("traits", ()))
+    except ValueError as error:
+        raise ExportError(
+            f"sweep {sweep.name} was stored by a newer dnnsweep ({error}); upgrade to export it"
+        ) from error

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from dnnsweep.exports import score_code
 from dnnsweep.exports.callback_code import early_stopping, reduce_on_plateau
-from dnnsweep.exports.data_facts import Facts
+from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import call, indented, listing, text
 from dnnsweep.exports.score_code import NAMES
-from dnnsweep.records import N_PARAMETERS, Sweep, Task, Trial
+from dnnsweep.records import N_PARAMETERS, BuilderCall, InputForm, Sweep, Task, Trial
 from dnnsweep.space import LAST_SHARE, PLATEAU, Hyperparameters
 from dnnsweep.spec import PlateauSpec
 
@@ -52,7 +52,22 @@ HEADS: Final = {Task.BINARY: "sigmoid", Task.MULTICLASS: "softmax"}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class UserBuilder:
+    """The user's own function that builds the network.
+
+    Args:
+        source: `python:module:function`.
+        call: How the function is called, and how the network takes its rows.
+        params: The trial's hyperparameters.
+    """
+
+    source: str
+    call: BuilderCall
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ListingPlan:
     """A configuration and what it is measured by.
 
     Args:
@@ -61,25 +76,24 @@ class Plan:
         seed: Of weights, row order and dropout.
         objectives: The sweep's metric, or both.
         training: The section of the sweep file.
-        builder: `python:module:function`, where the network is a user's own.
-        params: What it is called with.
+        builder: The user's own function that builds the network; None where dnnsweep builds it.
     """
 
     hp: Hyperparameters
-    facts: Facts
+    facts: DataFacts
     seed: int
     objectives: tuple[str, ...]
     training: dict[str, Any]
-    builder: str | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    builder: UserBuilder | None = None
 
     @classmethod
-    def of(cls, sweep: Sweep, trial: Trial) -> Plan:
+    def of(cls, sweep: Sweep, trial: Trial) -> ListingPlan:
         """Gather it from a sweep and a trial as the ledger has them."""
-        facts, hp = Facts.of(sweep), Hyperparameters.of(trial.params)
-        builder = sweep.spec["network"].get("builder")
-        objectives = tuple(one.metric for one in sweep.objectives)
-        return cls(hp, facts, trial.seed, objectives, sweep.spec["training"], builder, trial.params)
+        facts, hp, builder = DataFacts.of(sweep), Hyperparameters.of(trial.params), None
+        if facts.builder_call is not None:
+            builder = UserBuilder(sweep.spec["network"]["builder"], facts.builder_call, trial.params)
+        objectives = tuple(objective.metric for objective in sweep.objectives)
+        return cls(hp, facts, trial.seed, objectives, sweep.spec["training"], builder)
 
     @property
     def monitor(self) -> str | None:
@@ -115,7 +129,8 @@ class Plan:
 
     def inputs(self, rows: str) -> str:
         """Return rows as the network takes them."""
-        return rows if self.builder is None or self.facts.has("flat_input") else f"inputs({rows})"
+        is_flat = self.builder is None or self.builder.call.inputs is InputForm.FLAT
+        return rows if is_flat else f"inputs({rows})"
 
     @property
     def watched(self) -> list[str]:
@@ -132,7 +147,7 @@ class Plan:
         return list(dict.fromkeys(wanted)) or ["mae"]
 
 
-def blocks(plan: Plan) -> list[str]:
+def blocks(plan: ListingPlan) -> list[str]:
     """Return the code of the network, block by block."""
     seed = [
         "# The trial's own random numbers: starting weights, dropout and the order of rows.",
@@ -140,13 +155,13 @@ def blocks(plan: Plan) -> list[str]:
         "keras.utils.set_random_seed(SEED)",
     ]
     if plan.builder is not None:
-        built = ["\n".join([*seed, _built(plan)]), *_inputs(plan), _compile(plan)]
+        built = ["\n".join([*seed, _built(plan, plan.builder)]), *_inputs(plan.builder), _compile(plan)]
         return [*built, *_functions(plan), _fit(plan), *_scores(plan)]
     network = ["\n".join(seed), *_kernels(plan), _network(plan), _compile(plan)]
     return [*network, *_functions(plan), _fit(plan), *_scores(plan)]
 
 
-def _functions(plan: Plan) -> list[str]:
+def _functions(plan: ListingPlan) -> list[str]:
     parts = [
         *score_code.functions(plan.watched, plan.facts.task, plan.inputs("x")),
         *score_code.callback(plan.monitors, "x_val"),
@@ -161,15 +176,15 @@ def module_and_function(builder: str) -> tuple[str, str]:
     return module, function
 
 
-def _built(plan: Plan) -> str:
+def _built(plan: ListingPlan, builder: UserBuilder) -> str:
     """The call of the user's function, as the trainer calls it."""
-    params, facts = plan.params, plan.facts
-    function = module_and_function(str(plan.builder))[1]
-    if facts.has("dictionary"):
+    params, takes = builder.params, builder.call.takes
+    function = module_and_function(builder.source)[1]
+    if takes is None:
         given = ", ".join(f"{text(name)}: {_literal(value)}" for name, value in params.items())
         return f"model = {function}({{{given}}})"
-    offered = {"n_features": facts.n_features, "n_outputs": facts.n_outputs, **params}
-    named = [f"{name}={_literal(value)}" for name, value in offered.items() if facts.has(f"takes_{name}")]
+    offered = {"n_features": plan.facts.n_features, "n_outputs": plan.facts.n_outputs, **params}
+    named = [f"{name}={_literal(value)}" for name, value in offered.items() if name in takes]
     return call(f"model = {function}", *named)
 
 
@@ -179,15 +194,16 @@ def _literal(value: Any) -> str:
     return text(value) if isinstance(value, str) else repr(value)
 
 
-def _inputs(plan: Plan) -> list[str]:
-    if plan.inputs("x") == "x":
+def _inputs(builder: UserBuilder) -> list[str]:
+    form = builder.call.inputs
+    if form is InputForm.FLAT:
         return []
-    if plan.facts.has("one_input"):
+    if form is InputForm.RESHAPED:
         code = "return x.reshape(-1, *model.inputs[0].shape[1:])"
         return [f'\ndef inputs(x):\n    """Return rows in the shape that the model takes."""\n    {code}\n']
     parts = (
         "{one.name: part for one, part in zip(model.inputs, parts, strict=True)}"
-        if plan.facts.has("named_inputs")
+        if form is InputForm.NAMED
         else "tuple(parts)"
     )
     return [
@@ -205,7 +221,7 @@ def inputs(x):
     ]
 
 
-def _kernels(plan: Plan) -> list[str]:
+def _kernels(plan: ListingPlan) -> list[str]:
     """Say once what all linear layers have in common."""
     hp = plan.hp
     if not hp.hidden:
@@ -220,7 +236,7 @@ def _kernel(hp: Hyperparameters) -> list[str]:
     return [f'kernel_initializer="{hp.initializer}"', *penalty]
 
 
-def _network(plan: Plan) -> str:
+def _network(plan: ListingPlan) -> str:
     hp, why = plan.hp, _why(plan.hp)
     start = f"keras.Input(({plan.facts.n_features},))"
     if len(hp.hidden) > MAX_LISTED:
@@ -241,7 +257,7 @@ def _why(hp: Hyperparameters) -> list[str]:
     return why
 
 
-def _loop(plan: Plan, start: str) -> list[str]:
+def _loop(plan: ListingPlan, start: str) -> list[str]:
     widths, items = plan.hp.hidden, [str(units) for units in plan.hp.hidden]
     is_even = len(set(widths)) == 1
     return [
@@ -261,7 +277,7 @@ def _hidden(hp: Hyperparameters, units: str) -> list[str]:
     return [f"Dense({units}, use_bias=False)", *normalized, *dropout]
 
 
-def _output(plan: Plan) -> str:
+def _output(plan: ListingPlan) -> str:
     """A linear model has no other layer; what is said once for all layers is said here."""
     task = plan.facts.task
     activation = [f'activation="{HEADS[task]}"'] if task in HEADS else []
@@ -272,7 +288,7 @@ def _output(plan: Plan) -> str:
     return f"layers.Dense(\n{lines}\n        )"
 
 
-def _compile(plan: Plan) -> str:
+def _compile(plan: ListingPlan) -> str:
     kind, options, why = OPTIMIZERS[plan.hp.optimizer]
     clipping = [f"global_clipnorm={plan.hp.global_clipnorm}"] if plan.hp.global_clipnorm else []
     rate, schedule = str(plan.hp.learning_rate), _schedule(plan)
@@ -283,7 +299,7 @@ def _compile(plan: Plan) -> str:
     return "\n".join([*lines, call("model.compile", *compiled)])
 
 
-def _schedule(plan: Plan) -> list[str]:
+def _schedule(plan: ListingPlan) -> list[str]:
     """The learning rate, where it changes from step to step."""
     hp = plan.hp
     if hp.schedule in ("constant", PLATEAU):
@@ -301,7 +317,7 @@ def _schedule(plan: Plan) -> list[str]:
     return [f"# {why}", call(f"schedule = keras.optimizers.schedules.{kind}", *arguments)]
 
 
-def _data_loss(plan: Plan) -> list[str]:
+def _data_loss(plan: ListingPlan) -> list[str]:
     """Keras's `loss` contains the L2 term, which early stopping and the score leave out."""
     name = plan.measured("loss")
     if name == "loss" or name not in plan.metrics:
@@ -313,7 +329,7 @@ def _data_loss(plan: Plan) -> list[str]:
     return [why, call(f"cross_entropy = keras.metrics.{metric}", *arguments, 'name="cross_entropy"')]
 
 
-def _batches(plan: Plan) -> str:
+def _batches(plan: ListingPlan) -> str:
     """The rows in the order of `trainers.shuffling`, so that the listing repeats the trial."""
     size = plan.hp.batch_size
     return f'''def batches():
@@ -327,7 +343,7 @@ def _batches(plan: Plan) -> str:
 '''
 
 
-def _fit(plan: Plan) -> str:
+def _fit(plan: ListingPlan) -> str:
     stopping = plan.training["early_stopping"]
     arguments = [
         "batches()",
@@ -349,7 +365,7 @@ def _fit(plan: Plan) -> str:
     return "\n".join([*lines, call("model.fit", *arguments, "verbose=2", is_tall=True)])
 
 
-def _watched(plan: Plan, metric: str, min_delta: float) -> tuple[list[str], str]:
+def _watched(plan: ListingPlan, metric: str, min_delta: float) -> tuple[list[str], str]:
     """Return the arguments of a callback that say what it watches, and `min_delta` in units of that.
 
     The sweep's is in units of the target, but Keras monitors the standardised one.
@@ -369,7 +385,7 @@ def _unit(metric: str, sign: str) -> str:
     return f" {sign} {powers[name]}" if name in powers else ""
 
 
-def _scores(plan: Plan) -> list[str]:
+def _scores(plan: ListingPlan) -> list[str]:
     size = ['print(f"n_parameters: {model.count_params()}")'] if N_PARAMETERS in plan.objectives else []
     measured = [metric for metric in plan.objectives if metric != N_PARAMETERS]
     if not measured:
@@ -382,7 +398,7 @@ def _scores(plan: Plan) -> list[str]:
     return [*size, *("\n".join([*([why] if why else []), *_score(plan, measured, part)]) for part, why in rows)]
 
 
-def _score(plan: Plan, metrics: Sequence[str], part: str) -> list[str]:
+def _score(plan: ListingPlan, metrics: Sequence[str], part: str) -> list[str]:
     lines = []
     by_keras = [metric.removeprefix("val_") for metric in metrics if metric not in NAMES]
     if by_keras:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dnnsweep.exports.data_facts import Facts
+from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import call
+from dnnsweep.records import DataTrait
 
 
-def split(facts: Facts) -> str:
+def split(facts: DataFacts) -> str:
     """Return the code that splits the rows."""
     if facts.split_by or facts.order_by:
         return _split_by_column(facts)
-    draws = [] if facts.has("own_test") or not facts.n_test else [("test", facts.n_test)]
+    draws = [] if facts.has(DataTrait.OWN_TEST) or not facts.n_test else [("test", facts.n_test)]
     draws.append(("val", facts.n_validation))
     lines = []
     given, (x, y, w) = ("x_train", "y_train", "w_train"), ("x", "y", "weights")
@@ -24,14 +25,14 @@ def split(facts: Facts) -> str:
     return "\n".join([*_why_split(facts, len(draws)), *lines])
 
 
-def _why_split(facts: Facts, n_draws: int) -> list[str]:
+def _why_split(facts: DataFacts, n_draws: int) -> list[str]:
     shares = ["# Each part has its share of every class."] if facts.classes else []
     if n_draws == 1:
         return ["# Rows to validate on are kept apart from those to train on.", *shares]
     return ["# First the test rows, which no choice may depend on, then those to validate on.", *shares]
 
 
-def _split_by_column(facts: Facts) -> str:
+def _split_by_column(facts: DataFacts) -> str:
     taken = "x.iloc[{}]" if _is_frame(facts) else "x[{}]"
     lines = _drawn_groups(facts) if facts.split_by else _cut_order(facts)
     for part in facts.parts:
@@ -39,11 +40,11 @@ def _split_by_column(facts: Facts) -> str:
     return "\n".join([*lines, *(["w_train = weights[train]"] if facts.sample_weight else [])])
 
 
-def _is_frame(facts: Facts) -> bool:
-    return facts.has("text") or (facts.is_table and not facts.is_raw)
+def _is_frame(facts: DataFacts) -> bool:
+    return facts.has(DataTrait.TEXT) or (facts.is_table and not facts.is_raw)
 
 
-def _drawn_groups(facts: Facts) -> list[str]:
+def _drawn_groups(facts: DataFacts) -> list[str]:
     validation, test = facts.shares
     why = ["# All rows of a group are in one part.", "n_groups = groups.max() + 1"]
     if not test:
@@ -58,12 +59,12 @@ def _drawn_groups(facts: Facts) -> list[str]:
     ]
 
 
-def _draw(facts: Facts, share: float) -> list[str]:
+def _draw(facts: DataFacts, share: float) -> list[str]:
     size = f"test_size=max(1, round({share} * n_groups))"
     return [call("splitter = GroupShuffleSplit", "n_splits=1", size, f"random_state={facts.seed}")]
 
 
-def _cut_order(facts: Facts) -> list[str]:
+def _cut_order(facts: DataFacts) -> list[str]:
     names = ", ".join(facts.parts)
     cuts = [facts.n_train, *([facts.n_train + facts.n_validation] if facts.n_test else [])]
     return [
@@ -73,7 +74,7 @@ def _cut_order(facts: Facts) -> list[str]:
     ]
 
 
-def weights(facts: Facts) -> str:
+def weights(facts: DataFacts) -> str:
     """Return the code of the weights of the training rows, `w_train`; nothing where all count alike."""
     if facts.class_weight is None:
         return ""

@@ -13,7 +13,7 @@ from dnnsweep.errors import SweepConflictError
 from dnnsweep.ledger import checks
 from dnnsweep.ledger.columns import objective_columns
 from dnnsweep.ledger.database import now_ms
-from dnnsweep.records import DataSummary, Objective, SweepState
+from dnnsweep.records import DataSummary, Objective, SweepState, encode_traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ def data_columns(new: NewSweep, row: Row[Any]) -> dict[str, Any]:
 
 def summary_json(data: DataSummary) -> dict[str, Any]:
     """Return a data summary as plain JSON."""
-    values = {name: getattr(data, name) for name in DataSummary.__slots__}
+    values = {name: getattr(data, name) for name in DataSummary.__slots__ if name != "builder_call"}
+    values["traits"] = encode_traits(data.traits, data.builder_call)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from dnnsweep.records.data_traits import BuilderCall, DataTrait, InputForm, decode_traits, encode_traits
 from dnnsweep.records.metrics import (
     CLASS_METRICS,
     CLASS_SCORES,
@@ -32,9 +33,12 @@ __all__ = [
     "SWEEP_COLUMNS",
     "TRIAL_COLUMNS",
     "AttemptStarted",
+    "BuilderCall",
     "Curve",
     "DataSummary",
+    "DataTrait",
     "EpochReport",
+    "InputForm",
     "Objective",
     "Reason",
     "Series",
@@ -46,7 +50,9 @@ __all__ = [
     "Trial",
     "TrialResult",
     "curve_from_reports",
+    "decode_traits",
     "direction_of",
+    "encode_traits",
     "metrics_for",
     "scores_for",
     "size_metric",
@@ -256,15 +262,8 @@ class DataSummary:
         n_validation: Validation rows.
         n_test: Test rows.
         notes: What was done to the data that a person should know, one sentence each.
-        traits: What rows and target were like before, for code that encodes them alike. Words: `frame` (columns of a
-            table, not an array), `reshaped` (rows of several dimensions, or single numbers), `cast` (numbers of a type
-            that is converted before scaling: to float32 in an array, to float64 in a frame), `text` (columns of it),
-            `only_text`, `mixed_text` (booleans, whole numbers or categories in text columns), `missing_numbers`,
-            `missing_text`, `column_target` (of shape (rows, 1)), `text_target`, `own_test` (the file holds test rows
-            apart), `dictionary_of_arrays` (a function returned one), `dated` (rows are split by dates). Where a builder
-            makes the networks, also how it is called (`dictionary`, or `takes_NAME` for each parameter) and how they
-            take rows (`flat_input`, `one_input` of another shape, `many_inputs`,
-            `named_inputs`).
+        traits: What rows and target were like before, for code that encodes them alike.
+        builder_call: How a user's function builds the networks; None without one.
     """
 
     fingerprint: str
@@ -276,7 +275,8 @@ class DataSummary:
     n_validation: int
     n_test: int
     notes: tuple[str, ...] = ()
-    traits: tuple[str, ...] = field(default=(), compare=False)  # equal rows may come as an array or as a frame
+    traits: tuple[DataTrait, ...] = field(default=(), compare=False)  # equal rows may come as an array or as a frame
+    builder_call: BuilderCall | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

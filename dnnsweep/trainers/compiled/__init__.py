@@ -13,7 +13,7 @@ from dnnsweep.space import Hyperparameters, first_point
 from dnnsweep.spec import SweepSpec
 from dnnsweep.trainers import Job, TrainerPlan, TrainerReady, keras_models
 from dnnsweep.trainers.compiled import strategy
-from dnnsweep.trainers.compiled.builder import Builder, inputs_of, trait_of
+from dnnsweep.trainers.compiled.builder import Builder, inputs_of
 from dnnsweep.trainers.compiled.epoch_program import Program
 from dnnsweep.trainers.compiled.structures import structure_of
 from dnnsweep.trainers.fit import FitTrainer, Laps
@@ -61,9 +61,8 @@ class CompiledTrainer(FitTrainer):
         found = strategy.planned(self._way(network, material.data), material.sweep)
         kind = "compiled" if found[0].kind in (strategy.PROGRAM, keras_models.XLA) else "fit"
         reasons = (f"trainer: {kind}, because network.builder builds the networks", *(one.reason for one in found))
-        data = material.data.summary
-        traits = (*data.traits, *self._builder.traits, trait_of(network))
-        return TrainerReady(replace(data, traits=traits), TrainerPlan(kind, device=self._device, reasons=reasons))
+        data = replace(material.data.summary, builder_call=self._builder.describe_call(network))
+        return TrainerReady(data, TrainerPlan(kind, device=self._device, reasons=reasons))
 
     def _way(self, network: Any, data: Dataset) -> strategy.Way:
         is_fit = self._loaded().sweep.trainer.kind == "fit"

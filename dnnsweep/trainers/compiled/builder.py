@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dnnsweep import user_functions
 from dnnsweep.datasets import Dataset
 from dnnsweep.errors import Mistake, SpecError
-from dnnsweep.records import Task
+from dnnsweep.records import BuilderCall, InputForm, Task
 from dnnsweep.space import KNOBS, TRAINING_KNOBS, did_you_mean, yaml_text
 from dnnsweep.spec import SweepSpec
 
@@ -88,13 +88,12 @@ class Builder:
         self._check_answers(found, len(x))
         return network
 
-    @property
-    def traits(self) -> tuple[str, ...]:
-        """Return the words of `records.DataSummary` that say how the function is called."""
+    def describe_call(self, network: keras.Model) -> BuilderCall:
+        """Return how the function is called, and how a network that it built takes its rows."""
         if self._takes_whole:
-            return ("dictionary",)
+            return BuilderCall(None, input_form(network))
         named = self._arguments(dict.fromkeys((*TRAINING_KNOBS, *self._own)))[1]
-        return tuple(f"takes_{name}" for name in named)
+        return BuilderCall(tuple(named), input_form(network))
 
     def _check_answers(self, answers: NDArray[Any] | None, n_rows: int) -> None:
         task, n_outputs = self._data.summary.task, self._data.n_outputs
@@ -212,16 +211,18 @@ def inputs_of(network: keras.Model, x: NDArray[np.float32]) -> Any:
     return tuple(parts) if isinstance(structure, list | tuple) else parts[0]
 
 
-def trait_of(network: keras.Model) -> str:
-    """Return the word of `records.DataSummary` that says how a network takes its rows."""
+def input_form(network: keras.Model) -> InputForm:
+    """Return how a network takes a row."""
     structure = _structure(network)
     if structure is None:
-        return "flat_input"
+        return InputForm.FLAT
     if isinstance(structure, Mapping):
-        return "named_inputs"
-    shapes = [tuple(one.shape[1:]) for one in _leaves(network, structure)]
-    is_flat = len(shapes) == 1 and (len(shapes[0]) == 1 or None in shapes[0])
-    return "flat_input" if is_flat else "one_input" if len(shapes) == 1 else "many_inputs"
+        return InputForm.NAMED
+    shapes = [tuple(tensor.shape[1:]) for tensor in _leaves(network, structure)]
+    if len(shapes) != 1:
+        return InputForm.SEVERAL
+    is_flat = len(shapes[0]) == 1 or None in shapes[0]
+    return InputForm.FLAT if is_flat else InputForm.RESHAPED
 
 
 def _structure(network: keras.Model) -> Any:
