@@ -112,7 +112,7 @@ def images(n: int, *shape: int) -> np.ndarray:
 
 
 def kept(name: str) -> Path:
-    path = keras_files.folder() / name
+    path = keras_files.keras_folder() / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -140,7 +140,7 @@ def test_images_of_clothes_are_read_as_keras_reads_them() -> None:
         kept(f"fashion-mnist/{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8) + labels.tobytes()))
         kept(f"fashion-mnist/{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(16) + pixels.tobytes()))
 
-    found = keras_files.arrays("fashion_mnist")
+    found = keras_files.load_arrays("fashion_mnist")
 
     assert_array_equal(found["x_train"], images(80, 28, 28))
     assert_array_equal(found["y_test"], np.arange(20) % 10)
@@ -157,15 +157,15 @@ def test_colour_images_are_read_from_the_archive_if_it_is_the_original(monkeypat
             member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    assert "SHA-256 is not the original's" in refused(source="keras:cifar10", target=None, drop=())
+    assert "SHA-256 differs from the original's" in refused(source="keras:cifar10", target=None, drop=())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(keras_files.FILES, "cifar10", (keras_files.Kept(path.name, "", digest),))
+    monkeypatch.setitem(keras_files.FILES, "cifar10", (keras_files.KerasFile(path.name, "", digest),))
 
     data = load(DatasetSpec(source="keras:cifar10"))
 
     assert (data.summary.n_features, data.summary.n_test) == (3072, 25)
     first = images(20, 3, 32, 32)[0].transpose(1, 2, 0)
-    assert_array_equal(keras_files.arrays("cifar10")["x_train"][0], first)
+    assert_array_equal(keras_files.load_arrays("cifar10")["x_train"][0], first)
 
 
 @pytest.mark.parametrize("name", keras_files.FILES)
@@ -177,16 +177,16 @@ def test_without_a_network_the_file_that_keras_looks_for_is_named(name: str, mon
 
     error = refused(source=f"keras:{name}", target=None, drop=())
 
-    assert f"copy the file to {keras_files.folder() / keras_files.FILES[name][0].path}" in error
+    assert f"copy the file to {keras_files.keras_folder() / keras_files.FILES[name][0].path}" in error
     assert "no route to host" in error
-    assert list(keras_files.folder().rglob("*.*")) == []
+    assert list(keras_files.keras_folder().rglob("*.*")) == []
 
 
 def test_what_is_fetched_must_be_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(b"an error page"))
 
-    assert "SHA-256 is not the original's" in refused(source="keras:mnist", target=None, drop=())
-    assert not (keras_files.folder() / "mnist.npz").exists()
+    assert "SHA-256 differs from the original's" in refused(source="keras:mnist", target=None, drop=())
+    assert not (keras_files.keras_folder() / "mnist.npz").exists()
 
 
 def test_what_is_fetched_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,22 +194,22 @@ def test_what_is_fetched_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(buffer, x=images(50, 8).astype("float32"), y=np.linspace(1e4, 5e5, 50))
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     monkeypatch.setitem(
-        keras_files.FILES, "california_housing", (keras_files.Kept("c.npz", "https://example.org/c.npz", digest),)
+        keras_files.FILES, "california_housing", (keras_files.KerasFile("c.npz", "https://example.org/c.npz", digest),)
     )
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(buffer.getvalue()))
 
     assert load(DatasetSpec(source="keras:california_housing")).summary.n_train == 30
-    assert [path.name for path in keras_files.folder().iterdir()] == ["c.npz"]
+    assert [path.name for path in keras_files.keras_folder().iterdir()] == ["c.npz"]
 
 
 def test_a_broken_copy_is_refused_and_kept() -> None:
     kept("mnist.npz").write_bytes(b"half")
 
-    assert "must be mnist as Keras keeps it" in refused(source="keras:mnist", target=None, drop=())
+    assert "must be mnist as Keras stores it" in refused(source="keras:mnist", target=None, drop=())
     assert kept("mnist.npz").exists()
 
 
-def test_the_names_of_a_sweep_file_are_those_of_the_shelf() -> None:
+def test_the_names_that_a_sweep_file_may_use_are_those_with_files() -> None:
     from dnnsweep.spec import KERAS
 
     assert tuple(keras_files.FILES) == KERAS
@@ -274,7 +274,7 @@ def test_a_function_may_return_a_table(module: str, capfd: pytest.CaptureFixture
         ("nothing", "must return (x, y)"),
         ("three", "must return (x, y)"),
         ("wrong", "RuntimeError: the disk is gone"),
-        ("unlike", "equally many rows"),
+        ("unlike", "the same number of rows"),
         ("lacking", "must hold the arrays"),
         ("CONSTANT", "must name a function"),
         ("absent", "must name a function"),
@@ -285,7 +285,7 @@ def test_functions_that_return_no_rows_are_refused(module: str, function: str, w
 
 
 def test_rows_with_test_rows_of_their_own_are_not_split_by_a_column(module: str) -> None:
-    assert "no test rows of their own" in refused(
+    assert "cannot be used where the source provides test rows" in refused(
         source=f"python:{module}:own", target=None, drop=(), split={"by": "0"}, class_weight=None
     )
 
@@ -353,15 +353,18 @@ def test_a_split_by_a_column_needs_no_test_rows() -> None:
         ({"split": {"by": "patients"}, "drop": ("day",)}, "dataset.split.by: must be a column"),
         ({"split": {"order": "patient"}, "drop": ("day",)}, "dataset.split.order: must hold numbers or dates"),
         ({"split": {"by": "half"}, "drop": ("day",)}, "dataset.split.by: must have at least 3 groups"),
-        ({"split": {"by": "gaps"}, "drop": ("day",)}, "dataset.split.by: must not be missing"),
+        ({"split": {"by": "gaps"}, "drop": ("day",)}, "dataset.split.by: must have a value in every row"),
         ({"split": {"order": "half"}, "drop": ("day",)}, "dataset.split.order"),
         ({"sample_weight": "patient", "drop": ("day",)}, "dataset.sample_weight: must be a column of numbers"),
         ({"sample_weight": "gaps", "drop": ("day",)}, "dataset.sample_weight: must be 0 or more"),
-        ({"sample_weight": "nothing", "drop": ("day",)}, "dataset.sample_weight: must be above 0"),
+        ({"sample_weight": "nothing", "drop": ("day",)}, "dataset.sample_weight: must be above 0 in a training row"),
         ({"sample_weight": "trusts", "drop": ("day",)}, "did you mean trust?"),
-        ({"class_weight": {"yes": 2.0}}, "none for 'no'"),
+        ({"class_weight": {"yes": 2.0}}, "no weight for 'no'"),
         ({"class_weight": {"yes": 2.0, "no": 1.0, "maybe": 1.0}}, "no class 'maybe'"),
-        ({"class_weight": "balanced", "target": "pulse", "drop": ("patient", "day", "ill")}, "belongs to classes"),
+        (
+            {"class_weight": "balanced", "target": "pulse", "drop": ("patient", "day", "ill")},
+            "needs a target with classes",
+        ),
     ],
 )
 def test_columns_that_cannot_split_or_weight_are_refused(changes: dict[str, Any], words: str) -> None:

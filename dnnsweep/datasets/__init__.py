@@ -1,4 +1,4 @@
-"""Data sets: read, split, scaled; test rows apart from every choice."""
+"""Data sets: read, split and scaled, with test rows that no choice depends on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from dnnsweep.datasets import sources
 from dnnsweep.datasets.data_errors import data_error
-from dnnsweep.datasets.encoding import describe, encode
+from dnnsweep.datasets.encoding import encode, encoding_notes
 from dnnsweep.datasets.fingerprints import fingerprint
-from dnnsweep.datasets.frames import table_of
-from dnnsweep.datasets.row_weights import weights_of
+from dnnsweep.datasets.frames import make_table
+from dnnsweep.datasets.row_weights import training_weights
 from dnnsweep.datasets.splits import Rows, split
-from dnnsweep.datasets.targets import Target, target_of
+from dnnsweep.datasets.targets import Target, make_target
 from dnnsweep.datasets.traits import data_traits
 from dnnsweep.records import DataSummary, Task
 from dnnsweep.spec import DatasetSpec
@@ -31,13 +31,13 @@ class Dataset:
         x_train: (n_train, n_features) float32.
         y_train: (n_train,) int32 class indices; for regression float32, standardised by the training rows.
         x_validation: (n_validation, n_features) float32.
-        y_validation: (n_validation,) as `y_train`.
+        y_validation: (n_validation,), in the units of `y_train`.
         x_test: (n_test, n_features) float32; n_test may be 0.
-        y_test: (n_test,) as `y_train`.
-        w_train: (n_train,) float32, what each training row counts in the loss; None where all count alike.
-        target_mean: Of the training rows' target before it was standardised; 0 for classes.
-        target_std: Its standard deviation, > 0; 1 for classes.
-        summary: What was found and done.
+        y_test: (n_test,), in the units of `y_train`.
+        w_train: (n_train,) float32, weight of each training row in the loss; None where all weigh the same.
+        target_mean: Mean of the training rows' target before it was standardised; 0 for classes.
+        target_std: Standard deviation of the training rows' target, > 0; 1 for classes.
+        summary: Describes the data and what was done to them.
     """
 
     x_train: NDArray[np.float32]
@@ -53,27 +53,27 @@ class Dataset:
 
     @property
     def validation_variance(self) -> float:
-        """Return the variance of the standardised target of the validation rows; 1 for classes."""
+        """Return the variance of the validation rows' standardised target; 1 for classes."""
         return float(self.y_validation.var()) if self.summary.task is Task.REGRESSION else 1.0
 
     @property
     def n_outputs(self) -> int:
-        """Return the units of the last layer: one for each of several classes, else a single one."""
+        """Return the units of the last layer: one per class where there are more than two, otherwise one."""
         return len(self.summary.classes) if self.summary.task is Task.MULTICLASS else 1
 
 
 def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = None) -> Dataset:
-    """Read the rows that a sweep file names, split them, and encode them by what the training rows hold.
+    """Read the rows that a sweep file names, split them, and encode them with what the training rows hold.
 
-    Inputs are the columns of numbers in their order, then the one-hot columns of each text column in its order.
+    The inputs are the number columns in their order, followed by the one-hot columns of each text column.
 
     Args:
-        spec: Source, fractions, scaling and seed.
-        task: `auto` reads it from the target; else `binary`, `multiclass` or `regression`.
-        data: Rows (n, ...) and target (n,), which stand in for the source.
+        spec: Names the source, and how it is split, scaled and weighted.
+        task: `binary`, `multiclass` or `regression`; `auto` reads it from the target.
+        data: Rows (n, ...) and target (n,) to use instead of the source.
 
     Raises:
-        DataError: The data cannot be read or used as the sweep file asks; carries the mistakes with their paths.
+        DataError: The data cannot be read or used as the sweep file asks; it carries the mistakes with their paths.
 
     Example:
         >>> iris = load(DatasetSpec(source="sklearn:iris"))
@@ -81,15 +81,15 @@ def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = N
         ((90, 4), 'multiclass', ('setosa', 'versicolor', 'virginica'))
     """
     source = sources.read(spec, data)
-    target, table = target_of(source, task), table_of(source)
+    target, table = make_target(source, task), make_table(source)
     traits = data_traits(source, table, target)
-    source = replace(source, x=table.numbers, y=source.y[:0])  # a large file is not held in two forms
+    source = replace(source, x=table.numbers, y=source.y[:0])  # hold a large file in one form only
     rows = split(target, spec, source.n_own_test, source.key)
-    mean, std = _moments(target, rows.train)
-    w_train = weights_of(target, spec, source.weight, rows.train)
+    mean, std = _mean_and_std(target, rows.train)
+    w_train = training_weights(target, spec, source.weight, rows.train)
     x_train, x_validation, x_test = encode(table, rows, spec.scale)
     y_train, y_validation, y_test = (
-        _outputs(target, part, mean, std) for part in (rows.train, rows.validation, rows.test)
+        _encode_target(target, part, mean, std) for part in (rows.train, rows.validation, rows.test)
     )
     summary = DataSummary(
         fingerprint=fingerprint(table, target, source.n_own_test, (source.key, source.weight)),
@@ -100,31 +100,31 @@ def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = N
         n_train=len(y_train),
         n_validation=len(y_validation),
         n_test=len(y_test),
-        notes=(*source.notes, *describe(table), *target.notes),
+        notes=(*source.notes, *encoding_notes(table), *target.notes),
         traits=traits,
     )
     return Dataset(x_train, y_train, x_validation, y_validation, x_test, y_test, w_train, mean, std, summary)
 
 
-def _moments(target: Target, train: Rows) -> tuple[float, float]:
+def _mean_and_std(target: Target, train: Rows) -> tuple[float, float]:
     """Return mean and standard deviation of the training rows' target; 0 and 1 for classes."""
     if target.classes:
         return 0.0, 1.0
     values = target.values[train]
     std = float(values.std())
     if values.min() == values.max() or std == 0:
-        rule, got = f"{target.name} must vary among the training rows", f"{values[0]:g} in each of {len(values)}"
-        raise data_error(target.path, rule, got, "give more rows")
+        rule, got = f"{target.name} must vary among the training rows", f"{values[0]:g} in all {len(values)}"
+        raise data_error(target.path, rule, got, "add rows with other values")
     return float(values.mean()), std
 
 
-def _outputs(target: Target, rows: Rows, mean: float, std: float) -> NDArray[Any]:
+def _encode_target(target: Target, rows: Rows, mean: float, std: float) -> NDArray[Any]:
     values = target.values[rows]
     if target.classes:
         return values
     with np.errstate(over="ignore"):
         scaled = ((values - mean) / std).astype(np.float32)
     if not np.isfinite(scaled).all():
-        rule, remedy = f"{target.name} must fit into 32 bits after scaling", "leave out rows of extreme numbers"
+        rule, remedy = f"{target.name} must fit in 32 bits after scaling", "remove rows with extreme values"
         raise data_error(target.path, rule, f"{values[np.argmax(np.abs(values))]:g}", remedy)
     return scaled

@@ -1,4 +1,4 @@
-"""Arrays, lists and frames of any kind, brought to two forms: numbers in an array, or columns in a DataFrame."""
+"""Arrays, lists and frames of any kind, converted to an array of numbers or a DataFrame."""
 
 from __future__ import annotations
 
@@ -14,52 +14,50 @@ Features: TypeAlias = NDArray[Any] | pd.DataFrame
 
 
 def as_features(raw: Any, name: str) -> tuple[Features, tuple[str, ...], tuple[str, ...]]:
-    """Bring rows to a table.
+    """Convert rows to an array of numbers or a DataFrame.
 
     Args:
         raw: Array or nested list (rows, ...), DataFrame or Series.
-        name: What errors call it.
+        name: What errors call the rows.
 
     Returns:
         An array (rows, columns) of numbers or a DataFrame, the names of the columns, and notes.
 
     Raises:
-        DataError: It is no table, has no rows or columns, or repeats a column name.
+        DataError: There are no rows or columns, their lengths differ, or a column name is repeated.
     """
     if isinstance(raw, pd.DataFrame | pd.Series):
-        return _framed(raw.to_frame() if isinstance(raw, pd.Series) else raw, name)
-    array = _array(raw, name)
+        return _name_columns(raw.to_frame() if isinstance(raw, pd.Series) else raw, name)
+    array = _to_array(raw, name)
     if array.ndim < 2 or 0 in array.shape:
-        remedy = "one column is x.reshape(-1, 1)" if array.ndim == 1 and array.size else "hand over rows of columns"
-        raise data_error(
-            "dataset.source",
-            f"{name} must have rows and columns",
-            f"{type(raw).__name__} of shape {array.shape}",
-            remedy,
-        )
+        is_column = array.ndim == 1 and array.size
+        remedy = "for a single column, pass x.reshape(-1, 1)" if is_column else "pass rows of columns"
+        got = f"{type(raw).__name__} of shape {array.shape}"
+        raise data_error("dataset.source", f"{name} must have rows and columns", got, remedy)
     if array.dtype.kind in "biuf":
-        return _flattened(array)
+        return _flatten_rows(array)
     if array.ndim > 2:
-        raise data_error("dataset.source", f"{name} must be numbers or have two dimensions", f"{array.ndim} dimensions")
-    # A nested list may mix numbers and text, which an array would all turn into text.
+        rule = f"{name} must hold numbers or have two dimensions"
+        raise data_error("dataset.source", rule, f"{array.ndim} dimensions", "flatten each row")
+    # A nested list may mix numbers and text; an array would turn all of it into text.
     frame = pd.DataFrame(list(raw) if isinstance(raw, list | tuple) else array)
-    return _framed(frame.set_axis(_numbered(array.shape[1]), axis="columns"), name)
+    return _name_columns(frame.set_axis(_default_names(array.shape[1]), axis="columns"), name)
 
 
 def as_target(raw: Any, name: str) -> pd.Series:
-    """Bring a target to one column.
+    """Convert a target to one column.
 
     Args:
         raw: Array or list (rows,) or (rows, 1), Series, or DataFrame of one column.
-        name: What errors call it.
+        name: What errors call the target.
 
     Raises:
-        DataError: It is not one value for each row.
+        DataError: There is not exactly one value per row.
     """
-    array = raw.to_numpy() if isinstance(raw, pd.Series | pd.DataFrame) else _array(raw, name)
+    array = raw.to_numpy() if isinstance(raw, pd.Series | pd.DataFrame) else _to_array(raw, name)
     if array.ndim == 0 or array.ndim > 2 or array.size != len(array):
-        remedy = "hand over class numbers or names, y.argmax(axis=1) of one-hot rows" if array.ndim == 2 else ""
-        rule = f"{name} must hold one value for each row"
+        remedy = "pass class numbers or names; for one-hot rows, y.argmax(axis=1)" if array.ndim == 2 else ""
+        rule = f"{name} must hold one value per row"
         raise data_error("dataset.source", rule, f"{type(raw).__name__} of shape {array.shape}", remedy)
     if isinstance(raw, pd.Series):
         return raw.reset_index(drop=True).infer_objects()
@@ -69,7 +67,7 @@ def as_target(raw: Any, name: str) -> pd.Series:
     return pd.Series(list(raw) if is_flat_list else array.ravel()).infer_objects()
 
 
-def _array(raw: Any, name: str) -> NDArray[Any]:
+def _to_array(raw: Any, name: str) -> NDArray[Any]:
     try:
         if isinstance(raw, np.ma.MaskedArray):
             return np.ma.filled(raw.astype(np.float64), np.nan)
@@ -79,7 +77,7 @@ def _array(raw: Any, name: str) -> NDArray[Any]:
         raise data_error("dataset.source", rule, str(error).splitlines()[0]) from error
 
 
-def _framed(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+def _name_columns(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     if 0 in frame.shape:
         raise data_error("dataset.source", f"{name} must have rows and columns", f"shape {frame.shape}")
     columns = tuple(map(str, frame.columns))
@@ -87,12 +85,12 @@ def _framed(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ..
     return frame.set_axis(list(columns), axis="columns").infer_objects(), columns, ()
 
 
-def _flattened(array: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, ...]]:
+def _flatten_rows(array: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...], tuple[str, ...]]:
     flat = array.reshape(len(array), -1)
     shape = " x ".join(map(str, array.shape[1:]))
     notes = (f"Flattened each row of {shape} numbers to {flat.shape[1]}.",) if array.ndim > 2 else ()
-    return flat, tuple(_numbered(flat.shape[1])), notes
+    return flat, tuple(_default_names(flat.shape[1])), notes
 
 
-def _numbered(n_columns: int) -> list[str]:
+def _default_names(n_columns: int) -> list[str]:
     return [f"x{index}" for index in range(n_columns)]

@@ -1,4 +1,4 @@
-"""Refusals of data: one mistake each, in the words of the sweep file."""
+"""Errors about data, with paths of the sweep file."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Final
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.space import yaml_text
 
-SHOWN: Final = 5
+#: How many names are listed before the rest is counted.
+MAX_LISTED: Final = 5
 
 
 def data_error(path: str, rule: str, got: str = "", remedy: str = "") -> DataError:
-    """Return the error of one mistake; see `Mistake` for the arguments."""
+    """Return an error with a single mistake; `Mistake` describes the arguments."""
     return DataError([Mistake(path, rule, got, remedy)])
 
 
 def name_some(names: Sequence[str]) -> str:
-    """Name a few of many.
+    """List names, the first few only if there are many.
 
     Example:
         >>> name_some(["a", "b"]), name_some(list("abcdefg"))
         ("'a', 'b'", "'a', 'b', 'c', 'd', 'e' and 2 more")
     """
-    text = ", ".join(yaml_text(name) for name in names[:SHOWN])
-    return text if len(names) <= SHOWN else f"{text} and {len(names) - SHOWN} more"
+    text = ", ".join(yaml_text(name) for name in names[:MAX_LISTED])
+    return text if len(names) <= MAX_LISTED else f"{text} and {len(names) - MAX_LISTED} more"
 
 
 def check_unique_names(names: Sequence[str]) -> None:
-    """Refuse names of columns that occur more than once.
+    """Refuse column names that occur more than once.
 
     Raises:
-        DataError: One does; an empty name does not count.
+        DataError: A name is repeated; empty names do not count.
     """
-    twice = [name for name, count in Counter(names).items() if name and count > 1]
-    if twice:
-        raise data_error(
-            "dataset.source", "column names must differ", f"{name_some(twice)} repeated", "rename one of them"
-        )
+    repeated = [name for name, count in Counter(names).items() if name and count > 1]
+    if repeated:
+        got = f"{name_some(repeated)} more than once"
+        raise data_error("dataset.source", "column names must be unique", got, "rename the columns")

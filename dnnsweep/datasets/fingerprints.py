@@ -1,4 +1,4 @@
-"""Fingerprints: equal data have equal ones, on any machine and with any version of pandas."""
+"""Fingerprints: equal for equal data, on any machine and with any version of pandas."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ class _Digest(Protocol):
 def fingerprint(table: Table, target: Target, n_own_test: int | None, roles: Sequence[pd.Series | None] = ()) -> str:
     """Return the SHA-256 over names, kinds and values of all rows before any split.
 
-    Numbers count as little-endian 64-bit floats, with one bit pattern for missing and one for zero; texts as
-    UTF-8 with their length before them, each distinct one once, and its position for each row (-1 for missing).
+    Numbers are hashed as little-endian 64-bit floats, with one bit pattern for missing values and one for zero.
+    Each distinct text is hashed once, as its length and its UTF-8 bytes, followed by the position of each row's text
+    among them (-1 for missing).
 
     Args:
         table: The features.
-        target: The target.
-        n_own_test: How many of the last rows the file itself holds apart as test rows.
-        roles: Columns that rows are split and weighted by, as text.
+        target: The value to predict for each row.
+        n_own_test: Number of test rows that the source provides, which come last; None for no such rows.
+        roles: Columns that rows are split and weighted by; None for a role that no column has.
     """
     digest = hashlib.sha256()
     for name in (_VERSION, target.name, target.kind, *table.number_columns, *table.text_columns):
@@ -52,9 +53,9 @@ def fingerprint(table: Table, target: Target, n_own_test: int | None, roles: Seq
 
 def _add_target(digest: _Digest, target: Target) -> None:
     if target.kind == "text":
-        _add_texts(digest, target.found)
+        _add_texts(digest, target.raw)
     else:
-        _add_numbers(digest, target.found.reshape(-1, 1))
+        _add_numbers(digest, target.raw.reshape(-1, 1))
 
 
 def _add_text(digest: _Digest, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Tables: columns of numbers and columns of text, checked, before anything is fitted to them."""
+"""Tables: number columns and text columns, checked before anything is fitted to them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.sources import Source
 from dnnsweep.errors import DataError, Mistake
 
-#: The most distinct texts of a column; each becomes an input of the network.
+#: Most distinct texts in a column; each becomes an input of the network.
 MAX_CATEGORIES: Final = 50
 #: The largest number that 32 bits hold.
 LARGEST: Final = float(np.finfo(np.float32).max)
-#: What pandas finds in columns that count as text.
-_TEXTS: Final = ("string", "boolean", "integer", "mixed-integer", "empty")
+#: Kinds of columns, in pandas's words, that count as text.
+_TEXT_KINDS: Final = ("string", "boolean", "integer", "mixed-integer", "empty")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of features, numbers apart from text.
+    """Features of rows, as one matrix of numbers and one of text.
 
     Args:
         numbers: (rows, n_numbers) float32 or float64; NaN where missing.
@@ -39,68 +39,69 @@ class Table:
     text_columns: tuple[str, ...] = ()
 
 
-def table_of(source: Source) -> Table:
-    """Bring the features of a source to a table.
+def make_table(source: Source) -> Table:
+    """Turn the features of a source into a table.
 
     Raises:
-        DataError: A column cannot be used; carries every such column.
+        DataError: Columns cannot be used; it carries a mistake for each.
     """
     if isinstance(source.x, pd.DataFrame):
-        table = _table_of_frame(source.x, source.drop_remedy)
+        table = _table_from_frame(source.x, source.drop_remedy)
     else:
-        table = _table_of_array(source.x, source.columns)
-    mistakes = [check for rule in (_empty, _infinite, _too_many_texts) for check in rule(table, source.drop_remedy)]
+        table = _table_from_array(source.x, source.columns)
+    checks = (_empty_columns, _infinite_columns, _high_cardinality_columns)
+    mistakes = [mistake for check in checks for mistake in check(table, source.drop_remedy)]
     if mistakes:
         raise DataError(mistakes)
     return table
 
 
 def text_values(column: pd.Series) -> NDArray[np.object_]:
-    """Return a column as text (rows,), None where missing; equal texts are one object."""
+    """Return a column as text (rows,), None where missing; equal texts share one object."""
     codes, values = pd.factorize(column)
     texts: NDArray[np.object_] = np.array([*map(str, values), None], dtype=object)
     return np.asarray(texts[codes])  # the code of a missing value is -1
 
 
 def text_kind(column: pd.Series) -> str | None:
-    """Return what pandas finds in a column that is neither numbers nor text; None for text."""
+    """Return the kind of a column that holds neither numbers nor text, in pandas's words; None for text."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return None
-    found = str(infer_dtype(column, skipna=True))
-    return None if found in _TEXTS else found
+    kind = str(infer_dtype(column, skipna=True))
+    return None if kind in _TEXT_KINDS else kind
 
 
 def is_number(column: pd.Series) -> bool:
-    """Return whether a column holds booleans, whole or real numbers by its type."""
+    """Return whether a column holds booleans, integers or real numbers, by its type."""
     return bool(is_numeric_dtype(column.dtype) and not is_complex_dtype(column.dtype))
 
 
-def _table_of_array(x: NDArray[Any], columns: tuple[str, ...]) -> Table:
-    # Types that fit into 32 bits exactly stay there: images take half the memory.
+def _table_from_array(x: NDArray[Any], columns: tuple[str, ...]) -> Table:
+    # Types that 32 bits hold exactly stay in 32 bits: images take half the memory.
     kind = np.float32 if np.can_cast(x.dtype, np.float32) else np.float64
     return Table(x.astype(kind, copy=False), np.empty((len(x), 0), dtype=object), columns)
 
 
-def _table_of_frame(frame: pd.DataFrame, remedy: str) -> Table:
-    named = {str(name): column for name, column in frame.items()}
-    numbers = tuple(name for name, column in named.items() if is_number(column))
-    texts = tuple(name for name in named if name not in set(numbers))
-    wrong = {name: kind for name in texts if (kind := text_kind(named[name]))}
+def _table_from_frame(frame: pd.DataFrame, remedy: str) -> Table:
+    columns = {str(name): column for name, column in frame.items()}
+    numbers = tuple(name for name, column in columns.items() if is_number(column))
+    texts = tuple(name for name in columns if name not in set(numbers))
+    wrong = {name: kind for name in texts if (kind := text_kind(columns[name]))}
     if wrong:
         got = f"{', '.join(sorted(set(wrong.values())))} in {name_some(list(wrong))}"
-        advice = f"turn it into one of them or {remedy}"
+        advice = f"convert it (a date to a number of days, for example) or {remedy}"
         raise data_error("dataset.source", "columns must hold numbers or text", got, advice)
     matrix = np.empty((len(frame), len(numbers)), dtype=np.float64)
     for index, name in enumerate(numbers):
-        matrix[:, index] = named[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        matrix[:, index] = columns[name].to_numpy(dtype=np.float64, na_value=np.nan)
     text = np.empty((len(frame), len(texts)), dtype=object)
     for index, name in enumerate(texts):
-        text[:, index] = text_values(named[name])
+        text[:, index] = text_values(columns[name])
     return Table(matrix, text, numbers, texts)
 
 
-def _empty(table: Table, remedy: str) -> list[Mistake]:
-    # A first row that is there settles most columns without looking at the others.
+def _empty_columns(table: Table, remedy: str) -> list[Mistake]:
+    # Most columns have a value in the first row, so the others need not be looked at.
     suspects = np.flatnonzero(np.isnan(table.numbers[0]))
     empty = [table.number_columns[index] for index in suspects if np.isnan(table.numbers[:, index]).all()]
     empty += [name for name, texts in zip(table.text_columns, table.text.T, strict=True) if pd.isna(texts).all()]
@@ -108,31 +109,36 @@ def _empty(table: Table, remedy: str) -> list[Mistake]:
     return [Mistake("dataset.source", rule, name_some(empty), remedy)] if empty else []
 
 
-def _infinite(table: Table, remedy: str) -> list[Mistake]:
-    # Minimum and maximum by `fmin` and `fmax` ignore what is missing and make no copy of the table.
+def _infinite_columns(table: Table, remedy: str) -> list[Mistake]:
+    # `fmin` and `fmax` ignore missing values and make no copy of the table.
     largest = np.maximum(-np.fmin.reduce(table.numbers, axis=0), np.fmax.reduce(table.numbers, axis=0))
     names = [table.number_columns[index] for index in np.flatnonzero(largest > LARGEST)]
     rule = f"numbers must be finite and at most {LARGEST:.1e} in size"
-    return [Mistake("dataset.source", rule, f"infinite ones in {name_some(names)}", remedy)] if names else []
+    return [Mistake("dataset.source", rule, f"infinite or larger ones in {name_some(names)}", remedy)] if names else []
 
 
-def _too_many_texts(table: Table, remedy: str) -> list[Mistake]:
+def _high_cardinality_columns(table: Table, remedy: str) -> list[Mistake]:
+    """Return a mistake for each text column with too many distinct values."""
     counts = {name: pd.Series(texts).nunique() for name, texts in zip(table.text_columns, table.text.T, strict=True)}
     rule = f"text columns must have at most {MAX_CATEGORIES} distinct values"
+    write = "write them with a decimal point and leave missing ones empty"
+    advice = f"if it holds an ID, a date or free text, {remedy}; if it holds numbers, {write}"
     return [
-        Mistake(
-            "dataset.source",
-            rule,
-            f"{count} in '{name}', {_such_as(texts)}",
-            f"if these are numbers, {_WRITE}; else {remedy}",
-        )
+        Mistake("dataset.source", rule, f"{count} in '{name}', such as {_example(texts)!r}", advice)
         for (name, count), texts in zip(counts.items(), table.text.T, strict=True)
         if count > MAX_CATEGORIES
     ]
 
 
-_WRITE: Final = "write them with a decimal point and leave missing ones empty"
+def _example(texts: NDArray[np.object_]) -> str:
+    """Return the start of a text that may be why a column is not one of numbers."""
+    present = [text for text in texts if isinstance(text, str)]
+    return next((text for text in present if not _is_numeric(text)), present[0])[:20]
 
 
-def _such_as(texts: np.ndarray) -> str:
-    return f"such as {str(next(text for text in texts if isinstance(text, str)))[:20]!r}"
+def _is_numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

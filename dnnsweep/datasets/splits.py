@@ -20,7 +20,7 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Positions of rows, each in one part."""
+    """Positions of the rows of each part."""
 
     train: Rows
     validation: Rows
@@ -28,104 +28,105 @@ class Split:
 
 
 def split(target: Target, spec: DatasetSpec, n_own_test: int | None, key: pd.Series | None = None) -> Split:
-    """Split rows by the seed of the data set: test rows first, then validation rows out of the others.
+    """Split rows by the seed of the data set: draw test rows first, then validation rows from the others.
 
-    Classes have their share in each part. The numbers of rows are `round(test * n)` and `round(validation * n)`.
-    With `split.by` groups are drawn instead of rows, by scikit-learn's GroupShuffleSplit: the fractions are of groups.
-    With `split.order` nothing is drawn: the last rows are test rows, those before them validation rows; rows of equal
-    time are in one part, so that the later parts may be larger than their fractions.
+    Each class has its share in each part. The numbers of rows are `round(test * n)` and `round(validation * n)`.
+    With `split.by`, scikit-learn's GroupShuffleSplit draws groups instead of rows, and the fractions are of groups.
+    With `split.order`, nothing is drawn: the last rows are test rows, and those before them validation rows. Rows of
+    equal time stay in one part, so the later parts may be larger than their fractions.
 
     Args:
-        target: One value for each row.
-        spec: Fractions, seed and column.
-        n_own_test: How many of the last rows the file itself holds apart; then these are the test rows, and
-            n counts the others. None takes `spec.test` from all rows.
-        key: What `spec.split` splits by, one value for each row.
+        target: The value to predict for each row.
+        spec: Gives the fractions, the seed and the column to split by.
+        n_own_test: Number of test rows that the source provides, which come last; n counts the other rows. None
+            draws test rows.
+        key: Value that each row is split by, if `spec.split` asks for it.
 
     Raises:
         DataError: A part would be empty or lack a class; values to split by are missing or have no order.
     """
     if spec.split is not None and key is not None:
         if n_own_test is not None:
-            path, rule = f"dataset.split.{spec.split.kind}", "belongs to rows that hold no test rows of their own"
+            path, rule = f"dataset.split.{spec.split.kind}", "cannot be used where the source provides test rows"
             raise data_error(path, rule, f"{n_own_test} test rows", "remove it")
-        return _split_by(target, spec, key)
+        return _split_by_column(target, spec, key)
     n_rows = len(target.values) - (n_own_test or 0)
     n_test = 0 if n_own_test is not None else round(spec.test * n_rows)
     n_validation = round(spec.validation * n_rows)
     _check_validation(target, n_rows, n_validation, n_rows - n_test - n_validation)
     if n_own_test is None and spec.test > 0:
         _check_test(target, n_rows, n_test)
-    rest, test = _part(np.arange(n_rows), n_test, target, spec.seed)
-    train, validation = _part(rest, n_validation, target, spec.seed)
+    rest, test = _draw_part(np.arange(n_rows), n_test, target, spec.seed)
+    train, validation = _draw_part(rest, n_validation, target, spec.seed)
     _check_classes(target, train)
     own_test = np.arange(n_rows, len(target.values))
     return Split(train, validation, test if n_own_test is None else own_test)
 
 
-def _part(rows: Rows, n_taken: int, target: Target, seed: int) -> tuple[Rows, Rows]:
-    if not n_taken:
+def _draw_part(rows: Rows, n_drawn: int, target: Target, seed: int) -> tuple[Rows, Rows]:
+    if not n_drawn:
         return rows, rows[:0]
     values = target.values[rows] if target.classes else None
     if values is not None:
         _check_stratified(target, values)
-    rest, taken = train_test_split(rows, test_size=n_taken, random_state=seed, stratify=values)
-    return rest, taken
+    rest, drawn = train_test_split(rows, test_size=n_drawn, random_state=seed, stratify=values)
+    return rest, drawn
 
 
-def _split_by(target: Target, spec: DatasetSpec, key: pd.Series) -> Split:
+def _split_by_column(target: Target, spec: DatasetSpec, key: pd.Series) -> Split:
     path = f"dataset.split.{spec.split.kind if spec.split else ''}"
     n_missing = int(key.isna().sum())
     if n_missing:
-        raise data_error(path, "must not be missing in any row", f"{n_missing} of {len(key)} rows", "fill them in")
+        got = f"{n_missing} of {len(key)} rows without one"
+        raise data_error(path, "must have a value in every row", got, "fill in or remove these rows")
     is_ordered = spec.split is not None and spec.split.kind == "order"
-    parts = _in_order(spec, _moments(key, path)) if is_ordered else _in_groups(spec, key, path)
-    least, rule = _least(target)
-    for name, rows in (("validation", parts.validation), ("test", parts.test), ("train", parts.train)):
-        if len(rows) < (1 if is_ordered else least) and (name != "test" or spec.test > 0):
+    parts = _split_in_order(spec, _order_values(key, path)) if is_ordered else _split_groups(spec, key, path)
+    n_needed, rule = _needed_rows(target)
+    for verb, rows in (("validate", parts.validation), ("test", parts.test), ("train", parts.train)):
+        if len(rows) < (1 if is_ordered else n_needed) and (verb != "test" or spec.test > 0):
             got = f"{len(rows)} of {len(key)}"
-            raise data_error(path, f"{rule} to {name} on", got, "change the fractions or split by another column")
+            raise data_error(path, f"{rule} to {verb} on", got, "change the fractions or split by another column")
     _check_classes(target, parts.train)
     return parts
 
 
-def _in_groups(spec: DatasetSpec, key: pd.Series, path: str) -> Split:
+def _split_groups(spec: DatasetSpec, key: pd.Series, path: str) -> Split:
     groups, distinct = pd.factorize(key)
     n_parts = 3 if spec.test > 0 else 2
     if len(distinct) < n_parts:
-        rule = f"must have at least {n_parts} groups, one for each part"
+        rule = f"must have at least {n_parts} groups, one per part"
         raise data_error(path, rule, f"{len(distinct)} in {len(key)} rows", "split by another column")
 
-    def drawn(rows: Rows, n_groups: int) -> tuple[Rows, Rows]:
+    def draw_groups(rows: Rows, n_groups: int) -> tuple[Rows, Rows]:
         splitter = GroupShuffleSplit(n_splits=1, test_size=max(1, n_groups), random_state=spec.seed)
-        rest, taken = next(splitter.split(rows, groups=groups[rows]))
-        return rows[rest], rows[taken]
+        rest, drawn = next(splitter.split(rows, groups=groups[rows]))
+        return rows[rest], rows[drawn]
 
     rest = np.arange(len(key))
     test = rest[:0]
     if spec.test > 0:
-        rest, test = drawn(rest, round(spec.test * len(distinct)))
-    train, validation = drawn(rest, round(spec.validation * len(distinct)))
+        rest, test = draw_groups(rest, round(spec.test * len(distinct)))
+    train, validation = draw_groups(rest, round(spec.validation * len(distinct)))
     return Split(train, validation, test)
 
 
-def _moments(key: pd.Series, path: str) -> NDArray[Any]:
-    """Return what rows are ordered by: numbers, or dates as numbers."""
+def _order_values(key: pd.Series, path: str) -> NDArray[Any]:
+    """Return the numbers or dates that rows are ordered by."""
     if is_number(key):
         return np.asarray(key.to_numpy(dtype=np.float64))
     try:
         return np.asarray(pd.to_datetime(key, format="ISO8601", utc=True).to_numpy(dtype="datetime64[ns]"))
     except (ValueError, TypeError, OverflowError) as error:
-        rule, remedy = "must hold numbers or dates like 2024-01-31", "write them so, or number the rows"
+        rule, remedy = "must hold numbers or dates like 2024-01-31", "write them in this form or number the rows"
         raise data_error(path, rule, (str(error).splitlines() or [""])[0][:100], remedy) from error
 
 
-def _in_order(spec: DatasetSpec, moments: NDArray[Any]) -> Split:
-    order = np.argsort(moments, kind="stable")
-    ordered = moments[order]
+def _split_in_order(spec: DatasetSpec, values: NDArray[Any]) -> Split:
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
 
     def start(share: float) -> int:
-        """Return where the last rows begin that have this share, with all rows of the same time."""
+        """Return where the last rows of this share begin, including all rows of the same time."""
         at = len(ordered) - round(share * len(ordered))
         return int(np.searchsorted(ordered, ordered[at], side="left")) if at < len(ordered) else at
 
@@ -134,42 +135,43 @@ def _in_order(spec: DatasetSpec, moments: NDArray[Any]) -> Split:
     return Split(order[:validation], order[validation:test], order[test:])
 
 
-def _least(target: Target) -> tuple[int, str]:
+def _needed_rows(target: Target) -> tuple[int, str]:
+    """Return the fewest rows that a part may have, and the rule that says so."""
     n_classes = len(target.classes)
-    return max(1, n_classes), f"must leave a row{f' of each of {n_classes} classes' if n_classes else ''}"
+    return max(1, n_classes), f"must leave a row{f' of each of the {n_classes} classes' if n_classes else ''}"
 
 
 def _check_validation(target: Target, n_rows: int, n_validation: int, n_train: int) -> None:
-    least, rule = _least(target)
-    if n_validation < least:
+    n_needed, rule = _needed_rows(target)
+    if n_validation < n_needed:
         got = f"{n_validation} of {n_rows}"
-        raise data_error("dataset.validation", f"{rule} to validate on", got, "raise it or give more rows")
-    if n_train < least:
-        remedy = "lower validation or test, or give more rows"
+        raise data_error("dataset.validation", f"{rule} to validate on", got, "raise it or add rows")
+    if n_train < n_needed:
+        remedy = "lower validation or test, or add rows"
         raise data_error("dataset.validation", f"{rule} to train on", f"{n_train} of {n_rows}", remedy)
 
 
 def _check_test(target: Target, n_rows: int, n_test: int) -> None:
-    least, rule = _least(target)
-    if n_test < least:
-        remedy = "raise it, set it to 0 or give more rows"
+    n_needed, rule = _needed_rows(target)
+    if n_test < n_needed:
+        remedy = "raise it, set it to 0 or add rows"
         raise data_error("dataset.test", f"{rule} to test on", f"{n_test} of {n_rows}", remedy)
 
 
 def _check_stratified(target: Target, values: NDArray[Any]) -> None:
     counts = np.bincount(values, minlength=len(target.classes))
-    _refuse_small(target, np.flatnonzero(counts < 2))
+    _check_small_classes(target, np.flatnonzero(counts < 2))
 
 
 def _check_classes(target: Target, train: Rows) -> None:
     if target.classes:
         counts = np.bincount(target.values[train], minlength=len(target.classes))
-        _refuse_small(target, np.flatnonzero(counts == 0))
+        _check_small_classes(target, np.flatnonzero(counts == 0))
 
 
-def _refuse_small(target: Target, small: NDArray[np.intp]) -> None:
+def _check_small_classes(target: Target, small: NDArray[np.intp]) -> None:
     if len(small):
         counts = np.bincount(target.values)[small]
         got = f"{name_some([target.classes[index] for index in small])} with {', '.join(map(str, counts[:5]))}"
-        remedy = "give more rows, join or remove small classes, or lower validation and test"
-        raise data_error(target.path, "each class must have rows enough for every part", got, remedy)
+        remedy = "add rows, merge or remove small classes, or lower validation and test"
+        raise data_error(target.path, "each class must have enough rows for every part", got, remedy)

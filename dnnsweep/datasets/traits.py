@@ -1,4 +1,4 @@
-"""Traits: what rows were like before they were encoded, so that plain code can be written that encodes them alike."""
+"""Traits: what rows were like before they were encoded, so that exported code can encode them in the same way."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def data_traits(source: Source, table: Table, target: Target) -> tuple[DataTrait
 
 
 def _is_cast(x: Any) -> bool:
-    """Return whether scikit-learn would compute in another type than `Table` does."""
+    """Return whether scikit-learn would compute with another type than `Table` holds."""
     if isinstance(x, pd.DataFrame):
         return any(not isinstance(kind, np.dtype) or kind in ("float16", "float32") for kind in _number_types(x))
     return bool(x.dtype != np.float32 and np.can_cast(x.dtype, np.float32))

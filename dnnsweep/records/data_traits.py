@@ -1,6 +1,6 @@
-"""Traits of data, and how a user's function builds networks for them: what code needs to treat the rows alike.
+"""Traits of data and calls of a user's builder: what exported code needs to treat rows as a trainer did.
 
-Both are stored together as one list of words. The words of stored sweeps are these, so they do not change.
+Both are stored as one list of words. Stored sweeps hold these words, so the words never change.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DataTrait(StrEnum):
     MISSING_NUMBERS = "missing_numbers"
     #: Some texts are missing.
     MISSING_TEXT = "missing_text"
-    #: The source holds test rows apart.
+    #: The source provides test rows.
     OWN_TEST = "own_test"
     #: The target is text.
     TEXT_TARGET = "text_target"
@@ -49,9 +49,9 @@ class InputForm(StrEnum):
     FLAT = "flat_input"
     #: Reshaped, by a single input.
     RESHAPED = "one_input"
-    #: Shared out over several inputs, in their order.
+    #: Divided among several inputs, in their order.
     SEVERAL = "many_inputs"
-    #: Shared out over several inputs, as a dictionary by their names.
+    #: Divided among several inputs, as a dictionary by their names.
     NAMED = "named_inputs"
 
 
@@ -71,7 +71,7 @@ class BuilderCall:
 
 #: The word of a function that is called with one dictionary.
 _DICTIONARY: Final = "dictionary"
-#: Comes before the name of each argument that a function is called with.
+#: Prefix of the words that name the arguments of a function.
 _TAKES: Final = "takes_"
 
 
