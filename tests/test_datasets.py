@@ -86,9 +86,9 @@ def refused(spec: DatasetSpec, task: str = "auto", data: Any = None) -> str:
     return str(caught.value)
 
 
-def same_inputs(one: Dataset, other: Dataset) -> bool:
+def same_inputs(data: Dataset, other: Dataset) -> bool:
     parts = ("x_train", "x_validation", "y_train", "y_validation")
-    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in parts)
+    return all(np.array_equal(getattr(data, part), getattr(other, part)) for part in parts)
 
 
 # What is read
@@ -398,10 +398,10 @@ def test_the_task_is_read_from_the_target_unless_it_is_given(
     assert data.summary.task is decided
     assert data.summary.classes == labels
     assert data.n_outputs == (len(labels) if decided is Task.MULTICLASS else 1)
-    found = np.asarray(y)[0]
+    first = np.asarray(y)[0]
     if labels:
         assert {labels[index] for index in data.y_train} == set(labels)
-        assert str(int(found) if isinstance(found, float) else found) in labels
+        assert str(int(first) if isinstance(first, float) else first) in labels
 
 
 def test_a_class_index_is_the_place_of_its_label() -> None:
@@ -622,10 +622,10 @@ def test_names_order_gaps_and_types_are_part_of_the_fingerprint(change: Callable
 
 
 def test_texts_that_join_to_the_same_letters_differ() -> None:
-    one = of(pd.DataFrame({"a": ["xy", "z"] * 20}), classes())
+    data = of(pd.DataFrame({"a": ["xy", "z"] * 20}), classes())
     other = of(pd.DataFrame({"a": ["x", "yz"] * 20}), classes())
 
-    assert one.summary.fingerprint != other.summary.fingerprint
+    assert data.summary.fingerprint != other.summary.fingerprint
 
 
 def test_classes_and_numbers_of_equal_value_differ() -> None:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dnnsweep import datasets, exports, spec
-from dnnsweep.exports.formatting import WIDTH, text
+from dnnsweep.errors import ExportError
+from dnnsweep.exports.formatting import WIDTH, literal
 from dnnsweep.ledger import summary_json
 from dnnsweep.records import (
     DataSummary,
@@ -322,20 +323,20 @@ def check_rows(document: dict[str, Any], data: tuple[Any, Any] | None = None) ->
         assert saving is not None
         exec(saving[1], {"np": np, "pd": pd, "x": data[0], "y": data[1]})  # noqa: S102
     head = code.partition(NETWORK)[0]
-    found: dict[str, Any] = {}
-    exec(re.sub("^(import keras|from keras import layers)$", "", head, flags=re.MULTILINE), found)  # noqa: S102
+    listed: dict[str, Any] = {}
+    exec(re.sub("^(import keras|from keras import layers)$", "", head, flags=re.MULTILINE), listed)  # noqa: S102
     for ours, theirs in {"train": "train", "val": "validation", "test": "test"}.items():
         x, y = getattr(expected, f"x_{theirs}"), getattr(expected, f"y_{theirs}")
         if theirs == "test" and not len(y):
             assert "x_test" not in code
             continue
-        inputs = np.asarray(found[f"x_{ours}"])
+        inputs = np.asarray(listed[f"x_{ours}"])
         assert inputs.dtype.kind == "f"
         assert_allclose(inputs.astype(np.float32), x, rtol=0, atol=1e-12)  # a mean depends on the order of its sum
-        assert_array_equal(np.asarray(found[f"y_{ours}"]).astype(y.dtype), y)
-        assert found[f"y_{ours}"].shape == y.shape
+        assert_array_equal(np.asarray(listed[f"y_{ours}"]).astype(y.dtype), y)
+        assert listed[f"y_{ours}"].shape == y.shape
     if expected.w_train is not None:
-        assert_allclose(found["w_train"], expected.w_train, rtol=1e-6)
+        assert_allclose(listed["w_train"], expected.w_train, rtol=1e-6)
     assert ruff("format", "--check", code=code) == ""
     assert ruff("check", code=code) == ""
     return code
@@ -426,6 +427,8 @@ def test_splits_and_weights_are_the_trainers(
     code = check_rows({"dataset": dataset}, data)
 
     assert ("w_train" in code) == bool(dataset.get("class_weight") or dataset.get("sample_weight"))
+    has_later_test = "order" in (dataset.get("split") or {}) and dataset.get("test") != 0
+    assert ("# The latest rows are test rows, and those before them validation" in code) == has_later_test
 
 
 @pytest.mark.parametrize("function", ["pair", "apart", "dictionary", "words"])
@@ -483,7 +486,7 @@ def test_many_left_out_columns_have_a_line_each(tmp_path: Path, monkeypatch: pyt
 
 @given(st.text())
 def test_a_literal_is_the_text_that_it_stands_for(value: str) -> None:
-    assert ast.literal_eval(text(value)) == value
+    assert ast.literal_eval(literal(value)) == value
 
 
 def images(kind: str = "uint8", n: int = 40) -> np.ndarray:
@@ -577,6 +580,64 @@ def test_arrays_are_read_from_an_npz_file_of_the_sweeps_name() -> None:
 
     assert 'np.savez("pets.npz", x=x, y=y)' in code
     assert 'np.load("pets.npz")' in code
+
+
+# --- traits and calls of builders, as the ledger stores them
+
+
+def built(*words: str, **sections: Any) -> Sweep:
+    """A sweep whose networks a function of the user's own builds."""
+    sweep = iris(**sections)
+    return replace(
+        sweep,
+        spec={**sweep.spec, "network": {"builder": "python:nets:build"}},
+        data={**sweep.data, "traits": list(words)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        (("takes_n_features", "takes_units", "flat_input"), "build(n_features=4, units=(8, 4))"),
+        (("takes_n_outputs", "one_input"), "build(n_outputs=3)"),
+        (("flat_input",), "build()"),
+        (("dictionary", "named_inputs"), """build({"units": (8, 4), "mode": "fast"})"""),
+    ],
+)
+def test_a_listing_calls_a_builder_with_what_it_takes(words: tuple[str, ...], call: str) -> None:
+    trial = replace(trial_of(), params={"units": [8, 4], "mode": "fast"})
+
+    code = exports.python(built(*words), trial)
+
+    assert "from nets import build\n" in code
+    assert f"\nmodel = {call}\n" in code
+    assert ("def inputs(x)" in code) == ("flat_input" not in words)
+    assert ruff("format", "--check", code=code) == ""
+
+
+def test_traits_of_a_newer_version_are_refused() -> None:
+    sweep = iris()
+    newer = replace(sweep, data={**sweep.data, "traits": ["text", "sparse"]})
+
+    with pytest.raises(ExportError, match=r"^sweep pets was stored by a newer dnnsweep \('sparse' is not"):
+        exports.python(newer, trial_of())
+
+    assert "name: pets-best" in exports.sweep_file(newer, trial_of())
+
+
+@pytest.mark.parametrize(
+    ("l2", "metric", "comment"),
+    [
+        (0.1, "val_loss", "# `loss` includes the L2 penalty; `cross_entropy` measures how well the model predicts."),
+        (0.0, "loss", "# `loss` weights the rows; `cross_entropy` measures how well the model predicts."),
+    ],
+)
+def test_a_listing_says_why_the_loss_of_keras_is_not_the_loss_of_the_data(l2: float, metric: str, comment: str) -> None:
+    dataset = {"source": "sklearn:iris", "class_weight": "balanced"}
+
+    code = exports.python(iris(dataset=dataset, objective={"metric": metric}), trial_of(l2=l2))
+
+    assert comment in code
 
 
 # --- the network part
@@ -761,7 +822,7 @@ def test_a_sweep_file_keeps_both_objectives() -> None:
 
     checked = spec.check(documents.parse(exports.sweep_file(iris(objective=objective), trial_of()), "export"))
 
-    assert [str(one) for one in checked.objectives] == ["maximize val_accuracy", "minimize n_parameters"]
+    assert [str(objective) for objective in checked.objectives] == ["maximize val_accuracy", "minimize n_parameters"]
 
 
 @given(sweeps(), trials())
@@ -810,16 +871,16 @@ def test_a_sweep_file_leaves_out_the_plateau_that_only_other_trials_had() -> Non
         "space": {"schedule": ["cosine", "reduce_on_plateau"]},
         "training": {"epochs": 9, "reduce_on_plateau": section},
     }
-    found = {
+    exported = {
         name: spec.check(
             documents.parse(exports.sweep_file(iris(**document), trial_of(schedule=name, number=5)), "export")
         )
         for name in ("cosine", "reduce_on_plateau")
     }
 
-    assert found["cosine"].training.reduce_on_plateau is None
-    assert found["cosine"].training.epochs == 9
-    assert found["reduce_on_plateau"].plateau == spec.PlateauSpec(monitor="val_loss", factor=0.5)
+    assert exported["cosine"].training.reduce_on_plateau is None
+    assert exported["cosine"].training.epochs == 9
+    assert exported["reduce_on_plateau"].plateau == spec.PlateauSpec(monitor="val_loss", factor=0.5)
 
 
 def test_a_plateau_without_its_section_is_exported_with_its_numbers() -> None:

@@ -63,10 +63,10 @@ def refused(**changes: Any) -> str:
     return str(caught.value)
 
 
-def assert_same(one: Dataset, other: Dataset) -> None:
+def assert_same(data: Dataset, other: Dataset) -> None:
     for part in ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test"):
-        assert_array_equal(getattr(one, part), getattr(other, part), err_msg=part)
-    assert one.summary.fingerprint == other.summary.fingerprint
+        assert_array_equal(getattr(data, part), getattr(other, part), err_msg=part)
+    assert data.summary.fingerprint == other.summary.fingerprint
 
 
 # ---- parquet
@@ -140,10 +140,10 @@ def test_images_of_clothes_are_read_as_keras_reads_them() -> None:
         kept(f"fashion-mnist/{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8) + labels.tobytes()))
         kept(f"fashion-mnist/{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(16) + pixels.tobytes()))
 
-    found = keras_files.load_arrays("fashion_mnist")
+    arrays = keras_files.load_arrays("fashion_mnist")
 
-    assert_array_equal(found["x_train"], images(80, 28, 28))
-    assert_array_equal(found["y_test"], np.arange(20) % 10)
+    assert_array_equal(arrays["x_train"], images(80, 28, 28))
+    assert_array_equal(arrays["y_test"], np.arange(20) % 10)
     data = load(DatasetSpec(source="keras:fashion_mnist"))
     assert (data.summary.n_features, data.summary.n_test) == (784, 20)
 

@@ -8,89 +8,93 @@ from typing import Any, Final
 from dnnsweep import spec
 from dnnsweep.exports import data_code, model_code
 from dnnsweep.exports.data_facts import DataFacts
-from dnnsweep.exports.formatting import imports
+from dnnsweep.exports.formatting import import_block
 from dnnsweep.records import DataTrait, Sweep, Trial
 from dnnsweep.space import PLATEAU, Hyperparameters
 
 __all__ = ["python", "sweep_file"]
 
-#: The longest name of a sweep.
+#: Longest name of a sweep.
 MAX_NAME: Final = 100
-#: Sections about the data and the training; all others are about the search.
-KEPT: Final = ("task", "dataset", "objective", "training", "seed", "resources")
+#: Sections about data and training; all others are about the search.
+EXPORTED_SECTIONS: Final = ("task", "dataset", "objective", "training", "seed", "resources")
 
 
 def python(sweep: Sweep, trial: Trial) -> str:
-    """Return a trial's configuration as ordinary Keras code in one file, in the form that ruff gives it.
+    """Return a trial's configuration as ordinary Keras code in one file, formatted as ruff would.
 
     The code reads, splits and encodes the same rows, trains by the same rules and prints the objective on the
     validation rows and on the test rows. It starts from the same weights, drops the same units and takes the rows in
-    the same order, so it repeats the trial; another machine may round otherwise.
+    the same order, so it repeats the trial, apart from rounding on another machine.
 
     Args:
-        sweep: As the ledger has it.
-        trial: One of its trials, in any state.
+        sweep: Sweep as the ledger returns it.
+        trial: Trial of the sweep, in any state.
+
+    Raises:
+        ExportError: A newer version has stored traits of the data that this one does not know.
     """
     plan = model_code.ListingPlan.of(sweep, trial)
     body = "\n\n".join([*data_code.blocks(plan.facts), *model_code.blocks(plan)])
-    parts = [_docstring(sweep, trial, plan), imports(body), *_own_import(plan), body]
+    parts = [_docstring(sweep, trial, plan), import_block(body), *_user_imports(plan), body]
     return "\n\n".join(parts) + "\n"
 
 
-def _own_import(plan: model_code.ListingPlan) -> list[str]:
-    own = [f"python:{plan.facts.name}"] if plan.facts.kind == "python" else []
-    own += [plan.builder.source] if plan.builder is not None else []
-    found = sorted({model_code.module_and_function(name) for name in own})
-    return ["\n".join(f"from {module} import {function}" for module, function in found)] if found else []
+def _user_imports(plan: model_code.ListingPlan) -> list[str]:
+    """Import the functions of the user that read the rows and build the network."""
+    sources = [f"python:{plan.facts.name}"] if plan.facts.kind == "python" else []
+    sources += [plan.builder.source] if plan.builder is not None else []
+    functions = sorted({model_code.module_and_function(source) for source in sources})
+    return ["\n".join(f"from {module} import {name}" for module, name in functions)] if functions else []
 
 
-def _tables(facts: DataFacts) -> list[str]:
+def _table_packages(facts: DataFacts) -> list[str]:
     is_table = facts.is_table or facts.is_pickled or facts.has(DataTrait.TEXT)
     return [*(["pandas"] if is_table else []), *(["pyarrow"] if facts.kind == "parquet" else [])]
 
 
 def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
     facts = plan.facts
-    packages = ["tensorflow", "scikit-learn", *_tables(facts)]
+    packages = ["tensorflow", "scikit-learn", *_table_packages(facts)]
     lines = [
         f'"""{_result(sweep, trial)}.',
         "",
         f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
-        f"It needs: pip install {' '.join(packages)}",
+        f"To install what it needs: pip install {' '.join(packages)}",
     ]
     if facts.kind == "python":
         lines.append(f"The rows come from the module {facts.name.partition(':')[0]}.")
     if plan.builder is not None:
         lines.append(f"The network comes from the module {model_code.module_and_function(plan.builder.source)[0]}.")
     if facts.kind == "arrays":
-        lines += [f"It reads {facts.file}, which is saved by:", "", f"    {data_code.saving(facts)}"]
+        lines += [f"It reads {facts.file}. To save your arrays there:", "", f"    {data_code.save_statement(facts)}"]
     return "\n".join([*lines, '"""'])
 
 
 def _result(sweep: Sweep, trial: Trial) -> str:
-    """Say in a few words which trial it is and how it ended."""
+    """Say which trial this is and how it ended."""
     is_best = trial.number == sweep.best_number
     name = f"{'Best trial' if is_best else 'Trial'} {trial.number} of the sweep {sweep.name}"
     ending = f", which ended as {trial.reason or trial.state}" if trial.value is None else ""
     scores = zip(sweep.objectives, trial.values or (), strict=False)
-    return name + (ending or f": {', '.join(f'{one.metric} {value:.6g}' for one, value in scores)}")
+    return name + (ending or f": {', '.join(f'{objective.metric} {value:.6g}' for objective, value in scores)}")
 
 
 def sweep_file(sweep: Sweep, trial: Trial) -> str:
     """Return a sweep file that trains a trial's configuration once: every hyperparameter is fixed.
 
     Args:
-        sweep: As the ledger has it.
-        trial: One of its trials, in any state.
+        sweep: Sweep as the ledger returns it.
+        trial: Trial of the sweep, in any state.
     """
     ending = "-best" if trial.number == sweep.best_number else f"-trial-{trial.number}"
     hp, training = Hyperparameters.of(trial.params), dict(sweep.spec["training"])
-    if hp.schedule != PLATEAU:  # a section that other trials asked for
+    if hp.schedule != PLATEAU:  # the section is for other trials of the sweep
         training.pop("reduce_on_plateau", None)
     document: dict[str, Any] = {
         "name": f"{sweep.name[: MAX_NAME - len(ending)]}{ending}",
         "description": f"{_result(sweep, trial)}.",
-        **{section: sweep.spec[section] for section in KEPT if section in sweep.spec},
+        **{section: sweep.spec[section] for section in EXPORTED_SECTIONS if section in sweep.spec},
         "training": training,
         "fixed": hp.to_params(),
         "budget": {"trials": 1},

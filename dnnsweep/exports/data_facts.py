@@ -1,4 +1,4 @@
-"""What a listing must know of the data."""
+"""What a listing must know of the data, gathered from a stored sweep."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class DataFacts:
     """What a listing must know of the data.
 
     Args:
-        kind: Of the source: `sklearn`, `keras`, `csv`, `parquet`, `npz`, `python` or `arrays`.
-        name: What the source names: a data set, a path, or nothing.
-        sweep: The sweep's name.
-        target: The column to predict; None where there are no columns.
+        kind: Kind of the source: `sklearn`, `keras`, `csv`, `parquet`, `npz`, `python` or `arrays`.
+        name: Data set, path or function that the source names; empty for arrays.
+        sweep: Name of the sweep.
+        target: Column to predict; None where rows and target are read apart.
         left_out: Columns that are dropped.
-        split_by: The column of groups that rows are split by; None for none.
-        order_by: The column that rows are ordered by to be split; None for none.
+        split_by: Column of groups that rows are split by; None for no such column.
+        order_by: Column that orders rows for the split; None for no such column.
         shares: Fractions of validation and test rows.
-        class_weight: As in the sweep file.
-        sample_weight: The column of weights; None for none.
+        class_weight: Weights of classes as the sweep file has them; None where each weighs 1.
+        sample_weight: Column with weights of rows; None where each row weighs 1.
         scale: `standard`, `minmax` or `none`.
-        seed: Of the split.
-        task: Decides whether rows are drawn by class.
+        seed: Seed of the split.
+        task: Task of the sweep; it decides whether the split is stratified.
         classes: Labels in the order of the outputs; empty for regression.
         n_features: Inputs of the network.
         n_train: Training rows.
@@ -60,7 +60,11 @@ class DataFacts:
 
     @classmethod
     def of(cls, sweep: Sweep) -> DataFacts:
-        """Gather them from a sweep as the ledger has it."""
+        """Gather the facts from a sweep as the ledger returns it.
+
+        Raises:
+            ExportError: A newer version has stored traits that this one does not know.
+        """
         dataset: dict[str, Any] = sweep.spec["dataset"]
         kind, _, name = dataset["source"].partition(":")
         split = dataset.get("split") or {}
@@ -106,7 +110,7 @@ class DataFacts:
 
     @property
     def is_pickled(self) -> bool:
-        """Return whether arrays were handed over that an npz file cannot hold: tables with text, or columns by name."""
+        """Return whether arrays passed in Python do not fit in an npz file: tables with text, or with named columns."""
         return self.kind == "arrays" and (self.has(DataTrait.TEXT) or bool(self.roles))
 
     @property
@@ -116,29 +120,34 @@ class DataFacts:
 
     @property
     def is_weighted(self) -> bool:
-        """Return whether some rows count more in the loss than others."""
+        """Return whether some rows weigh more in the loss than others."""
         return bool(self.class_weight or self.sample_weight)
 
     @property
     def is_table(self) -> bool:
-        """Return whether the target is a column of a table that is read."""
+        """Return whether the target is a column of the table that is read."""
         return self.kind in ("csv", "parquet") or (self.kind == "python" and self.target is not None)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the endings of the names of the parts: train, val and, where there are such rows, test."""
+        """Return the suffixes of the parts' names: train, val and, if there are test rows, test."""
         return ("train", "val", "test") if self.n_test else ("train", "val")
 
     @property
     def is_indexed(self) -> bool:
-        """Return whether the target holds the numbers of the classes as it is found: 0, 1, ..."""
+        """Return whether the target holds class indices, 0, 1, ..., when it is read."""
         if self.kind == "sklearn":
             return True
         return not self.has(DataTrait.TEXT_TARGET) and self.classes == tuple(map(str, range(len(self.classes))))
 
     @property
+    def needs_class_indices(self) -> bool:
+        """Return whether the target has to be turned into class indices."""
+        return self.task is not Task.REGRESSION and not self.is_indexed
+
+    @property
     def is_raw(self) -> bool:
-        """Return whether the rows go into the network without any encoding."""
+        """Return whether the network takes the rows without any encoding."""
         return self.scale == "none" and not self.has(DataTrait.TEXT) and not self.has(DataTrait.MISSING_NUMBERS)
 
 

@@ -1,13 +1,13 @@
-"""Layout: Python source in the form that ruff and Black give it."""
+"""Formatting: Python source as ruff and Black would format it."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 WIDTH: Final = 88
-#: Name -> the statement that imports it; in the order of a file.
+#: Name -> the statement that imports it, in the order of a file.
 IMPORTS: Final = {
     "itertools": "import itertools",
     "math": "import math",
@@ -37,57 +37,64 @@ IMPORTS: Final = {
     "StandardScaler": "from sklearn.preprocessing import StandardScaler",
     "compute_sample_weight": "from sklearn.utils.class_weight import compute_sample_weight",
 }
+#: Names from the standard library, which are imported first.
 _STANDARD: Final = ("itertools", "math", "partial", "Path")
 
 
-def imports(body: str) -> str:
-    r"""Return the import statements that a body needs, those of the standard library first.
+def import_block(body: str) -> str:
+    r"""Return the import statements that code needs, those of the standard library first.
 
     Example:
-        >>> imports("x = np.load(Path('x.npy').expanduser())")
+        >>> import_block("x = np.load(Path('x.npy').expanduser())")
         'from pathlib import Path\n\nimport numpy as np'
     """
     used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     groups = [
-        _joined([statement for name, statement in IMPORTS.items() if name in used and (name in _STANDARD) == is_first])
+        _merge_imports(
+            [statement for name, statement in IMPORTS.items() if name in used and (name in _STANDARD) == is_first]
+        )
         for is_first in (True, False)
     ]
     return "\n\n".join(group for group in groups if group)
 
 
-def _joined(statements: Sequence[str]) -> str:
-    """Write what comes from the same module in one statement."""
+def _merge_imports(statements: Sequence[str]) -> str:
+    """Import what comes from the same module in one statement."""
     names: dict[str, list[str]] = {}
     for statement in statements:
         module, _, name = statement.partition(" import ")
         names.setdefault(module, []).append(name)
-    return "\n".join(f"{module} import {', '.join(found)}" if found[0] else module for module, found in names.items())
+    return "\n".join(f"{module} import {', '.join(parts)}" if parts[0] else module for module, parts in names.items())
 
 
-def text(value: str) -> str:
-    r"""Return a text as a literal, in double quotes unless single ones need fewer escapes.
+def literal(value: Any) -> str:
+    r"""Return a value as code: lists as tuples, and text in double quotes unless single ones need fewer escapes.
 
     Example:
-        >>> text("it's"), text('5" disk')
-        ('"it\'s"', '\'5" disk\'')
+        >>> literal("it's"), literal('5" disk'), literal([64, 0.5])
+        ('"it\'s"', '\'5" disk\'', '(64, 0.5)')
     """
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    if not isinstance(value, str):
+        return repr(value)
     quote = "'" if value.count('"') > value.count("'") else '"'
-    return quote + "".join(_escaped(letter, quote) for letter in value) + quote
+    return quote + "".join(_escape(letter, quote) for letter in value) + quote
 
 
-def _escaped(letter: str, quote: str) -> str:
+def _escape(letter: str, quote: str) -> str:
     if letter in (quote, "\\"):
         return f"\\{letter}"
     return letter if letter.isprintable() else repr(letter)[1:-1]
 
 
 def call(head: str, *arguments: str, is_tall: bool = False) -> str:
-    r"""Return a call in one line if it fits, else with the arguments in one line of their own, else in one line each.
+    r"""Return a call in one line if it fits, else with all arguments on a second line, else with one line for each.
 
     Args:
-        head: What stands before the parenthesis.
-        arguments: As they are written, each without a line break.
-        is_tall: Whether each argument has a line of its own in any case.
+        head: Code before the parenthesis.
+        arguments: Code of each argument, without line breaks.
+        is_tall: Whether each argument gets its own line even if the call is short.
 
     Example:
         >>> call("x = f", "a", "b=1")
@@ -103,12 +110,12 @@ def call(head: str, *arguments: str, is_tall: bool = False) -> str:
     return f"{head}(\n{indented(arguments)}\n)"
 
 
-def listing(name: str, items: Sequence[str]) -> str:
-    """Return a list under a name, in one line if it fits, else with a line for each item."""
+def list_assignment(name: str, items: Sequence[str]) -> str:
+    """Return the assignment of a list to a name, in one line if it fits, else with one line for each item."""
     line = f"{name} = [{', '.join(items)}]"
     return line if len(line) <= WIDTH else f"{name} = [\n{indented(items)}\n]"
 
 
 def indented(items: Sequence[str], n_spaces: int = 4) -> str:
-    """Return a line for each item, a comma after each."""
+    """Return one line for each item, followed by a comma."""
     return "\n".join(f"{' ' * n_spaces}{item}," for item in items)

@@ -1,4 +1,7 @@
-"""The part of a listing that builds, compiles, fits and scores the network."""
+"""The part of a listing that builds, compiles, fits and scores the network.
+
+Functions return lines of code and are named after the part of the listing that these make.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from typing import Any, Final
 from dnnsweep.exports import score_code
 from dnnsweep.exports.callback_code import early_stopping, reduce_on_plateau
 from dnnsweep.exports.data_facts import DataFacts
-from dnnsweep.exports.formatting import call, indented, listing, text
-from dnnsweep.exports.score_code import NAMES
+from dnnsweep.exports.formatting import call, indented, list_assignment, literal
+from dnnsweep.exports.score_code import SCORE_NAMES
 from dnnsweep.records import N_PARAMETERS, BuilderCall, InputForm, Sweep, Task, Trial
 from dnnsweep.space import LAST_SHARE, PLATEAU, Hyperparameters
 from dnnsweep.spec import PlateauSpec
 
-#: More hidden layers than these are added in a loop.
+#: Most hidden layers that are listed; more are added in a loop.
 MAX_LISTED: Final = 3
 INITIALIZERS: Final = {
     "glorot": "Glorot (Xavier) initialization keeps the signals' and the gradients' variance.",
@@ -43,12 +46,13 @@ LOSSES: Final = {
     Task.MULTICLASS: "sparse_categorical_crossentropy",
     Task.REGRESSION: "mse",
 }
-#: How the cross-entropy is measured; Keras's metric of two classes refuses targets of shape (rows,), its loss does not.
+#: Class and arguments of the metric for the cross-entropy. Keras's own metric for two classes refuses targets of shape
+#: (rows,), but its loss takes them.
 CROSS_ENTROPIES: Final = {
     Task.BINARY: ("MeanMetricWrapper", ('keras.losses.BinaryCrossentropy(reduction="none")',)),
     Task.MULTICLASS: ("SparseCategoricalCrossentropy", ()),
 }
-HEADS: Final = {Task.BINARY: "sigmoid", Task.MULTICLASS: "softmax"}
+OUTPUT_ACTIVATIONS: Final = {Task.BINARY: "sigmoid", Task.MULTICLASS: "softmax"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +72,15 @@ class UserBuilder:
 
 @dataclass(frozen=True, slots=True)
 class ListingPlan:
-    """A configuration and what it is measured by.
+    """What the listing of a trial depends on.
 
     Args:
-        hp: The configuration.
-        facts: Of the data.
-        seed: Of weights, row order and dropout.
-        objectives: The sweep's metric, or both.
-        training: The section of the sweep file.
-        builder: The user's own function that builds the network; None where dnnsweep builds it.
+        hp: Hyperparameters of the trial.
+        facts: What the listing must know of the data.
+        seed: Seed of weights, row order and dropout.
+        objectives: Metrics of the sweep's objectives.
+        training: Section `training` of the sweep file.
+        builder: User's own function that builds the network; None where dnnsweep builds it.
     """
 
     hp: Hyperparameters
@@ -88,7 +92,7 @@ class ListingPlan:
 
     @classmethod
     def of(cls, sweep: Sweep, trial: Trial) -> ListingPlan:
-        """Gather it from a sweep and a trial as the ledger has them."""
+        """Gather the plan from a sweep and a trial as the ledger returns them."""
         facts, hp, builder = DataFacts.of(sweep), Hyperparameters.of(trial.params), None
         if facts.builder_call is not None:
             builder = UserBuilder(sweep.spec["network"]["builder"], facts.builder_call, trial.params)
@@ -97,25 +101,25 @@ class ListingPlan:
 
     @property
     def monitor(self) -> str | None:
-        """Return the metric of early stopping, if there is any."""
+        """Return the metric that early stopping monitors; None without early stopping."""
         stopping = self.training["early_stopping"]
         return None if stopping is None else str(stopping["monitor"])
 
     @property
     def plateau(self) -> PlateauSpec | None:
-        """Return how the learning rate is reduced, if it is."""
+        """Return how the learning rate is reduced on plateaus; None if it is not."""
         if self.hp.schedule != PLATEAU:
             return None
         return PlateauSpec.model_validate(self.training.get("reduce_on_plateau") or {})
 
     @property
     def monitors(self) -> list[str]:
-        """Return the metrics that callbacks watch."""
-        watched = [self.monitor, None if self.plateau is None else self.plateau.monitor]
-        return [metric for metric in watched if metric is not None]
+        """Return the metrics that callbacks monitor."""
+        monitors = [self.monitor, None if self.plateau is None else self.plateau.monitor]
+        return [metric for metric in monitors if metric is not None]
 
-    def measured(self, metric: str) -> str:
-        """Return the name under which Keras measures a metric; its own `loss` contains the L2 term."""
+    def keras_name(self, metric: str) -> str:
+        """Return the name under which Keras measures a metric; Keras's `loss` is not only the loss of the data."""
         prefix, name = ("val_", metric[4:]) if metric.startswith("val_") else ("", metric)
         is_weighted = self.facts.is_weighted and not prefix
         if name != "loss" or not (self.has_penalty or is_weighted):
@@ -124,49 +128,51 @@ class ListingPlan:
 
     @property
     def has_penalty(self) -> bool:
-        """Return whether Keras's `loss` may contain more than the data's loss; of a builder that is not known."""
+        """Return whether Keras's `loss` may include an L2 penalty; with a builder it always may."""
         return self.builder is not None or self.hp.l2 > 0
 
     def inputs(self, rows: str) -> str:
-        """Return rows as the network takes them."""
+        """Return the code of rows as the network takes them."""
         is_flat = self.builder is None or self.builder.call.inputs is InputForm.FLAT
         return rows if is_flat else f"inputs({rows})"
 
     @property
-    def watched(self) -> list[str]:
-        """Return the metrics of callbacks and of the objectives."""
+    def tracked(self) -> list[str]:
+        """Return the metrics of callbacks and objectives, except the size of the network."""
         return [metric for metric in (*self.monitors, *self.objectives) if metric != N_PARAMETERS]
 
     @property
     def metrics(self) -> list[str]:
-        """Return what is measured beside the loss."""
-        wanted = [self.measured(metric).removeprefix("val_") for metric in self.watched]
-        wanted = [name for name in wanted if name not in ("loss", *NAMES.values())]
+        """Return the names of what Keras measures besides the loss."""
+        names = [self.keras_name(metric).removeprefix("val_") for metric in self.tracked]
+        names = [name for name in names if name not in ("loss", *SCORE_NAMES.values())]
         if self.facts.task is not Task.REGRESSION:
-            wanted.insert(0, "accuracy")
-        return list(dict.fromkeys(wanted)) or ["mae"]
+            names.insert(0, "accuracy")
+        return list(dict.fromkeys(names)) or ["mae"]
 
 
 def blocks(plan: ListingPlan) -> list[str]:
     """Return the code of the network, block by block."""
     seed = [
-        "# The trial's own random numbers: starting weights, dropout and the order of rows.",
+        "# The trial's seed: for initial weights, dropout and the order of rows.",
         f"SEED = {plan.seed}",
         "keras.utils.set_random_seed(SEED)",
     ]
     if plan.builder is not None:
-        built = ["\n".join([*seed, _built(plan, plan.builder)]), *_inputs(plan.builder), _compile(plan)]
-        return [*built, *_functions(plan), _fit(plan), *_scores(plan)]
+        network = ["\n".join([*seed, _builder_call(plan, plan.builder)]), *_inputs_function(plan.builder)]
+        return [*network, _compile(plan), *_functions(plan), _fit(plan), *_scores(plan)]
     network = ["\n".join(seed), *_kernels(plan), _network(plan), _compile(plan)]
     return [*network, *_functions(plan), _fit(plan), *_scores(plan)]
 
 
 def _functions(plan: ListingPlan) -> list[str]:
-    parts = [
-        *score_code.functions(plan.watched, plan.facts.task, plan.inputs("x")),
-        *score_code.callback(plan.monitors, "x_val"),
+    """Define the functions that `model.fit` and the scores need."""
+    definitions = [
+        _batches(plan),
+        *score_code.score_function(plan.tracked, plan.facts.task, plan.inputs("x")),
+        *score_code.score_callback(plan.monitors, "x_val"),
     ]
-    code = "\n\n\n".join(part.strip("\n") for part in (_batches(plan), *parts))
+    code = "\n\n\n".join(part.strip("\n") for part in definitions)
     return [f"\n{code}\n"]
 
 
@@ -176,25 +182,19 @@ def module_and_function(builder: str) -> tuple[str, str]:
     return module, function
 
 
-def _built(plan: ListingPlan, builder: UserBuilder) -> str:
-    """The call of the user's function, as the trainer calls it."""
+def _builder_call(plan: ListingPlan, builder: UserBuilder) -> str:
+    """Call the user's function as the trainer does."""
     params, takes = builder.params, builder.call.takes
     function = module_and_function(builder.source)[1]
     if takes is None:
-        given = ", ".join(f"{text(name)}: {_literal(value)}" for name, value in params.items())
-        return f"model = {function}({{{given}}})"
-    offered = {"n_features": plan.facts.n_features, "n_outputs": plan.facts.n_outputs, **params}
-    named = [f"{name}={_literal(value)}" for name, value in offered.items() if name in takes]
+        items = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in params.items())
+        return f"model = {function}({{{items}}})"
+    values = {"n_features": plan.facts.n_features, "n_outputs": plan.facts.n_outputs, **params}
+    named = [f"{name}={literal(value)}" for name, value in values.items() if name in takes]
     return call(f"model = {function}", *named)
 
 
-def _literal(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
-    return text(value) if isinstance(value, str) else repr(value)
-
-
-def _inputs(builder: UserBuilder) -> list[str]:
+def _inputs_function(builder: UserBuilder) -> list[str]:
     form = builder.call.inputs
     if form is InputForm.FLAT:
         return []
@@ -202,15 +202,15 @@ def _inputs(builder: UserBuilder) -> list[str]:
         code = "return x.reshape(-1, *model.inputs[0].shape[1:])"
         return [f'\ndef inputs(x):\n    """Return rows in the shape that the model takes."""\n    {code}\n']
     parts = (
-        "{one.name: part for one, part in zip(model.inputs, parts, strict=True)}"
+        "{tensor.name: part for tensor, part in zip(model.inputs, parts, strict=True)}"
         if form is InputForm.NAMED
         else "tuple(parts)"
     )
     return [
         f'''
 def inputs(x):
-    """Return for each of the model's inputs its columns, in its shape."""
-    shapes = [one.shape[1:] for one in model.inputs]
+    """Divide the columns among the model's inputs, each in its shape."""
+    shapes = [tensor.shape[1:] for tensor in model.inputs]
     ends = np.cumsum([math.prod(shape) for shape in shapes])
     parts = [
         x[:, end - math.prod(shape) : end].reshape(-1, *shape)
@@ -222,7 +222,7 @@ def inputs(x):
 
 
 def _kernels(plan: ListingPlan) -> list[str]:
-    """Say once what all linear layers have in common."""
+    """Define what all linear layers have in common."""
     hp = plan.hp
     if not hp.hidden:
         return []
@@ -237,39 +237,39 @@ def _kernel(hp: Hyperparameters) -> list[str]:
 
 
 def _network(plan: ListingPlan) -> str:
-    hp, why = plan.hp, _why(plan.hp)
+    hp, comments = plan.hp, _layer_comments(plan.hp)
     start = f"keras.Input(({plan.facts.n_features},))"
     if len(hp.hidden) > MAX_LISTED:
-        return "\n".join([*why, *_loop(plan, start)])
-    layers = [layer for units in hp.hidden for layer in _hidden(hp, str(units))]
-    listed = indented([start, *layers, _output(plan)], 8)
-    return "\n".join([*why, f"model = keras.Sequential(\n    [\n{listed}\n    ]\n)"])
+        return "\n".join([*comments, *_network_in_loop(plan, start)])
+    layers = [layer for units in hp.hidden for layer in _hidden_layers(hp, str(units))]
+    listed = indented([start, *layers, _output_layer(plan)], 8)
+    return "\n".join([*comments, f"model = keras.Sequential(\n    [\n{listed}\n    ]\n)"])
 
 
-def _why(hp: Hyperparameters) -> list[str]:
+def _layer_comments(hp: Hyperparameters) -> list[str]:
     if not hp.hidden:
         return ["# No hidden layer: a linear model."]
-    why = []
+    comments = []
     if hp.batch_norm:
-        why.append("# Batch normalization shifts by itself, so that linear layers before it need no bias.")
+        comments.append("# Batch normalization adds a bias of its own, so the layers before it need none.")
     if hp.dropout > 0:
-        why.append("# Dropout silences this share of the units, others in each step of the training.")
-    return why
+        comments.append("# Dropout turns off this share of the units at random in each training step.")
+    return comments
 
 
-def _loop(plan: ListingPlan, start: str) -> list[str]:
+def _network_in_loop(plan: ListingPlan, start: str) -> list[str]:
     widths, items = plan.hp.hidden, [str(units) for units in plan.hp.hidden]
     is_even = len(set(widths)) == 1
     return [
-        f"hidden = [{widths[0]}] * {len(widths)}" if is_even else listing("hidden", items),
+        f"hidden = [{widths[0]}] * {len(widths)}" if is_even else list_assignment("hidden", items),
         f"model = keras.Sequential([{start}])",
         "for units in hidden:",
-        *(f"    model.add({layer})" for layer in _hidden(plan.hp, "units")),
-        f"model.add({_output(plan)})",
+        *(f"    model.add({layer})" for layer in _hidden_layers(plan.hp, "units")),
+        f"model.add({_output_layer(plan)})",
     ]
 
 
-def _hidden(hp: Hyperparameters, units: str) -> list[str]:
+def _hidden_layers(hp: Hyperparameters, units: str) -> list[str]:
     dropout = [f"layers.Dropout({hp.dropout})"] if hp.dropout > 0 else []
     if not hp.batch_norm:
         return [f'Dense({units}, activation="{hp.activation}")', *dropout]
@@ -277,10 +277,10 @@ def _hidden(hp: Hyperparameters, units: str) -> list[str]:
     return [f"Dense({units}, use_bias=False)", *normalized, *dropout]
 
 
-def _output(plan: ListingPlan) -> str:
-    """A linear model has no other layer; what is said once for all layers is said here."""
+def _output_layer(plan: ListingPlan) -> str:
+    """Create the last layer; a linear model has no other, so this one also gets what hidden layers share."""
     task = plan.facts.task
-    activation = [f'activation="{HEADS[task]}"'] if task in HEADS else []
+    activation = [f'activation="{OUTPUT_ACTIVATIONS[task]}"'] if task in OUTPUT_ACTIVATIONS else []
     arguments = [str(plan.facts.n_outputs), *activation]
     if plan.hp.hidden:
         return f"Dense({', '.join(arguments)})"
@@ -300,29 +300,30 @@ def _compile(plan: ListingPlan) -> str:
 
 
 def _schedule(plan: ListingPlan) -> list[str]:
-    """The learning rate, where it changes from step to step."""
+    """Define the learning rate if it changes from step to step."""
     hp = plan.hp
     if hp.schedule in ("constant", PLATEAU):
         return []
     n_steps = plan.training["epochs"] * math.ceil(plan.facts.n_train / hp.batch_size)
-    kind, more, why = {
-        "cosine": ("CosineDecay", [], "The learning rate goes down to 0 along a cosine, over all epochs."),
+    kind, options, why = {
+        "cosine": ("CosineDecay", [], "The learning rate falls to 0 along a cosine over all epochs."),
         "exponential": (
             "ExponentialDecay",
             [f"decay_rate={LAST_SHARE}"],
-            "The learning rate goes down to a hundredth, over all epochs.",
+            "The learning rate falls to a hundredth over all epochs.",
         ),
     }[hp.schedule]
-    arguments = [str(hp.learning_rate), f"decay_steps={n_steps}", *more]
+    arguments = [str(hp.learning_rate), f"decay_steps={n_steps}", *options]
     return [f"# {why}", call(f"schedule = keras.optimizers.schedules.{kind}", *arguments)]
 
 
 def _data_loss(plan: ListingPlan) -> list[str]:
-    """Keras's `loss` contains the L2 term, which early stopping and the score leave out."""
-    name = plan.measured("loss")
+    """Measure the loss of the data alone, if something needs it and Keras's `loss` is more than that."""
+    name = plan.keras_name("loss")
     if name == "loss" or name not in plan.metrics:
         return []
-    why = f"# `loss` contains the L2 penalty; `{name}` tells how well the model predicts."
+    extra = "includes the L2 penalty" if plan.has_penalty else "weights the rows"
+    why = f"# `loss` {extra}; `{name}` measures how well the model predicts."
     if name == "mse":
         return [why]
     metric, arguments = CROSS_ENTROPIES[plan.facts.task]
@@ -330,10 +331,10 @@ def _data_loss(plan: ListingPlan) -> list[str]:
 
 
 def _batches(plan: ListingPlan) -> str:
-    """The rows in the order of `trainers.shuffling`, so that the listing repeats the trial."""
+    """Define a generator of rows in the order of `trainers.shuffling`, so that the listing repeats the trial."""
     size = plan.hp.batch_size
     return f'''def batches():
-    """Yield the training rows in the order of the sweep, another one in each epoch."""
+    """Yield batches of training rows, shuffled in each epoch as in the sweep."""
     for epoch in itertools.count(1):
         shuffle = np.random.Generator(np.random.Philox(key=[SEED, epoch]))
         order = shuffle.permutation(len(x_train))
@@ -352,34 +353,34 @@ def _fit(plan: ListingPlan) -> str:
         "shuffle=False",
         f"validation_data=({plan.inputs('x_val')}, y_val)",
     ]
-    callbacks = ["Scores()"] if set(plan.monitors) & set(NAMES) else []
+    callbacks = ["Scores()"] if set(plan.monitors) & set(SCORE_NAMES) else []
     callbacks += [] if stopping is None else ["early_stopping"]
     callbacks += [] if plan.plateau is None else ["reduce_on_plateau"]
     if callbacks:
         arguments.append(f"callbacks=[{', '.join(callbacks)}]")
     lines = []
     if stopping is not None:
-        lines += early_stopping(stopping, *_watched(plan, stopping["monitor"], stopping["min_delta"]))
+        lines += early_stopping(stopping, *_monitor_arguments(plan, stopping["monitor"], stopping["min_delta"]))
     if (rule := plan.plateau) is not None:
-        lines += reduce_on_plateau(rule, *_watched(plan, rule.monitor, rule.min_delta))
+        lines += reduce_on_plateau(rule, *_monitor_arguments(plan, rule.monitor, rule.min_delta))
     return "\n".join([*lines, call("model.fit", *arguments, "verbose=2", is_tall=True)])
 
 
-def _watched(plan: ListingPlan, metric: str, min_delta: float) -> tuple[list[str], str]:
-    """Return the arguments of a callback that say what it watches, and `min_delta` in units of that.
+def _monitor_arguments(plan: ListingPlan, metric: str, min_delta: float) -> tuple[list[str], str]:
+    """Return the arguments of a callback that name the monitored metric, and `min_delta` in the metric's units.
 
-    The sweep's is in units of the target, but Keras monitors the standardised one.
+    The sweep's `min_delta` is in units of the target, but Keras monitors the standardised target.
     """
-    monitor = plan.measured(metric)
-    # Keras knows by itself which way its own metrics improve, but not a wrapped one.
+    monitor = plan.keras_name(metric)
+    # Keras infers the direction of its own metrics, but not of a wrapped one.
     is_wrapped = plan.facts.task is Task.BINARY and monitor.endswith("cross_entropy")
-    mode = "max" if monitor in NAMES else "min" if is_wrapped else None
-    watched = [f'monitor="{monitor}"', *([f'mode="{mode}"'] if mode else [])]
-    return watched, f"{min_delta}{_unit(metric, '/') if min_delta else ''}"
+    mode = "max" if monitor in SCORE_NAMES else "min" if is_wrapped else None
+    arguments = [f'monitor="{monitor}"', *([f'mode="{mode}"'] if mode else [])]
+    return arguments, f"{min_delta}{_unit_factor(metric, '/') if min_delta else ''}"
 
 
-def _unit(metric: str, sign: str) -> str:
-    """Return what a metric of the standardised target is multiplied by to be in units of the target itself."""
+def _unit_factor(metric: str, sign: str) -> str:
+    """Return the factor that converts a metric of the standardised target to the units of the target itself."""
     powers = {"mae": "std", "mse": "std**2"}
     name = metric.removeprefix("val_")
     return f" {sign} {powers[name]}" if name in powers else ""
@@ -387,26 +388,29 @@ def _unit(metric: str, sign: str) -> str:
 
 def _scores(plan: ListingPlan) -> list[str]:
     size = ['print(f"n_parameters: {model.count_params()}")'] if N_PARAMETERS in plan.objectives else []
-    measured = [metric for metric in plan.objectives if metric != N_PARAMETERS]
-    if not measured:
+    metrics = [metric for metric in plan.objectives if metric != N_PARAMETERS]
+    if not metrics:
         return size
-    rows = [("val", "")]
-    if not all(metric.startswith("val_") for metric in measured):
-        rows.insert(0, ("train", ""))
+    parts = [("val", "")]
+    if not all(metric.startswith("val_") for metric in metrics):
+        parts.insert(0, ("train", ""))
     if plan.facts.n_test:
-        rows.append(("test", "# No choice depended on the test rows: expect their score of new data."))
-    return [*size, *("\n".join([*([why] if why else []), *_score(plan, measured, part)]) for part, why in rows)]
+        parts.append(("test", "# No choice depended on the test rows: expect this score on new data."))
+    return [*size, *("\n".join([*([why] if why else []), *_part_scores(plan, metrics, part)]) for part, why in parts)]
 
 
-def _score(plan: ListingPlan, metrics: Sequence[str], part: str) -> list[str]:
+def _part_scores(plan: ListingPlan, metrics: Sequence[str], part: str) -> list[str]:
     lines = []
-    by_keras = [metric.removeprefix("val_") for metric in metrics if metric not in NAMES]
+    by_keras = [metric.removeprefix("val_") for metric in metrics if metric not in SCORE_NAMES]
     if by_keras:
         lines.append(f"score = model.evaluate({plan.inputs(f'x_{part}')}, y_{part}, verbose=0, return_dict=True)")
     for metric in by_keras:
-        value, form = f"score['{plan.measured(metric)}']{_unit(metric, '*')}", ".4f" if metric == "accuracy" else ".6g"
+        value, form = (
+            f"score['{plan.keras_name(metric)}']{_unit_factor(metric, '*')}",
+            ".4f" if metric == "accuracy" else ".6g",
+        )
         lines.append(f'print(f"{part}_{metric}: {{{value}:{form}}}")')
-    others = [NAMES[metric] for metric in metrics if metric in NAMES]
-    if others:
+    by_scikit_learn = [SCORE_NAMES[metric] for metric in metrics if metric in SCORE_NAMES]
+    if by_scikit_learn:
         lines.append(f"score = scores(x_{part}, y_{part})")
-    return [*lines, *(f"print(f\"{part}_{name}: {{score['{name}']:.4f}}\")" for name in others)]
+    return [*lines, *(f"print(f\"{part}_{name}: {{score['{name}']:.4f}}\")" for name in by_scikit_learn)]

@@ -1,4 +1,4 @@
-"""The part of a listing that measures what Keras does not: scikit-learn's scores of rows."""
+"""The part of a listing that measures what Keras does not: scikit-learn's scores."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Final
 
 from dnnsweep.records import CLASS_SCORES, Task
 
-#: Metric -> its name in a listing; all but these are measured by Keras.
-NAMES: Final = {name: name.removeprefix("val_") for name in (*CLASS_SCORES, "val_r2")}
+#: Metric -> its name in a listing; Keras measures all other metrics.
+SCORE_NAMES: Final = {name: name.removeprefix("val_") for name in (*CLASS_SCORES, "val_r2")}
 
 
-def functions(metrics: Sequence[str], task: Task, inputs: str) -> list[str]:
-    """Return the function `scores(x, y)`; nothing where no metric needs it.
+def score_function(metrics: Sequence[str], task: Task, inputs: str) -> list[str]:
+    """Return the definition of `scores(x, y)`; nothing if no metric needs it.
 
     Args:
-        metrics: Of early stopping and of the objective.
-        task: Of the data.
-        inputs: `x` as the network takes it.
+        metrics: Metrics that callbacks monitor, and objectives.
+        task: Task of the sweep.
+        inputs: Code of `x` as the network takes it.
     """
-    names = list(dict.fromkeys(NAMES[metric] for metric in metrics if metric in NAMES))
+    names = list(dict.fromkeys(SCORE_NAMES[metric] for metric in metrics if metric in SCORE_NAMES))
     if not names:
         return []
     lines = [
         "def scores(x, y):",
-        '    """Return what scikit-learn measures on rows."""',
-        f"    answers = model.predict({inputs}, verbose=0)",
+        '    """Score rows with scikit-learn."""',
+        f"    predictions = model.predict({inputs}, verbose=0)",
         *_labels(names, task),
         "    return {",
-        *(f'        "{name}": {_call(name, task)},' for name in names),
+        *(f'        "{name}": {_score_call(name, task)},' for name in names),
         "    }",
     ]
     return ["\n".join(lines)]
@@ -37,29 +37,29 @@ def functions(metrics: Sequence[str], task: Task, inputs: str) -> list[str]:
 def _labels(names: Sequence[str], task: Task) -> list[str]:
     if task is Task.REGRESSION or names == ["auc"]:
         return []
-    return [f"    labels = {'answers.ravel() > 0.5' if task is Task.BINARY else 'answers.argmax(axis=1)'}"]
+    return [f"    labels = {'predictions.ravel() > 0.5' if task is Task.BINARY else 'predictions.argmax(axis=1)'}"]
 
 
-def _call(name: str, task: Task) -> str:
+def _score_call(name: str, task: Task) -> str:
     if name == "r2":
-        return "r2_score(y, answers.ravel())"
+        return "r2_score(y, predictions.ravel())"
     if name == "auc":
-        several = ', multi_class="ovr"' if task is Task.MULTICLASS else ".ravel()"
-        return f"roc_auc_score(y, answers{several})"
+        arguments = ', multi_class="ovr"' if task is Task.MULTICLASS else ".ravel()"
+        return f"roc_auc_score(y, predictions{arguments})"
     return f'{name}_score(y, labels, average="macro", zero_division=0)'
 
 
-def callback(monitors: Sequence[str], inputs: str) -> list[str]:
-    """Return the callback that lets others watch a score; nothing where Keras measures all that they watch."""
-    if not set(monitors) & set(NAMES):
+def score_callback(monitors: Sequence[str], inputs: str) -> list[str]:
+    """Return a callback that reports scores to other callbacks; nothing if Keras measures all that they monitor."""
+    if not set(monitors) & set(SCORE_NAMES):
         return []
     return [
         f'''\
 class Scores(keras.callbacks.Callback):
-    """Measures the validation rows after each epoch."""
+    """Scores the validation rows after each epoch."""
 
     def on_epoch_end(self, epoch, logs):
-        measured = scores({inputs}, y_val)
-        logs |= {{f"val_{{name}}": value for name, value in measured.items()}}
+        scored = scores({inputs}, y_val)
+        logs |= {{f"val_{{name}}": value for name, value in scored.items()}}
 '''
     ]

@@ -1,4 +1,4 @@
-"""The part of a listing that splits the rows and weights them, as `dnnsweep.datasets` does."""
+"""The part of a listing that splits and weights the rows, as `dnnsweep.datasets` does."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ def split(facts: DataFacts) -> str:
     draws = [] if facts.has(DataTrait.OWN_TEST) or not facts.n_test else [("test", facts.n_test)]
     draws.append(("val", facts.n_validation))
     lines = []
-    given, (x, y, w) = ("x_train", "y_train", "w_train"), ("x", "y", "weights")
+    x, y, w = "x", "y", "weights"
     for name, n_rows in draws:
-        drawn = f"test_size={n_rows}, random_state={facts.seed}{f', stratify={y}' if facts.classes else ''}"
-        parts, weights = f"x_train, x_{name}, y_train, y_{name}", []
+        options = [f"test_size={n_rows}", f"random_state={facts.seed}", *([f"stratify={y}"] if facts.classes else [])]
+        arrays, parts = [x, y], ["x_train", f"x_{name}", "y_train", f"y_{name}"]
         if facts.sample_weight:
-            parts, weights = f"{parts}, w_train, _", [w]
-        lines.append(call(f"{parts} = train_test_split", x, y, *weights, *drawn.split(", ")))
-        x, y, w = given
-    return "\n".join([*_why_split(facts, len(draws)), *lines])
+            arrays, parts = [*arrays, w], [*parts, "w_train", "_"]
+        lines.append(call(f"{', '.join(parts)} = train_test_split", *arrays, *options))
+        x, y, w = "x_train", "y_train", "w_train"
+    return "\n".join([*_split_comments(facts, len(draws)), *lines])
 
 
-def _why_split(facts: DataFacts, n_draws: int) -> list[str]:
+def _split_comments(facts: DataFacts, n_draws: int) -> list[str]:
     shares = ["# Each part has its share of every class."] if facts.classes else []
     if n_draws == 1:
-        return ["# Rows to validate on are kept apart from those to train on.", *shares]
-    return ["# First the test rows, which no choice may depend on, then those to validate on.", *shares]
+        return ["# Hold out validation rows.", *shares]
+    return ["# Hold out test rows, which no choice may depend on, and then validation rows.", *shares]
 
 
 def _split_by_column(facts: DataFacts) -> str:
-    taken = "x.iloc[{}]" if _is_frame(facts) else "x[{}]"
-    lines = _drawn_groups(facts) if facts.split_by else _cut_order(facts)
+    rows = "x.iloc[{}]" if _is_frame(facts) else "x[{}]"
+    lines = _group_split(facts) if facts.split_by else _ordered_split(facts)
     for part in facts.parts:
-        lines.append(f"x_{part}, y_{part} = {taken.format(part)}, y[{part}]")
+        lines.append(f"x_{part}, y_{part} = {rows.format(part)}, y[{part}]")
     return "\n".join([*lines, *(["w_train = weights[train]"] if facts.sample_weight else [])])
 
 
@@ -44,43 +44,46 @@ def _is_frame(facts: DataFacts) -> bool:
     return facts.has(DataTrait.TEXT) or (facts.is_table and not facts.is_raw)
 
 
-def _drawn_groups(facts: DataFacts) -> list[str]:
+def _group_split(facts: DataFacts) -> list[str]:
     validation, test = facts.shares
-    why = ["# All rows of a group are in one part.", "n_groups = groups.max() + 1"]
+    why = ["# All rows of a group stay in the same part.", "n_groups = groups.max() + 1"]
     if not test:
-        return [*why, *_draw(facts, validation), "train, val = next(splitter.split(groups, groups=groups))"]
+        return [*why, *_splitter(facts, validation), "train, val = next(splitter.split(groups, groups=groups))"]
     return [
         *why,
-        *_draw(facts, test),
+        *_splitter(facts, test),
         "rest, test = next(splitter.split(groups, groups=groups))",
-        *_draw(facts, validation),
+        *_splitter(facts, validation),
         "drawn = next(splitter.split(rest, groups=groups[rest]))",
         "train, val = rest[drawn[0]], rest[drawn[1]]",
     ]
 
 
-def _draw(facts: DataFacts, share: float) -> list[str]:
+def _splitter(facts: DataFacts, share: float) -> list[str]:
     size = f"test_size=max(1, round({share} * n_groups))"
     return [call("splitter = GroupShuffleSplit", "n_splits=1", size, f"random_state={facts.seed}")]
 
 
-def _cut_order(facts: DataFacts) -> list[str]:
-    names = ", ".join(facts.parts)
+def _ordered_split(facts: DataFacts) -> list[str]:
+    names, last = ", ".join(facts.parts), "test rows, and those before them " if facts.n_test else ""
     cuts = [facts.n_train, *([facts.n_train + facts.n_validation] if facts.n_test else [])]
     return [
-        "# The latest rows are held out, those before them are validated on.",
+        f"# The latest rows are {last}validation rows.",
         'order = moments.to_numpy().argsort(kind="stable")',
         f"{names} = np.split(order, {cuts})",
     ]
 
 
 def weights(facts: DataFacts) -> str:
-    """Return the code of the weights of the training rows, `w_train`; nothing where all count alike."""
+    """Return the code of `w_train`, the weights of the training rows; nothing if all weigh the same."""
     if facts.class_weight is None:
         return ""
     if isinstance(facts.class_weight, str):
-        why, weights = "# All classes count alike in the loss.", 'compute_sample_weight("balanced", y_train)'
+        why, weights = (
+            "# Weight the rows so that all classes count equally in the loss.",
+            'compute_sample_weight("balanced", y_train)',
+        )
     else:
-        listed = ", ".join(str(facts.class_weight[label]) for label in facts.classes)
-        why, weights = "# What a row of each class counts in the loss.", f"np.array([{listed}])[y_train]"
+        values = ", ".join(str(facts.class_weight[label]) for label in facts.classes)
+        why, weights = "# Weight of a row of each class in the loss.", f"np.array([{values}])[y_train]"
     return f"{why}\nw_train = {'w_train * ' if facts.sample_weight else ''}{weights}"
