@@ -734,7 +734,7 @@ NAMES = "".join(f"name {i},{'ab'[i % 2]}\n" for i in range(51))
         (
             f"x,y\n{NAMES}",
             {},
-            "such as 'name 0'; if it holds an ID, a date or free text, leave it out with dataset.drop; if it holds",
+            "such as 'name 0'; if it holds IDs, dates or free text, leave it out with dataset.drop; if it holds",
         ),
         (f"x,y\n{LABELS}1,rare\n", {}, "dataset.target: each class must have enough rows for every part, got 'rare'"),
     ],
@@ -760,12 +760,13 @@ def test_wrong_target_and_wrong_drop_are_named_at_once(write: Callable[[str], st
     assert [line.split(":")[0] for line in message.splitlines()] == ["dataset.target", "dataset.drop.0"]
 
 
-def test_a_text_among_numbers_is_shown_as_the_example(write: Callable[[str], str]) -> None:
-    rows = "".join(f"{' ' if i == 70 else i + 0.5},{'ab'[i % 2]}\n" for i in range(80))
+def test_texts_among_numbers_are_counted_and_shown(write: Callable[[str], str]) -> None:
+    rows = "".join(f"{' ' if i > 77 else i + 0.5},{'ab'[i % 2]}\n" for i in range(80))
 
     message = refused(DatasetSpec(source=write(f"charge,y\n{rows}"), target="y"))
 
-    assert "got 80 in 'charge', such as ' '; " in message
+    # 78 numbers and a blank
+    assert "got 79 in 'charge', where 2 rows hold no number, such as ' '; write every number with" in message
 
 
 def test_fifty_texts_in_a_column_are_allowed() -> None:

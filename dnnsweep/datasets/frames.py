@@ -121,19 +121,22 @@ def _high_cardinality_columns(table: Table, remedy: str) -> list[Mistake]:
     """Return a mistake for each text column with too many distinct values."""
     counts = {name: pd.Series(texts).nunique() for name, texts in zip(table.text_columns, table.text.T, strict=True)}
     rule = f"text columns must have at most {MAX_CATEGORIES} distinct values"
-    write = "write them with a decimal point and leave missing ones empty"
-    advice = f"if it holds an ID, a date or free text, {remedy}; if it holds numbers, {write}"
     return [
-        Mistake("dataset.source", rule, f"{count} in '{name}', such as {_example(texts)!r}", advice)
+        Mistake("dataset.source", rule, *_describe_texts(f"{count} in '{name}'", texts, remedy))
         for (name, count), texts in zip(counts.items(), table.text.T, strict=True)
         if count > MAX_CATEGORIES
     ]
 
 
-def _example(texts: NDArray[np.object_]) -> str:
-    """Return the start of a text that may be why a column is not one of numbers."""
+def _describe_texts(got: str, texts: NDArray[np.object_], remedy: str) -> tuple[str, str]:
+    """Return what a column holds and what to do; a few stray texts among numbers are shown instead of the numbers."""
     present = [text for text in texts if isinstance(text, str)]
-    return next((text for text in present if not _is_numeric(text)), present[0])[:20]
+    strays = [text for text in present if not _is_numeric(text)]
+    if 0 < len(strays) < len(present) / 2:
+        advice = f"write every number with a decimal point and leave missing ones empty, or {remedy}"
+        return f"{got}, where {len(strays)} rows hold no number, such as {strays[0][:20]!r}", advice
+    advice = f"if it holds IDs, dates or free text, {remedy}; if it holds numbers, write them with a decimal point"
+    return f"{got}, such as {present[0][:20]!r}", advice
 
 
 def _is_numeric(text: str) -> bool:
