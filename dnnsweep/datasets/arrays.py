@@ -18,7 +18,7 @@ def as_features(raw: Any, name: str) -> tuple[Features, tuple[str, ...], tuple[s
 
     Args:
         raw: Array or nested list (rows, ...), DataFrame or Series.
-        name: What errors call the rows.
+        name: Name of the rows in errors.
 
     Returns:
         An array (rows, columns) of numbers or a DataFrame, the names of the columns, and notes.
@@ -49,7 +49,7 @@ def as_target(raw: Any, name: str) -> pd.Series:
 
     Args:
         raw: Array or list (rows,) or (rows, 1), Series, or DataFrame of one column.
-        name: What errors call the target.
+        name: Name of the target in errors.
 
     Raises:
         DataError: There is not exactly one value per row.

@@ -32,7 +32,7 @@ def encode(table: Table, rows: Split, scale: str) -> tuple[Inputs, Inputs, Input
 
     Args:
         table: All rows.
-        rows: Which rows are in which part.
+        rows: Positions of the rows of each part.
         scale: `standard`, `minmax` or `none`; applies to numbers, not to one-hot columns.
 
     Returns:

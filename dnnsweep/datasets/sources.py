@@ -35,7 +35,7 @@ class Source:
         target: Name of the target.
         target_path: YAML path of mistakes in the target.
         drop_remedy: Tells a person how to leave out a column.
-        notes: What was done so far, one sentence each.
+        notes: Sentences about what was done so far.
         is_reshaped: Whether `x` was read with more or fewer than two dimensions.
         is_column_target: Whether `y` was read as a column, (rows, 1).
         is_dictionary: Whether a function returned a dictionary of arrays.

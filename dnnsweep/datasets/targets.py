@@ -27,14 +27,14 @@ class Target:
     """The target, with the task decided.
 
     Args:
-        name: What errors call the target.
+        name: Name of the target in errors.
         path: YAML path of mistakes in the target.
         task: Task that the values or the sweep file ask for.
         kind: Kind of the raw values: `boolean`, `integer`, `float` or `text`.
         raw: (rows,) values as they were read.
         values: (rows,) int32 class indices, or float64 numbers.
         classes: Names of the classes, sorted by value; empty for regression.
-        notes: What a person should know about the target, one sentence each.
+        notes: Sentences about the target that a person should read.
     """
 
     name: str

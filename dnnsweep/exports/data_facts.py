@@ -33,8 +33,8 @@ class DataFacts:
         n_train: Training rows.
         n_validation: Validation rows.
         n_test: Test rows.
-        traits: What rows and target were like before they were encoded.
-        builder_call: How a user's function builds the networks; None without one.
+        traits: Traits of rows and target before they were encoded.
+        builder_call: Call of the user's function that builds the networks; None without one.
     """
 
     kind: str

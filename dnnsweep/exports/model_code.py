@@ -61,7 +61,7 @@ class UserBuilder:
 
     Args:
         source: `python:module:function`.
-        call: How the function is called, and how the network takes its rows.
+        call: Arguments of the function, and how the network takes its rows.
         params: The trial's hyperparameters.
     """
 
@@ -76,7 +76,7 @@ class ListingPlan:
 
     Args:
         hp: Hyperparameters of the trial.
-        facts: What the listing must know of the data.
+        facts: Facts about the data.
         seed: Seed of weights, row order and dropout.
         objectives: Metrics of the sweep's objectives.
         training: Section `training` of the sweep file.

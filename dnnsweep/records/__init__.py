@@ -262,8 +262,8 @@ class DataSummary:
         n_validation: Validation rows.
         n_test: Test rows.
         notes: What was done to the data that a person should know, one sentence each.
-        traits: What rows and target were like before, for code that encodes them alike.
-        builder_call: How a user's function builds the networks; None without one.
+        traits: Traits of rows and target before they were encoded, for code that encodes them in the same way.
+        builder_call: Call of the user's function that builds the networks; None without one.
     """
 
     fingerprint: str

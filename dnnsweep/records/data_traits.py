@@ -62,7 +62,7 @@ class BuilderCall:
     Args:
         takes: Names of the arguments that the function is called with, in the order of the call; None where it is
             called with one dictionary of all hyperparameters.
-        inputs: How a network takes a row.
+        inputs: Form in which a network takes a row.
     """
 
     takes: tuple[str, ...] | None
@@ -93,7 +93,7 @@ def decode_traits(words: Sequence[str]) -> tuple[tuple[DataTrait, ...], BuilderC
     """Return the traits that a list of words holds, and the call of a builder; None without a builder.
 
     Args:
-        words: What `encode_traits` returned.
+        words: List as `encode_traits` returns it.
 
     Raises:
         ValueError: A word is unknown.

@@ -33,12 +33,13 @@ _ANY: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 class Builder:
     """Builds the networks of a sweep by the function that its file names.
 
-    The function is called with the hyperparameters it has parameters for, by name; `n_features` and `n_outputs` are
-    there for it too. One with a single parameter of another name is given all hyperparameters as a dictionary.
+    The function is called with the hyperparameters that it has parameters for, by name, and with `n_features` and
+    `n_outputs` if it asks for them. If its only parameter has another name, it gets one dictionary of all
+    hyperparameters.
 
     Args:
         sweep: Names the function, and what is searched and fixed.
-        data: What the networks are for.
+        data: Rows that the networks are for.
 
     Raises:
         SpecError: There is no such function, or its parameters do not fit the sweep file.
@@ -56,7 +57,7 @@ class Builder:
 
         Args:
             params: The hyperparameters of a trial.
-            seed: What all random numbers of the function start from, as after `keras.utils.set_random_seed(seed)`.
+            seed: Seeds all random numbers of the function, as `keras.utils.set_random_seed(seed)` does.
 
         Raises:
             TypeError: The function returned something else than a Keras model.
@@ -80,12 +81,12 @@ class Builder:
         try:
             network = self.build(params, 0)
             x = self._data.x_train[:N_TRIED]
-            answers = network(inputs_of(network, x), training=False)
-            found = None if isinstance(answers, list | tuple | dict) else np.asarray(answers)
+            outputs = network(inputs_of(network, x), training=False)
+            answers = None if isinstance(outputs, list | tuple | dict) else np.asarray(outputs)
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON]
             raise self._refusal(f"must build a network for {yaml_text(dict(params))}", reason, "correct it") from error
-        self._check_answers(found, len(x))
+        self._check_answers(answers, len(x))
         return network
 
     def describe_call(self, network: keras.Model) -> BuilderCall:
@@ -181,8 +182,8 @@ def inputs_of(network: keras.Model, x: NDArray[np.float32]) -> Any:
     """Return rows in the shape that a network takes them in.
 
     Args:
-        network: Of any number of inputs; each takes, in the order of `network.inputs`, as many columns as it has
-            numbers.
+        network: Network with any number of inputs. In the order of `network.inputs`, each takes as many columns as
+            it has numbers.
         x: Rows (rows, features).
 
     Returns:
@@ -195,7 +196,7 @@ def inputs_of(network: keras.Model, x: NDArray[np.float32]) -> Any:
     if structure is None:
         return x
     leaves = _leaves(network, structure)
-    shapes = [tuple(one.shape[1:]) for one in leaves]
+    shapes = [tuple(tensor.shape[1:]) for tensor in leaves]
     if any(None in shape for shape in shapes):
         return x
     sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
@@ -206,8 +207,8 @@ def inputs_of(network: keras.Model, x: NDArray[np.float32]) -> Any:
         x[:, end - size : end].reshape(len(x), *shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)
     ]
     if isinstance(structure, Mapping):
-        by_name = {one.name: part for one, part in zip(leaves, parts, strict=True)}
-        return {key: by_name[one.name] for key, one in structure.items()}
+        by_name = {tensor.name: part for tensor, part in zip(leaves, parts, strict=True)}
+        return {key: by_name[tensor.name] for key, tensor in structure.items()}
     return tuple(parts) if isinstance(structure, list | tuple) else parts[0]
 
 
@@ -230,8 +231,8 @@ def _structure(network: keras.Model) -> Any:
     try:
         return network.input
     except (AttributeError, ValueError):  # a Sequential that was never called has `inputs` only
-        known = getattr(network, "inputs", None)
-        return known[0] if known and len(known) == 1 else known
+        inputs = getattr(network, "inputs", None)
+        return inputs[0] if inputs and len(inputs) == 1 else inputs
 
 
 def _leaves(network: keras.Model, structure: Any) -> list[Any]:
