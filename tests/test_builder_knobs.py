@@ -87,7 +87,7 @@ def test_a_file_without_a_builder_is_what_it_was_before_there_were_builders() ->
         ({"network": {}}, "space.filters: unknown key"),
         ({"network": {"builder": "nets:build"}}, "network.builder: must name a function, got 'nets:build'"),
         ({"network": {"builder": "python:nets:build", "hidden": [4]}}, "network.hidden: belongs to networks without"),
-        ({"trainer": "array"}, "trainer.kind: must be auto or fit for networks of a builder"),
+        ({"trainer": "array"}, "trainer.kind: must be auto or fit for a builder's networks"),
         ({"space": {"filters": [8, "many"]}}, "space.filters: values must all be numbers"),
         ({"space": {"value": [8, 9]}}, "space.value: must be a Python name"),
         ({"space": {"two words": [8, 9]}}, "must be a Python name"),
