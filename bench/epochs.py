@@ -161,7 +161,7 @@ def _array(case: Case, watch: Stopwatch, slots: int) -> int:
     base = {**Hyperparameters().to_params(), "hidden": case.hidden, "batch_size": case.batch_size, "dropout": 0.3}
     array = Array(group_of(base), _material(case), slots)
     for number in range(slots):
-        varied = {"optimizer": OPTIMIZERS[number % 8], "batch_norm": number % 2 == 0, "l2": 1e-4}
+        varied = {"optimizer": tuple(OPTIMIZERS)[number % 8], "batch_norm": number % 2 == 0, "l2": 1e-4}
         array.take(Suggestion(number, {**base, **varied}, number))
     watch.run(lambda: array.step(lambda _: None))
     return slots * array.shape.epochs_per_call

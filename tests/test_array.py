@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from dnnsweep import spec
 from dnnsweep.records import AttemptStarted, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_for
-from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, PLATEAU, Hyperparameters
+from dnnsweep.space import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan, TrialDroppedError, dropout, keras_models
 from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, optimizers, weights
 from dnnsweep.trainers.array.slots import Array
@@ -95,7 +95,7 @@ def twins() -> dict[int, tuple[TrialResult, TrialResult]]:
             batch_norm=i % 2 == 1,
             dropout=0.4 if i % 3 else 0.0,
             l2=1e-3,
-            initializer=tuple(keras_models.INITIALIZERS)[i % 6],
+            initializer=tuple(INITIALIZERS)[i % 6],
         )
         for i, name in enumerate(OPTIMIZERS)
     ]
@@ -425,7 +425,7 @@ def test_the_rule_takes_the_steps_of_keras(name: str, dtype: str, tolerance: flo
     start, gradients = generator.normal(size=(3, 2)).astype(dtype), generator.normal(size=(50, 3, 2)).astype(dtype)
     with double() if dtype == "float64" else contextmanager(lambda: iter([None]))():
         variable = keras.Variable(start, dtype=dtype)
-        optimizer = keras_models.OPTIMIZERS[name](0.01)
+        optimizer = keras_models.optimizer_of(Hyperparameters(optimizer=name, learning_rate=0.01))
         for gradient in gradients:
             optimizer.apply([tf.constant(gradient)], [variable])
     w, m, v = (

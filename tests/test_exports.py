@@ -585,11 +585,11 @@ def test_arrays_are_read_from_an_npz_file_of_the_sweeps_name() -> None:
 @st.composite
 def trials(draw: st.DrawFn) -> Trial:
     knobs: dict[str, st.SearchStrategy[Any]] = {
-        "initializer": st.sampled_from(INITIALIZERS),
+        "initializer": st.sampled_from(tuple(INITIALIZERS)),
         "dropout": st.sampled_from([0.0, 0.1, 1 / 3]),
         "l2": st.sampled_from([0.0, 1e-6, 0.0123456789]),
         "batch_norm": st.booleans(),
-        "optimizer": st.sampled_from(OPTIMIZERS),
+        "optimizer": st.sampled_from(tuple(OPTIMIZERS)),
         "learning_rate": st.sampled_from([1e-5, 0.1, 0.0031622776601683794]),
         "batch_size": st.sampled_from([1, 32, 4096]),
         "hidden": st.lists(st.sampled_from([3, 64]), max_size=5).map(tuple),

@@ -11,7 +11,6 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -37,31 +36,13 @@ with silence_stderr(is_needed="tensorflow" not in sys.modules):  # what it write
 
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Task
-from dnnsweep.space import LAST_SHARE, Hyperparameters
+from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, Hyperparameters
 
 if keras.backend.backend() != "tensorflow":
     raise TrainerError(
         f"Keras must run on TensorFlow, got {keras.backend.backend()}; set KERAS_BACKEND=tensorflow before Keras loads"
     )
 
-INITIALIZERS: Final[Mapping[str, Any]] = {
-    "glorot_uniform": keras.initializers.GlorotUniform,
-    "glorot_normal": keras.initializers.GlorotNormal,
-    "he_uniform": keras.initializers.HeUniform,
-    "he_normal": keras.initializers.HeNormal,
-    "lecun_uniform": keras.initializers.LecunUniform,
-    "lecun_normal": keras.initializers.LecunNormal,
-}
-OPTIMIZERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "sgd": keras.optimizers.SGD,
-    "momentum": partial(keras.optimizers.SGD, momentum=0.9),
-    "nesterov": partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
-    "rmsprop": keras.optimizers.RMSprop,
-    "adagrad": keras.optimizers.Adagrad,
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "nadam": keras.optimizers.Nadam,
-}
 HEADS: Final[Mapping[Task, str]] = {
     Task.BINARY: "sigmoid",
     Task.MULTICLASS: "softmax",
@@ -146,9 +127,9 @@ def initial_kernels(hp: Hyperparameters, widths: Sequence[int], seed: int) -> li
     """
     shapes = pairwise(widths)
     kernel_seeds, _ = layer_seeds(hp, seed)
-    initializer = INITIALIZERS[hp.initializer]
     return [
-        initializer(seed=own)(shape, dtype="float32").numpy() for own, shape in zip(kernel_seeds, shapes, strict=True)
+        _initializer_of(hp, kernel_seed)(shape, dtype="float32").numpy()
+        for kernel_seed, shape in zip(kernel_seeds, shapes, strict=True)
     ]
 
 
@@ -184,11 +165,15 @@ def _hidden(hp: Hyperparameters, index: int, width: int, kernel_seed: int, dropo
 
 
 def _dense(hp: Hyperparameters, name: str, width: int, seed: int, **options: Any) -> keras.Layer:
-    initializer = INITIALIZERS[hp.initializer](seed=seed)
-    regularizer = keras.regularizers.L2(hp.l2) if hp.l2 > 0 else None
-    return keras.layers.Dense(
-        width, kernel_initializer=initializer, kernel_regularizer=regularizer, name=name, **options
-    )
+    kernel = {
+        "kernel_initializer": _initializer_of(hp, seed),
+        "kernel_regularizer": keras.regularizers.L2(hp.l2) if hp.l2 > 0 else None,
+    }
+    return keras.layers.Dense(width, name=name, **kernel, **options)
+
+
+def _initializer_of(hp: Hyperparameters, seed: int) -> keras.initializers.Initializer:
+    return getattr(keras.initializers, INITIALIZERS[hp.initializer].keras_class)(seed=seed)
 
 
 def _seed(draw: random.Random) -> int:
@@ -196,18 +181,18 @@ def _seed(draw: random.Random) -> int:
 
 
 def optimizer_of(hp: Hyperparameters, n_steps: int | None = None) -> keras.optimizers.Optimizer:
-    """Return the optimizer, with Keras's defaults for everything else.
+    """Return the optimizer that `space.OPTIMIZERS` describes, new, at the trial's learning rate.
 
-    `momentum` and `nesterov` are SGD with momentum 0.9; `adamw` decays weights by 0.004. A learning rate on a schedule
-    goes from its start to 0 (`cosine`) or to `LAST_SHARE` of it (`exponential`).
+    A learning rate on a schedule goes from its start to 0 (`cosine`) or to `LAST_SHARE` of it (`exponential`).
 
     Args:
-        hp: Names it.
-        n_steps: Of all epochs; None for a constant learning rate.
+        hp: Point that names the optimizer, its learning rate and schedule, and the norm that gradients are clipped to.
+        n_steps: Number of steps in all epochs; None for a constant learning rate.
     """
+    optimizer = OPTIMIZERS[hp.optimizer]
     rate = hp.learning_rate if n_steps is None else _schedule_of(hp, n_steps)
     clipping = {"global_clipnorm": hp.global_clipnorm} if hp.global_clipnorm else {}
-    return OPTIMIZERS[hp.optimizer](rate, **clipping)
+    return getattr(keras.optimizers, optimizer.keras_class)(rate, **optimizer.options, **clipping)
 
 
 def _schedule_of(hp: Hyperparameters, n_steps: int) -> Any:
