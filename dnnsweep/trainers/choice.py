@@ -69,7 +69,7 @@ def _n_programs(sweep: SweepSpec) -> float:
     """Count the shapes: in each case of the conditions, every value of what makes them with every other."""
     space = countable(sweep.space)
     found = {
-        tuple(part for name, part in subspaces(space, case, sweep.default_params).items() if name in Group.KNOBS)
+        tuple(part for name, part in subspaces(space, case, sweep.default_params).items() if name in Group.KNOB_NAMES)
         for case in cases(space, sweep.default_params)
     }
     return sum(math.prod(_n_values(part) for part in shapes) for shapes in found)
@@ -80,7 +80,7 @@ def _n_values(part: Subspace) -> float:
 
 
 def _shapes(sweep: SweepSpec) -> str:
-    return " and ".join(sorted(Group.KNOBS & set(sweep.space)))
+    return " and ".join(sorted(Group.KNOB_NAMES & set(sweep.space)))
 
 
 def _weights(sweep: SweepSpec, data: DataSummary) -> Iterator[int]:

@@ -297,7 +297,7 @@ def hold(x: Any, y: NDArray[Any], weights: NDArray[Any] | None = None) -> tuple[
         return tuple(tf.nest.map_structure(tf.constant, part) for part in parts)
 
 
-def placed(rows: NDArray[Any]) -> tf.Tensor:
+def to_device(rows: NDArray[Any]) -> tf.Tensor:
     """Copy rows to where programs run: an accelerator if there is one."""
     return tf.constant(rows)
 
