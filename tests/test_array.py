@@ -327,7 +327,7 @@ def test_in_double_precision_learning_rates_reduced_on_a_plateau_equal_those_of_
     material = load_inputs(job("wine", reduce_on_plateau=plateau))
     assert len({epoch["learning_rate"] for epoch in fitted(material, reduced[0])}) >= 3
 
-    assert_equal_in_double("wine", *reduced, suggestion(8, optimizer="momentum", **knobs), plateau=plateau)
+    assert_equal_in_double("wine", *reduced, suggestion(len(reduced), optimizer="momentum", **knobs), plateau=plateau)
 
 
 def test_slots_on_other_schedules_are_not_touched_by_the_plateau_of_their_neighbour() -> None:

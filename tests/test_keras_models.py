@@ -288,12 +288,12 @@ def updates(optimizer: str, rate: float) -> Any:
         if optimizer in ("momentum", "nesterov"):
             m = 0.9 * m - rate * g
             return w + (0.9 * m - rate * g if optimizer == "nesterov" else m)
-        if optimizer == "adagrad":
-            v = v + g**2
+        if optimizer in ("adagrad", "rmsprop"):
+            v = v + g**2 if optimizer == "adagrad" else 0.9 * v + 0.1 * g**2
             return w - rate * g / np.sqrt(v + epsilon)
-        if optimizer == "rmsprop":
-            v = 0.9 * v + 0.1 * g**2
-            return w - rate * g / np.sqrt(v + epsilon)
+        if optimizer == "lion":
+            direction, m = np.sign(0.9 * m + 0.1 * g), 0.99 * m + 0.01 * g
+            return w - rate * direction
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         if optimizer == "nadam":
             now, later = 0.9 * (1 - 0.5 * 0.96**t), 0.9 * (1 - 0.5 * 0.96 ** (t + 1))

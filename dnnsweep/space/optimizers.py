@@ -42,5 +42,8 @@ OPTIMIZERS: Final[Mapping[str, Optimizer]] = {
         Optimizer("adam", "Adam", "Adam: momentum, and steps divided by the size of recent gradients."),
         Optimizer("adamw", "AdamW", "AdamW is Adam with weight decay (0.004) apart from the gradients."),
         Optimizer("nadam", "Nadam", "Nadam is Adam with Nesterov momentum."),
+        Optimizer(
+            "lion", "Lion", "Lion moves each weight by the learning rate, in the direction of its momentum's sign."
+        ),
     )
 }

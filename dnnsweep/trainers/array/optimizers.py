@@ -3,11 +3,11 @@
     m' = am * m + cm * g
     v' = av * v + cv * g**2
     d  = nm * m' + ng * g
-    w' = w * (1 - decay) - d / (sqrt(v' * sv + inside) + outside)
+    w' = w * (1 - decay) - d / (sqrt(v' * sv + inside) + outside) - signed * sign(d)
 
-with the gradient `g`, two buffers `m` and `v`, and the weights `w`. SGD and its momenta keep `v` at 1. The compiled
-program computes it in `update`; here are the coefficients, without TensorFlow, because the choice of a trainer asks
-which optimizers there are.
+with the gradient `g`, two buffers `m` and `v`, and the weights `w`. SGD and its momenta keep `v` at 1; `signed` is 0
+for all but Lion. The compiled program computes it in `update`; here are the coefficients, without TensorFlow, because
+the choice of a trainer asks which optimizers there are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 from dnnsweep.space import OPTIMIZERS
 
 #: The coefficients of a step, in the order in which they are stored.
-COEFFICIENTS: Final = ("am", "cm", "av", "cv", "nm", "ng", "sv", "inside", "outside", "decay")
+COEFFICIENTS: Final = ("am", "cm", "av", "cv", "nm", "ng", "sv", "inside", "outside", "decay", "signed")
 
 _EPSILON: Final = 1e-7
 _BETA_1: Final = 0.9
@@ -37,6 +37,8 @@ _WEIGHT_DECAY: Final = float(np.float32(0.004))
 _SCHEDULE_DECAY: Final = 0.96
 _ROUNDED_SCHEDULE_DECAY: Final = float(np.float32(_SCHEDULE_DECAY))
 _FIRST_ACCUMULATOR: Final = float(np.float32(0.1))
+_LION_BETA_1: Final = float(np.float32(0.9))
+_LION_BETA_2: Final = float(np.float32(0.99))
 
 Steps = NDArray[np.floating]  # (steps,), counted from 1, in the precision of the weights
 Columns = dict[str, NDArray[np.floating] | float]  # coefficient -> (steps,), or one value for all steps
@@ -97,6 +99,15 @@ def _nadam_momentum(step: Steps, beta_1: float, decay: float) -> NDArray[np.floa
     return np.asarray(kind(beta_1) * (kind(1) - kind(0.5) * kind(decay) ** step), step.dtype)  # (steps,)
 
 
+def _lion(_: Steps) -> Columns:
+    # Keras takes the sign of beta_1 * m + (1 - beta_1) * g, with `m` before the step; this is the same from m' and g.
+    by_m = _LION_BETA_1 / _LION_BETA_2
+    by_g = 1 - _LION_BETA_1 - by_m * (1 - _LION_BETA_2)
+    # Nothing is left of a step that is divided by infinity: the sign is all that moves a weight.
+    direction: Columns = {"nm": by_m, "ng": by_g, "outside": np.inf, "signed": 1.0}
+    return {"am": _LION_BETA_2, "cm": 1 - _LION_BETA_2, **direction}
+
+
 @dataclass(frozen=True, slots=True)
 class UpdateRule:
     """How one optimizer fills in the coefficients.
@@ -124,6 +135,7 @@ UPDATE_RULES: Final[Mapping[str, UpdateRule]] = {
     "adam": UpdateRule(_adam),
     "adamw": UpdateRule(_adamw),
     "nadam": UpdateRule(_nadam),
+    "lion": UpdateRule(_lion, scaled=("signed",)),
 }
 
 
@@ -140,7 +152,7 @@ def coefficients(
 
     Args:
         optimizer: Name in `UPDATE_RULES`. Keras's defaults hold: momentum 0.9, betas 0.9 and 0.999, RMSprop's rho 0.9,
-            AdamW's weight decay 0.004, epsilon 1e-7.
+            AdamW's weight decay 0.004, epsilon 1e-7, Lion's betas 0.9 and 0.99.
         learning_rate: Learning rate of all steps, or of each (n_steps,); >= 0.
         first_step: Number of steps taken before, >= 0.
         n_steps: Number of steps, >= 1.
@@ -151,7 +163,8 @@ def coefficients(
 
     References:
         Kingma & Ba, Adam, 2015. Dozat, Incorporating Nesterov momentum into Adam, 2016. Loshchilov & Hutter, Decoupled
-        weight decay regularization, 2019. Duchi et al., Adaptive subgradient methods, 2011.
+        weight decay regularization, 2019. Duchi et al., Adaptive subgradient methods, 2011. Chen et al., Symbolic
+        discovery of optimization algorithms, 2023.
     """
     table = _at_rate_one(optimizer, first_step, n_steps, np.dtype(dtype)).copy()  # (steps, coefficients)
     table[:, is_scaled(optimizer)] *= np.asarray(learning_rate, dtype).reshape(-1, 1)  # (steps, 1) or (1, 1)

@@ -66,5 +66,6 @@ def _step(
     c = dict(zip(COEFFICIENTS, tf.unstack(tf.reshape(coefficients, shape), axis=-1), strict=True))
     new_m = c["am"] * m + c["cm"] * g
     new_v = c["av"] * v + c["cv"] * tf.square(g)
-    change = (c["nm"] * new_m + c["ng"] * g) / (tf.sqrt(new_v * c["sv"] + c["inside"]) + c["outside"])
+    d = c["nm"] * new_m + c["ng"] * g
+    change = d / (tf.sqrt(new_v * c["sv"] + c["inside"]) + c["outside"]) + c["signed"] * tf.sign(d)
     return w - w * c["decay"] - change, new_m, new_v
