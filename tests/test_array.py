@@ -109,7 +109,7 @@ def twins() -> dict[int, tuple[TrialResult, TrialResult]]:
             batch_norm=i % 2 == 1,
             dropout=0.4 if i % 3 else 0.0,
             l2=1e-3,
-            initializer=tuple(INITIALIZERS)[i % 6],
+            initializer=tuple(INITIALIZERS)[i % len(INITIALIZERS)],
         )
         for i, name in enumerate(OPTIMIZERS)
     ]

@@ -649,6 +649,19 @@ def test_the_network_is_the_trainers_network(sweep: Sweep, trial: Trial) -> None
     assert isinstance(keras.losses.get(model.loss), type(keras.losses.get(LOSSES[task])))
 
 
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_the_network_of_a_listing_starts_from_the_trials_weights(initializer: str) -> None:
+    from dnnsweep.trainers import keras_models
+
+    trial = trial_of(seed=5, initializer=initializer, hidden=(8, 3), dropout=0.5, batch_norm=True)
+
+    made = network_of(iris(objective={"metric": "val_loss"}), trial)
+
+    expected = keras_models.build(Hyperparameters.of(trial.params), 4, Task.MULTICLASS, 3, seed=5)
+    for weights, started in zip(expected.get_weights(), made["model"].get_weights(), strict=True):
+        assert_array_equal(weights, started)
+
+
 LOSSES = {
     Task.BINARY: "binary_crossentropy",
     Task.MULTICLASS: "sparse_categorical_crossentropy",
