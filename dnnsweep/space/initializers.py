@@ -25,7 +25,7 @@ class Initializer:
 _GLOROT: Final = "Glorot (Xavier) initialization keeps the signals' and the gradients' variance."
 _HE: Final = "He initialization makes up for the half of the signal that ReLU cuts off."
 _LECUN: Final = "LeCun initialization keeps the signals' variance from layer to layer."
-_ORTHOGONAL: Final = "Orthogonal initialization keeps the length of a signal that passes through linear layers."
+_ORTHOGONAL: Final = "Orthogonal initialization keeps the length of signals in linear layers."
 
 #: Adding a line makes an initializer known to sweep files, all trainers and exported code.
 INITIALIZERS: Final[Mapping[str, Initializer]] = {

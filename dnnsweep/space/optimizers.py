@@ -30,7 +30,7 @@ OPTIMIZERS: Final[Mapping[str, Optimizer]] = {
     optimizer.name: optimizer
     for optimizer in (
         Optimizer("sgd", "SGD", "Plain stochastic gradient descent."),
-        Optimizer("momentum", "SGD", "Momentum goes on in the direction of earlier steps.", {"momentum": 0.9}),
+        Optimizer("momentum", "SGD", "Momentum keeps moving in the direction of earlier steps.", {"momentum": 0.9}),
         Optimizer(
             "nesterov",
             "SGD",
@@ -42,8 +42,6 @@ OPTIMIZERS: Final[Mapping[str, Optimizer]] = {
         Optimizer("adam", "Adam", "Adam: momentum, and steps divided by the size of recent gradients."),
         Optimizer("adamw", "AdamW", "AdamW is Adam with weight decay (0.004) apart from the gradients."),
         Optimizer("nadam", "Nadam", "Nadam is Adam with Nesterov momentum."),
-        Optimizer(
-            "lion", "Lion", "Lion moves each weight by the learning rate, in the direction of its momentum's sign."
-        ),
+        Optimizer("lion", "Lion", "Lion moves each weight by the learning rate, along the sign of its momentum."),
     )
 }
