@@ -155,16 +155,16 @@ def _material(case: Case) -> Any:
 def _array(case: Case, watch: Stopwatch, slots: int) -> int:
     from dnnsweep.records import Suggestion
     from dnnsweep.space import OPTIMIZERS, Hyperparameters
-    from dnnsweep.trainers.array.slots import Array
+    from dnnsweep.trainers.array.slots import TrialArray
     from dnnsweep.trainers.groups import group_of
 
     base = {**Hyperparameters().to_params(), "hidden": case.hidden, "batch_size": case.batch_size, "dropout": 0.3}
-    array = Array(group_of(base), _material(case), slots)
+    array = TrialArray(group_of(base), _material(case), slots)
     for number in range(slots):
-        varied = {"optimizer": OPTIMIZERS[number % 8], "batch_norm": number % 2 == 0, "l2": 1e-4}
-        array.take(Suggestion(number, {**base, **varied}, number))
+        varied = {"optimizer": tuple(OPTIMIZERS)[number % 8], "batch_norm": number % 2 == 0, "l2": 1e-4}
+        array.enqueue(Suggestion(number, {**base, **varied}, number))
     watch.run(lambda: array.step(lambda _: None))
-    return slots * array.shape.epochs_per_call
+    return slots * array.config.epochs_per_call
 
 
 def _network(case: Case, data: Any) -> tuple[Any, Any]:

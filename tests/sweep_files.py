@@ -25,11 +25,11 @@ NUMBERS = {
     "batch_size": st.integers(1, 1000),
 }
 VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "initializer": st.sampled_from(INITIALIZERS),
+    "initializer": st.sampled_from(tuple(INITIALIZERS)),
     "dropout": NUMBERS["dropout"],
     "l2": NUMBERS["l2"],
     "batch_norm": st.booleans(),
-    "optimizer": st.sampled_from(OPTIMIZERS),
+    "optimizer": st.sampled_from(tuple(OPTIMIZERS)),
     "learning_rate": NUMBERS["learning_rate"],
     "schedule": st.sampled_from(SCHEDULES),
     "global_clipnorm": NUMBERS["global_clipnorm"],

@@ -21,13 +21,27 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dnnsweep import spec
-from dnnsweep.records import AttemptStarted, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_for
-from dnnsweep.space import ACTIVATIONS, OPTIMIZERS, PLATEAU, Hyperparameters
+from dnnsweep.records import (
+    AttemptStarted,
+    EpochReport,
+    Reason,
+    Suggestion,
+    Task,
+    TrialResult,
+    direction_of,
+    metrics_for,
+    scores_for,
+)
+from dnnsweep.space import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan, TrialDroppedError, dropout, keras_models
 from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, optimizers, weights
-from dnnsweep.trainers.array.slots import Array
-from dnnsweep.trainers.array.stopping import ENDS, judge
-from dnnsweep.trainers.array.types import PlateauRule, Rates, Shape, Standing
+from dnnsweep.trainers.array.config import ArrayConfig, EarlyStoppingRule, PlateauRule
+from dnnsweep.trainers.array.metric_layout import MetricLayout
+from dnnsweep.trainers.array.slots import TrialArray
+from dnnsweep.trainers.array.stopping import END_CODES, decide
+from dnnsweep.trainers.array.types import PlateauState, SlotProgress
+from dnnsweep.trainers.array.update import Updated, take_step
+from dnnsweep.trainers.attempt import Attempt
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
 from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
@@ -95,7 +109,7 @@ def twins() -> dict[int, tuple[TrialResult, TrialResult]]:
             batch_norm=i % 2 == 1,
             dropout=0.4 if i % 3 else 0.0,
             l2=1e-3,
-            initializer=tuple(keras_models.INITIALIZERS)[i % 6],
+            initializer=tuple(INITIALIZERS)[i % len(INITIALIZERS)],
         )
         for i, name in enumerate(OPTIMIZERS)
     ]
@@ -199,7 +213,7 @@ def fitted(material: TrainerInputs, item: Suggestion) -> list[dict[str, float]]:
     start = weights.initial(hp, widths, item.seed)
     with double():
         network = keras_models.build(hp, widths[0], data.summary.task, data.n_outputs, item.seed)
-        network.set_weights(weights.keras_order(start, has_norm=hp.batch_norm))
+        network.set_weights(weights.keras_order(start, batch_norm=hp.batch_norm))
         n_steps = keras_models.n_steps(data.summary.n_train, hp.batch_size)
         keras_models.compile_(network, keras_models.optimizer_of(hp, n_steps * EPOCHS), data.summary.task, n_steps)
         kind = np.float64 if data.summary.task is Task.REGRESSION else np.int32
@@ -233,14 +247,14 @@ def assert_equal_in_double(
     if any(item.params["global_clipnorm"] for item in items):
         sweep = spec.check({**material.sweep.to_json(), "space": {"global_clipnorm": [0.0, 0.3]}})
         material = replace(material, sweep=sweep)
-    array = Array(group_of(items[0].params), material, len(items), "float64")
+    array = TrialArray(group_of(items[0].params), material, len(items), "float64")
     for item in items:
-        array.take(item)
-    courses = {ended.course.suggestion.number: ended.course for ended in array.step(lambda _: None)}
+        array.enqueue(item)
+    attempts: dict[int, Attempt] = {}
     while not array.is_idle:
-        courses |= {ended.course.suggestion.number: ended.course for ended in array.step(lambda _: None)}
+        attempts |= {ended.attempt.suggestion.number: ended.attempt for ended in array.step(lambda _: None)}
     for item in items:
-        for report, expected in zip(courses[item.number].reports, fitted(material, item), strict=True):
+        for report, expected in zip(attempts[item.number].reports, fitted(material, item), strict=True):
             for name, value in expected.items():
                 own = report.metrics[name]
                 if name.endswith("mae"):
@@ -313,7 +327,7 @@ def test_in_double_precision_learning_rates_reduced_on_a_plateau_equal_those_of_
     material = load_inputs(job("wine", reduce_on_plateau=plateau))
     assert len({epoch["learning_rate"] for epoch in fitted(material, reduced[0])}) >= 3
 
-    assert_equal_in_double("wine", *reduced, suggestion(8, optimizer="momentum", **knobs), plateau=plateau)
+    assert_equal_in_double("wine", *reduced, suggestion(len(reduced), optimizer="momentum", **knobs), plateau=plateau)
 
 
 def test_slots_on_other_schedules_are_not_touched_by_the_plateau_of_their_neighbour() -> None:
@@ -376,9 +390,9 @@ def test_another_number_of_slots_gives_the_same_within_rounding(slots: int) -> N
 
 def test_refilling_does_not_trace_again() -> None:
     material = load_inputs(job())
-    array = Array(group_of(suggestion(0).params), material, 2)
+    array = TrialArray(group_of(suggestion(0).params), material, 2)
     for i, name in enumerate(OPTIMIZERS):
-        array.take(suggestion(i, optimizer=name, batch_norm=i % 2 == 0, dropout=i / 10))
+        array.enqueue(suggestion(i, optimizer=name, batch_norm=i % 2 == 0, dropout=i / 10))
     n_ended = 0
     while not array.is_idle:
         n_ended += len(array.step(lambda _: None))
@@ -391,10 +405,10 @@ def test_refilling_does_not_trace_again() -> None:
 
 
 def keeps(seed: int, step: int, rate: float, rows: int, units: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    key = dropout.keys(np.array([[seed]]), np.array([step]), 1)[:, 0]
+    key = dropout.layer_keys(np.array([[seed]]), np.array([step]), 1)[:, 0]
     limit = dropout.threshold(np.array([rate], np.float32))
-    packed = dropout.draw(tf.constant(key), tf.constant(limit), [rows * units])[0]
-    return np.asarray(dropout.kept(packed, rows, units)[0], bool)
+    packed = dropout.draw_masks(tf.constant(key), tf.constant(limit), [rows * units])[0]
+    return np.asarray(dropout.unpack_mask(packed, rows, units)[0], bool)
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 100_000), st.floats(0, 0.99), st.integers(1, 9), st.integers(1, 9))
@@ -425,46 +439,60 @@ def test_the_rule_takes_the_steps_of_keras(name: str, dtype: str, tolerance: flo
     start, gradients = generator.normal(size=(3, 2)).astype(dtype), generator.normal(size=(50, 3, 2)).astype(dtype)
     with double() if dtype == "float64" else contextmanager(lambda: iter([None]))():
         variable = keras.Variable(start, dtype=dtype)
-        optimizer = keras_models.OPTIMIZERS[name](0.01)
+        optimizer = keras_models.optimizer_of(Hyperparameters(optimizer=name, learning_rate=0.01))
         for gradient in gradients:
             optimizer.apply([tf.constant(gradient)], [variable])
-    w, m, v = (
-        [start[None]],
-        [np.zeros_like(start)[None]],
-        [np.full_like(start, optimizers.FIRST_V.get(name, 0.0))[None]],
-    )
+    first_v = np.full_like(start, optimizers.UPDATE_RULES[name].first_v)
+    state = Updated(*([tf.constant(part[None])] for part in (start, np.zeros_like(start), first_v)))
     table = np.concatenate([optimizers.coefficients(name, 0.01, first, 10, dtype) for first in range(0, 50, 10)])
     for gradient, row in zip(gradients, table, strict=True):
-        w, m, v = optimizers.update(
-            list(map(tf.constant, w)), m, v, [tf.constant(gradient[None])], tf.constant(row[None])
-        )
-    assert np.abs(w[0][0].numpy() - variable.numpy()).max() < tolerance
+        state = take_step(*state, [tf.constant(gradient[None])], tf.constant(row[None]))
+    assert np.abs(state.weights[0][0].numpy() - variable.numpy()).max() < tolerance
+
+
+# ---- where metrics are in the vector
+
+
+@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("has_learning_rate", [False, True])
+@pytest.mark.parametrize("variance", [0.5, 0.0])
+def test_what_a_rule_monitors_is_what_is_reported(task: Task, variance: float, *, has_learning_rate: bool) -> None:
+    layout = MetricLayout(task, scores_for(task), has_learning_rate, target_std=3.0, validation_variance=variance)
+    vector = np.linspace(0.5, 1.5, len(layout.names))
+
+    reported = layout.in_own_units(vector)
+
+    monitored = (*metrics_for(task), *scores_for(task))
+    assert list(reported) == [*monitored, "l2_penalty"]
+    for metric in monitored:
+        monitor = layout.monitor(metric, min_delta=0.25)
+        assert vector[monitor.index] * monitor.scale + monitor.offset == pytest.approx(reported[metric])
+        assert monitor.is_maximized == (direction_of(metric) == "maximize")
+        assert monitor.min_delta == 0.25
 
 
 # ---- early stopping, plateaus and divergence in the graph
 
 
-def shape_of(
-    monitor: int | None, *, is_maximized: bool, min_delta: float, patience: int, n_epochs: int, start: int
-) -> Shape:
-    return Shape(
-        slots=1,
+LAYOUT = MetricLayout(Task.MULTICLASS)
+
+
+def config_with(
+    n_epochs: int, early_stopping: EarlyStoppingRule | None = None, plateau: PlateauRule | None = None
+) -> ArrayConfig:
+    return ArrayConfig(
+        n_slots=1,
         n_features=1,
         hidden=(),
         activation="relu",
-        task=Task.MULTICLASS,
         n_outputs=2,
         batch_size=1,
         n_rows=1,
-        epochs_per_call=1,
-        monitor=monitor,
-        scale=1.0,
-        offset=0.0,
-        is_maximized=is_maximized,
-        min_delta=min_delta,
-        patience=patience,
         n_epochs=n_epochs,
-        start_from_epoch=start,
+        epochs_per_call=1,
+        layout=LAYOUT,
+        early_stopping=early_stopping,
+        plateau=plateau,
     )
 
 
@@ -484,29 +512,26 @@ values = st.one_of(st.floats(0, 2, width=32), st.sampled_from([0.5, 0.25, math.n
 def test_the_graph_stops_as_the_reference_does(
     curve: list[tuple[float, float]], monitor: str | None, min_delta: float, patience: int, start: int
 ) -> None:
-    index = {"val_loss": 2, "val_accuracy": 3}.get(monitor or "")
-    shape = shape_of(
-        index,
-        is_maximized=monitor == "val_accuracy",
-        min_delta=min_delta,
-        patience=patience,
-        n_epochs=len(curve),
-        start=start,
-    )
+    rule = None if monitor is None else EarlyStoppingRule(LAYOUT.monitor(monitor, min_delta), patience, start)
+    config = config_with(len(curve), early_stopping=rule)
     stopping = Stopping(monitor, patience, min_delta, start)
-    standing = Standing(
+    progress = SlotProgress(
         tf.constant([math.nan]), tf.constant([0]), tf.constant([0]), tf.constant([0]), tf.constant([True])
     )
     for epoch, (loss, accuracy) in enumerate(curve, 1):
         named = {"loss": 0.5, "accuracy": 0.5, "val_loss": loss, "val_accuracy": accuracy, "l2_penalty": 0.0}
-        standing, ends, is_better = judge(shape, tf.constant([list(named.values())], tf.float32), standing)
+        progress, codes, is_best = decide(config, vector_of(named), progress)
         stopping = stopping.after(named)
-        expected = 1 if epoch == len(curve) else ENDS[Reason.EARLY_STOPPED] if stopping.is_over else 0
-        assert int(ends[0]) == (ENDS[Reason.DIVERGED] if is_diverged(named) else expected)
-        assert bool(is_better[0]) == stopping.is_improved
-        assert int(standing.best_epoch[0]) == (stopping.best_epoch or 0)
-        if int(ends[0]):
+        expected = 1 if epoch == len(curve) else END_CODES[Reason.EARLY_STOPPED] if stopping.is_over else 0
+        assert int(codes[0]) == (END_CODES[Reason.DIVERGED] if is_diverged(named) else expected)
+        assert bool(is_best[0]) == stopping.is_improved
+        assert int(progress.best_epoch[0]) == (stopping.best_epoch or 0)
+        if int(codes[0]):
             return
+
+
+def vector_of(metrics: Mapping[str, float]) -> tf.Tensor:
+    return tf.constant([[metrics[name] for name in LAYOUT.names]], tf.float32)
 
 
 @given(
@@ -528,21 +553,18 @@ def test_the_graph_reduces_learning_rates_as_the_reference_does(
     cooldown: int,
     floor: float,
 ) -> None:
-    is_maximized, index = monitor == "val_accuracy", {"val_loss": 2, "val_accuracy": 3}[monitor]
-    rule_of_graph = PlateauRule(
-        index, 1.0, 0.0, is_maximized, min_delta, factor=factor, patience=patience, cooldown=cooldown, min_rate=floor
-    )
-    whole = shape_of(None, is_maximized=False, min_delta=0.0, patience=0, n_epochs=99, start=0)
-    shape = replace(whole, plateau=rule_of_graph)
+    rule = PlateauRule(LAYOUT.monitor(monitor, min_delta), factor, patience, cooldown, floor)
+    config = config_with(99, plateau=rule)
     plateau = Plateau(float(np.float32(0.1)), monitor, factor, patience, min_delta, cooldown, floor)
     zero, nan = tf.constant([0]), tf.constant([math.nan])
-    standing = Standing(nan, zero, zero, zero, tf.constant([True]), Rates(tf.constant([0.1]), nan, zero, zero))
+    state = PlateauState(tf.constant([0.1]), nan, zero, zero)
+    progress = SlotProgress(nan, zero, zero, zero, tf.constant([True]), state)
     for value in curve:
         named = {"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5, "l2_penalty": 0.0, monitor: value}
-        standing, _, _ = judge(shape, tf.constant([list(named.values())], tf.float32), standing)
+        progress, _, _ = decide(config, vector_of(named), progress)
         plateau = plateau.after(named)
-        assert isinstance(standing.rates, Rates)
-        assert float(standing.rates.rate[0]) == plateau.rate
+        assert isinstance(progress.plateau, PlateauState)
+        assert float(progress.plateau.rate[0]) == plateau.rate
 
 
 #: Data, what the plateau looks at, and what it takes for better.
@@ -586,10 +608,10 @@ def test_a_slot_begins_its_next_trial_at_its_own_learning_rate() -> None:
 
 def test_a_program_knows_plateaus_only_where_a_trial_may_ask_for_them() -> None:
     group = group_of(suggestion(0).params)
-    plain, asking = (Array(group, load_inputs(own), 2) for own in (job(), job(reduce_on_plateau={})))
+    plain, asking = (TrialArray(group, load_inputs(own), 2) for own in (job(), job(reduce_on_plateau={})))
 
-    assert (plain.shape.plateau, plain._feed.standing.rates, plain._feed.arrays().is_scaled) == (None, (), ())
-    assert asking.shape.measured == (*plain.shape.measured, "learning_rate")
+    assert (plain.config.plateau, plain._buffers.progress.plateau, plain._buffers.inputs().is_scaled) == (None, (), ())
+    assert asking.config.layout.names == (*plain.config.layout.names, "learning_rate")
 
 
 @pytest.mark.parametrize("monitor", ["val_mae", "val_mse"])
@@ -686,14 +708,14 @@ def test_a_program_that_was_idle_for_long_makes_room(monkeypatch: pytest.MonkeyP
 def test_an_error_in_the_program_fails_its_trials_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = array_of(job(epochs=1), 1)
     broken, good = suggestion(0, hidden=(3,)), suggestion(1, hidden=(2,))
-    run = Array.step
+    run = TrialArray.step
 
-    def step(array: Array, emit: Any) -> Any:
-        if array.shape.hidden == (3,):
+    def step(array: TrialArray, emit: Any) -> Any:
+        if array.config.hidden == (3,):
             raise MemoryError("no room for the program")
         return run(array, emit)
 
-    monkeypatch.setattr(Array, "step", step)
+    monkeypatch.setattr(TrialArray, "step", step)
     found = results(trainer, broken, good)
     assert (found[0].reason, found[0].error) == (Reason.FAILED, "MemoryError: no room for the program")
     assert found[1].reason is Reason.COMPLETED

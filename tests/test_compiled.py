@@ -20,6 +20,7 @@ from numpy.testing import assert_allclose
 import dnnsweep
 from dnnsweep.errors import SpecError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
+from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Job, keras_models
 from dnnsweep.trainers.auto import AutoTrainer
 from dnnsweep.trainers.compiled import CompiledTrainer, strategy, structures
@@ -83,9 +84,8 @@ def by_keras(
     data, own = material.data, {key: params[key] for key in params if key not in of_training}
     keras.utils.set_random_seed(seed)
     model = getattr(builders, function)(**own)
-    named = keras_models.OPTIMIZERS[params.get("optimizer", "adam")](params.get("learning_rate", 0.001))
     model.compile(
-        named,
+        keras_models.optimizer_of(Hyperparameters.of({key: params[key] for key in of_training if key in params})),
         "sparse_categorical_crossentropy",
         metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="pure")],
         jit_compile=False,

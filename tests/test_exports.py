@@ -646,11 +646,11 @@ def test_a_listing_says_why_the_loss_of_keras_is_not_the_loss_of_the_data(l2: fl
 @st.composite
 def trials(draw: st.DrawFn) -> Trial:
     knobs: dict[str, st.SearchStrategy[Any]] = {
-        "initializer": st.sampled_from(INITIALIZERS),
+        "initializer": st.sampled_from(tuple(INITIALIZERS)),
         "dropout": st.sampled_from([0.0, 0.1, 1 / 3]),
         "l2": st.sampled_from([0.0, 1e-6, 0.0123456789]),
         "batch_norm": st.booleans(),
-        "optimizer": st.sampled_from(OPTIMIZERS),
+        "optimizer": st.sampled_from(tuple(OPTIMIZERS)),
         "learning_rate": st.sampled_from([1e-5, 0.1, 0.0031622776601683794]),
         "batch_size": st.sampled_from([1, 32, 4096]),
         "hidden": st.lists(st.sampled_from([3, 64]), max_size=5).map(tuple),
@@ -708,6 +708,19 @@ def test_the_network_is_the_trainers_network(sweep: Sweep, trial: Trial) -> None
     assert type(model.optimizer) is type(optimizer)
     assert {**model.optimizer.get_config(), "name": ""} == {**optimizer.get_config(), "name": ""}
     assert isinstance(keras.losses.get(model.loss), type(keras.losses.get(LOSSES[task])))
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_the_network_of_a_listing_starts_from_the_trials_weights(initializer: str) -> None:
+    from dnnsweep.trainers import keras_models
+
+    trial = trial_of(seed=5, initializer=initializer, hidden=(8, 3), dropout=0.5, batch_norm=True)
+
+    made = network_of(iris(objective={"metric": "val_loss"}), trial)
+
+    expected = keras_models.build(Hyperparameters.of(trial.params), 4, Task.MULTICLASS, 3, seed=5)
+    for weights, started in zip(expected.get_weights(), made["model"].get_weights(), strict=True):
+        assert_array_equal(weights, started)
 
 
 LOSSES = {

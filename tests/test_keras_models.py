@@ -39,20 +39,26 @@ def normal(*shape: int) -> NDArray[np.float32]:
 
 def variance(initializer: str, fan_in: int, fan_out: int) -> float:
     family = initializer.partition("_")[0]
-    return {"glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in, "lecun": 1 / fan_in}[family]
+    return {
+        "glorot": 2 / (fan_in + fan_out),
+        "he": 2 / fan_in,
+        "lecun": 1 / fan_in,
+        "orthogonal": 1 / max(fan_in, fan_out),  # min(fan_in, fan_out) orthonormal vectors, each of length 1
+    }[family]
 
 
 @pytest.mark.parametrize("initializer", INITIALIZERS)
 def test_every_kernel_starts_with_the_variance_of_its_initializer(initializer: str) -> None:
     hidden, output = kernels(network_of(300, Task.MULTICLASS, 100, hidden=(400,), initializer=initializer))
 
-    # Glorot draws with 2 / 700 and 2 / 500, He with 2 / 300 and 2 / 400, LeCun with 1 / 300 and 1 / 400
+    # Glorot draws with 2 / 700 and 2 / 500, He with 2 / 300 and 2 / 400, LeCun with 1 / 300 and 1 / 400; orthogonal
+    # kernels have 1 / 400 in both
     assert hidden.var() == pytest.approx(variance(initializer, 300, 400), rel=0.02)
     assert output.var() == pytest.approx(variance(initializer, 400, 100), rel=0.04)
     assert abs(hidden.mean()) < 4 * math.sqrt(hidden.var() / hidden.size)
 
 
-@pytest.mark.parametrize("initializer", INITIALIZERS)
+@pytest.mark.parametrize("initializer", [name for name in INITIALIZERS if name != "orthogonal"])
 def test_weights_are_uniform_or_normal_and_truncated_at_two_deviations(initializer: str) -> None:
     (weights, _) = kernels(network_of(300, hidden=(400,), initializer=initializer))
     deviation = math.sqrt(variance(initializer, 300, 400))
@@ -62,6 +68,24 @@ def test_weights_are_uniform_or_normal_and_truncated_at_two_deviations(initializ
     kurtosis = 1.8 if is_uniform else 2.3656  # of a normal truncated at 2 deviations
     assert 0.99 * bound < np.abs(scaled).max() <= bound * (1 + 1e-6)
     assert np.mean(scaled**4) / np.mean(scaled**2) ** 2 == pytest.approx(kurtosis, rel=0.02)
+
+
+@pytest.mark.parametrize(("n_inputs", "n_units"), [(9, 4), (4, 9), (5, 5), (3, 1)])
+def test_an_orthogonal_kernel_has_orthonormal_columns_or_rows(n_inputs: int, n_units: int) -> None:
+    (kernel, _) = kernels(network_of(n_inputs, hidden=(n_units,), initializer="orthogonal"))
+    tall = kernel if n_inputs >= n_units else kernel.T
+
+    np.testing.assert_allclose(tall.T @ tall, np.eye(min(n_inputs, n_units)), atol=1e-6)
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_all_trainers_start_from_the_same_kernels(initializer: str) -> None:
+    hp = Hyperparameters(hidden=(5, 8), initializer=initializer, dropout=0.5)
+
+    first = keras_models.initial_kernels(hp, (3, 5, 8, 1), seed=3)
+
+    built = kernels(keras_models.build(hp, 3, Task.REGRESSION, 1, seed=3))
+    assert all(np.array_equal(a, b) for a, b in zip(first, built, strict=True))
 
 
 def test_biases_start_at_zero() -> None:
@@ -288,12 +312,12 @@ def updates(optimizer: str, rate: float) -> Any:
         if optimizer in ("momentum", "nesterov"):
             m = 0.9 * m - rate * g
             return w + (0.9 * m - rate * g if optimizer == "nesterov" else m)
-        if optimizer == "adagrad":
-            v = v + g**2
+        if optimizer in ("adagrad", "rmsprop"):
+            v = v + g**2 if optimizer == "adagrad" else 0.9 * v + 0.1 * g**2
             return w - rate * g / np.sqrt(v + epsilon)
-        if optimizer == "rmsprop":
-            v = 0.9 * v + 0.1 * g**2
-            return w - rate * g / np.sqrt(v + epsilon)
+        if optimizer == "lion":
+            direction, m = np.sign(0.9 * m + 0.1 * g), 0.99 * m + 0.01 * g
+            return w - rate * direction
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         if optimizer == "nadam":
             now, later = 0.9 * (1 - 0.5 * 0.96**t), 0.9 * (1 - 0.5 * 0.96 ** (t + 1))

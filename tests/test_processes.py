@@ -18,7 +18,7 @@ from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, Objective, SweepState, Task
 from dnnsweep.settings import Settings, cache_folder, find_settings
-from dnnsweep.trainers.program_cache import programs
+from dnnsweep.trainers.program_cache import make_program_folder
 
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a",), ("0", "1", "2"), 60, 20, 20)
 ENTRY = """
@@ -129,10 +129,10 @@ def test_the_cache_is_where_the_environment_says(tmp_path: Path) -> None:
 
 
 def test_programs_have_a_folder_for_each_tensorflow_and_processor(tmp_path: Path) -> None:
-    folder = programs({"DNNSWEEP_CACHE": str(tmp_path)})
+    folder = make_program_folder({"DNNSWEEP_CACHE": str(tmp_path)})
     assert folder is not None
     assert folder.is_dir()
     assert folder.parent == tmp_path
     (tmp_path / "file").touch()
-    assert programs({"DNNSWEEP_CACHE": str(tmp_path / "file")}) is None
-    assert programs({"DNNSWEEP_CACHE": ""}) is None
+    assert make_program_folder({"DNNSWEEP_CACHE": str(tmp_path / "file")}) is None
+    assert make_program_folder({"DNNSWEEP_CACHE": ""}) is None

@@ -17,7 +17,7 @@ from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan
 from dnnsweep.trainers.array import ArrayTrainer
 from dnnsweep.trainers.array import scores as in_program
-from dnnsweep.trainers.array.slots import Array
+from dnnsweep.trainers.array.slots import TrialArray
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
 from dnnsweep.trainers.inputs import load_inputs
@@ -86,16 +86,17 @@ def logits_of(kind: str, n_rows: int, n_outputs: int) -> tuple[np.ndarray, np.nd
 def test_the_programs_scores_are_those_of_scikit_learn(kind: str, n_outputs: int, n_rows: int) -> None:
     own = job("digits" if n_outputs > 1 else "breast_cancer")
     material = load_inputs(own)
-    shape = Array(group_of(suggestion().params), material, SLOTS).shape
+    config = TrialArray(group_of(suggestion().params), material, SLOTS).config
     logits, y = logits_of(kind, n_rows, n_outputs)
-    program = tf.function(lambda a, b: in_program.scores(shape, a, b), jit_compile=True)
-    all_answers = np.asarray(in_program.answers_of(shape, logits))
+    program = tf.function(lambda a, b: in_program.scores(config, a, b), jit_compile=True)
+    all_answers = np.asarray(in_program.probabilities_of(config.task, logits))
 
-    found = program(tf.constant(all_answers), tf.constant(y)).numpy()
+    by_name = program(tf.constant(all_answers), tf.constant(y))
 
     for slot, answers in enumerate(all_answers):
         expected = scores(CLASS_SCORES, y, answers)
-        np.testing.assert_allclose(found[slot], [expected[name] for name in shape.scores], atol=1e-6)
+        for name in config.layout.scores:
+            np.testing.assert_allclose(by_name[name][slot], expected[name], atol=1e-6)
         if kind != "rare":
             assert expected == pytest.approx(by_scikit_learn(y, answers), abs=1e-12)
 

@@ -294,8 +294,8 @@ def test_domain_contains_its_values_only(domain: Choice | Range | Layers, value:
     ids=yaml_text,
 )
 def test_closest_word_is_known_or_none(raw: Any, word: str | None) -> None:
-    assert closest_name(raw, OPTIMIZERS) == word
-    assert did_you_mean(raw, OPTIMIZERS) == (f"did you mean {word}?" if word else "")
+    assert closest_name(raw, tuple(OPTIMIZERS)) == word
+    assert did_you_mean(raw, tuple(OPTIMIZERS)) == (f"did you mean {word}?" if word else "")
 
 
 @pytest.mark.parametrize(
@@ -358,11 +358,11 @@ def _real(name: str) -> st.SearchStrategy[float]:
 
 _WIDTHS = st.lists(st.integers(1, 65_536), max_size=5)
 _VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "initializer": st.sampled_from(INITIALIZERS),
+    "initializer": st.sampled_from(tuple(INITIALIZERS)),
     "dropout": _real("dropout"),
     "l2": _real("l2"),
     "batch_norm": st.booleans(),
-    "optimizer": st.sampled_from(OPTIMIZERS),
+    "optimizer": st.sampled_from(tuple(OPTIMIZERS)),
     "learning_rate": _real("learning_rate"),
     "schedule": st.sampled_from(SCHEDULES),
     "global_clipnorm": st.floats(0, 1e300),

@@ -13,6 +13,7 @@ from dnnsweep.executors.local import LocalExecutor, n_useful_trainers
 from dnnsweep.records import DataSummary, Suggestion, Task
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan, TrainerReady
+from dnnsweep.trainers.array.optimizers import UPDATE_RULES
 from dnnsweep.trainers.choice import choose
 from dnnsweep.trainers.groups import group_of
 
@@ -62,6 +63,41 @@ def test_trials_of_many_shapes_are_trained_by_fit_and_it_says_why() -> None:
     assert choose(sweep(24, space=shapes), DIGITS).kind == "array"
     assert choose(sweep(space={"batch_size": {"low": 1, "high": 200}}), DIGITS).kind == "fit"
     assert choose(sweep(20, space=shapes, trainer="array"), DIGITS).kind == "array"
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"fixed": {"optimizer": "nadam"}},
+        {"space": {"optimizer": ["sgd", "nadam"]}},  # some of its trials would fit into arrays
+        {
+            "space": {
+                "optimizer": {"when": {"batch_norm": True}, "values": ["sgd", "nadam"]},
+                "batch_norm": [True, False],
+            }
+        },
+        {"fixed": {"optimizer": "nadam"}, "trainer": "array"},
+    ],
+)
+def test_an_optimizer_without_an_update_rule_sends_the_sweep_to_fit(
+    sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose(sweep(**sections), DIGITS).kind == "array"
+    monkeypatch.delitem(UPDATE_RULES, "nadam")
+
+    plan = choose(sweep(**sections), DIGITS)
+
+    assert plan.kind == "fit"
+    assert plan.reasons == ("trainer: fit, because the optimizer nadam is not in trial arrays",)
+    assert choose(sweep(space={"optimizer": ["sgd", "adam"]}), DIGITS).kind == "array"
+
+
+def test_the_default_of_a_conditional_optimizer_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"optimizer": {"when": {"batch_norm": True}, "values": ["sgd"]}, "batch_norm": [True, False]}
+    monkeypatch.delitem(UPDATE_RULES, "adam")  # the default
+
+    assert choose(sweep(space=space), DIGITS).kind == "fit"
+    assert choose(sweep(space={"optimizer": ["sgd"]}), DIGITS).kind == "array"
 
 
 LAYERS = {"layers": {"low": 1, "high": 3}, "units": [8, 16]}

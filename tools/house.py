@@ -19,6 +19,7 @@ REPEATED_NAMES = {
     "app": "the word of Typer and of FastAPI for a program",
     "events": "records.events is the record, ledger.events its table",
     "local": "each folder of a seam names its implementation on this machine",
+    "optimizers": "trainers.array.optimizers is space.optimizers inside a compiled program",
     "scores": "trainers.array.scores is trainers.scores inside a compiled program",
     "stopping": "trainers.array.stopping is trainers.stopping inside a compiled program",
     "training": "spec.rules.training checks what spec.training reads",

@@ -20,7 +20,7 @@ from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job, TrainerPlan, TrainerReady, TrainerUsage
 from dnnsweep.trainers.groups import Group, group_of
-from dnnsweep.trainers.program_cache import programs
+from dnnsweep.trainers.program_cache import make_program_folder
 
 #: A trainer uses one core, and TensorFlow's log lines are nobody's business.
 TRAINER_ENVIRONMENT: Final = {
@@ -313,7 +313,7 @@ class LocalExecutor:
 
 def _cached_programs() -> dict[str, str]:
     """Return the environment that lets TensorFlow keep compiled programs on disk, where it does not do so already."""
-    flags, folder = os.environ.get("TF_XLA_FLAGS", ""), programs()
+    flags, folder = os.environ.get("TF_XLA_FLAGS", ""), make_program_folder()
     if "persistent_cache" in flags or folder is None:
         return {}
     return {"TF_XLA_FLAGS": f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()}

@@ -16,31 +16,11 @@ from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import call, indented, list_assignment, literal
 from dnnsweep.exports.score_code import SCORE_NAMES
 from dnnsweep.records import N_PARAMETERS, BuilderCall, InputForm, Sweep, Task, Trial
-from dnnsweep.space import LAST_SHARE, PLATEAU, Hyperparameters
+from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, PLATEAU, Hyperparameters
 from dnnsweep.spec import PlateauSpec
 
 #: Most hidden layers that are listed; more are added in a loop.
 MAX_LISTED: Final = 3
-INITIALIZERS: Final = {
-    "glorot": "Glorot (Xavier) initialization keeps the signals' and the gradients' variance.",
-    "he": "He initialization makes up for the half of the signal that ReLU cuts off.",
-    "lecun": "LeCun initialization keeps the signals' variance from layer to layer.",
-}
-#: Class of the optimizer, its arguments beside the learning rate, and what it does.
-OPTIMIZERS: Final = {
-    "sgd": ("SGD", (), "Plain stochastic gradient descent."),
-    "momentum": ("SGD", ("momentum=0.9",), "Momentum goes on in the direction of earlier steps."),
-    "nesterov": (
-        "SGD",
-        ("momentum=0.9", "nesterov=True"),
-        "Nesterov momentum measures the gradient a step ahead.",
-    ),
-    "rmsprop": ("RMSprop", (), "RMSprop divides steps by the size of recent gradients."),
-    "adagrad": ("Adagrad", (), "Adagrad divides steps by the size of all gradients so far."),
-    "adam": ("Adam", (), "Adam: momentum, and steps divided by the size of recent gradients."),
-    "adamw": ("AdamW", (), "AdamW is Adam with weight decay (0.004) apart from the gradients."),
-    "nadam": ("Nadam", (), "Nadam is Adam with Nesterov momentum."),
-}
 LOSSES: Final = {
     Task.BINARY: "binary_crossentropy",
     Task.MULTICLASS: "sparse_categorical_crossentropy",
@@ -226,7 +206,7 @@ def _kernels(plan: ListingPlan) -> list[str]:
     hp = plan.hp
     if not hp.hidden:
         return []
-    why = [f"# {INITIALIZERS[hp.initializer.partition('_')[0]]}"]
+    why = [f"# {INITIALIZERS[hp.initializer].why}"]
     why += ["# The L2 penalty keeps weights small."] if hp.l2 > 0 else []
     return ["\n".join([*why, call("Dense = partial", "layers.Dense", *_kernel(hp))])]
 
@@ -289,11 +269,13 @@ def _output_layer(plan: ListingPlan) -> str:
 
 
 def _compile(plan: ListingPlan) -> str:
-    kind, options, why = OPTIMIZERS[plan.hp.optimizer]
+    optimizer = OPTIMIZERS[plan.hp.optimizer]
+    options = [f"{name}={value!r}" for name, value in optimizer.options.items()]
     clipping = [f"global_clipnorm={plan.hp.global_clipnorm}"] if plan.hp.global_clipnorm else []
     rate, schedule = str(plan.hp.learning_rate), _schedule(plan)
     arguments = [f"learning_rate={'schedule' if schedule else rate}", *options, *clipping]
-    lines = [*schedule, f"# {why}", call(f"optimizer = keras.optimizers.{kind}", *arguments), *_data_loss(plan)]
+    created = call(f"optimizer = keras.optimizers.{optimizer.keras_class}", *arguments)
+    lines = [*schedule, f"# {optimizer.why}", created, *_data_loss(plan)]
     names = ", ".join(name if name == "cross_entropy" else f'"{name}"' for name in plan.metrics)
     compiled = ("optimizer=optimizer", f'loss="{LOSSES[plan.facts.task]}"', f"metrics=[{names}]")
     return "\n".join([*lines, call("model.compile", *compiled)])

@@ -36,20 +36,20 @@ from dnnsweep.space.domains import (
     scalar_domains,
     to_scalars,
 )
+from dnnsweep.space.initializers import INITIALIZERS, Initializer
 from dnnsweep.space.knobs import (
     ACTIVATIONS,
-    INITIALIZERS,
     KNOBS,
     LAST_SHARE,
     MAX_LAYERS,
     MAX_UNITS,
-    OPTIMIZERS,
     PLATEAU,
     SCHEDULES,
     Hyperparameters,
     Knob,
 )
 from dnnsweep.space.messages import ALIASES, closest_name, did_you_mean, key_text, unquote_remedy, yaml_text
+from dnnsweep.space.optimizers import OPTIMIZERS, Optimizer
 from dnnsweep.space.parsing import (
     MAX_GRID_VALUES,
     MAX_STEPS,
@@ -82,9 +82,11 @@ __all__ = [
     "Conditional",
     "Domain",
     "Hyperparameters",
+    "Initializer",
     "Knob",
     "Layers",
     "Leaf",
+    "Optimizer",
     "Range",
     "SearchSpace",
     "Searched",

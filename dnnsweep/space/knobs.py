@@ -7,17 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from dnnsweep.space.initializers import INITIALIZERS
 from dnnsweep.space.messages import did_you_mean, unquote_remedy, yaml_text
+from dnnsweep.space.optimizers import OPTIMIZERS
 
-INITIALIZERS: Final = (
-    "glorot_uniform",
-    "glorot_normal",
-    "he_uniform",
-    "he_normal",
-    "lecun_uniform",
-    "lecun_normal",
-)
-OPTIMIZERS: Final = ("sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "nadam")
 ACTIVATIONS: Final = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
 #: The schedule that reacts to measurements; its parameters are a section of the sweep file.
 PLATEAU: Final = "reduce_on_plateau"
@@ -184,11 +177,11 @@ _PARSERS: Final[Mapping[str, Callable[[Knob, Any], Any]]] = {
 KNOBS: Final[Mapping[str, Knob]] = {
     knob.name: knob
     for knob in (
-        Knob("initializer", "choice", choices=INITIALIZERS),
+        Knob("initializer", "choice", choices=tuple(INITIALIZERS)),
         Knob("dropout", "real", low=0.0, high=1.0, is_high_excluded=True),
         Knob("l2", "real", low=0.0),
         Knob("batch_norm", "boolean"),
-        Knob("optimizer", "choice", choices=OPTIMIZERS),
+        Knob("optimizer", "choice", choices=tuple(OPTIMIZERS)),
         Knob("learning_rate", "real", low=0.0, is_low_excluded=True),
         Knob("schedule", "choice", choices=SCHEDULES),
         Knob("global_clipnorm", "real", low=0.0),

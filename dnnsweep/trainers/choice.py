@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Final
 
 from dnnsweep.records import DataSummary, Task
-from dnnsweep.space import Choice, Conditional, Domain, Layers, Subspace, cases, countable, leaves, subspaces
+from dnnsweep.space import Choice, Conditional, Domain, Layers, Leaf, Subspace, cases, countable, leaves, subspaces
 from dnnsweep.spec import SweepSpec
 from dnnsweep.trainers import TrainerPlan
+from dnnsweep.trainers.array.optimizers import UPDATE_RULES
 from dnnsweep.trainers.groups import Group
 
 #: The most slots that repay themselves, by the weights of a network: on one core, and on a GPU.
@@ -29,7 +30,7 @@ def choose(sweep: SweepSpec, data: DataSummary, device: str = "cpu") -> TrainerP
 
     Args:
         sweep: The checked sweep file.
-        data: What its data are.
+        data: Summary of its data.
         device: `cpu` or `gpu`.
 
     Returns:
@@ -37,21 +38,36 @@ def choose(sweep: SweepSpec, data: DataSummary, device: str = "cpu") -> TrainerP
         them busy), but at most what repays itself for networks of this size; from the file and its data alone, so that
         results do not depend on a machine's cores.
     """
-    asked = sweep.trainer
-    if asked.kind == "fit":
-        return TrainerPlan("fit", device=device, reasons=("trainer: fit, as the sweep file says",))
+    reason = _reason_for_fit(sweep)
+    if reason is not None:
+        return TrainerPlan("fit", device=device, reasons=(f"trainer: fit, {reason}",))
+    return _array_plan(sweep, data, device)
+
+
+def _reason_for_fit(sweep: SweepSpec) -> str | None:
+    """Return why a sweep is not trained in arrays; None if it is."""
+    if sweep.trainer.kind == "fit":
+        return "as the sweep file says"
+    # One such value is enough: trainers are chosen for a sweep, so that all of its trials are trained alike.
+    missing = [name for name in _optimizers(sweep) if name not in UPDATE_RULES]
+    if missing:
+        return f"because the optimizer {missing[0]} is not in trial arrays"
     n_programs, n_trials = _n_programs(sweep), sweep.budget.trials
-    if asked.kind == "auto" and n_trials < TRIALS_PER_PROGRAM * n_programs:
-        why = f"trainer: fit, because {n_trials} trials of up to {n_programs:g} shapes would not repay compiling them"
-        return TrainerPlan("fit", device=device, reasons=(why,))
-    chosen = "as the sweep file says" if asked.kind == "array" else "because all that is searched can differ in it"
+    if sweep.trainer.kind == "auto" and n_trials < TRIALS_PER_PROGRAM * n_programs:
+        return f"because {n_trials} trials of up to {n_programs:g} shapes would not repay compiling them"
+    return None
+
+
+def _array_plan(sweep: SweepSpec, data: DataSummary, device: str) -> TrainerPlan:
+    requested, n_programs = sweep.trainer, _n_programs(sweep)
+    why = "as the sweep file says" if requested.kind == "array" else "because all that is searched can differ in it"
     n_weights = max(_weights(sweep, data))
-    most = next(slots for bound, slots in SLOTS_BY_WEIGHTS[device] if n_weights <= bound)
-    slots = asked.slots or min(max(1, sweep.window // 4), most)
-    bound = f"a quarter of the window {sweep.window}, at most {most} for {n_weights:,} weights on a {device}"
+    max_slots = next(slots for bound, slots in SLOTS_BY_WEIGHTS[device] if n_weights <= bound)
+    slots = requested.slots or min(max(1, sweep.window // 4), max_slots)
+    rule = f"a quarter of the window {sweep.window}, at most {max_slots} for {n_weights:,} weights on a {device}"
     reasons = (
-        f"trainer: array, {chosen}",
-        f"slots: {slots}, {'as the sweep file says' if asked.slots else bound}",
+        f"trainer: array, {why}",
+        f"slots: {slots}, {'as the sweep file says' if requested.slots else rule}",
         f"programs: up to {n_programs:g}, one for each {_shapes(sweep)}"
         if n_programs > 1
         else "programs: 1, all trials have the same shapes",
@@ -68,11 +84,11 @@ def _seconds(sweep: SweepSpec, data: DataSummary, n_weights: int) -> float:
 def _n_programs(sweep: SweepSpec) -> float:
     """Count the shapes: in each case of the conditions, every value of what makes them with every other."""
     space = countable(sweep.space)
-    found = {
-        tuple(part for name, part in subspaces(space, case, sweep.default_params).items() if name in Group.KNOBS)
+    shapes_by_case = {
+        tuple(part for name, part in subspaces(space, case, sweep.default_params).items() if name in Group.KNOB_NAMES)
         for case in cases(space, sweep.default_params)
     }
-    return sum(math.prod(_n_values(part) for part in shapes) for shapes in found)
+    return sum(math.prod(_n_values(part) for part in shapes) for shapes in shapes_by_case)
 
 
 def _n_values(part: Subspace) -> float:
@@ -80,7 +96,17 @@ def _n_values(part: Subspace) -> float:
 
 
 def _shapes(sweep: SweepSpec) -> str:
-    return " and ".join(sorted(Group.KNOBS & set(sweep.space)))
+    return " and ".join(sorted(Group.KNOB_NAMES & set(sweep.space)))
+
+
+def _optimizers(sweep: SweepSpec) -> Iterator[str]:
+    """Yield the optimizers that trials may have."""
+    domains, has_default = _domains(sweep, "optimizer")
+    if has_default:
+        yield sweep.defaults.optimizer
+    for domain in domains:
+        if isinstance(domain, Choice):
+            yield from domain.values
 
 
 def _weights(sweep: SweepSpec, data: DataSummary) -> Iterator[int]:
@@ -92,14 +118,22 @@ def _weights(sweep: SweepSpec, data: DataSummary) -> Iterator[int]:
 
 
 def _largest(sweep: SweepSpec) -> Iterator[tuple[int, ...]]:
-    domain = sweep.space.get("hidden")
-    if domain is None or isinstance(domain, Conditional):
+    domains, has_default = _domains(sweep, "hidden")
+    if has_default:
         yield sweep.defaults.hidden
-    for _, leaf in () if domain is None else leaves(domain):
-        if isinstance(leaf, Layers):
-            yield (_highest(leaf.units),) * _highest(leaf.layers)
-        elif isinstance(leaf, Choice):
-            yield from leaf.values
+    for domain in domains:
+        if isinstance(domain, Layers):
+            yield (_highest(domain.units),) * _highest(domain.layers)
+        elif isinstance(domain, Choice):
+            yield from domain.values
+
+
+def _domains(sweep: SweepSpec, name: str) -> tuple[list[Leaf], bool]:
+    """Return the domains that a hyperparameter is sampled from, and whether some trials may have its default."""
+    searched = sweep.space.get(name)
+    if searched is None:
+        return [], True
+    return [leaf for _, leaf in leaves(searched)], isinstance(searched, Conditional)
 
 
 def _highest(domain: Domain) -> int:

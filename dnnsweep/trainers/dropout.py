@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
@@ -28,14 +28,17 @@ _ROUNDS: Final = 10
 _MANTISSA_BITS: Final = 23
 _LANES: Final = 4
 
+NumpyWords = tuple[NDArray[np.uint32], ...]  # four words of a counter or two of a key, each of the same shape
+TensorWords = tuple[tf.Tensor, ...]
 
-def keys(seeds: NDArray[np.int64], first_steps: NDArray[np.int64], n_steps: int) -> NDArray[np.uint32]:
+
+def layer_keys(seeds: NDArray[np.int64], first_steps: NDArray[np.int64], n_steps: int) -> NDArray[np.uint32]:
     """Return the generator's key and starting counter for each step and layer.
 
     Args:
-        seeds: Of each slot's dropout layers (slots, layers), each in [0, 2**31).
-        first_steps: Steps that a slot's layers were called for before (slots,).
-        n_steps: Steps.
+        seeds: Seed of each dropout layer of each slot (slots, layers), in [0, 2**31).
+        first_steps: Number of steps that a slot's layers were called for before (slots,).
+        n_steps: Number of steps to return keys for.
 
     Returns:
         Array (slots, n_steps, layers, 4): two words of key, two of counter.
@@ -43,12 +46,13 @@ def keys(seeds: NDArray[np.int64], first_steps: NDArray[np.int64], n_steps: int)
     step = (first_steps[:, None] + np.arange(n_steps)).astype(np.uint32)[:, :, None]  # (slots, steps, 1)
     shape = (*step.shape[:2], seeds.shape[1])
     zero = np.zeros(shape, np.uint32)
-    counter = (zero + seeds.astype(np.uint32)[:, None], zero, zero + step, zero)
+    counter = (zero + seeds.astype(np.uint32)[:, None], zero, zero + step, zero)  # (slots, steps, layers) each
     key = tuple(zero + np.uint32(word) for word in _SCRAMBLE)
     return np.stack(_philox_numpy(counter, key), axis=-1)  # (slots, steps, layers, 4)
 
 
-def _philox_numpy(counter: Any, key: Any) -> Any:
+def _philox_numpy(counter: NumpyWords, key: NumpyWords) -> NumpyWords:
+    """Return four random words for each counter; `_philox` is the same for tensors."""
     wide, shift = np.uint64, np.uint64(32)
     c, k = counter, key
     with np.errstate(over="ignore"):
@@ -61,7 +65,7 @@ def _philox_numpy(counter: Any, key: Any) -> Any:
     return c
 
 
-def _philox(counter: Any, key: Any) -> Any:
+def _philox(counter: TensorWords, key: TensorWords) -> TensorWords:
     xor = tf.bitwise.bitwise_xor
     shift = tf.constant(32, tf.uint64)
     c, k = counter, key
@@ -75,7 +79,10 @@ def _philox(counter: Any, key: Any) -> Any:
 
 
 def threshold(rate: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Return what the 23 random bits of a unit must reach to be kept at a rate; 0 keeps all of them.
+    """Return the number that the 23 random bits of a unit must reach to be kept; 0 keeps all units.
+
+    Args:
+        rate: Share of the units that are dropped, in [0, 1), in any shape.
 
     Example:
         >>> int(threshold(np.float32(0.5))), int(threshold(np.float32(0.0)))
@@ -84,13 +91,13 @@ def threshold(rate: NDArray[np.float32]) -> NDArray[np.uint32]:
     return np.ceil(rate.astype(np.float64) * 2**_MANTISSA_BITS).astype(np.uint32)
 
 
-def draw(key: tf.Tensor, limit: tf.Tensor, n_units: Sequence[int]) -> tuple[tf.Tensor, ...]:
-    """Decide which units are kept in a step, four to a value.
+def draw_masks(key: tf.Tensor, limit: tf.Tensor, n_units: Sequence[int]) -> tuple[tf.Tensor, ...]:
+    """Draw which units are kept in a step, packed four to a word.
 
     Args:
-        key: Of the step (slots, layers, 4), from `keys`.
-        limit: From `threshold` (slots,).
-        n_units: Rows of a step times units, for each layer.
+        key: Key and counter of the step (slots, layers, 4), from `layer_keys`.
+        limit: Threshold of each slot's rate (slots,), from `threshold`.
+        n_units: For each layer, rows of a step times units.
 
     Returns:
         For each layer a tensor (slots, ceil(n_units / 4)) of 32-bit words, bit *i* for the *i*-th unit of each four.
@@ -103,8 +110,8 @@ def mask(seed: tf.Tensor, limit: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
 
     Args:
         seed: The layer's seed and the number of its calls before this one (2,).
-        limit: From `threshold`.
-        shape: Of what goes through the layer, rows first.
+        limit: Threshold of the layer's rate (), from `threshold`.
+        shape: Shape of the layer's input, rows first.
     """
     zero = tf.zeros((), tf.uint32)
     words = tf.unstack(tf.cast(seed, tf.uint32))
@@ -112,11 +119,12 @@ def mask(seed: tf.Tensor, limit: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
     scrambled = tf.stack(_philox((words[0], zero, words[1], zero), key))
     n_units = math.prod(shape)
     packed = _draw(scrambled[None], limit[None], -(-n_units // _LANES))
-    return tf.reshape(kept(packed, 1, n_units), shape)
+    return tf.reshape(unpack_mask(packed, 1, n_units), shape)
 
 
 def _draw(key: tf.Tensor, limit: tf.Tensor, n_groups: int) -> tf.Tensor:
-    group = tf.cast(tf.range(n_groups, dtype=tf.int32), tf.uint32)[None] + tf.zeros_like(key[:, :1])
+    """Return packed decisions (slots, groups) for one layer's key (slots, 4) and each slot's threshold (slots,)."""
+    group = tf.cast(tf.range(n_groups, dtype=tf.int32), tf.uint32)[None] + tf.zeros_like(key[:, :1])  # (slots, groups)
     zero = tf.zeros_like(group)
     words = _philox((group, zero, zero + key[:, 2:3], zero + key[:, 3:4]), (key[:, 0:1], key[:, 1:2]))
     mantissa = tf.constant((1 << _MANTISSA_BITS) - 1, tf.uint32)
@@ -127,11 +135,11 @@ def _draw(key: tf.Tensor, limit: tf.Tensor, n_groups: int) -> tf.Tensor:
     return packed
 
 
-def kept(packed: tf.Tensor, n_rows: int, n_units: int) -> tf.Tensor:
-    """Unpack what `draw` decided: booleans (slots, rows, units)."""
+def unpack_mask(packed: tf.Tensor, n_rows: int, n_units: int) -> tf.Tensor:
+    """Return which units are kept (slots, rows, units), as `draw_masks` packed it."""
     lanes = tf.constant([1 << lane for lane in range(_LANES)], tf.uint32)
     bits = tf.bitwise.bitwise_and(packed[:, :, None], lanes) > 0  # (slots, fours, 4)
-    bits = tf.reshape(bits, (packed.shape[0], -1))
+    bits = tf.reshape(bits, (packed.shape[0], -1))  # (slots, at least rows * units)
     if bits.shape[1] != n_rows * n_units:
         bits = bits[:, : n_rows * n_units]
     return tf.reshape(bits, (-1, n_rows, n_units))

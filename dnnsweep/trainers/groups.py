@@ -11,9 +11,17 @@ from dnnsweep.space import Hyperparameters
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What trials of one array have in common; the rest of a point may differ from slot to slot."""
+    """What all trials of one array have in common, because its program is compiled for it.
 
-    KNOBS: ClassVar[frozenset[str]] = frozenset({"hidden", "activation", "batch_size"})
+    All other hyperparameters may differ from slot to slot.
+
+    Args:
+        hidden: Units of each hidden layer.
+        activation: Activation of the hidden layers.
+        batch_size: Rows of a step.
+    """
+
+    KNOB_NAMES: ClassVar[frozenset[str]] = frozenset({"hidden", "activation", "batch_size"})
 
     hidden: tuple[int, ...]
     activation: str
@@ -21,7 +29,7 @@ class Group:
 
 
 def group_of(params: Mapping[str, Any]) -> Group:
-    """Return the group of a point.
+    """Return the group that a point belongs to.
 
     Example:
         >>> group_of({"hidden": [8], "activation": "relu", "batch_size": 32, "dropout": 0.5})

@@ -1,4 +1,4 @@
-"""Networks: a point of the search space as a Keras model, trained and saved. The door to Keras and TensorFlow.
+"""A point of the search space as a Keras model, trained and saved. The door to Keras and TensorFlow.
 
 Importing this module loads TensorFlow, on one thread: a sweep keeps each core busy with a trainer of its own. Variables
 that are set in the environment win, and a TensorFlow that was imported before (in a notebook) is left as it is.
@@ -11,7 +11,6 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -37,31 +36,13 @@ with silence_stderr(is_needed="tensorflow" not in sys.modules):  # what it write
 
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Task
-from dnnsweep.space import LAST_SHARE, Hyperparameters
+from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, Hyperparameters
 
 if keras.backend.backend() != "tensorflow":
     raise TrainerError(
         f"Keras must run on TensorFlow, got {keras.backend.backend()}; set KERAS_BACKEND=tensorflow before Keras loads"
     )
 
-INITIALIZERS: Final[Mapping[str, Any]] = {
-    "glorot_uniform": keras.initializers.GlorotUniform,
-    "glorot_normal": keras.initializers.GlorotNormal,
-    "he_uniform": keras.initializers.HeUniform,
-    "he_normal": keras.initializers.HeNormal,
-    "lecun_uniform": keras.initializers.LecunUniform,
-    "lecun_normal": keras.initializers.LecunNormal,
-}
-OPTIMIZERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "sgd": keras.optimizers.SGD,
-    "momentum": partial(keras.optimizers.SGD, momentum=0.9),
-    "nesterov": partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
-    "rmsprop": keras.optimizers.RMSprop,
-    "adagrad": keras.optimizers.Adagrad,
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "nadam": keras.optimizers.Nadam,
-}
 HEADS: Final[Mapping[Task, str]] = {
     Task.BINARY: "sigmoid",
     Task.MULTICLASS: "softmax",
@@ -96,12 +77,13 @@ def build(hp: Hyperparameters, n_features: int, task: Task, n_outputs: int, seed
     `dropout_1`, ..., `output`.
 
     Args:
-        hp: The point.
-        n_features: Inputs, >= 1.
-        task: Decides the output's activation: sigmoid, softmax or none.
+        hp: Point to build.
+        n_features: Number of inputs, >= 1.
+        task: Task of the data, which decides the output's activation: sigmoid, softmax or none.
         n_outputs: Units of the output: the number of classes, or 1 for two classes and for regression.
-        seed: Of starting weights and dropout: each layer's own seed is drawn from it as Keras draws it for layers that
-            are built, in the same order, after `keras.utils.set_random_seed(seed)`. So plain code can repeat a trial.
+        seed: Seed of starting weights and dropout. Each layer's own seed is drawn from it as Keras draws it for layers
+            that are built, in the same order, after `keras.utils.set_random_seed(seed)`. So plain code can repeat a
+            trial.
 
     Example:
         >>> network = build(Hyperparameters(hidden=(4,), dropout=0.5), 3, Task.MULTICLASS, 2, seed=0)
@@ -140,15 +122,15 @@ def initial_kernels(hp: Hyperparameters, widths: Sequence[int], seed: int) -> li
     """Return the kernels (inputs, units) that `build` starts from.
 
     Args:
-        hp: The point.
+        hp: Point that names the initializer.
         widths: Inputs, units of each hidden layer, outputs.
-        seed: The trial's.
+        seed: Seed of the trial.
     """
     shapes = pairwise(widths)
     kernel_seeds, _ = layer_seeds(hp, seed)
-    initializer = INITIALIZERS[hp.initializer]
     return [
-        initializer(seed=own)(shape, dtype="float32").numpy() for own, shape in zip(kernel_seeds, shapes, strict=True)
+        _initializer_of(hp, kernel_seed)(shape, dtype="float32").numpy()
+        for kernel_seed, shape in zip(kernel_seeds, shapes, strict=True)
     ]
 
 
@@ -159,7 +141,7 @@ def n_parameters(hp: Hyperparameters, widths: Sequence[int]) -> int:
     shift, mean, variance), and the layer before it no biases.
 
     Args:
-        hp: The point.
+        hp: Point whose network is counted.
         widths: Inputs, units of each hidden layer, outputs.
 
     Example:
@@ -184,11 +166,15 @@ def _hidden(hp: Hyperparameters, index: int, width: int, kernel_seed: int, dropo
 
 
 def _dense(hp: Hyperparameters, name: str, width: int, seed: int, **options: Any) -> keras.Layer:
-    initializer = INITIALIZERS[hp.initializer](seed=seed)
-    regularizer = keras.regularizers.L2(hp.l2) if hp.l2 > 0 else None
-    return keras.layers.Dense(
-        width, kernel_initializer=initializer, kernel_regularizer=regularizer, name=name, **options
-    )
+    kernel = {
+        "kernel_initializer": _initializer_of(hp, seed),
+        "kernel_regularizer": keras.regularizers.L2(hp.l2) if hp.l2 > 0 else None,
+    }
+    return keras.layers.Dense(width, name=name, **kernel, **options)
+
+
+def _initializer_of(hp: Hyperparameters, seed: int) -> keras.initializers.Initializer:
+    return getattr(keras.initializers, INITIALIZERS[hp.initializer].keras_class)(seed=seed)
 
 
 def _seed(draw: random.Random) -> int:
@@ -196,18 +182,18 @@ def _seed(draw: random.Random) -> int:
 
 
 def optimizer_of(hp: Hyperparameters, n_steps: int | None = None) -> keras.optimizers.Optimizer:
-    """Return the optimizer, with Keras's defaults for everything else.
+    """Return the optimizer that `space.OPTIMIZERS` describes, new, at the trial's learning rate.
 
-    `momentum` and `nesterov` are SGD with momentum 0.9; `adamw` decays weights by 0.004. A learning rate on a schedule
-    goes from its start to 0 (`cosine`) or to `LAST_SHARE` of it (`exponential`).
+    A learning rate on a schedule goes from its start to 0 (`cosine`) or to `LAST_SHARE` of it (`exponential`).
 
     Args:
-        hp: Names it.
-        n_steps: Of all epochs; None for a constant learning rate.
+        hp: Point that names the optimizer, its learning rate and schedule, and the norm that gradients are clipped to.
+        n_steps: Number of steps in all epochs; None for a constant learning rate.
     """
+    optimizer = OPTIMIZERS[hp.optimizer]
     rate = hp.learning_rate if n_steps is None else _schedule_of(hp, n_steps)
     clipping = {"global_clipnorm": hp.global_clipnorm} if hp.global_clipnorm else {}
-    return OPTIMIZERS[hp.optimizer](rate, **clipping)
+    return getattr(keras.optimizers, optimizer.keras_class)(rate, **optimizer.options, **clipping)
 
 
 def _schedule_of(hp: Hyperparameters, n_steps: int) -> Any:
@@ -222,9 +208,9 @@ def learning_rates(hp: Hyperparameters, steps: range, n_steps: int) -> float | N
     """Return the learning rate of each of some steps (steps,), as Keras computes it; one for all where it is constant.
 
     Args:
-        hp: Names the schedule.
-        steps: Counted from 0.
-        n_steps: Of all epochs.
+        hp: Point that names the schedule.
+        steps: Steps, counted from 0.
+        n_steps: Number of steps in all epochs.
     """
     schedule = _schedule_of(hp, n_steps)
     return schedule if isinstance(schedule, float) else np.asarray(schedule(tf.range(steps.start, steps.stop)))
@@ -234,9 +220,10 @@ def compile_(network: keras.Model, optimizer: Any, task: Task, n_steps: int, mod
     """Compile for `fit`: the task's loss and metric, and the loss without the L2 term as `data_loss`.
 
     Args:
-        network: From `build`.
-        optimizer: New, from `optimizer_of`.
-        task: Decides the loss, and whether `accuracy` or `mae` is measured beside it; weights of rows leave out both.
+        network: Network from `build`.
+        optimizer: New optimizer from `optimizer_of`.
+        task: Task of the data, which decides the loss and whether `accuracy` or `mae` is measured beside it. Weights of
+            rows count in neither.
         n_steps: Steps of an epoch; one call into TensorFlow takes them all, which is faster and gives the same bits.
         mode: `GRAPH`, `XLA` or, for networks that TensorFlow cannot trace, `EAGER`.
     """
@@ -260,12 +247,12 @@ def fit(
     """Train a compiled network with one `model.fit`.
 
     Args:
-        network: From `build` or any other, compiled with the steps of an epoch as `n_steps`.
-        batches: Of all epochs, from `batches_of`.
-        validation: From `evaluation_of`; each epoch's `val_` metrics are over all of its rows.
+        network: Network from `build` or any other, compiled with the steps of an epoch as `n_steps`.
+        batches: Batches of all epochs, from `batches_of`.
+        validation: Validation rows, from `evaluation_of`; the `val_` metrics are over all of them.
         n_epochs: The most epochs to train.
-        after_epoch: Called with each epoch's `loss`, `accuracy` or `mae`, and the same with `val_`; answers whether to
-            stop. The losses are without the L2 term.
+        after_epoch: Function that takes each epoch's `loss`, `accuracy` or `mae`, and the same with `val_`, and returns
+            whether to stop. The losses are without the L2 term.
     """
 
     def end_epoch(_: int, logs: Mapping[str, float]) -> None:
@@ -302,17 +289,17 @@ def hold(x: Any, y: NDArray[Any], weights: NDArray[Any] | None = None) -> tuple[
     Args:
         x: Features (rows, ...), or a nest of such arrays for a network of several inputs.
         y: Targets (rows,).
-        weights: Of the rows in the loss (rows,); None for equal ones.
+        weights: Weights of the rows in the loss (rows,); None for equal ones.
 
     Returns:
-        Features and targets; with weights these as well.
+        Features and targets, and the weights where there are any.
     """
     with tf.device("CPU:0"):
         parts = (x, y) if weights is None else (x, y, weights)
         return tuple(tf.nest.map_structure(tf.constant, part) for part in parts)
 
 
-def placed(rows: NDArray[Any]) -> tf.Tensor:
+def to_device(rows: NDArray[Any]) -> tf.Tensor:
     """Copy rows to where programs run: an accelerator if there is one."""
     return tf.constant(rows)
 
@@ -323,12 +310,12 @@ def device() -> str:
 
 
 def batches_of(rows: tuple[Any, ...], orders: Iterable[NDArray[np.int32]], batch_size: int) -> tf.data.Dataset:
-    """Return the batches of all epochs, one after the other; can be gone through once.
+    """Return the batches of all epochs, one after the other; they can be iterated over once.
 
     Args:
-        rows: From `hold`.
-        orders: The order of the rows (rows,) in each epoch; taken one at a time, when the epoch begins.
-        batch_size: Rows of a step; the last step of each epoch takes what is left.
+        rows: Features, targets and perhaps weights, from `hold`.
+        orders: Order of the rows (rows,) in each epoch; taken one at a time, when the epoch begins.
+        batch_size: Rows of a step; the last step of each epoch takes the remaining ones.
     """
     order = tf.TensorSpec((len(rows[1]),), tf.int32)
     epochs = tf.data.Dataset.from_generator(lambda: iter(orders), output_signature=order)
@@ -337,7 +324,7 @@ def batches_of(rows: tuple[Any, ...], orders: Iterable[NDArray[np.int32]], batch
 
 
 def evaluation_of(x: Any, y: tf.Tensor) -> tf.data.Dataset:
-    """Return all rows in few, large steps, to measure on; can be gone through again and again."""
+    """Return all rows in few, large steps, to measure on; they can be iterated over again and again."""
     starts = tf.data.Dataset.range(0, len(y), EVALUATION_ROWS)
     return starts.map(lambda start: tf.nest.map_structure(lambda rows: rows[start : start + EVALUATION_ROWS], (x, y)))
 
@@ -346,9 +333,9 @@ def answers_of(network: keras.Model, x: Any, n_rows: int) -> NDArray[Any]:
     """Return what a network answers to all rows (rows, outputs).
 
     Args:
-        network: From `build` or any other.
+        network: Network from `build` or any other.
         x: Features, from `hold`.
-        n_rows: How many.
+        n_rows: Number of rows.
     """
 
     def answers(start: int) -> NDArray[Any]:

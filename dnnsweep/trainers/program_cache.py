@@ -13,21 +13,21 @@ from pathlib import Path
 from dnnsweep.settings import cache_folder
 
 
-def programs(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the folder of compiled programs, created if need be; None if there can be none.
+def make_program_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Create the folder of compiled programs unless it exists, and return it; None where none can be created.
 
-    There is one for each version of TensorFlow and kind of processor, since programs fit no other.
+    There is one for each version of TensorFlow and kind of processor, because programs fit no other.
 
     Args:
-        environ: As `settings.cache_folder` reads it.
+        environ: Environment variables that name the cache folder, as `settings.cache_folder` reads them.
     """
     folder = cache_folder(environ)
     if folder is None:
         return None
-    own = folder / f"xla-{version('tensorflow')}-{platform.machine()}-{_processor()}"
+    programs = folder / f"xla-{version('tensorflow')}-{platform.machine()}-{_processor()}"
     with suppress(OSError):
-        own.mkdir(parents=True, exist_ok=True)
-        return own
+        programs.mkdir(parents=True, exist_ok=True)
+        return programs
     return None
 
 

@@ -20,12 +20,12 @@ def scores(names: Sequence[str], y: NDArray[Any], answers: NDArray[Any]) -> dict
     """Return scores of a network's answers.
 
     Args:
-        names: Of `records.scores_of`.
+        names: Names of scores, from `records.scores_for`.
         y: Class indices (rows,).
-        answers: Probabilities (rows, classes); (rows, 1) of the second of two classes.
+        answers: Probabilities (rows, classes), or (rows, 1) of the second of two classes.
 
     Returns:
-        Name -> score; NaN where there is none, because an answer is no number or all rows are of one class.
+        Name -> score; NaN where there is none, because an answer is not finite or all rows are of one class.
 
     Example:
         >>> scores(["val_auc", "val_recall"], np.array([0, 1, 1]), np.array([[0.4], [0.3], [0.8]]))
@@ -35,14 +35,17 @@ def scores(names: Sequence[str], y: NDArray[Any], answers: NDArray[Any]) -> dict
         return dict.fromkeys(names, float("nan"))
     is_binary = answers.shape[1] == 1
     labels = (answers[:, 0] > 0.5).astype(y.dtype) if is_binary else answers.argmax(axis=1)
-    known: dict[str, Callable[[], float]] = {"val_auc": lambda: _auc(y, answers)}
-    for name, score in _AVERAGED.items():
-        known[name] = lambda score=score: float(score(y, labels, average="macro", zero_division=0))  # type: ignore[misc]
-    return {name: known[name]() for name in names}
+
+    def score(name: str) -> float:
+        if name == "val_auc":
+            return _auc(y, answers)
+        return float(_AVERAGED[name](y, labels, average="macro", zero_division=0))
+
+    return {name: score(name) for name in names}
 
 
 def _auc(y: NDArray[Any], answers: NDArray[Any]) -> float:
-    """Return the mean of the areas of all classes that some rows are of and others are not."""
+    """Return the mean area under the ROC curve over the classes that some rows belong to and others do not."""
     if answers.shape[1] == 1:
         return float(roc_auc_score(y, answers[:, 0])) if len(np.unique(y)) == 2 else float("nan")
     areas = [roc_auc_score(y == label, answers[:, label]) for label in np.unique(y) if (y != label).any()]

@@ -10,9 +10,9 @@ def row_order(seed: int, epoch: int, n_rows: int) -> NDArray[np.int32]:
     """Return the order of the training rows in an epoch; depends on its arguments only.
 
     Args:
-        seed: The trial's, in [0, 2**64).
-        epoch: From 1.
-        n_rows: Training rows.
+        seed: Seed of the trial, in [0, 2**64).
+        epoch: Epoch, from 1.
+        n_rows: Number of training rows.
 
     Returns:
         A permutation of 0 to `n_rows - 1`, from the counter-based generator Philox with the key (seed, epoch).

@@ -25,7 +25,7 @@ def is_diverged(metrics: Mapping[str, float]) -> bool:
     """Return whether an epoch's numbers say that training is lost.
 
     Args:
-        metrics: The network's, at least `loss`, `val_loss` and `l2_penalty`.
+        metrics: Metrics of the network, at least `loss`, `val_loss` and `l2_penalty`.
 
     Returns:
         Whether one of the three is NaN or infinite, or one of the losses is above `DIVERGED_LOSS`.
@@ -40,24 +40,24 @@ def is_diverged(metrics: Mapping[str, float]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The early stopping of one trial: the rule and where it stands.
+    """The early stopping of one trial: the rule, and how long the trial has not improved.
 
     The rule is that of Keras's `EarlyStopping(restore_best_weights=True)`: an epoch improves if it beats the best so
     far by more than `min_delta`; `patience` epochs in a row without improvement end the trial (0 and 1 both end it at
-    the first one). One difference: Keras takes a NaN in the first epoch for the best there will ever be, here NaN is
-    never the best. The first `start_from_epoch` epochs are not looked at. Without a monitor every epoch improves, so
+    the first one). There is one difference: Keras keeps a NaN of the first epoch as the best value for ever, here NaN
+    is never the best. The first `start_from_epoch` epochs are not looked at. Without a monitor every epoch improves, so
     that the last epoch is kept.
 
     Args:
-        monitor: The metric that must improve; None for no early stopping.
-        patience: Epochs without improvement that are borne, >= 0.
-        min_delta: What an improvement must exceed, >= 0.
-        start_from_epoch: How many epochs are not looked at, >= 0.
-        epoch: The last epoch seen, from 1; 0 before.
-        best: The monitored value at `best_epoch`.
-        best_epoch: The last epoch that improved; None before there is one.
-        n_waited: Epochs since then.
-        is_improved: Whether the last epoch seen improved: its weights are the ones to keep.
+        monitor: Metric that must improve; None without early stopping.
+        patience: Epochs in a row without improvement that end the trial, >= 0.
+        min_delta: Amount by which a value must beat the best one to count as an improvement, >= 0.
+        start_from_epoch: Number of epochs at the beginning that are not looked at, >= 0.
+        epoch: Last epoch seen, from 1; 0 before the first.
+        best: Monitored value at `best_epoch`.
+        best_epoch: Last epoch that improved; None before there is one.
+        n_waited: Epochs since the last that improved.
+        is_improved: Whether the last epoch seen improved, so that its weights are the ones to keep.
         is_over: Whether the trial should end now.
 
     Example:
@@ -88,7 +88,7 @@ class Stopping:
         return cls() if rule is None else cls(rule.monitor, rule.patience, rule.min_delta, rule.start_from_epoch)
 
     def after(self, metrics: Mapping[str, float]) -> Stopping:
-        """Return where it stands after one more epoch with these metrics."""
+        """Return the state after one more epoch with these metrics."""
         epoch = self.epoch + 1
         if self.monitor is None:
             return replace(self, epoch=epoch, best_epoch=epoch, is_improved=True)
@@ -105,22 +105,22 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Plateau:
-    """The learning rate of one trial that is reduced when it no longer helps: the rule and where it stands.
+    """The learning rate of one trial, reduced when the trial no longer improves: the rule, and how long that is.
 
     The rule is that of Keras's `ReduceLROnPlateau`: `patience` epochs in a row that do not beat the best so far by
     more than `min_delta` multiply the learning rate by `factor` (0 and 1 both do at the first one), and in the
-    `cooldown` epochs after that none is counted. One difference, as in `Stopping`: NaN is never the best.
+    `cooldown` epochs after that none is counted. The difference is that of `Stopping`: NaN is never the best.
 
     Args:
-        rate: The learning rate of the next epoch, in single precision, in which Keras holds it.
-        monitor: The metric that must improve; None for a learning rate that is not reduced.
-        factor: What the learning rate is multiplied by, in (0, 1).
-        patience: Epochs without improvement that are borne, >= 0.
-        min_delta: What an improvement must exceed, >= 0.
-        cooldown: Epochs after a reduction in which patience does not count, >= 0.
-        min_rate: The learning rate is not reduced below this, >= 0.
-        epoch: The last epoch seen, from 1; 0 before.
-        best: The best monitored value so far.
+        rate: Learning rate of the next epoch, in single precision, in which Keras holds it.
+        monitor: Metric that must improve; None for a learning rate that is not reduced.
+        factor: Factor that the learning rate is multiplied by, in (0, 1).
+        patience: Epochs in a row without improvement before a reduction, >= 0.
+        min_delta: Amount by which a value must beat the best one to count as an improvement, >= 0.
+        cooldown: Epochs after a reduction that do not count, >= 0.
+        min_rate: Floor below which the learning rate is not reduced, >= 0.
+        epoch: Last epoch seen, from 1; 0 before the first.
+        best: Best monitored value so far.
         n_waited: Epochs without improvement that count.
         n_cooling: Epochs of the cooldown that are left.
 
@@ -154,7 +154,7 @@ class Plateau:
         return cls(rate, rule.monitor, rule.factor, rule.patience, rule.min_delta, rule.cooldown, floor)
 
     def after(self, metrics: Mapping[str, float]) -> Plateau:
-        """Return where it stands after one more epoch with these metrics."""
+        """Return the state after one more epoch with these metrics."""
         if self.monitor is None:
             return self
         value, epoch = metrics[self.monitor], self.epoch + 1

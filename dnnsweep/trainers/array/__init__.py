@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from dnnsweep.errors import TrainerError
-from dnnsweep.records import Reason, Suggestion
+from dnnsweep.records import Reason, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Job, TrainerPlan, TrainerReady
-from dnnsweep.trainers.attempt import Attempt, Champions, one_line
+from dnnsweep.trainers.attempt import Champions, one_line
 from dnnsweep.trainers.groups import Group, group_of
 from dnnsweep.trainers.inputs import TrainerInputs
 
 if TYPE_CHECKING:
-    from dnnsweep.trainers.array.slots import Array
+    from pathlib import Path
+
+    from dnnsweep.trainers.array.slots import EndedTrial, TrialArray
 
 #: Programs that are kept compiled, and the memory of their slots; those that were idle for longest make room.
 MAX_ARRAYS: Final = 8
@@ -30,45 +31,46 @@ class ArrayTrainer:
 
     Args:
         job: What to train on and how.
-        material: What `job` names.
-        plan: How many slots an array has.
+        inputs: Sweep file and data that the job names.
+        plan: Says how many slots an array has.
     """
 
-    def __init__(self, job: Job, material: TrainerInputs, plan: TrainerPlan) -> None:
+    def __init__(self, job: Job, inputs: TrainerInputs, plan: TrainerPlan) -> None:
         self._models = job.models
-        self._material = material
+        self._inputs = inputs
         self._plan = plan
-        self._champions = Champions(material.sweep.objectives, is_final=material.sweep.pruner.kind == "none")
-        self._arrays: OrderedDict[Group, Array] = OrderedDict()  # the one that was used last stands last
+        self._champions = Champions(inputs.sweep.objectives, is_final=inputs.sweep.pruner.kind == "none")
+        self._arrays: OrderedDict[Group, TrialArray] = OrderedDict()  # the one that was used last is the last
         self._n_slot_epochs = self._n_busy_slot_epochs = 0
 
     def open(self) -> TrainerReady:
-        """Say what was loaded."""
-        return TrainerReady(self._material.data.summary, self._plan)
+        """Return what the data are and how trials are trained."""
+        return TrainerReady(self._inputs.data.summary, self._plan)
 
     def warm_up(self) -> None:
         """Load TensorFlow, and compile where all trials of the sweep fit into one program."""
-        from dnnsweep.trainers.array.slots import Array
+        from dnnsweep.trainers.array.slots import TrialArray
 
-        sweep = self._material.sweep
-        if not Group.KNOBS & set(sweep.space):
+        sweep = self._inputs.sweep
+        if not Group.KNOB_NAMES & set(sweep.space):
             group = group_of(sweep.defaults.to_params())
             with suppress(Exception):  # the first trial meets it again, and ends with it
-                array = Array(group, self._material, self._plan.slots)
+                array = TrialArray(group, self._inputs, self._plan.slots)
                 array.compile()
                 self._arrays[group] = array
 
     def take(self, suggestion: Suggestion) -> None:
         """Put a suggestion into the array of its group, where it starts as soon as a slot is free."""
-        from dnnsweep.trainers.array.slots import Array
+        from dnnsweep.trainers.array.slots import TrialArray
 
         group = group_of(suggestion.params)
         if group not in self._arrays:
             self._make_room()
-            self._arrays[group] = Array(group, self._material, self._plan.slots)
-        self._arrays[group].take(suggestion)
+            self._arrays[group] = TrialArray(group, self._inputs, self._plan.slots)
+        self._arrays[group].enqueue(suggestion)
 
     def _make_room(self) -> None:
+        """Forget idle arrays until another one fits."""
         for group in [group for group, array in self._arrays.items() if array.is_idle]:
             n_bytes = sum(array.n_bytes for array in self._arrays.values())
             if len(self._arrays) < MAX_ARRAYS and n_bytes < MAX_BYTES:
@@ -103,18 +105,22 @@ class ArrayTrainer:
             raise
         except Exception as error:  # noqa: BLE001  no memory for the program, for example
             self._forget(group)
-            for course in array.held():
-                emit(course.end(Reason.FAILED, error=one_line(error)))
+            for attempt in array.unfinished():
+                emit(attempt.end(Reason.FAILED, error=one_line(error)))
             return
-        for course, reason, best_epoch, save in ended:
-            if reason is Reason.TIMEOUT:
-                emit(course.end_late(self._material.sweep.training.timeout_seconds))
-                continue
-            emit(course.end(reason, best_epoch, model=self._saved(course, best_epoch, save)))
+        for trial in ended:
+            emit(self._result(trial))
 
-    def _saved(self, course: Attempt, best_epoch: int | None, save: Callable[[Any], None]) -> Any:
-        path = course.model_path(self._models)
-        if path is None or not self._champions.are_joined_by(course, best_epoch):
+    def _result(self, trial: EndedTrial) -> TrialResult:
+        attempt, limit = trial.attempt, self._inputs.sweep.training.timeout_seconds
+        if trial.reason is Reason.TIMEOUT:
+            return attempt.end_late(limit)
+        return attempt.end(trial.reason, trial.best_epoch, model=self._save_champion(trial))
+
+    def _save_champion(self, trial: EndedTrial) -> Path | None:
+        """Save the model of a trial that no other beats; return its path, or None for all others."""
+        path = trial.attempt.model_path(self._models)
+        if path is None or not self._champions.are_joined_by(trial.attempt, trial.best_epoch):
             return None
-        save(path)
+        trial.save(path)
         return path

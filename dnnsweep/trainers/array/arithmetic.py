@@ -2,37 +2,98 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from dnnsweep.records import Task
 from dnnsweep.trainers import dropout
-from dnnsweep.trainers.array.types import Shape
+from dnnsweep.trainers.array.config import ArrayConfig
+from dnnsweep.trainers.array.types import (
+    Chunks,
+    MovingStatistics,
+    RowFlags,
+    Scalar,
+    SlotFeatures,
+    SlotFlags,
+    SlotKernel,
+    SlotLogits,
+    SlotMask,
+    SlotRows,
+    SlotRowUnits,
+    SlotSums,
+    SlotUnitRow,
+    SlotUnits,
+    SlotValues,
+    SlotVectors,
+    SlotWeights,
+)
 
-#: Of Keras's BatchNormalization.
+#: Momentum of the moving statistics and epsilon of Keras's BatchNormalization.
 _MOMENTUM: Final = 0.99
 _EPSILON: Final = 1e-3
 
 
-class Knobs(NamedTuple):
-    """What differs from slot to slot (slots,), in the precision of the weights.
+class SlotKnobs(NamedTuple):
+    """The hyperparameters that differ from slot to slot while the program stays the same (slots,).
+
+    They have the names of `space.Hyperparameters` and are in the precision of the weights. In `SlotKnobs` of one trial
+    each is a number.
 
     Args:
-        has_norm: 1 with batch normalisation, 0 without.
-        rate: Of dropout.
+        batch_norm: 1 with batch normalisation, 0 without: the mask that chooses between the two.
+        dropout: Share of the units that are dropped.
         l2: Factor of the squared kernels.
-        clip: The norm that all gradients together may have; 0 for any.
+        global_clipnorm: Norm that all gradients together may have; 0 for no limit.
     """
 
-    has_norm: Any
-    rate: Any
-    l2: Any
-    clip: Any
+    batch_norm: SlotValues
+    dropout: SlotValues
+    l2: SlotValues
+    global_clipnorm: SlotValues
 
 
-class Networks:
+class Batch(NamedTuple):
+    """The rows of one training step.
+
+    Args:
+        x: Features (slots, batch, features).
+        y: Targets (slots, batch).
+        is_row: Which rows count (batch,), 1 or 0; None where all do.
+        weights: Weights of the rows in the loss (slots, batch); None where all are 1.
+    """
+
+    x: SlotFeatures
+    y: SlotRows
+    is_row: RowFlags | None
+    weights: SlotRows | None
+
+
+class Learned(NamedTuple):
+    """What one training step computes.
+
+    Args:
+        gradients: Gradients of the loss and the L2 term, in the shapes of the weights.
+        moving: Moving mean and variance after the step.
+        sums: Sums of the loss and of the metric over the rows (slots, 2).
+    """
+
+    gradients: Sequence[SlotWeights]
+    moving: MovingStatistics
+    sums: SlotSums
+
+
+class _Vectors(NamedTuple):
+    """Biases, scales and shifts of all layers, each (slots, 1, units)."""
+
+    biases: Sequence[SlotUnitRow]
+    gammas: Sequence[SlotUnitRow]
+    betas: Sequence[SlotUnitRow]
+
+
+class SlotNetworks:
     """The arithmetic of all slots; what Keras does for one network, to the last term.
 
     Weights are a list of kernels (slots, inputs, units) and, last, one tensor (slots, vectors) that holds all biases,
@@ -40,164 +101,188 @@ class Networks:
     many small ones. Moving statistics are a pair (slots, units of all hidden layers).
 
     Args:
-        shape: Of the networks.
+        config: What the program is compiled for.
         knobs: What differs from slot to slot.
     """
 
-    def __init__(self, shape: Shape, knobs: Knobs) -> None:
-        self._shape = shape
+    def __init__(self, config: ArrayConfig, knobs: SlotKnobs) -> None:
+        self._config = config
         self._knobs = knobs
-        self._dtype = tf.as_dtype(shape.dtype)
-        self._activation = keras.activations.get(shape.activation)
+        self._dtype = tf.as_dtype(config.dtype)
+        self._activation = keras.activations.get(config.activation)
 
-    def learn(self, weights: Any, moving: Any, rows: Any, masks: Any) -> Any:
-        """Return gradients, moved statistics, and sums of loss and metric over the rows (slots, 2) of one step.
+    def learn(
+        self,
+        weights: Sequence[SlotWeights],
+        moving: MovingStatistics,
+        batch: Batch,
+        masks: Sequence[SlotMask],
+    ) -> Learned:
+        """Return what one step of training computes.
 
         Args:
-            weights: Of all slots.
+            weights: Weights of all slots.
             moving: Moving mean and variance.
-            rows: Features (slots, batch, features), targets (slots, batch), which rows count (batch,), 1 or 0, None
-                where all do, and what they count in the loss (slots, batch), None where it is 1.
-            masks: From `dropout.draw`.
+            batch: Rows of the step.
+            masks: Dropout masks of the hidden layers, from `dropout.draw_masks`.
         """
-        x, y, is_row, factors = rows
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            logits, batch = self._forward(weights, x, masks, is_row)
-            losses = self._losses(logits, y)  # (slots, batch)
-            total = _mean(losses if factors is None else losses * factors, is_row, axis=1)
+            logits, statistics = self._forward(weights, batch.x, masks, batch.is_row)
+            losses = self._losses(logits, batch.y)  # (slots, batch)
+            weighted = losses if batch.weights is None else losses * batch.weights
+            total = _mean(weighted, batch.is_row, axis=1)  # (slots,)
         gradients = tape.gradient(total, weights)
-        l2 = self._knobs.l2[:, None, None]
-        penalised = [g + 2 * l2 * w for g, w in zip(gradients[:-1], weights[:-1], strict=True)]
-        if batch is not None:
-            kept = tf.constant(_MOMENTUM, self._dtype)
-            moving = tuple(old * kept + new * (1 - kept) for old, new in zip(moving, batch, strict=True))
-        counted = tf.stack([losses, self._metric(logits, y)], axis=-1)
-        counted = counted if is_row is None else counted * is_row[:, None]
-        return self._clipped([*penalised, gradients[-1]]), moving, tf.reduce_sum(counted, axis=1)
+        l2 = self._knobs.l2[:, None, None]  # (slots, 1, 1)
+        penalised = [g + 2 * l2 * w for g, w in zip(gradients[:-1], weights[:-1], strict=True)]  # kernels alone
+        if statistics is not None:
+            momentum = tf.constant(_MOMENTUM, self._dtype)
+            moving = tuple(
+                old * momentum + new * (1 - momentum) for old, new in zip(moving, statistics, strict=True)
+            )  # 2 x (slots, hidden units)
+        counted = tf.stack([losses, self._metric(logits, batch.y)], axis=-1)  # (slots, batch, 2)
+        counted = counted if batch.is_row is None else counted * batch.is_row[:, None]
+        return Learned(self._clip([*penalised, gradients[-1]]), moving, tf.reduce_sum(counted, axis=1))
 
-    def _clipped(self, gradients: Any) -> Any:
+    def _clip(self, gradients: Sequence[SlotWeights]) -> Sequence[SlotWeights]:
         """Shorten the gradients of slots in which they are longer, all together, than they may be."""
-        if not self._shape.is_clipped:
+        if not self._config.is_clipped:
             return gradients
-        squares = [tf.reduce_sum(tf.square(g), axis=tuple(range(1, len(g.shape)))) for g in gradients]
-        norm, clip = tf.sqrt(tf.add_n(squares)), self._knobs.clip
-        scale = tf.where((clip > 0) & (norm > clip), clip / norm, tf.ones_like(norm))
+        squares = [tf.reduce_sum(tf.square(g), axis=tuple(range(1, len(g.shape)))) for g in gradients]  # (slots,) each
+        norm, clip = tf.sqrt(tf.add_n(squares)), self._knobs.global_clipnorm  # (slots,)
+        scale = tf.where((clip > 0) & (norm > clip), clip / norm, tf.ones_like(norm))  # (slots,)
         return [g * tf.reshape(scale, (-1, *[1] * (len(g.shape) - 1))) for g in gradients]
 
-    def measure(self, weights: Any, moving: Any, validation: Any) -> Any:
+    def evaluate(
+        self, weights: Sequence[SlotWeights], moving: MovingStatistics, validation: tuple[Chunks, Chunks, Chunks]
+    ) -> tuple[SlotSums, SlotLogits]:
         """Return sums of loss and metric over all validation rows (slots, 2), and the logits (slots, rows, outputs).
 
-        The logits are there only where scores are wanted of them.
+        The logits are empty unless a sweep asks for scores.
 
         Args:
-            weights: Of all slots.
+            weights: Weights of all slots.
             moving: Moving mean and variance.
-            validation: Features (chunks, rows, features), targets (chunks, rows), and which rows count.
+            validation: Features (chunks, rows, features), targets (chunks, rows), and which rows count (chunks, rows).
         """
-        shape, (n_chunks, n_rows) = self._shape, validation[0].shape[:2]
+        config, (n_chunks, n_rows) = self._config, validation[0].shape[:2]
+        has_scores, n_slots = bool(config.layout.scores), config.n_slots
 
-        def body(chunk: Any, total: Any, seen: Any) -> Any:
-            x, y, is_row = (part[chunk] for part in validation)
-            logits, _ = self._forward(weights, x, moving=moving)
-            y = y[None] + tf.zeros((self._shape.slots, 1), y.dtype)
-            counted = tf.stack([self._losses(logits, y), self._metric(logits, y)], axis=-1)
+        def body(chunk: Scalar, total: SlotSums, seen: SlotLogits) -> tuple[Scalar, SlotSums, SlotLogits]:
+            x, y, is_row = (part[chunk] for part in validation)  # (rows, features), (rows,), (rows,)
+            logits, _ = self._forward(weights, x, moving=moving)  # (slots, rows, outputs)
+            y = y[None] + tf.zeros((n_slots, 1), y.dtype)  # (slots, rows)
+            counted = tf.stack([self._losses(logits, y), self._metric(logits, y)], axis=-1)  # (slots, rows, 2)
             total += tf.reduce_sum(counted * is_row[:, None], axis=1)
-            return (
-                chunk + 1,
-                total,
-                tf.tensor_scatter_nd_update(seen, [[chunk]], logits[None]) if shape.scores else seen,
-            )
+            return chunk + 1, total, tf.tensor_scatter_nd_update(seen, [[chunk]], logits[None]) if has_scores else seen
 
-        room = (n_chunks, shape.slots, n_rows, shape.n_outputs) if shape.scores else (0,)
-        start = (tf.constant(0), tf.zeros((shape.slots, 2), self._dtype), tf.zeros(room, self._dtype))
+        room = (n_chunks, n_slots, n_rows, config.n_outputs) if has_scores else (0,)
+        start = (tf.constant(0), tf.zeros((n_slots, 2), self._dtype), tf.zeros(room, self._dtype))
         _, total, seen = tf.while_loop(lambda chunk, *_: chunk < n_chunks, body, start)
-        if shape.scores:
-            seen = tf.reshape(tf.transpose(seen, (1, 0, 2, 3)), (shape.slots, n_chunks * n_rows, shape.n_outputs))
+        if has_scores:
+            seen = tf.reshape(tf.transpose(seen, (1, 0, 2, 3)), (n_slots, n_chunks * n_rows, config.n_outputs))
         return total, seen
 
-    def penalty(self, weights: Any) -> Any:
+    def penalty(self, weights: Sequence[SlotWeights]) -> SlotValues:
         """Return the L2 term (slots,)."""
-        squares = tf.add_n([tf.reduce_sum(tf.square(kernel), axis=(1, 2)) for kernel in weights[:-1]])
-        return tf.math.multiply_no_nan(squares, self._knobs.l2)  # without one it is 0, whatever the weights became
+        squares = tf.add_n([tf.reduce_sum(tf.square(kernel), axis=(1, 2)) for kernel in weights[:-1]])  # (slots,)
+        return tf.math.multiply_no_nan(squares, self._knobs.l2)  # 0 without an L2 term, whatever the weights became
 
-    def _forward(self, weights: Any, x: Any, masks: Any = None, is_row: Any = None, moving: Any = None) -> Any:
+    def _forward(
+        self,
+        weights: Sequence[SlotWeights],
+        x: SlotFeatures,
+        masks: Sequence[SlotMask] | None = None,
+        is_row: RowFlags | None = None,
+        moving: MovingStatistics | None = None,
+    ) -> tuple[SlotLogits, Sequence[SlotUnits] | None]:
         """Return logits (slots, rows, outputs), and mean and variance of hidden units over the batch (slots, hidden).
 
         With moving statistics it is the forward pass of evaluation.
         """
-        kernels, vectors = weights[:-1], self._vectors(weights[-1])
-        fixed = None if moving is None else [self._layers(part) for part in moving]
+        kernels, vectors = weights[:-1], self._split_vectors(weights[-1])
+        fixed = None if moving is None else [self._split_layers(part) for part in moving]
         h, statistics = x, []
-        for layer, units in enumerate(self._shape.hidden):
-            z = _product(h, kernels[layer])
+        for layer, units in enumerate(self._config.hidden):
+            z = _product(h, kernels[layer])  # (slots, rows, units)
             mean, variance = _moments(z, is_row) if fixed is None else (fixed[0][layer], fixed[1][layer])
-            statistics.append((mean[:, 0], variance[:, 0]))
-            h = self._activation(self._shifted(z, mean, variance, *(part[layer] for part in vectors)))
+            statistics.append((mean[:, 0], variance[:, 0]))  # (slots, units) each
+            h = self._activation(self._shift(z, mean, variance, *(part[layer] for part in vectors)))
             if masks is not None:
-                h = self._dropped(h, dropout.kept(masks[layer], self._shape.batch_size, units))
-        logits = _product(h, kernels[-1]) + vectors[0][-1]
+                is_kept = dropout.unpack_mask(masks[layer], self._config.batch_size, units)  # (slots, rows, units)
+                h = self._drop(h, is_kept)
+        logits = _product(h, kernels[-1]) + vectors.biases[-1]
         batch = [tf.concat(part, axis=-1) for part in zip(*statistics, strict=True)] or None
         return logits, batch
 
-    def _vectors(self, small: Any) -> Any:
+    def _split_vectors(self, small: SlotVectors) -> _Vectors:
         """Return biases, scales and shifts, each a list (slots, 1, units) over layers."""
-        hidden = list(self._shape.hidden)
-        parts = tf.split(small[:, None, :], [*hidden, self._shape.n_outputs, *hidden, *hidden], axis=-1)
+        hidden = list(self._config.hidden)
+        parts = tf.split(small[:, None, :], [*hidden, self._config.n_outputs, *hidden, *hidden], axis=-1)
         n = len(hidden)
-        return parts[: n + 1], parts[n + 1 : 2 * n + 1], parts[2 * n + 1 :]
+        return _Vectors(parts[: n + 1], parts[n + 1 : 2 * n + 1], parts[2 * n + 1 :])
 
-    def _layers(self, vector: Any) -> Any:
-        hidden = list(self._shape.hidden)
-        return tf.split(vector[:, None, :], hidden, axis=-1) if hidden else []
+    def _split_layers(self, vector: SlotUnits) -> Sequence[SlotUnitRow]:
+        hidden = list(self._config.hidden)
+        return tf.split(vector[:, None, :], hidden, axis=-1) if hidden else []  # (slots, 1, units) each
 
-    def _shifted(self, z: Any, mean: Any, variance: Any, bias: Any, gamma: Any, beta: Any) -> Any:  # noqa: PLR0913, PLR0917
+    def _shift(  # noqa: PLR0913, PLR0917  the four vectors of a layer beside what they act on
+        self,
+        z: SlotRowUnits,
+        mean: SlotUnitRow,
+        variance: SlotUnitRow,
+        bias: SlotUnitRow,
+        gamma: SlotUnitRow,
+        beta: SlotUnitRow,
+    ) -> SlotRowUnits:
         """Normalise where a slot has batch normalisation, which shifts by itself; add the bias elsewhere."""
-        scale = tf.math.rsqrt(variance + tf.constant(_EPSILON, self._dtype)) * gamma
-        return tf.where(self._knobs.has_norm[:, None, None] > 0, z * scale + (beta - mean * scale), z + bias)
+        scale = tf.math.rsqrt(variance + tf.constant(_EPSILON, self._dtype)) * gamma  # (slots, 1, units)
+        has_norm = self._knobs.batch_norm[:, None, None] > 0  # (slots, 1, 1)
+        return tf.where(has_norm, z * scale + (beta - mean * scale), z + bias)
 
-    def _dropped(self, h: Any, is_kept: Any) -> Any:
-        scale = 1 / (1 - self._knobs.rate)
+    def _drop(self, h: SlotRowUnits, is_kept: SlotFlags) -> SlotRowUnits:
+        scale = 1 / (1 - self._knobs.dropout)  # (slots,)
         return tf.where(is_kept, h * scale[:, None, None], tf.zeros((), self._dtype))
 
-    def _losses(self, logits: Any, y: Any) -> Any:
+    def _losses(self, logits: SlotLogits, y: SlotRows) -> SlotRows:
         """Return the loss of each row (slots, rows)."""
-        if self._shape.task is Task.REGRESSION:
+        if self._config.task is Task.REGRESSION:
             return tf.square(logits[..., 0] - y)
-        if self._shape.task is Task.BINARY:
+        if self._config.task is Task.BINARY:
             return tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(y, self._dtype), logits=logits[..., 0])
+        # Without the largest logit, so that no exponential overflows.
         shifted = logits - tf.stop_gradient(tf.reduce_max(logits, axis=-1, keepdims=True))
-        is_label = tf.range(self._shape.n_outputs, dtype=y.dtype) == y[..., None]
-        at_label = tf.reduce_sum(tf.where(is_label, shifted, tf.zeros((), self._dtype)), axis=-1)
+        is_label = tf.range(self._config.n_outputs, dtype=y.dtype) == y[..., None]  # (slots, rows, outputs)
+        at_label = tf.reduce_sum(tf.where(is_label, shifted, tf.zeros((), self._dtype)), axis=-1)  # (slots, rows)
         return tf.math.log(tf.reduce_sum(tf.exp(shifted), axis=-1)) - at_label
 
-    def _metric(self, logits: Any, y: Any) -> Any:
+    def _metric(self, logits: SlotLogits, y: SlotRows) -> SlotRows:
         """Return what is averaged to accuracy or mean absolute error (slots, rows)."""
-        if self._shape.task is Task.REGRESSION:
+        if self._config.task is Task.REGRESSION:
             return tf.abs(logits[..., 0] - y)
-        if self._shape.task is Task.BINARY:
+        if self._config.task is Task.BINARY:
             return tf.cast((tf.sigmoid(logits[..., 0]) > 0.5) == (y > 0), self._dtype)
         # Not argmax, which XLA does not vectorise: the first of the largest.
-        is_top = logits == tf.reduce_max(logits, axis=-1, keepdims=True)
-        label = tf.range(self._shape.n_outputs, dtype=y.dtype)
-        top = tf.reduce_min(tf.where(is_top, label, self._shape.n_outputs), axis=-1)
+        is_top = logits == tf.reduce_max(logits, axis=-1, keepdims=True)  # (slots, rows, outputs)
+        label = tf.range(self._config.n_outputs, dtype=y.dtype)  # (outputs,)
+        top = tf.reduce_min(tf.where(is_top, label, self._config.n_outputs), axis=-1)  # (slots, rows)
         return tf.cast(top == y, self._dtype)
 
 
-def _product(x: Any, kernel: Any) -> Any:
+def _product(x: SlotFeatures, kernel: SlotKernel) -> SlotRowUnits:
     """Multiply rows (slots, rows, inputs) by kernels (slots, inputs, units); rows without slots are shared by all."""
     return tf.einsum("vf,kfu->kvu", x, kernel) if len(x.shape) == 2 else tf.matmul(x, kernel)
 
 
-def _mean(values: Any, is_row: Any, axis: int) -> Any:
+def _mean(values: SlotRowUnits, is_row: RowFlags | None, axis: int) -> SlotUnits:
     """Return the mean over the rows that count."""
     if is_row is None:
         return tf.reduce_mean(values, axis=axis)
-    weight = tf.reshape(is_row / tf.reduce_sum(is_row), (-1, *[1] * (len(values.shape) - axis - 1)))
+    weight = tf.reshape(is_row / tf.reduce_sum(is_row), (-1, *[1] * (len(values.shape) - axis - 1)))  # (rows, 1, ...)
     return tf.reduce_sum(values * weight, axis=axis)
 
 
-def _moments(z: Any, is_row: Any) -> Any:
+def _moments(z: SlotRowUnits, is_row: RowFlags | None) -> tuple[SlotUnitRow, SlotUnitRow]:
     """Return mean and variance over the rows that count (slots, 1, units)."""
     mean = _mean(z, is_row, axis=1)[:, None]
     variance = _mean(tf.math.squared_difference(z, tf.stop_gradient(mean)), is_row, axis=1)[:, None]

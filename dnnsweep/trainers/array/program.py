@@ -2,252 +2,339 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from dnnsweep.trainers import dropout
-from dnnsweep.trainers.array import optimizers, scores
-from dnnsweep.trainers.array.arithmetic import Knobs, Networks
-from dnnsweep.trainers.array.stopping import judge
-from dnnsweep.trainers.array.types import Feed, Rates, Shape, Standing, Weights
+from dnnsweep.trainers.array import scores
+from dnnsweep.trainers.array.arithmetic import Batch, SlotKnobs, SlotNetworks
+from dnnsweep.trainers.array.config import ArrayConfig
+from dnnsweep.trainers.array.stopping import decide
+from dnnsweep.trainers.array.types import (
+    CallInputs,
+    Chunks,
+    EpochMetrics,
+    MovingStatistics,
+    NetworkWeights,
+    PlateauState,
+    RowFlags,
+    Scalar,
+    SlotCounts,
+    SlotFlags,
+    SlotMask,
+    SlotMetrics,
+    SlotProgress,
+    SlotRows,
+    SlotSums,
+    SlotValues,
+    SlotWeights,
+)
+from dnnsweep.trainers.array.update import scale_by_rates, take_step
 
 #: Rows of a validation step.
 EVALUATION_ROWS: Final = 2048
 
 
 class Rows(NamedTuple):
-    """Rows, their targets and, unless all count alike, their weights in the loss; as TensorFlow has them."""
+    """Rows that all slots share, as TensorFlow has them.
+
+    Args:
+        x: Features (rows, features).
+        y: Targets (rows,).
+        weights: Weights of the rows in the loss (rows,); None where all are 1.
+    """
 
     x: tf.Tensor
     y: tf.Tensor
     weights: tf.Tensor | None = None
 
 
-class _State(NamedTuple):
-    """What a step of training changes."""
+class _TrainingState(NamedTuple):
+    """What a step of training changes.
 
-    weights: Any
-    m: Any
-    v: Any
-    moving: Any
+    Args:
+        weights: Kernels (slots, inputs, units) and, last, all vectors (slots, vectors).
+        m: First buffers of the optimizers, in the shapes of the weights.
+        v: Second buffers of the optimizers, in the shapes of the weights.
+        moving: Moving mean and variance of batch normalisation.
+    """
+
+    weights: Sequence[SlotWeights]
+    m: Sequence[SlotWeights]
+    v: Sequence[SlotWeights]
+    moving: MovingStatistics
 
 
-class Outcome(NamedTuple):
-    """What came of a call.
+class _Call(NamedTuple):
+    """What an epoch of a call changes.
+
+    Args:
+        epoch: Epochs of the call so far ().
+        state: State of the training.
+        best: Weights and moving statistics of each slot's best epoch.
+        metrics: Metrics of the call so far (epochs_per_call, slots, metrics).
+        progress: How far each slot's trial has come.
+        end_codes: How trials ended in the last epoch (slots,).
+    """
+
+    epoch: Scalar
+    state: _TrainingState
+    best: Sequence[SlotWeights]
+    metrics: EpochMetrics
+    progress: SlotProgress
+    end_codes: SlotCounts
+
+
+class CallResult(NamedTuple):
+    """What one call of the program returns.
 
     Args:
         n_epochs: Epochs trained.
-        metrics: (epochs_per_call, slots, measured), in the order of `Shape.measured`; zeros where no epoch was trained.
-        standing: Where each slot's trial stands now.
-        ends: How trials ended (slots,), codes of `stopping`.
+        metrics: Metrics (epochs_per_call, slots, metrics), in the order of `MetricLayout.names`; zeros where no epoch
+            was trained.
+        progress: How far each slot's trial has come.
+        end_codes: How trials ended (slots,), by `stopping.END_CODES`; 0 where they continue.
     """
 
     n_epochs: int
-    metrics: NDArray[Any]
-    standing: Standing
-    ends: NDArray[np.int32]
+    metrics: NDArray[np.floating]
+    progress: SlotProgress
+    end_codes: NDArray[np.int32]
 
 
-class Program:
+class ArrayProgram:
     """Trains up to K networks at once; compiled at the first call.
 
     Args:
-        shape: What it is compiled for.
+        config: What it is compiled for.
         training: Training rows.
         validation: Validation rows.
     """
 
-    def __init__(self, shape: Shape, training: Rows, validation: Rows) -> None:
-        self.shape = shape
-        self._dtype = tf.as_dtype(shape.dtype)
+    def __init__(self, config: ArrayConfig, training: Rows, validation: Rows) -> None:
+        self.config = config
+        self._dtype = tf.as_dtype(config.dtype)
         self._rows = training
         self._validation = _chunks(validation)
         self._n_validation = len(validation.x)
-        n_hidden, slots = sum(shape.hidden), shape.slots
-        shapes: list[tuple[int, ...]] = [(slots, *pair) for pair in pairwise(shape.widths)]
-        shapes.append((slots, 3 * n_hidden + shape.n_outputs))
-        moving = [(slots, n_hidden)] * 2
-        self._state = _State(*(self._variables(part) for part in (shapes, shapes, shapes, moving)))
-        self._kept = self._variables([*shapes, *moving])
-        self._knobs = Knobs(*self._variables([(slots,)] * len(Knobs._fields)))
-        self._networks = Networks(shape, self._knobs)
+        n_hidden, n_slots = sum(config.hidden), config.n_slots
+        shapes: list[tuple[int, ...]] = [(n_slots, *pair) for pair in pairwise(config.widths)]
+        shapes.append((n_slots, 3 * n_hidden + config.n_outputs))
+        moving = [(n_slots, n_hidden)] * 2
+        self._state = _TrainingState(*(self._variables(part) for part in (shapes, shapes, shapes, moving)))
+        self._best = self._variables([*shapes, *moving])  # weights and moving statistics of each slot's best epoch
+        self._knobs = SlotKnobs(*self._variables([(n_slots,)] * len(SlotKnobs._fields)))
+        self._networks = SlotNetworks(config, self._knobs)
         # Not AutoGraph, which triples the time of tracing.
-        self._call = tf.function(self._epochs, jit_compile=True, autograph=False)
-        self._fill = tf.function(self._assign, jit_compile=True, autograph=False)
+        self._call = tf.function(self._train_epochs, jit_compile=True, autograph=False)
+        self._fill = tf.function(self._fill_slot, jit_compile=True, autograph=False)
 
     def _variables(self, shapes: Sequence[tuple[int, ...]]) -> list[tf.Variable]:
         return [tf.Variable(tf.zeros(shape, self._dtype), trainable=False) for shape in shapes]
 
     @property
     def n_bytes(self) -> int:
-        """Return the memory of weights, buffers, statistics and kept weights of all slots."""
-        variables = [variable for part in (*self._state, self._kept) for variable in part]
+        """Return the memory of weights, buffers, statistics and best weights of all slots."""
+        variables = [variable for part in (*self._state, self._best) for variable in part]
         return sum(int(np.prod(variable.shape)) * self._dtype.size for variable in variables)
 
-    def put(self, slot: int, weights: Weights, knobs: Knobs, first_v: float) -> None:
-        """Begin a trial in a slot.
+    def start_trial(self, slot: int, weights: NetworkWeights, knobs: SlotKnobs, first_v: float) -> None:
+        """Write what a trial starts from into a slot.
 
         Args:
-            slot: From 0.
-            weights: To start from.
-            knobs: The trial's.
-            first_v: What the second buffer of the update rule starts from.
+            slot: Slot, from 0.
+            weights: Starting weights.
+            knobs: Hyperparameters of the trial.
+            first_v: Value that the second buffer of the optimizer starts from.
         """
-        kernels, small, moving = _packed(weights, self.shape.dtype)
-        values = np.array([*knobs, first_v], self.shape.dtype)
-        self._fill(tf.constant(slot), [*kernels, small], moving, values)
+        kernels, vectors, moving = _pack(weights, self.config.dtype)
+        values = np.array([*knobs, first_v], self.config.dtype)
+        self._fill(tf.constant(slot), [*kernels, vectors], moving, values)
 
-    def _assign(self, slot: tf.Tensor, weights: Any, moving: Any, values: tf.Tensor) -> None:
-        def put(variable: tf.Variable, value: tf.Tensor) -> None:
+    def _fill_slot(
+        self, slot: Scalar, weights: Sequence[tf.Tensor], moving: Sequence[tf.Tensor], values: tf.Tensor
+    ) -> None:
+        def assign(variable: tf.Variable, value: tf.Tensor) -> None:
             if 0 not in value.shape:  # without hidden layers there are no statistics
                 variable.assign(tf.tensor_scatter_nd_update(variable, [[slot]], value[None]))
 
         *knobs, first_v = tf.unstack(values)
-        fresh = _State(weights, map(tf.zeros_like, weights), (tf.zeros_like(w) + first_v for w in weights), moving)
+        m, v = [tf.zeros_like(w) for w in weights], [tf.zeros_like(w) + first_v for w in weights]
+        fresh = _TrainingState(weights, m, v, moving)
         for variables, new in (*zip(self._state, fresh, strict=True), (self._knobs, knobs)):
             for variable, value in zip(variables, new, strict=True):
-                put(variable, value)
+                assign(variable, value)
 
-    def run(self, feed: Feed, n_epochs: int, standing: Standing) -> Outcome:
-        """Train all slots for some epochs; stops early after an epoch in which an active trial ended.
+    def run(self, inputs: CallInputs, n_epochs: int, progress: SlotProgress) -> CallResult:
+        """Train all slots for some epochs; stop early after an epoch in which an active trial ended.
 
         Args:
-            feed: For `epochs_per_call` epochs, of which the first `n_epochs` count.
-            n_epochs: At most.
-            standing: From the call before.
+            inputs: Inputs of `epochs_per_call` epochs, of which the first `n_epochs` count.
+            n_epochs: The most epochs to train.
+            progress: Progress after the call before.
         """
-        n_done, metrics, standing, ends = self._call(feed, tf.constant(n_epochs), standing)
-        host = tf.nest.map_structure(np.array, standing)
-        return Outcome(int(n_done), metrics.numpy(), host, ends.numpy())
+        n_done, metrics, progress, end_codes = self._call(inputs, tf.constant(n_epochs), progress)
+        on_host = tf.nest.map_structure(np.array, progress)
+        return CallResult(int(n_done), metrics.numpy(), on_host, end_codes.numpy())
 
-    def kept(self, slot: int) -> Weights:
+    def best_weights(self, slot: int) -> NetworkWeights:
         """Return the weights of a slot's best epoch."""
-        *kernels, small, means, variances = [variable[slot].numpy() for variable in self._kept]
-        hidden, n_outputs = list(self.shape.hidden), self.shape.n_outputs
+        *kernels, vectors, means, variances = [variable[slot].numpy() for variable in self._best]
+        hidden, n_outputs = list(self.config.hidden), self.config.n_outputs
         n_hidden = sum(hidden)
-        biases, gammas, betas = np.split(small, [n_hidden + n_outputs, 2 * n_hidden + n_outputs])
-        rest = (_cut(part, hidden) for part in (gammas, betas, means, variances))
-        return Weights(tuple(kernels), _cut(biases, [*hidden, n_outputs]), *rest)
+        biases, gammas, betas = np.split(vectors, [n_hidden + n_outputs, 2 * n_hidden + n_outputs])
+        of_hidden = (_split(part, hidden) for part in (gammas, betas, means, variances))
+        return NetworkWeights(tuple(kernels), _split(biases, [*hidden, n_outputs]), *of_hidden)
 
     # What follows runs inside the compiled program.
 
-    def _epochs(self, feed: Feed, n_epochs: tf.Tensor, standing: Standing) -> Any:
-        def goes_on(epoch: Any, _state: Any, _kept: Any, _metrics: Any, _standing: Any, ends: Any) -> Any:
-            return tf.logical_and(epoch < n_epochs, tf.reduce_all(ends == 0))
+    def _train_epochs(
+        self, inputs: CallInputs, n_epochs: Scalar, progress: SlotProgress
+    ) -> tuple[Scalar, EpochMetrics, SlotProgress, SlotCounts]:
+        def continues(now: _Call) -> Scalar:
+            return tf.logical_and(now.epoch < n_epochs, tf.reduce_all(now.end_codes == 0))
 
-        def body(epoch: Any, state: Any, kept: Any, measured: Any, standing: Any, _: Any) -> Any:
-            state, sums = self._train(state, self._at(epoch, feed, standing))
-            metrics = self._measured(sums, state, standing)
-            measured = tf.tensor_scatter_nd_update(measured, [[epoch]], metrics[None])
-            standing, ends, is_better = judge(self.shape, metrics, standing)
+        def body(now: _Call) -> tuple[_Call]:
+            state, sums = self._train_epoch(now.state, self._inputs_at(now.epoch, inputs, now.progress))
+            measured = self._measure(sums, state, now.progress)  # (slots, metrics)
+            metrics = tf.tensor_scatter_nd_update(now.metrics, [[now.epoch]], measured[None])
+            progress, end_codes, is_best = decide(self.config, measured, now.progress)
             present = (*state.weights, *state.moving)
-            kept = [_select(is_better, new, old) for new, old in zip(present, kept, strict=True)]
-            return epoch + 1, state, kept, measured, standing, ends
+            best = [_select(is_best, new, old) for new, old in zip(present, now.best, strict=True)]
+            return (_Call(now.epoch + 1, state, best, metrics, progress, end_codes),)
 
-        slots = self.shape.slots
-        measured = tf.zeros((self.shape.epochs_per_call, slots, len(self.shape.measured)), self._dtype)
-        state = _State(*([variable.value() for variable in part] for part in self._state))
-        kept = [variable.value() for variable in self._kept]
-        start = (tf.constant(0), state, kept, measured, standing, tf.zeros((slots,), tf.int32))
-        n_done, state, kept, measured, standing, ends = tf.while_loop(goes_on, body, start)
-        for variables, values in (*zip(self._state, state, strict=True), (self._kept, kept)):
+        (last,) = tf.while_loop(continues, body, (self._first(progress),))
+        for variables, values in (*zip(self._state, last.state, strict=True), (self._best, last.best)):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-        return n_done, measured, standing, ends
+        return last.epoch, last.metrics, last.progress, last.end_codes
 
-    def _at(self, epoch: Any, feed: Feed, standing: Standing) -> Feed:
-        """Return what an epoch of the call is fed with, at the learning rates that the epochs before it left."""
-        now = feed.at(epoch)
-        if not isinstance(standing.rates, Rates):
-            return now
-        return now._replace(coefficients=optimizers.at_rates(now.coefficients, now.is_scaled, standing.rates.rate))
+    def _first(self, progress: SlotProgress) -> _Call:
+        config = self.config
+        return _Call(
+            epoch=tf.constant(0),
+            state=_TrainingState(*([variable.value() for variable in part] for part in self._state)),
+            best=[variable.value() for variable in self._best],
+            metrics=tf.zeros((config.epochs_per_call, config.n_slots, len(config.layout.names)), self._dtype),
+            progress=progress,
+            end_codes=tf.zeros((config.n_slots,), tf.int32),
+        )
 
-    def _train(self, state: _State, feed: Feed) -> tuple[_State, Any]:
+    def _inputs_at(self, epoch: Scalar, inputs: CallInputs, progress: SlotProgress) -> CallInputs:
+        """Return the inputs of an epoch of the call, at the learning rates that the epochs before it left."""
+        of_epoch = inputs.at(epoch)
+        if not isinstance(progress.plateau, PlateauState):
+            return of_epoch
+        rates = progress.plateau.rate  # (slots,)
+        return of_epoch._replace(coefficients=scale_by_rates(of_epoch.coefficients, of_epoch.is_scaled, rates))
+
+    def _train_epoch(self, state: _TrainingState, inputs: CallInputs) -> tuple[_TrainingState, SlotSums]:
         """Train one epoch; return the new state and sums over rows of loss and metric (slots, 2)."""
-        shape = self.shape
-        order, is_row = self._batches(feed.orders)
+        config = self.config
+        order, is_row = self._batches(inputs.row_orders)  # (slots, steps, batch), (steps, batch)
 
-        def body(step: Any, state: _State, masks: Any, sums: Any) -> Any:
-            following = self._masks(feed, tf.minimum(step + 1, shape.n_steps - 1))
-            index = order[:, step]  # (slots, batch)
-            rows = (
-                tf.gather(self._rows.x, index),
-                tf.gather(self._rows.y, index),
-                None if is_row is None else is_row[step],
-                None if self._rows.weights is None else tf.gather(self._rows.weights, index),
-            )
-            gradients, moving, counted = self._networks.learn(state.weights, state.moving, rows, masks)
-            updated = optimizers.update(state.weights, state.m, state.v, gradients, feed.coefficients[:, step])
-            return step + 1, _State(*updated, moving), following, sums + counted
+        def body(
+            step: Scalar, state: _TrainingState, masks: Sequence[SlotMask], sums: SlotSums
+        ) -> tuple[Scalar, _TrainingState, Sequence[SlotMask], SlotSums]:
+            next_masks = self._draw_masks(inputs, tf.minimum(step + 1, config.n_steps - 1))
+            batch = self._batch(order[:, step], None if is_row is None else is_row[step])
+            learned = self._networks.learn(state.weights, state.moving, batch, masks)
+            updated = take_step(state.weights, state.m, state.v, learned.gradients, inputs.coefficients[:, step])
+            return step + 1, _TrainingState(*updated, learned.moving), next_masks, sums + learned.sums
 
         # The masks of a step are drawn in the one before: XLA would otherwise draw them again for each of their uses.
-        start = (tf.constant(0), state, self._masks(feed, tf.constant(0)), tf.zeros((shape.slots, 2), self._dtype))
-        _, state, _, sums = tf.while_loop(lambda step, *_: step < shape.n_steps, body, start)
+        masks = self._draw_masks(inputs, tf.constant(0))
+        start = (tf.constant(0), state, masks, tf.zeros((config.n_slots, 2), self._dtype))
+        _, state, _, sums = tf.while_loop(lambda step, *_: step < config.n_steps, body, start)
         return state, sums
 
-    def _batches(self, order: Any) -> tuple[Any, Any]:
+    def _batch(self, index: SlotRows, is_row: RowFlags | None) -> Batch:
+        """Return the rows of a step by their numbers (slots, batch)."""
+        return Batch(
+            tf.gather(self._rows.x, index),  # (slots, batch, features)
+            tf.gather(self._rows.y, index),  # (slots, batch)
+            is_row,
+            None if self._rows.weights is None else tf.gather(self._rows.weights, index),  # (slots, batch)
+        )
+
+    def _batches(self, order: SlotRows) -> tuple[SlotRows, RowFlags | None]:
         """Cut an epoch's order into steps (slots, steps, batch); the last one is filled up with rows that do not count.
 
         Returns:
             The order, and which rows count (steps, batch); None where all do.
         """
-        shape = self.shape
-        n_places = shape.n_steps * shape.batch_size
-        filled = tf.pad(order, [[0, 0], [0, n_places - shape.n_rows]])
-        batches = tf.reshape(filled, (shape.slots, shape.n_steps, shape.batch_size))
-        if n_places == shape.n_rows:
+        config = self.config
+        n_places = config.n_steps * config.batch_size
+        filled = tf.pad(order, [[0, 0], [0, n_places - config.n_rows]])  # (slots, steps * batch)
+        batches = tf.reshape(filled, (config.n_slots, config.n_steps, config.batch_size))
+        if n_places == config.n_rows:
             return batches, None
-        is_row = (np.arange(n_places) < shape.n_rows).reshape(shape.n_steps, shape.batch_size)
+        is_row = (np.arange(n_places) < config.n_rows).reshape(config.n_steps, config.batch_size)
         return batches, tf.constant(is_row, self._dtype)
 
-    def _masks(self, feed: Feed, step: Any) -> Any:
-        n_units = [self.shape.batch_size * units for units in self.shape.hidden]
-        return dropout.draw(feed.keys[:, step], feed.limits, n_units)
+    def _draw_masks(self, inputs: CallInputs, step: Scalar) -> Sequence[SlotMask]:
+        n_units = [self.config.batch_size * units for units in self.config.hidden]
+        return dropout.draw_masks(inputs.dropout_keys[:, step], inputs.dropout_thresholds, n_units)
 
-    def _measured(self, sums: Any, state: _State, standing: Standing) -> Any:
-        """Return the metrics of an epoch (slots, measured), in the order of `Shape.measured`."""
-        validation, logits = self._networks.measure(state.weights, state.moving, self._validation)
-        penalty = self._networks.penalty(state.weights)[:, None]
-        parts = [sums / self.shape.n_rows, validation / self._n_validation, penalty]
-        if self.shape.scores:
-            targets = tf.reshape(self._validation[1], (-1,))[: self._n_validation]
-            answers = scores.answers_of(self.shape, logits[:, : self._n_validation])
-            parts.append(scores.scores(self.shape, answers, targets))
-        if isinstance(standing.rates, Rates):
-            parts.append(standing.rates.rate[:, None])
-        return tf.concat(parts, axis=1)
+    def _measure(self, sums: SlotSums, state: _TrainingState, progress: SlotProgress) -> SlotMetrics:
+        """Return the metrics of an epoch (slots, metrics)."""
+        measured = dict(self._metrics(sums, state, progress))
+        return tf.stack([measured[name] for name in self.config.layout.names], axis=1)
+
+    def _metrics(
+        self, sums: SlotSums, state: _TrainingState, progress: SlotProgress
+    ) -> Iterator[tuple[str, SlotValues]]:
+        """Yield the metrics of an epoch by name, each (slots,)."""
+        config = self.config
+        totals, logits = self._networks.evaluate(state.weights, state.moving, self._validation)
+        training, validation = sums / config.n_rows, totals / self._n_validation  # (slots, 2) each
+        for index, name in enumerate(("loss", config.layout.metric)):
+            yield name, training[:, index]
+            yield f"val_{name}", validation[:, index]
+        yield "l2_penalty", self._networks.penalty(state.weights)
+        if config.layout.scores:
+            targets = tf.reshape(self._validation[1], (-1,))[: self._n_validation]  # (rows,)
+            probabilities = scores.probabilities_of(config.task, logits[:, : self._n_validation])
+            yield from scores.scores(config, probabilities, targets).items()
+        if isinstance(progress.plateau, PlateauState):
+            yield "learning_rate", progress.plateau.rate
 
 
-def _packed(weights: Weights, dtype: str) -> tuple[list[NDArray[Any]], NDArray[Any], list[NDArray[Any]]]:
-    """Return kernels, all vectors in one, and both moving statistics, as `Networks` takes them."""
-    empty = np.zeros(0)
-    small = np.concatenate([*weights.biases, *weights.gammas, *weights.betas]).astype(dtype)
+def _pack(
+    weights: NetworkWeights, dtype: str
+) -> tuple[list[NDArray[np.floating]], NDArray[np.floating], list[NDArray[np.floating]]]:
+    """Return kernels, all vectors in one, and both moving statistics, as `SlotNetworks` takes them."""
+    empty = np.zeros(0)  # without hidden layers there is nothing else to concatenate
+    vectors = np.concatenate([*weights.biases, *weights.gammas, *weights.betas]).astype(dtype)
     moving = [np.concatenate([*part, empty]).astype(dtype) for part in (weights.means, weights.variances)]
-    return [kernel.astype(dtype) for kernel in weights.kernels], small, moving
+    return [kernel.astype(dtype) for kernel in weights.kernels], vectors, moving
 
 
-def _cut(vector: NDArray[Any], sizes: Sequence[int]) -> tuple[NDArray[Any], ...]:
+def _split(vector: NDArray[np.floating], sizes: Sequence[int]) -> tuple[NDArray[np.floating], ...]:
     return tuple(np.split(vector, np.cumsum(sizes)[:-1])) if sizes else ()
 
 
-def _select(is_new: Any, new: Any, old: Any) -> Any:
+def _select(is_new: SlotFlags, new: SlotWeights, old: SlotWeights) -> SlotWeights:
+    """Return the new weights of some slots and the old ones of all others."""
     return tf.where(tf.reshape(is_new, (-1, *[1] * (len(new.shape) - 1))), new, old)
 
 
-def _chunks(rows: Rows) -> tuple[tf.Tensor, ...]:
-    """Cut rows into equal chunks (chunks, rows, ...); the third part says which rows count."""
+def _chunks(rows: Rows) -> tuple[Chunks, Chunks, Chunks]:
+    """Cut rows into equal chunks: features, targets, and which rows count."""
     n_rows = len(rows.x)
     n_chunks = -(-n_rows // EVALUATION_ROWS)
     size = -(-n_rows // n_chunks)
     n_filled = n_chunks * size - n_rows
-    parts = (
-        tf.pad(rows.x, [[0, n_filled], [0, 0]]),
-        tf.pad(rows.y, [[0, n_filled]]),
-        tf.cast(tf.range(n_chunks * size) < n_rows, rows.x.dtype),
+    x = tf.pad(rows.x, [[0, n_filled], [0, 0]])
+    y = tf.pad(rows.y, [[0, n_filled]])
+    is_row = tf.cast(tf.range(n_chunks * size) < n_rows, rows.x.dtype)
+    return (
+        tf.reshape(x, (n_chunks, size, x.shape[1])),
+        tf.reshape(y, (n_chunks, size)),
+        tf.reshape(is_row, (n_chunks, size)),
     )
-    return tuple(tf.reshape(part, (n_chunks, size, *part.shape[1:])) for part in parts)

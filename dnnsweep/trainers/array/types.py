@@ -1,187 +1,128 @@
-"""What a trial array's program is compiled for, what it is fed with, and what it keeps of a trial."""
+"""The tensors of trial arrays by their shapes, and the records that a compiled program takes and returns.
+
+TensorFlow ships no type stubs, so each alias is `Any` to a type checker; it tells a reader which axes there are. Every
+tensor of a trial array has the slots as its first axis, unless its name says otherwise.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
-from dnnsweep.records import Task
+Scalar: TypeAlias = Any  #: ()
+RowFlags: TypeAlias = Any  #: (rows,), 1 for a row that counts and 0 for one that fills up a batch
+Chunks: TypeAlias = Any  #: (chunks, rows, ...), rows in pieces of equal size; all slots share them
+
+EpochMetrics: TypeAlias = Any  #: (epochs_per_call, slots, metrics)
+
+SlotValues: TypeAlias = Any  #: (slots,), in the precision of the weights
+SlotCounts: TypeAlias = Any  #: (slots,), whole numbers
+SlotFlags: TypeAlias = Any  #: (slots,) or (slots, ...), booleans
+SlotMetrics: TypeAlias = Any  #: (slots, metrics), in the order of `MetricLayout.names`
+SlotSums: TypeAlias = Any  #: (slots, 2), sums over rows of the loss and of the metric beside it
+SlotCoefficients: TypeAlias = Any  #: (slots, coefficients), of one step
+SlotStepCoefficients: TypeAlias = Any  #: (slots, steps, coefficients), of one epoch
+SlotKeys: TypeAlias = Any  #: (slots, steps, hidden layers, 4), of one epoch
+SlotScores: TypeAlias = Any  #: (slots, scores), or (slots,) of one score
+
+SlotRows: TypeAlias = Any  #: (slots, rows), one number for each row: a target, a loss, a weight
+SlotFeatures: TypeAlias = Any  #: (slots, rows, features), or (rows, features) where all slots share the rows
+SlotRowUnits: TypeAlias = Any  #: (slots, rows, units), what a layer makes of each row
+SlotLogits: TypeAlias = Any  #: (slots, rows, outputs), before the activation of the output
+
+SlotUnits: TypeAlias = Any  #: (slots, units of all hidden layers)
+SlotUnitRow: TypeAlias = Any  #: (slots, 1, units), one number for each unit of a layer, the same for all rows
+SlotKernel: TypeAlias = Any  #: (slots, inputs, units)
+SlotVectors: TypeAlias = Any  #: (slots, vectors), all biases, then all scales and all shifts of batch normalisation
+SlotWeights: TypeAlias = Any  #: (slots, ...): a `SlotKernel` or `SlotVectors`
+SlotMask: TypeAlias = Any  #: (slots, words), a layer's dropout mask, packed as `dropout.draw_masks` does
+
+MovingStatistics: TypeAlias = Sequence[SlotUnits]  # moving mean and moving variance of batch normalisation
 
 
 @dataclass(frozen=True, slots=True)
-class PlateauRule:
-    """When and how far the learning rates of slots are reduced: `spec.PlateauSpec` for the program.
-
-    Args:
-        monitor: Index in `Shape.measured` of what must improve.
-        scale: What turns it into its own units,
-        offset: and is added to it then.
-        is_maximized: Whether more of it is better.
-        min_delta: What an improvement must exceed.
-        factor: What a learning rate is multiplied by.
-        patience: Epochs without improvement before that.
-        cooldown: Epochs after that which do not count.
-        min_rate: Learning rates are not reduced below this.
-    """
-
-    monitor: int
-    scale: float
-    offset: float
-    is_maximized: bool
-    min_delta: float
-    factor: float
-    patience: int
-    cooldown: int
-    min_rate: float
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a program is compiled for.
-
-    Args:
-        slots: K, networks side by side.
-        n_features: Inputs.
-        hidden: Units of each hidden layer.
-        activation: Of the hidden layers.
-        task: Decides head, loss and metric.
-        n_outputs: Classes, or 1.
-        batch_size: Rows of a step.
-        n_rows: Training rows.
-        epochs_per_call: The most epochs of a call.
-        monitor: Index in `measured` of what early stopping looks at; None for no early stopping.
-        scale: What turns it into its own units,
-        offset: and is added to it then.
-        is_maximized: Whether more of it is better.
-        min_delta: What an improvement must exceed.
-        patience: Epochs without improvement before stopping.
-        start_from_epoch: Epochs that early stopping does not look at, in the beginning.
-        plateau: How learning rates are reduced; None where no trial asks for it.
-        n_epochs: Epochs of a trial.
-        scores: Metrics of `records.scores_of` that are measured beside.
-        is_clipped: Whether gradients may be clipped.
-        dtype: `float32`, or `float64` to compare with Keras closely.
-    """
-
-    slots: int
-    n_features: int
-    hidden: tuple[int, ...]
-    activation: str
-    task: Task
-    n_outputs: int
-    batch_size: int
-    n_rows: int
-    epochs_per_call: int
-    monitor: int | None
-    scale: float
-    offset: float
-    is_maximized: bool
-    min_delta: float
-    patience: int
-    n_epochs: int
-    scores: tuple[str, ...] = ()
-    is_clipped: bool = False
-    start_from_epoch: int = 0
-    plateau: PlateauRule | None = None
-    dtype: str = "float32"
-
-    @property
-    def n_steps(self) -> int:
-        """Return the steps of an epoch, the shorter last one included."""
-        return -(-self.n_rows // self.batch_size)
-
-    @property
-    def measured(self) -> tuple[str, ...]:
-        """Return what an epoch measures, in its order."""
-        return (*METRICS, *self.scores, *([] if self.plateau is None else ["learning_rate"]))
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Return the units of every layer from the input on."""
-        return (self.n_features, *self.hidden, self.n_outputs)
-
-
-#: What is measured in each epoch, in this order; the loss and the task's metric, then both on the validation rows.
-METRICS: Final = ("loss", "metric", "val_loss", "val_metric", "l2_penalty")
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
+class NetworkWeights:
     """The weights of one network, in the order in which layers are built.
 
     Args:
-        kernels: (inputs, units) of each layer, the output's last.
-        biases: (units,) likewise; zeros where batch normalisation shifts.
-        gammas: (units,) of each hidden layer.
-        betas: Likewise.
-        means: Likewise.
-        variances: Likewise.
+        kernels: Kernel (inputs, units) of each layer, the output's last.
+        biases: Bias (units,) of each layer, the output's last; zeros where batch normalisation shifts.
+        gammas: Scale (units,) of each hidden layer's batch normalisation.
+        betas: Shift (units,) of each hidden layer's batch normalisation.
+        means: Moving mean (units,) of each hidden layer's batch normalisation.
+        variances: Moving variance (units,) of each hidden layer's batch normalisation.
     """
 
-    kernels: tuple[NDArray[Any], ...]
-    biases: tuple[NDArray[Any], ...]
-    gammas: tuple[NDArray[Any], ...]
-    betas: tuple[NDArray[Any], ...]
-    means: tuple[NDArray[Any], ...]
-    variances: tuple[NDArray[Any], ...]
+    kernels: tuple[NDArray[np.floating], ...]
+    biases: tuple[NDArray[np.floating], ...]
+    gammas: tuple[NDArray[np.floating], ...]
+    betas: tuple[NDArray[np.floating], ...]
+    means: tuple[NDArray[np.floating], ...]
+    variances: tuple[NDArray[np.floating], ...]
 
 
-class Feed(NamedTuple):
-    """What a call is fed with, for each of its epochs.
+class CallInputs(NamedTuple):
+    """What one call of the program takes, for each of its epochs; `at` takes off the leading axis.
 
     Args:
-        orders: Order of the rows (epochs_per_call, slots, rows).
-        coefficients: Of the update rule (epochs_per_call, slots, steps, 10).
-        keys: Of dropout (epochs_per_call, slots, steps, hidden layers, 4).
-        limits: Of dropout (slots,), from `dropout.threshold`.
-        is_scaled: Which coefficients the program multiplies by the slot's learning rate (slots, 10); () where there
-            is no plateau.
+        row_orders: Order in which each slot sees the training rows (epochs_per_call, slots, rows).
+        coefficients: Coefficients of the optimizers (epochs_per_call, slots, steps, coefficients).
+        dropout_keys: Random keys of dropout (epochs_per_call, slots, steps, hidden layers, 4).
+        dropout_thresholds: Threshold of each slot's dropout rate (slots,), from `dropout.threshold`.
+        is_scaled: Whether the program multiplies a coefficient by the slot's learning rate (slots, coefficients); ()
+            where no trial reduces its learning rate on a plateau.
     """
 
-    orders: Any
-    coefficients: Any
-    keys: Any
-    limits: Any
-    is_scaled: Any = ()
+    row_orders: SlotRows
+    coefficients: SlotStepCoefficients
+    dropout_keys: SlotKeys
+    dropout_thresholds: SlotCounts
+    is_scaled: SlotFlags | tuple[()] = ()
 
-    def at(self, epoch: Any) -> Feed:
-        """Return what one epoch of the call is fed with, without the leading axis."""
-        return Feed(self.orders[epoch], self.coefficients[epoch], self.keys[epoch], self.limits, self.is_scaled)
+    def at(self, epoch: Scalar) -> CallInputs:
+        """Return what one epoch of the call takes, without the leading axis."""
+        return self._replace(
+            row_orders=self.row_orders[epoch],  # (slots, rows)
+            coefficients=self.coefficients[epoch],  # (slots, steps, coefficients)
+            dropout_keys=self.dropout_keys[epoch],  # (slots, steps, hidden layers, 4)
+        )
 
 
-class Rates(NamedTuple):
-    """The learning rate of each slot, and where it stands between reductions (slots,).
+class PlateauState(NamedTuple):
+    """The learning rate of each slot, and how long its trial has not improved (slots,).
 
     Args:
-        rate: Of the next epoch; without meaning in slots whose trial has another schedule.
-        best: The best value so far of what must improve; NaN before there is one.
+        rate: Learning rate of the next epoch; without meaning in slots whose trial has another schedule.
+        best: Best value so far of the metric that must improve; NaN before there is one.
         n_waited: Epochs without improvement that count.
         n_cooling: Epochs of the cooldown that are left.
     """
 
-    rate: Any
-    best: Any
-    n_waited: Any
-    n_cooling: Any
+    rate: SlotValues
+    best: SlotValues
+    n_waited: SlotCounts
+    n_cooling: SlotCounts
 
 
-class Standing(NamedTuple):
-    """Where each slot's trial stands (slots,): what one call hands on to the next.
+class SlotProgress(NamedTuple):
+    """How far each slot's trial has come (slots,): one call of the program hands it to the next.
 
     Args:
-        best: The best value of what early stopping looks at; NaN before there is one.
-        n_waited: Epochs since then.
+        best: Best value so far of the metric that early stopping monitors; NaN before there is one.
+        n_waited: Epochs since the best value.
         epoch: Epochs trained.
-        best_epoch: The epoch whose weights are kept, from 1; 0 before there is one.
+        best_epoch: Epoch whose weights are kept, from 1; 0 before there is one.
         is_active: Whether there is a trial in the slot.
-        rates: Learning rates that are reduced on a plateau; () where there are none.
+        plateau: Learning rates that are reduced on a plateau; () where no trial asks for it.
     """
 
-    best: Any
-    n_waited: Any
-    epoch: Any
-    best_epoch: Any
-    is_active: Any
-    rates: Rates | tuple[()] = ()
+    best: SlotValues
+    n_waited: SlotCounts
+    epoch: SlotCounts
+    best_epoch: SlotCounts
+    is_active: SlotFlags
+    plateau: PlateauState | tuple[()] = ()
