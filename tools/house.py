@@ -53,7 +53,7 @@ def tracked(*patterns: str) -> list[Path]:
     """Return the tracked and the new files that match."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    return [ROOT / name for name in names.splitlines() if (ROOT / name).is_file()]
+    return [ROOT / name for name in dict.fromkeys(names.splitlines()) if (ROOT / name).is_file()]
 
 
 def module_of(path: Path) -> str:
