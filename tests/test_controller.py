@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dnnsweep import seeds
 from dnnsweep.errors import LedgerError, SweepFailedError
 from dnnsweep.executors import TrainerEvent, TrainerLost
-from dnnsweep.ledger import Ledger, NewSweep
+from dnnsweep.ledger import Ledger, NewSweep, Turn
 from dnnsweep.records import (
     Curve,
     DataSummary,
@@ -561,14 +561,14 @@ def test_what_ends_together_gives_the_same_trials(url: str, tmp_path: Path, undi
 def test_results_that_cannot_be_stored_are_not_said(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger, seen = stored(url), list[Progress]()
     controller = control(ledger, Bursting(4), tmp_path, on_progress=seen.append)
-    finish = controller._lease.finish
+    finish = Turn.finish
 
-    def fail_at_the_third(result: TrialResult, *rest: Any) -> None:
+    def fail_at_the_third(turn: Turn, result: TrialResult, *rest: Any) -> None:
         if len(controller._outcomes) == 2:
             raise LedgerError("the disk is full")
-        finish(result, *rest)
+        finish(turn, result, *rest)
 
-    monkeypatch.setattr(controller._lease, "finish", fail_at_the_third)
+    monkeypatch.setattr(Turn, "finish", fail_at_the_third)
     with pytest.raises(LedgerError):
         controller.run()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from test_ledger import NEW, SOMEBODY_ELSE, ask, finish, suggestion
 from test_ledger import store as stored
+from turns import write
 
 from dnnsweep.delivery.shipper import OutboxSender, Shipper, deliver_all
 from dnnsweep.errors import TrackingError
@@ -212,7 +213,7 @@ def test_a_sweep_waits_while_its_trials_come_fast_and_is_whole_at_the_end(
     store = Recording()
     delivery = OutboxSender(ledger, store, SETTINGS, lease.sweep_id)
     delivery.deliver()
-    lease.advance([Told(0, None, {})], [Asked(suggestion(3), {}), Asked(suggestion(4), {})], {})
+    write(lease).advance([Told(0, None, {})], [Asked(suggestion(3), {}), Asked(suggestion(4), {})], {})
     finish(lease, 3, 0.9)
     finish(lease, 4, 0.6)
 

@@ -12,6 +12,7 @@ from typing import Any
 import postgres
 import pytest
 from sqlalchemy import update
+from turns import write
 
 from dnnsweep import spec
 from dnnsweep.errors import LeaseLostError, QueryError, SweepConflictError, SweepHeldError, SweepNotFoundError
@@ -85,10 +86,10 @@ def claimed(ledger: Ledger, **arguments: Any) -> tuple[Lease, str]:
 def train(lease: Lease, *values: float, first: int = 0) -> None:
     """Let trials end with these values."""
     for number, value in enumerate(values, first):
-        lease.advance([], [Asked(Suggestion(number, {"dropout": number / 10}, number), {})], {})
-        lease.start(number, 1)
+        write(lease).advance([], [Asked(Suggestion(number, {"dropout": number / 10}, number), {})], {})
+        write(lease).start(number, 1)
         curve = Curve((Series("val_loss", (0.5,)),), (1000,))
-        lease.finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), (value,), {"val_loss": 0.5})
+        write(lease).finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), (value,), {"val_loss": 0.5})
 
 
 # -- into the queue -------------------------------------------------------------------------------------------------
@@ -254,9 +255,9 @@ def test_a_worker_that_dies_after_a_trial_has_ended_does_not_count_against_its_s
 def test_what_a_dead_worker_left_is_claimed_again_and_its_trials_are_queued(ledger: Ledger) -> None:
     submit(ledger)
     dead, _ = claimed(ledger, owner=SOMEBODY_ELSE, seconds=60)
-    dead.advance([], [Asked(Suggestion(0, {"dropout": 0.0}, 7), {})], {})
+    write(dead).advance([], [Asked(Suggestion(0, {"dropout": 0.0}, 7), {})], {})
     dead._seconds = 0
-    dead.start(0, 1)
+    write(dead).start(0, 1)
     assert ledger.sweep("digits").state is SweepState.QUEUED
 
     alive, name = claimed(ledger)
@@ -354,7 +355,7 @@ def test_a_stop_that_a_worker_did_not_live_to_obey_is_obeyed_by_the_next(ledger:
     lease, _ = claimed(ledger, owner=SOMEBODY_ELSE)
     ledger.request_stop("stopped")
     lease._seconds = 0
-    lease.start(0, 1)
+    write(lease).start(0, 1)
 
     assert claimed(ledger)[1] == "next"
     assert ledger.sweep("stopped").state is SweepState.STOPPED
@@ -462,7 +463,7 @@ def test_trials_are_ordered_and_cut_by_the_database(ledger: Ledger) -> None:
     submit(ledger)
     lease, _ = claimed(ledger)
     train(lease, 0.3, 0.9, 0.5)
-    lease.advance([], [Asked(Suggestion(3, {"dropout": 0.3}, 3), {})], {})
+    write(lease).advance([], [Asked(Suggestion(3, {"dropout": 0.3}, 3), {})], {})
 
     def numbers(order: str, **arguments: Any) -> list[int]:
         page = ledger.overview.trials("digits", order=order, **arguments)

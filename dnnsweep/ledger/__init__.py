@@ -10,11 +10,13 @@ from sqlalchemy import Connection, delete, insert, select, update
 from dnnsweep.ledger import checks, creation, curves, events, outbox, owners, queries, submissions
 from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, now_ms, open_database, retry_on_race
-from dnnsweep.ledger.lease import LEASE_SECONDS, Asked, Lease, StudyTrial, Told, requeue_running, take_lease
+from dnnsweep.ledger.lease import LEASE_SECONDS, Lease, StudyTrial, take_lease
 from dnnsweep.ledger.outbox import Entry, Outbox
 from dnnsweep.ledger.overview import Overview, Page
 from dnnsweep.ledger.stats import LedgerStats
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
+from dnnsweep.ledger.trial_rows import requeue_running
+from dnnsweep.ledger.turn import Asked, Told, Turn
 from dnnsweep.query import Condition
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event, EventKind
@@ -30,6 +32,7 @@ __all__ = [
     "Page",
     "StudyTrial",
     "Told",
+    "Turn",
     "outbox",
     "summary_json",
 ]
@@ -157,8 +160,9 @@ class Ledger:
             row = connection.execute(checks.select_by_name(new.name)).first()
         if row is not None:
             creation.check_same_sweep(row, new)
-            if values := creation.data_columns(new, row):
-                lease.note(**values)
+            if columns := creation.data_columns(new, row):
+                with lease.turn() as turn:
+                    turn.update_sweep(**columns)
 
     def conclude(self, name: str, spec: Mapping[str, Any]) -> None:
         """Note that a sweep which nobody runs is complete: all trials of the budget in its file have ended.

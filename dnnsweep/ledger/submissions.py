@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, inser
 
 from dnnsweep.ledger import checks, events, outbox, owners, queries
 from dnnsweep.ledger.database import Database, now_ms
-from dnnsweep.ledger.lease import Lease, requeue_running, take_lease
+from dnnsweep.ledger.lease import Lease, take_lease
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow
+from dnnsweep.ledger.trial_rows import requeue_running
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.events import EventKind
 from dnnsweep.records.ranking import reaches_target

@@ -30,7 +30,7 @@ from dnnsweep.study.pruning import Pruner
 from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import Job, TrainerPlan, TrainerReady
 
-LEASE_WRITES: Final = ("advance", "start", "progress", "finish", "requeue", "renew", "end")
+LEASE_WRITES: Final = ("renew", "end")
 #: How often to look whether another process has let a sweep go.
 WAIT_SECONDS: Final = 1.0
 #: How long MLflow may take at the end of a run, and after an interruption.
