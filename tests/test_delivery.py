@@ -57,7 +57,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def lease(ledger: Ledger) -> Lease:
-    lease = ledger.acquire("digits")
+    lease = ledger.begin(NEW)
     ask(lease, 3)
     for number in (2, 0, 1):
         finish(lease, number, 0.5 + number / 10)
@@ -163,8 +163,7 @@ def test_a_tracker_that_is_gone_does_not_keep_the_end_waiting_for_ever(ledger: L
 
 def test_delivering_all_leaves_out_what_others_run(ledger: Ledger, lease: Lease) -> None:
     lease.end(SweepState.COMPLETE)
-    stored(ledger, replace(NEW, name="theirs"))
-    ledger.acquire("theirs", owner=SOMEBODY_ELSE)
+    ledger.begin(replace(NEW, name="theirs"), owner=SOMEBODY_ELSE)
     store = Recording()
 
     assert deliver_all(ledger, store, SETTINGS, 30)

@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import column, create_engine, insert, table
 from turns import write
 
-from dnnsweep import query
 from dnnsweep.errors import (
     DnnsweepError,
     LeaseLostError,
     LedgerError,
+    QueryError,
     SweepConflictError,
     SweepHeldError,
     SweepNotFoundError,
@@ -78,7 +78,7 @@ def ledger(url: str) -> Iterator[Ledger]:
 
 @pytest.fixture
 def lease(ledger: Ledger) -> Lease:
-    return ledger.acquire("digits")
+    return ledger.begin(NEW)
 
 
 def suggestion(number: int, **params: Any) -> Suggestion:
@@ -231,15 +231,15 @@ def test_unknown_sweeps_and_trials_are_named_in_the_error(ledger: Ledger) -> Non
 
 
 def test_a_sweep_that_is_held_cannot_be_acquired(ledger: Ledger) -> None:
-    ledger.acquire("digits", owner=SOMEBODY_ELSE)
+    ledger.begin(NEW, owner=SOMEBODY_ELSE)
 
     with pytest.raises(SweepHeldError, match="process 1 on another-host"):
-        ledger.acquire("digits")
+        ledger.begin(NEW)
 
 
 def test_an_expired_lease_can_be_taken_over_and_its_old_owner_writes_nothing_more(ledger: Ledger) -> None:
-    old = ledger.acquire("digits", owner=SOMEBODY_ELSE, seconds=0)
-    new = ledger.acquire("digits")
+    old = ledger.begin(NEW, owner=SOMEBODY_ELSE, seconds=0)
+    new = ledger.begin(NEW)
     ask(new, 1)
 
     for attempted in (
@@ -263,13 +263,13 @@ def test_the_lease_of_a_dead_process_of_this_machine_does_not_block(ledger: Ledg
 
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    ledger.acquire("digits", owner=f"{this_process().rpartition(':')[0]}:{dead.pid}")
+    ledger.begin(NEW, owner=f"{this_process().rpartition(':')[0]}:{dead.pid}")
 
-    assert ledger.acquire("digits").token == 3
+    assert ledger.begin(NEW).token == 3
 
 
 def test_a_sweep_whose_process_is_gone_is_interrupted_not_running(ledger: Ledger) -> None:
-    ledger.acquire("digits", owner=SOMEBODY_ELSE, seconds=0)
+    ledger.begin(NEW, owner=SOMEBODY_ELSE, seconds=0)
 
     assert ledger.sweep("digits").state is SweepState.INTERRUPTED
 
@@ -311,7 +311,7 @@ def test_no_address_that_cannot_be_opened_shows_a_part_of_its_password(url: str)
 def test_tokens_only_grow(ledger: Ledger) -> None:
     tokens = []
     for _ in range(3):
-        lease = ledger.acquire("digits")
+        lease = ledger.begin(NEW)
         lease.end(SweepState.INTERRUPTED)
         tokens.append(lease.token)
 
@@ -319,12 +319,12 @@ def test_tokens_only_grow(ledger: Ledger) -> None:
 
 
 def test_taking_a_sweep_over_puts_its_running_trials_back_in_the_queue(ledger: Ledger) -> None:
-    old = ledger.acquire("digits", owner=SOMEBODY_ELSE, seconds=0)
+    old = ledger.begin(NEW, owner=SOMEBODY_ELSE, seconds=0)
     ask(old, 2)
     old._seconds = 0
     write(old).start(1, 1)
 
-    ledger.acquire("digits")
+    ledger.begin(NEW)
 
     assert [(trial.state, trial.attempts) for trial in ledger.trials("digits")] == [
         (State.QUEUED, 0),
@@ -351,7 +351,7 @@ def test_a_finished_trial_is_stored_whole(ledger: Ledger, lease: Lease) -> None:
     ask(lease, 1)
     finish(lease, 0, 0.9, 0.25)
 
-    trial = ledger.best("digits")[0]
+    trial = ledger.best("digits", 1)[0]
 
     assert trial.value == 0.9
     assert trial.params == {"optimizer": "adam", "dropout": 0.0, "hidden": [64, 32]}
@@ -447,7 +447,7 @@ def test_a_sweep_whose_trials_have_all_ended_can_be_concluded_without_training(l
 
 
 def test_a_running_sweep_keeps_its_budget_when_another_process_tries_to_run_it(ledger: Ledger) -> None:
-    ledger.acquire("digits", owner=SOMEBODY_ELSE)
+    ledger.begin(NEW, owner=SOMEBODY_ELSE)
 
     with pytest.raises(SweepHeldError):
         ledger.begin(replace(NEW, spec={**SPEC, "budget": {"trials": 99}}))
@@ -504,9 +504,33 @@ def test_equal_values_rank_by_lower_val_loss_then_by_number(ledger: Ledger, leas
     assert ledger.sweep("digits").best_number == 2
 
 
+def test_every_read_of_trials_heeds_the_condition(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 4)
+    for number, value in enumerate((0.9, 0.8, 0.7, 0.6)):
+        finish(lease, number, value)
+    where = "dropout > 0.05 and value != 0.7"  # dropout is a tenth of the number
+
+    assert numbers(ledger.trials("digits", where)) == [1, 3]
+    assert numbers(ledger.best("digits", None, where)) == [1, 3]
+    assert numbers(ledger.best("digits", 1, where)) == [1]
+    page = ledger.trial_page("digits", where, "-number", limit=1)
+    assert (numbers(page.items), page.total) == ([3], 2)
+
+
+def test_a_condition_that_is_wrong_is_refused_by_every_read(ledger: Ledger) -> None:
+    reads: list[Callable[[str], object]] = [
+        lambda where: ledger.trials("digits", where),
+        lambda where: ledger.trial_page("digits", where),
+        lambda where: ledger.best("digits", None, where),
+    ]
+
+    for read in reads:
+        with pytest.raises(QueryError, match="dropuot"):
+            read("dropuot < 0.3")
+
+
 def test_a_minimised_objective_ranks_low_values_first(ledger: Ledger) -> None:
-    store(ledger, replace(NEW, name="low", objectives=(Objective("val_loss", "minimize"),)))
-    lease = ledger.acquire("low")
+    lease = ledger.begin(replace(NEW, name="low", objectives=(Objective("val_loss", "minimize"),)))
     ask(lease, 3)
     for number, value in enumerate((0.3, 0.1, 0.2)):
         finish(lease, number, value)
@@ -552,7 +576,7 @@ def pair(ledger: Ledger) -> Lease:
 
 def filled(ledger: Ledger) -> Lease:
     store(ledger, TWO)
-    lease = ledger.acquire("two")
+    lease = ledger.begin(TWO)
     ask(lease, len(VALUES))
     for number, fields in enumerate(VALUES):
         write(lease).start(number, 1)
@@ -575,14 +599,14 @@ def test_the_best_of_two_objectives_are_the_trials_that_no_other_beats(ledger: L
 
 @pytest.mark.usefixtures("pair")
 def test_a_condition_is_met_before_the_front_is_taken(ledger: Ledger) -> None:
-    assert numbers(ledger.best("two", None, query.parse("number not in [5, 1]"))) == [4, 0, 2]
-    assert numbers(ledger.best("two", None, query.parse("value_2 >= 900 and number < 5"))) == [1]
-    assert numbers(ledger.best("two", None, query.parse("value < 0.5"))) == []
+    assert numbers(ledger.best("two", None, "number not in [5, 1]")) == [4, 0, 2]
+    assert numbers(ledger.best("two", None, "value_2 >= 900 and number < 5")) == [1]
+    assert numbers(ledger.best("two", None, "value < 0.5")) == []
 
 
 @pytest.mark.skipif(postgres.programs() is None, reason="there is no PostgreSQL here")
 def test_postgresql_finds_the_same_front(ledger: Ledger, pair: Lease) -> None:
-    condition = query.parse("value_2 >= 900 and number not in [5]")
+    condition = "value_2 >= 900 and number not in [5]"
     with postgres.running() as database, closing(Ledger.open(database.database(), create=True)) as other:
         lease = filled(other)
 
@@ -638,9 +662,10 @@ def test_a_ledger_from_before_two_objectives_shows_its_sweeps_as_before(tmp_path
 
     with closing(Ledger.open(url)) as ledger:
         assert [trial.values for trial in ledger.best("old", 9)] == [(0.9,), (0.5,)]
+        old = replace(NEW, name="old", digest="d", data=replace(DATA, fingerprint="f"))
         sweep = ledger.sweep("old")
         assert (sweep.front, sweep.best_number, len(sweep.objectives)) == ((1,), 1, 1)
-        assert [trial.values for trial in ledger.acquire("old").trials()] == [(0.5,), (0.9,), None]
+        assert [trial.values for trial in ledger.begin(old).trials()] == [(0.5,), (0.9,), None]
 
 
 OLD_SWEEP: dict[str, Any] = {
@@ -724,7 +749,7 @@ def mixed(ledger: Ledger, lease: Lease) -> Ledger:
 def test_a_condition_selects_what_plain_python_selects(mixed: Ledger, text: str) -> None:
     expected = [trial.number for trial in mixed.trials("digits") if CONDITIONS[text](trial)]
 
-    assert numbers(mixed.trials("digits", query.parse(text))) == expected
+    assert numbers(mixed.trials("digits", text)) == expected
 
 
 # -- outbox -----------------------------------------------------------------------------------------------------------
@@ -818,16 +843,15 @@ def test_deleting_a_sweep_leaves_only_the_order_to_delete_its_runs(ledger: Ledge
 
 
 def test_a_running_sweep_cannot_be_deleted(ledger: Ledger) -> None:
-    ledger.acquire("digits", owner=SOMEBODY_ELSE)
+    ledger.begin(NEW, owner=SOMEBODY_ELSE)
 
     with pytest.raises(SweepHeldError):
         ledger.delete("digits")
 
 
 def test_what_another_process_runs_is_left_to_its_own_sender(ledger: Ledger) -> None:
-    held = ledger.acquire("digits", owner=SOMEBODY_ELSE)
-    store(ledger, replace(NEW, name="mine"))
-    mine = ledger.acquire("mine")
+    held = ledger.begin(NEW, owner=SOMEBODY_ELSE)
+    mine = ledger.begin(replace(NEW, name="mine"))
 
     assert [entry.sweep_id for entry in ledger.outbox.claim(9, mine.sweep_id)] == [mine.sweep_id]
 

@@ -7,17 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from dnnsweep.ledger import checks, creation, curves, events, outbox, owners, queries, submissions
+from dnnsweep.ledger import checks, creation, curves, events, outbox, owners, queries, stats, submissions
 from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, now_ms, open_database, retry_on_race
 from dnnsweep.ledger.lease import LEASE_SECONDS, Lease, StudyTrial, take_lease
 from dnnsweep.ledger.outbox import Entry, Outbox
-from dnnsweep.ledger.overview import Overview, Page
+from dnnsweep.ledger.queries import Page, Part
 from dnnsweep.ledger.stats import LedgerStats
+from dnnsweep.ledger.sweep_cache import SweepCache, count_undelivered
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.ledger.trial_rows import requeue_running
 from dnnsweep.ledger.turn import Asked, Told, Turn
-from dnnsweep.query import Condition
+from dnnsweep.ledger.where import parse_where
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event, EventKind
 
@@ -49,7 +50,7 @@ class Ledger:
         self._database = database
         self.id = database.ledger_id
         self.outbox = Outbox(database)
-        self.overview = Overview(database)
+        self._cache = SweepCache()
 
     @classmethod
     def open(cls, url: str, *, create: bool = False, patience: float = 0.0) -> Ledger:
@@ -99,21 +100,6 @@ class Ledger:
                 values = {**creation.budget_columns(new.spec), **creation.data_columns(new, row)}
                 connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
             return self._lease(connection, new.name, owner, seconds)
-
-    def acquire(self, name: str, owner: str | None = None, seconds: float = LEASE_SECONDS) -> Lease:
-        """Take the lease on a sweep that exists.
-
-        Args:
-            name: The sweep.
-            owner: Who takes it; None for this process.
-            seconds: How long the lease lasts after each write.
-
-        Raises:
-            SweepHeldError: Another controller holds it and has not been silent for long enough.
-            SweepNotFoundError: There is no such sweep.
-        """
-        with self._database.write() as connection:
-            return self._lease(connection, name, owner, seconds)
 
     def _lease(self, connection: Connection, name: str, owner: str | None, seconds: float) -> Lease:
         """Take the lease for a process of somebody's own: the sweep is not for workers to take any more."""
@@ -197,10 +183,20 @@ class Ledger:
             checks.check_content(row, digest, identity)
             checks.check_free(row)
 
-    def sweeps(self) -> list[Sweep]:
-        """Return all sweeps, oldest first."""
+    def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
+        """Return sweeps, oldest first: all, or those that are shown in a state."""
+        return self.sweep_page(state).items
+
+    def sweep_page(self, state: SweepState | None = None, limit: int | None = None, offset: int = 0) -> Page[Sweep]:
+        """Return a part of the sweeps, oldest first.
+
+        Args:
+            state: Return only sweeps that are shown in this state.
+            limit: Return at most this many sweeps; None for all.
+            offset: Leave out this many sweeps at the beginning.
+        """
         with self._database.read() as connection:
-            return queries.read_sweeps(connection)
+            return self._cache.read_page(connection, state, limit, offset)
 
     def sweep(self, name: str) -> Sweep:
         """Return one sweep.
@@ -209,37 +205,71 @@ class Ledger:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return queries.read_sweep(connection, name)
+            return count_undelivered(connection, [self._cache.read_sweep(connection, name)])[0]
 
     def sweep_of(self, sweep_id: str) -> Sweep | None:
         """Return a sweep by its id, if it still exists."""
         with self._database.read() as connection:
             return next(iter(queries.read_sweeps(connection, SweepRow.id == sweep_id)), None)
 
-    def trials(self, name: str, condition: Condition | None = None) -> list[Trial]:
-        """Return the trials of a sweep that meet a condition, in their order.
+    def trials(self, name: str, where: str | None = None) -> list[Trial]:
+        """Return the trials of a sweep that meet a condition, in their order; see `trial_page`."""
+        return self.trial_page(name, where).items
+
+    def trial_page(
+        self, name: str, where: str | None = None, order: str = "number", limit: int | None = None, offset: int = 0
+    ) -> Page[Trial]:
+        """Return a part of the trials of a sweep that meet a condition.
+
+        Args:
+            name: The sweep.
+            where: A condition such as `dropout < 0.3`; None for all trials.
+            order: A column of `queries.ORDERS`; with `-` before it, the largest comes first. Trials without a value
+                in this column come last.
+            limit: Return at most this many trials; None for all.
+            offset: Leave out this many trials at the beginning.
 
         Raises:
+            QueryError: The condition is wrong, or there is no such order.
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return queries.read_trials(connection, queries.read_sweep(connection, name), condition)
+            sweep = self._cache.read_sweep(connection, name)
+            return queries.read_page(connection, sweep, parse_where(where, sweep), Part(order, limit, offset))
 
-    def best(self, name: str, top: int | None = 1, condition: Condition | None = None) -> list[Trial]:
+    def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         """Return the best complete trials of a sweep that meet a condition, best first.
 
         With two objectives these are the trials that no other one that meets the condition beats.
 
         Args:
             name: The sweep.
-            top: At most so many; None for 5, with two objectives for all.
-            condition: As `query.parse` returns it.
+            top: Return at most this many trials; None for `queries.TOP`, or for all with two objectives.
+            where: A condition such as `dropout < 0.3`; None for all trials.
 
         Raises:
+            QueryError: The condition is wrong, or `top` is below 1.
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return queries.read_best(connection, queries.read_sweep(connection, name), top, condition)
+            sweep = self._cache.read_sweep(connection, name)
+            return queries.read_best(connection, sweep, top, parse_where(where, sweep))
+
+    def trial(self, name: str, number: int) -> Trial:
+        """Return one trial.
+
+        Raises:
+            SweepNotFoundError: There is no such sweep or trial.
+        """
+        with self._database.read() as connection:
+            return queries.read_trial(connection, self._cache.read_sweep(connection, name), number)
+
+    def trial_with_curve(self, name: str, number: int) -> tuple[Trial, Curve]:
+        """Return one trial, and what was measured while it trained; see `trial`."""
+        with self._database.read() as connection:
+            sweep = self._cache.read_sweep(connection, name)
+            trial = queries.read_trial(connection, sweep, number)
+            return trial, curves.read_curve(connection, sweep.id, number)
 
     def trials_of(self, sweep: Sweep, first: int = 0) -> list[Trial]:
         """Return the trials of a sweep that was read before, in their order, from number `first` on."""
@@ -250,15 +280,6 @@ class Ledger:
         """Return one trial of a sweep that was read before."""
         with self._database.read() as connection:
             return queries.read_trial(connection, sweep, number)
-
-    def trial(self, name: str, number: int) -> Trial:
-        """Return one trial.
-
-        Raises:
-            SweepNotFoundError: There is no such sweep or trial.
-        """
-        with self._database.read() as connection:
-            return queries.read_trial(connection, queries.read_sweep(connection, name), number)
 
     def curve(self, sweep_id: str, number: int) -> Curve:
         """Return what was measured while a trial trained."""
@@ -272,7 +293,28 @@ class Ledger:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return events.read_events(connection, queries.read_sweep(connection, name))
+            return events.read_events(connection, self._cache.read_sweep(connection, name))
+
+    def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
+        """Return the first events of a sweep that are numbered above another one, with their numbers.
+
+        Args:
+            sweep: The sweep, as it was read before.
+            number: The number of the last event that the caller knows; 0 for none.
+            limit: Return at most this many events.
+        """
+        with self._database.read() as connection:
+            return events.read_events_after(connection, sweep, number, limit)
+
+    def is_restricted(self, name: str) -> bool:
+        """Return whether a sweep came over the network, so that the operator's limits hold for it."""
+        with self._database.read() as connection:
+            return bool(connection.execute(select(SweepRow.is_restricted).where(SweepRow.name == name)).scalar())
+
+    def stats(self) -> LedgerStats:
+        """Return statistics over the whole ledger."""
+        with self._database.read() as connection:
+            return stats.read_stats(connection)
 
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None if another trial of its sweep beats it."""

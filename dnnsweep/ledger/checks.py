@@ -33,7 +33,7 @@ def require_sweep(connection: Connection, name: str) -> Row[Any]:
     """
     row = lock_sweep(connection, name)
     if row is None:
-        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+        raise SweepNotFoundError.named(name)
     return row
 
 

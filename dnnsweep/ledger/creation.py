@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
 
@@ -14,6 +14,9 @@ from dnnsweep.ledger import checks
 from dnnsweep.ledger.columns import objective_columns
 from dnnsweep.ledger.database import now_ms
 from dnnsweep.records import DataSummary, Objective, SweepState
+
+if TYPE_CHECKING:
+    from dnnsweep.spec import SweepSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,30 @@ class NewSweep:
     trainer: str = "fit"
     slots: int = 1
     device: str = "cpu"
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: SweepSpec,
+        data: DataSummary | None = None,
+        *,
+        trainer: str = "auto",
+        slots: int = 1,
+        device: str = "cpu",
+    ) -> NewSweep:
+        """Return a sweep as its file says it; see the class for the arguments."""
+        return cls(
+            name=spec.name,
+            spec=spec.to_json(),
+            identity=spec.identity(),
+            digest=spec.digest,
+            data=data,
+            window=spec.window,
+            objectives=spec.objectives,
+            trainer=trainer,
+            slots=slots,
+            device=device,
+        )
 
 
 def new_columns(new: NewSweep) -> dict[str, Any]:

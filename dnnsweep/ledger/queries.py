@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any, Final
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, String, Subquery, and_, case, func, literal, select
 
-from dnnsweep.errors import SweepNotFoundError
+from dnnsweep.errors import QueryError, SweepNotFoundError
 from dnnsweep.ledger import owners
 from dnnsweep.ledger.columns import columns_of, from_columns, read_objectives, to_columns
 from dnnsweep.ledger.database import now_ms
@@ -17,9 +18,21 @@ from dnnsweep.ledger.where import to_sql
 from dnnsweep.query import Condition
 from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
 from dnnsweep.records.ranking import pareto_front, rank
+from dnnsweep.space import did_you_mean
 
+T = TypeVar("T")
 #: How many trials are the best of one objective, unless somebody says how many.
 TOP: Final = 5
+#: Columns by which trials may be ordered.
+ORDERS: Final[Mapping[str, Any]] = {
+    "number": TrialRow.number,
+    "value": TrialRow.value,
+    "epochs": TrialRow.epochs,
+    "best_epoch": TrialRow.best_epoch,
+    "seconds": TrialRow.seconds,
+    "started_at": TrialRow.started_at,
+    "ended_at": TrialRow.ended_at,
+}
 _IN_BUDGET: Final = TrialRow.reason.in_([reason for reason in Reason if reason.is_in_budget])
 _TRIAL_COLUMNS: Final = (
     TrialRow.number,
@@ -40,6 +53,34 @@ _TRIAL_COLUMNS: Final = (
 )
 
 _TRIALS: Final = select(*_TRIAL_COLUMNS)  # made once: SQLAlchemy looks at each column
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of what there is.
+
+    Args:
+        items: The part, in order.
+        total: How many items there are in all.
+    """
+
+    items: list[T]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a sweep's trials to read.
+
+    Args:
+        order: A column of `ORDERS`; with `-` before it, the largest comes first.
+        limit: Read at most this many trials; None for all.
+        offset: Leave out this many trials at the beginning.
+    """
+
+    order: str = "number"
+    limit: int | None = None
+    offset: int = 0
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -144,32 +185,42 @@ def read_sweep(connection: Connection, name: str) -> Sweep:
     Raises:
         SweepNotFoundError: There is none of this name.
     """
-    found = read_sweeps(connection, SweepRow.name == name)
-    if not found:
-        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
-    return found[0]
+    sweeps = read_sweeps(connection, SweepRow.name == name)
+    if not sweeps:
+        raise SweepNotFoundError.named(name)
+    return sweeps[0]
 
 
-def read_trials(
-    connection: Connection, sweep: Sweep, condition: Condition | None = None, first: int = 0
-) -> list[Trial]:
-    """Return the sweep's trials that meet a condition, in their order, from number `first` on."""
-    mine = _selected(sweep, condition).where(TrialRow.number >= first)
-    return _trials(connection, sweep, mine.order_by(TrialRow.number))
+def read_trials(connection: Connection, sweep: Sweep, first: int = 0) -> list[Trial]:
+    """Return the sweep's trials in their order, from number `first` on."""
+    statement = _selected(sweep, None).where(TrialRow.number >= first)
+    return _trials(connection, sweep, statement.order_by(TrialRow.number))
 
 
-def read_page(
-    connection: Connection,
-    sweep: Sweep,
-    condition: Condition | None,
-    shaped: Callable[[Select[Any]], Select[Any]],
-) -> list[Trial]:
-    """Return the sweep's trials that meet a condition, as a caller orders and cuts them."""
-    return _trials(connection, sweep, shaped(_selected(sweep, condition)))
+def read_page(connection: Connection, sweep: Sweep, condition: Condition | None, part: Part) -> Page[Trial]:
+    """Return a part of the sweep's trials that meet a condition."""
+    statement = _selected(sweep, condition).order_by(*_order(part.order)).limit(part.limit).offset(part.offset)
+    trials = _trials(connection, sweep, statement)
+    if 0 < len(trials) < (part.limit or math.inf):  # the last ones: what was left out and these are all
+        return Page(trials, part.offset + len(trials))
+    count = select(func.count()).select_from(TrialRow).where(TrialRow.sweep_id == sweep.id)
+    return Page(trials, connection.execute(_narrowed(count, condition)).scalar_one())
+
+
+def _order(text: str) -> tuple[ColumnElement[Any], ...]:
+    name = text.removeprefix("-")
+    if name not in ORDERS:
+        remedy = did_you_mean(name, tuple(ORDERS)) or f"known are {', '.join(ORDERS)}"
+        raise QueryError(f"order must name a field, with - before it for the largest first; {remedy}")
+    column: ColumnElement[Any] = ORDERS[name]
+    ordered = column.desc() if text.startswith("-") else column.asc()
+    return (ordered,) if name == "number" else (column.is_(None), ordered, TrialRow.number.asc())
 
 
 def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: Condition | None = None) -> list[Trial]:
-    """Return the sweep's best trials that meet a condition, best first; of two objectives those on the front."""
+    """Return the sweep's best trials that meet a condition, best first; see `Ledger.best`."""
+    if top is not None and top < 1:
+        raise QueryError(f"top must be at least 1, got {top}")
     directions = to_columns("direction", sweep.directions).values()
     order = ranking(literal(direction, String()) for direction in directions)
     best = _selected(sweep, condition).where(*_complete(sweep)).order_by(*order)

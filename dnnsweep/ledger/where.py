@@ -10,8 +10,9 @@ from sqlalchemy import BigInteger, ColumnElement, and_, not_, or_
 from sqlalchemy import literal as sql_literal
 
 from dnnsweep.ledger.tables import TrialRow
-from dnnsweep.query import FIELDS, AllOf, AnyOf, Comparison, Condition, Not
-from dnnsweep.space import KNOBS
+from dnnsweep.query import FIELDS, AllOf, AnyOf, Comparison, Condition, Not, parse
+from dnnsweep.records import Sweep
+from dnnsweep.space import KNOBS, builder_knobs
 
 #: Whole numbers below it fit into a column of type INTEGER.
 MAX_INTEGER: Final = 2**31
@@ -30,6 +31,15 @@ _AS_TYPE: Final = {
     "choice": "as_string",
     "widths": "as_string",
 }
+
+
+def parse_where(where: str | None, sweep: Sweep) -> Condition | None:
+    """Return the condition that a text states over the trials of a sweep, which may have hyperparameters of its own.
+
+    Raises:
+        QueryError: The condition is wrong.
+    """
+    return None if where is None else parse(where, builder_knobs(sweep.spec))
 
 
 def to_sql(condition: Condition) -> ColumnElement[bool]:

@@ -293,18 +293,8 @@ def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most:
 
 
 def _new_sweep(spec: SweepSpec, opening: TrainerReady) -> NewSweep:
-    return NewSweep(
-        name=spec.name,
-        spec=spec.to_json(),
-        identity=spec.identity(),
-        digest=spec.digest,
-        data=opening.data,
-        window=spec.window,
-        trainer=opening.plan.kind,
-        slots=opening.plan.slots,
-        device=opening.plan.device,
-        objectives=spec.objectives,
-    )
+    plan = opening.plan
+    return NewSweep.from_spec(spec, opening.data, trainer=plan.kind, slots=plan.slots, device=plan.device)
 
 
 def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:

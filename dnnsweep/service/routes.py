@@ -280,7 +280,7 @@ async def events(
     after = int(last_event_id) if re.fullmatch(r"[0-9]{1,15}", last_event_id) else 0
     sweep = await run_in_threadpool(store.sweep, name)
     if after and streams.has_ended(sweep):
-        newer = await run_in_threadpool(store.ledger.overview.events_after, sweep, after, 1)
+        newer = await run_in_threadpool(store.events_after, sweep, after, 1)
         if not newer:
             return Response(status_code=204)
     if service.n_streams >= streams.MAX_STREAMS:
@@ -319,4 +319,4 @@ def readyz(service: StateOf) -> Response:
 )
 def metrics(store: StoreOf) -> Response:
     """Return metrics of the queue, trials, outbox and leases."""
-    return Response(prometheus.text(store.ledger.overview.figures), media_type=prometheus.MEDIA_TYPE)
+    return Response(prometheus.text(store.stats), media_type=prometheus.MEDIA_TYPE)

@@ -8,9 +8,6 @@ from typing import Any, Protocol
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
 
-#: How many trials `best` returns unless it is told otherwise.
-TOP = 5
-
 
 class SweepStore(Protocol):
     """What can be asked of sweeps, and done to them.
@@ -32,7 +29,13 @@ class SweepStore(Protocol):
         """Return one trial."""
 
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
-        """Return the best complete trials that meet a condition, best first; None for `TOP` of them."""
+        """Return the best complete trials that meet a condition, best first.
+
+        Args:
+            name: The sweep.
+            top: Return at most this many trials; None for 5, or for the whole front of two objectives.
+            where: A condition such as `dropout < 0.3`; None for all trials.
+        """
 
     def curve(self, name: str, number: int) -> Curve:
         """Return what was measured while a trial trained."""

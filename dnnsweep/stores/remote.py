@@ -91,7 +91,7 @@ class RemoteStore:
 
 def _path(name: str, *more: str) -> str:
     if not _NAME.fullmatch(name):  # it would be another address
-        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+        raise SweepNotFoundError.named(name)
     return "/".join(["/sweeps", name, *more])
 
 
