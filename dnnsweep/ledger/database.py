@@ -130,7 +130,7 @@ def retry_on_race(name: str, work: Callable[[], T]) -> T:
             return work()
         except IntegrityError:
             log.debug("sweep %s was created by another process at the same moment", name)
-    raise LedgerAwayError(f"sweep {name} is being created and deleted by others all the time; run the command again")
+    raise LedgerAwayError(f"sweep {name} keeps being created and deleted by other processes; run the command again")
 
 
 @contextmanager

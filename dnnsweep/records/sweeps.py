@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from dnnsweep.records.metrics import Objective
+
+#: What names of sweeps consist of, as a regular expression, and how many characters they have at most.
+NAME_PATTERN: Final = r"^[A-Za-z0-9_-]+$"
+MAX_NAME_LENGTH: Final = 100
+
+
+def is_sweep_name(text: str) -> bool:
+    """Return whether a sweep may have this name.
+
+    Example:
+        >>> is_sweep_name("digits-2"), is_sweep_name("../digits")
+        (True, False)
+    """
+    return len(text) <= MAX_NAME_LENGTH and re.fullmatch(NAME_PATTERN, text) is not None
 
 
 class SweepState(StrEnum):

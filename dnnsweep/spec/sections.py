@@ -23,6 +23,7 @@ from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
 from dnnsweep.query import FIELDS
 from dnnsweep.records import CLASS_SCORES, N_PARAMETERS, Objective, direction_of
+from dnnsweep.records.sweeps import MAX_NAME_LENGTH, NAME_PATTERN
 from dnnsweep.space import (
     KNOBS,
     PLATEAU,
@@ -228,7 +229,7 @@ class ResourcesSpec(Section):
 class SweepSpec(Section):
     """A checked sweep file, which describes all that a sweep does."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100, description="unique in a ledger")
+    name: str = Field(pattern=NAME_PATTERN, max_length=MAX_NAME_LENGTH, description="unique in a ledger")
     description: str | None = Field(default=None, max_length=8000)
     task: Literal["auto", "binary", "multiclass", "regression"] = Field(
         default="auto", description="kind of task; auto reads it from the target"

@@ -80,7 +80,7 @@ class Http:
         try:
             return json.loads(text)
         except ValueError as error:
-            raise ServiceError(f"{self._where} answered what is no JSON; check DNNSWEEP_API_URL") from error
+            raise ServiceError(f"{self._where} did not answer with JSON; check DNNSWEEP_API_URL") from error
 
     @property
     def _where(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from urllib.parse import urlencode
 from dnnsweep.errors import QueryError, ServiceError, SweepNotFoundError
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
+from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.settings import ServiceAddress
 from dnnsweep.stores import wire
 from dnnsweep.stores.http import Http
@@ -19,7 +19,6 @@ from dnnsweep.stores.http import Http
 PAGE: Final = 500
 #: No trial has a higher number.
 MAX_NUMBER: Final = 2**31 - 1
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class RemoteStore:
@@ -90,7 +89,7 @@ class RemoteStore:
 
 
 def _path(name: str, *more: str) -> str:
-    if not _NAME.fullmatch(name):  # it would be another address
+    if not is_sweep_name(name):  # it would be another address
         raise SweepNotFoundError.named(name)
     return "/".join(["/sweeps", name, *more])
 

@@ -29,7 +29,7 @@ def decode_record(kind: type[T], plain: Any) -> T:
     except (TypeError, ValueError) as error:
         raise ServiceError(
             f"the service answered with a {kind.__name__.lower()} that this dnnsweep does not understand ({error}); "
-            "upgrade the older of both"
+            "upgrade whichever is older"
         ) from error
 
 

@@ -229,7 +229,7 @@ def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_said(
 
     assert decode_record(Sweep, {**plain, "later": 1}) == both[0].sweep("half")
     del plain["name"]
-    with pytest.raises(ServiceError, match="upgrade the older"):
+    with pytest.raises(ServiceError, match="upgrade whichever is older"):
         decode_record(Sweep, plain)
     with pytest.raises(ServiceError, match="must answer with a sweep"):
         decode_record(Sweep, [])
