@@ -235,14 +235,14 @@ def test_what_mlflow_has_seen_to_its_end_is_said_to_be_delivered(ledger: Ledger,
     write(lease).progress(1, RESULT.curve)
     write(lease).finish(RESULT, (0.5,), {})
     for entry in ledger.outbox.claim(9, lease.sweep_id):
-        ledger.outbox.sent(entry, f"run{entry.number}")
+        ledger.outbox.remove_sent(entry, f"run{entry.number}")
 
     delivered = [event.number for event in ledger.events("digits") if event.kind is EventKind.DELIVERED]
     assert delivered == [0]  # trial 1 and the sweep itself go on
 
     lease.end(SweepState.COMPLETE)
     for entry in ledger.outbox.claim(9, lease.sweep_id):
-        ledger.outbox.sent(entry, f"run{entry.number}")
+        ledger.outbox.remove_sent(entry, f"run{entry.number}")
     last = ledger.events("digits")[-1]
     assert (last.number, last.kind) == (None, EventKind.DELIVERED)
     assert PARENT not in [event.number for event in ledger.events("digits")]

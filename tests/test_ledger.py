@@ -441,7 +441,7 @@ def test_a_sweep_whose_trials_have_all_ended_can_be_concluded_without_training(l
     finish(lease, 0, 0.5)
     lease.end(SweepState.INTERRUPTED)
 
-    ledger.conclude("digits", {**SPEC, "budget": {"trials": 1}})
+    ledger.mark_complete("digits", {**SPEC, "budget": {"trials": 1}})
 
     assert (ledger.sweep("digits").state, ledger.sweep("digits").n_trials) == (SweepState.COMPLETE, 1)
 
@@ -473,7 +473,7 @@ def test_a_transaction_that_fails_leaves_nothing_behind(
     def explode(*_: object) -> None:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr("dnnsweep.ledger.outbox.note_change", explode)
+    monkeypatch.setattr("dnnsweep.ledger.outbox.add_change", explode)
     with pytest.raises(RuntimeError, match="power cut"):
         write(lease).finish(result(0), (0.9,), {})
 
@@ -796,7 +796,7 @@ def test_a_sent_entry_is_gone_and_its_run_is_known(ledger: Ledger, lease: Lease)
     finish(lease, 0, 0.5)
 
     for entry in ledger.outbox.claim(9, lease.sweep_id):
-        ledger.outbox.sent(entry, f"run {entry.number}")
+        ledger.outbox.remove_sent(entry, f"run {entry.number}")
 
     assert ledger.outbox.count() == 0
     assert ledger.sweep("digits").run_id == "run -1"
@@ -810,7 +810,7 @@ def test_what_changes_while_it_is_sent_is_sent_again(ledger: Ledger, lease: Leas
 
     write(lease).finish(result(0), (0.5,), {})
     for entry in entries:
-        ledger.outbox.sent(entry, "run")
+        ledger.outbox.remove_sent(entry, "run")
 
     assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(0, SYNC)]
 
@@ -829,7 +829,7 @@ def test_deleting_a_sweep_leaves_only_the_order_to_delete_its_runs(ledger: Ledge
     ask(lease, 2)
     finish(lease, 0, 0.5)
     for entry in ledger.outbox.claim(9, lease.sweep_id):
-        ledger.outbox.sent(entry, f"run {entry.number}")
+        ledger.outbox.remove_sent(entry, f"run {entry.number}")
     lease.end(SweepState.COMPLETE)
 
     ledger.delete("digits")

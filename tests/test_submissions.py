@@ -292,14 +292,14 @@ def test_the_data_are_noted_by_the_first_worker_and_compared_by_later_ones(ledge
     lease, _ = claimed(ledger)
     opened = replace(new(), data=DATA, trainer="array", slots=4)
 
-    ledger.settle(lease, opened)
+    ledger.store_data(lease, opened)
 
     sweep = ledger.sweep("digits")
     assert (sweep.data["n_train"], sweep.trainer, sweep.slots) == (60, "array", 4)
-    ledger.settle(lease, opened)
+    ledger.store_data(lease, opened)
     assert ledger.sweep("digits") == sweep
     with pytest.raises(SweepConflictError, match="data at sklearn:digits have changed"):
-        ledger.settle(lease, replace(opened, data=replace(DATA, fingerprint="0" * 64)))
+        ledger.store_data(lease, replace(opened, data=replace(DATA, fingerprint="0" * 64)))
 
 
 def test_running_a_queued_sweep_by_hand_notes_its_data(ledger: Ledger) -> None:
@@ -444,8 +444,8 @@ def test_what_was_read_before_is_read_anew_once_it_has_changed(ledger: Ledger) -
         lambda: ledger.request_stop("digits"),
         lambda: lease.end(SweepState.STOPPED),
         lambda: ledger.submit(new(budget={"trials": 7}), is_restricted=False),
-        lambda: ledger.conclude("digits", new(budget={"trials": 3}).spec),
-        lambda: ledger.outbox.note_run(lease.sweep_id, -1, "run"),
+        lambda: ledger.mark_complete("digits", new(budget={"trials": 3}).spec),
+        lambda: ledger.outbox.set_run(lease.sweep_id, -1, "run"),
     ):
         step()
         assert [ledger.sweep("digits")] == ledger.sweeps() == counted_anew(ledger)

@@ -1,4 +1,4 @@
-"""The only truth: sweeps, trials, curves and what MLflow has not seen yet, in one database."""
+"""Sweeps, trials, curves and what MLflow has not seen yet, in one database: the only truth."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ __all__ = [
 
 
 class Ledger:
-    """Everything that is known about the sweeps of one home or one service.
+    """The sweeps of one home or one service, with everything that is stored about them.
 
     Args:
-        database: Opened, at the newest version.
+        database: The ledger's database, whose schema is at the newest version.
     """
 
     def __init__(self, database: Database) -> None:
@@ -57,7 +57,7 @@ class Ledger:
         """Open the ledger at a database URL.
 
         Args:
-            url: As SQLAlchemy writes it.
+            url: Address of the database, in SQLAlchemy's form.
             create: Whether to create what does not exist.
             patience: Seconds for which leases try again to write while the database is away.
 
@@ -72,16 +72,16 @@ class Ledger:
         self._database.close()
 
     def begin(self, new: NewSweep, owner: str | None = None, seconds: float = LEASE_SECONDS) -> Lease:
-        """Take the lease on a sweep; create it, or take up the budget of the one that exists.
+        """Take the lease on a sweep: create the sweep, or give the one that exists the budget of its file.
 
         Args:
-            new: The sweep as its file says.
-            owner: Who takes it; None for this process.
+            new: The sweep as its file describes it.
+            owner: Name of the process that takes the lease; None for this one.
             seconds: How long the lease lasts after each write.
 
         Raises:
             SweepConflictError: The name is taken by another content, or the data have changed.
-            SweepHeldError: Another controller holds it and has not been silent for long enough.
+            SweepHeldError: Another controller holds the sweep, and its lease has not expired.
         """
         return retry_on_race(
             new.name, lambda: self._database.retry_while_away(lambda: self._begin(new, owner, seconds))
@@ -102,7 +102,7 @@ class Ledger:
             return self._lease(connection, new.name, owner, seconds)
 
     def _lease(self, connection: Connection, name: str, owner: str | None, seconds: float) -> Lease:
-        """Take the lease for a process of somebody's own: the sweep is not for workers to take any more."""
+        """Take the lease for a run by hand, which takes the sweep out of the workers' queue."""
         row = checks.require_sweep(connection, name)
         checks.check_free(row)
         return take_lease(self._database, connection, row, owner, seconds, queued_at=None)
@@ -110,12 +110,12 @@ class Ledger:
     def submit(self, new: NewSweep, *, is_restricted: bool) -> tuple[Sweep, bool]:
         """Put a sweep into the queue for workers; return it, and whether it is new.
 
-        One that exists goes on with the budget in its file, unless it has nothing left to train or is running with just
-        this file.
+        A sweep that exists continues with the budget in its file, unless nothing is left to train or it is running with
+        exactly this file.
 
         Args:
-            new: The sweep as its file says, whose data nobody has loaded.
-            is_restricted: Whether it came over the network, so that the operator's limits hold.
+            new: The sweep as its file describes it; nobody has loaded its data.
+            is_restricted: Whether the sweep came over the network, so that the operator's limits hold.
 
         Raises:
             SweepConflictError: The name is taken by another content.
@@ -130,13 +130,13 @@ class Ledger:
         """Take the lease on the sweep that is next for a worker; return it with the sweep's name, or None.
 
         Args:
-            owner: Who takes it; None for this process.
+            owner: Name of the process that takes the lease; None for this one.
             seconds: How long the lease lasts after each write.
         """
         return submissions.claim_next(self._database, owner, seconds)
 
-    def settle(self, lease: Lease, new: NewSweep) -> None:
-        """Note what the data of a claimed sweep are and how it will be trained.
+    def store_data(self, lease: Lease, new: NewSweep) -> None:
+        """Store what the data of a claimed sweep are and how it will be trained.
 
         Raises:
             SweepConflictError: The data have changed since it was started.
@@ -150,8 +150,8 @@ class Ledger:
                 with lease.turn() as turn:
                     turn.update_sweep(**columns)
 
-    def conclude(self, name: str, spec: Mapping[str, Any]) -> None:
-        """Note that a sweep which nobody runs is complete: all trials of the budget in its file have ended.
+    def mark_complete(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Mark a sweep that nobody runs as complete, because all trials of the budget in its file have ended.
 
         Raises:
             SweepHeldError: Somebody runs it.
@@ -168,7 +168,7 @@ class Ledger:
             values["token"] = row.token + 1
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
             requeue_running(connection, row.id)
-            outbox.note_change(connection, row.id, PARENT)
+            outbox.add_change(connection, row.id, PARENT)
 
     def check(self, name: str, digest: str, identity: Mapping[str, Any]) -> None:
         """Check that a sweep file could be run under its name now, before anything costly is done.
@@ -318,9 +318,9 @@ class Ledger:
 
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None if another trial of its sweep beats it."""
-        mine = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
+        is_trial = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
         with self._database.read() as connection:
-            return connection.execute(select(TrialRow.model_path).where(*mine)).scalar()
+            return connection.execute(select(TrialRow.model_path).where(*is_trial)).scalar()
 
     def request_stop(self, name: str) -> bool:
         """Ask the controller of a sweep to stop, or take it from the queue; return whether it was running or waiting.
@@ -346,5 +346,5 @@ class Ledger:
         with self._database.write() as connection:
             row = checks.require_sweep(connection, name)
             checks.check_free(row)
-            outbox.note_removal(connection, row.id)
+            outbox.add_removals(connection, row.id)
             connection.execute(delete(SweepRow).where(SweepRow.id == row.id))

@@ -1,4 +1,4 @@
-"""What the ledger keeps of a sweep when it is created, and what may change later."""
+"""The columns of a sweep: those stored when it is created, and those that may change later."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class NewSweep:
     """A sweep to be stored.
 
     Args:
-        name: Unique in the ledger.
+        name: Name of the sweep, unique in the ledger.
         spec: The sweep file, resolved, as plain JSON.
-        identity: The part of it that identifies the sweep.
+        identity: The part of the file that identifies the sweep.
         digest: SHA-256 of the identity.
-        data: What the data are; None until a worker has loaded those of a submitted sweep.
+        data: Summary of the data; None until a worker has loaded the data of a submitted sweep.
         window: How many suggestions may be ahead of the results told.
-        objectives: What it improves: one objective, or two.
+        objectives: What the sweep improves: one objective or two.
         trainer: How its trials are trained.
-        slots: How many side by side.
-        device: On what.
+        slots: How many trials are trained side by side.
+        device: What they are trained on, `cpu` or `gpu`.
     """
 
     name: str
@@ -57,7 +57,7 @@ class NewSweep:
         slots: int = 1,
         device: str = "cpu",
     ) -> NewSweep:
-        """Return a sweep as its file says it; see the class for the arguments."""
+        """Return the sweep that a checked file describes; see the class for the arguments."""
         return cls(
             name=spec.name,
             spec=spec.to_json(),
@@ -125,7 +125,7 @@ def check_same_sweep(row: Row[Any], new: NewSweep) -> None:
     """Check that a sweep which exists has the content and the data of a file.
 
     Raises:
-        SweepConflictError: It has others.
+        SweepConflictError: Content or data differ.
     """
     checks.check_content(row, new.digest, new.identity)
     if new.data is not None and row.fingerprint not in ("", new.data.fingerprint):

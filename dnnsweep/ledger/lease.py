@@ -181,7 +181,7 @@ class Lease:
             update_sweep(connection, self.sweep_id, **columns, owner=None, expires_at=None)
             numbers = requeue_running(connection, self.sweep_id)
             events.record_events(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)
-            outbox.note_change(connection, self.sweep_id, PARENT)
+            outbox.add_change(connection, self.sweep_id, PARENT)
             how = f"{left_as.lower()}: {error}" if error else left_as.lower()
             events.record_events(connection, self.sweep_id, EventKind.ENDED, PARENT, detail=how)
 
@@ -250,7 +250,7 @@ def take_lease(
     lost = requeue_running(connection, row.id)
     events.record_events(connection, row.id, EventKind.LOST, *lost, detail="its controller died")
     if row.fingerprint:  # else there is nothing to show of it yet
-        outbox.note_change(connection, row.id, PARENT)
+        outbox.add_change(connection, row.id, PARENT)
     return Lease(database, row.id, row.token + 1, seconds)
 
 

@@ -1,4 +1,4 @@
-"""What the ledger answers: sweeps, trials and the best of them, by SQL."""
+"""SQL that reads sweeps, trials and the best of them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Part:
     offset: int = 0
 
 
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+def _sum_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
@@ -99,23 +99,23 @@ def ranking(directions: Iterable[ColumnElement[Any]]) -> tuple[ColumnElement[Any
     return (*costs, func.coalesce(TrialRow.val_loss, 1e308).asc(), TrialRow.number.asc())
 
 
-def _counts(sweep_ids: Select[Any]) -> Subquery:
+def _count_trials(sweep_ids: Select[Any]) -> Subquery:
     columns = (
         TrialRow.sweep_id,
-        _count(_IN_BUDGET).label("n_finished"),
-        _count(TrialRow.state == State.RUNNING).label("n_running"),
-        _count(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
-        _count(TrialRow.state == State.PRUNED).label("n_pruned"),
+        _sum_of(_IN_BUDGET).label("n_finished"),
+        _sum_of(TrialRow.state == State.RUNNING).label("n_running"),
+        _sum_of(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
+        _sum_of(TrialRow.state == State.PRUNED).label("n_pruned"),
     )
     return select(*columns).where(TrialRow.sweep_id.in_(sweep_ids)).group_by(TrialRow.sweep_id).subquery()
 
 
-def _waiting(sweep_ids: Select[Any]) -> Subquery:
+def _count_undelivered(sweep_ids: Select[Any]) -> Subquery:
     columns = (OutboxRow.sweep_id, func.count().label("n_undelivered"))
     return select(*columns).where(OutboxRow.sweep_id.in_(sweep_ids)).group_by(OutboxRow.sweep_id).subquery()
 
 
-def _ranked(sweep_ids: Select[Any]) -> Subquery:
+def _rank_trials(sweep_ids: Select[Any]) -> Subquery:
     order = ranking(columns_of(SweepRow, "direction"))
     place = func.row_number().over(partition_by=TrialRow.sweep_id, order_by=order)
     complete = (TrialRow.state == State.COMPLETE, TrialRow.sweep_id.in_(sweep_ids))
@@ -125,8 +125,8 @@ def _ranked(sweep_ids: Select[Any]) -> Subquery:
 
 def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> list[Sweep]:
     """Return the sweeps that meet the conditions, oldest first."""
-    mine = select(SweepRow.id).where(*conditions)
-    counts, waiting, ranked = _counts(mine), _waiting(mine), _ranked(mine)
+    sweep_ids = select(SweepRow.id).where(*conditions)
+    counts, waiting, ranked = _count_trials(sweep_ids), _count_undelivered(sweep_ids), _rank_trials(sweep_ids)
     statement = (
         select(
             SweepRow.__table__,
@@ -141,10 +141,10 @@ def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> lis
         .where(*conditions)
         .order_by(SweepRow.created_at, SweepRow.name)
     )
-    return [_sweep(connection, row) for row in connection.execute(statement).all()]
+    return [_to_sweep(connection, row) for row in connection.execute(statement).all()]
 
 
-def _sweep(connection: Connection, row: Row[Any]) -> Sweep:
+def _to_sweep(connection: Connection, row: Row[Any]) -> Sweep:
     values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     stored = {name: values[name] for name in Sweep.__slots__ if name in values}
     derived = {
@@ -155,27 +155,27 @@ def _sweep(connection: Connection, row: Row[Any]) -> Sweep:
     sweep = Sweep(**{**stored, **derived})
     if len(sweep.objectives) == 1:
         return replace(sweep, front=() if row.best_number is None else (row.best_number,))
-    return replace(sweep, front=tuple(_front(connection, sweep, None)))
+    return replace(sweep, front=tuple(_read_front(connection, sweep, None)))
 
 
 def shown_state(row: Row[Any]) -> SweepState:
-    """Return where a sweep stands, which for a running one depends on whether somebody still holds it."""
+    """Return the state in which a sweep is shown: one whose lease is lost is not running any more."""
     state = SweepState(row.state)
     if state is SweepState.RUNNING and not owners.is_held(row.owner, row.expires_at, now_ms()):
         return SweepState.INTERRUPTED if row.queued_at is None else SweepState.QUEUED  # whoever ran it is gone
     return state
 
 
-def _front(connection: Connection, sweep: Sweep, condition: Condition | None) -> list[int]:
-    """Return the numbers of the trials that meet a condition and that no other such trial beats, best first."""
+def _read_front(connection: Connection, sweep: Sweep, condition: Condition | None) -> list[int]:
+    """Return the numbers of the trials that no other trial beats, among those that meet a condition, best first."""
     columns = (TrialRow.number, TrialRow.val_loss, *columns_of(TrialRow, "value"))
-    complete = select(*columns).where(*_complete(sweep))
-    rows = connection.execute(_narrowed(complete, condition)).all()
+    complete = select(*columns).where(*_is_complete(sweep))
+    rows = connection.execute(_where(complete, condition)).all()
     ranks = (rank(values, val_loss, number, *sweep.directions) for number, val_loss, *values in rows)
     return [int(best[-1]) for best in pareto_front(ranks)]
 
 
-def _complete(sweep: Sweep) -> tuple[ColumnElement[bool], ...]:
+def _is_complete(sweep: Sweep) -> tuple[ColumnElement[bool], ...]:
     return TrialRow.sweep_id == sweep.id, TrialRow.state == State.COMPLETE
 
 
@@ -183,7 +183,7 @@ def read_sweep(connection: Connection, name: str) -> Sweep:
     """Return one sweep.
 
     Raises:
-        SweepNotFoundError: There is none of this name.
+        SweepNotFoundError: There is no sweep of this name.
     """
     sweeps = read_sweeps(connection, SweepRow.name == name)
     if not sweeps:
@@ -193,18 +193,18 @@ def read_sweep(connection: Connection, name: str) -> Sweep:
 
 def read_trials(connection: Connection, sweep: Sweep, first: int = 0) -> list[Trial]:
     """Return the sweep's trials in their order, from number `first` on."""
-    statement = _selected(sweep, None).where(TrialRow.number >= first)
-    return _trials(connection, sweep, statement.order_by(TrialRow.number))
+    statement = _select_trials(sweep, None).where(TrialRow.number >= first)
+    return _read_trials(connection, sweep, statement.order_by(TrialRow.number))
 
 
 def read_page(connection: Connection, sweep: Sweep, condition: Condition | None, part: Part) -> Page[Trial]:
     """Return a part of the sweep's trials that meet a condition."""
-    statement = _selected(sweep, condition).order_by(*_order(part.order)).limit(part.limit).offset(part.offset)
-    trials = _trials(connection, sweep, statement)
+    statement = _select_trials(sweep, condition).order_by(*_order(part.order)).limit(part.limit).offset(part.offset)
+    trials = _read_trials(connection, sweep, statement)
     if 0 < len(trials) < (part.limit or math.inf):  # the last ones: what was left out and these are all
         return Page(trials, part.offset + len(trials))
     count = select(func.count()).select_from(TrialRow).where(TrialRow.sweep_id == sweep.id)
-    return Page(trials, connection.execute(_narrowed(count, condition)).scalar_one())
+    return Page(trials, connection.execute(_where(count, condition)).scalar_one())
 
 
 def _order(text: str) -> tuple[ColumnElement[Any], ...]:
@@ -223,10 +223,10 @@ def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: 
         raise QueryError(f"top must be at least 1, got {top}")
     directions = to_columns("direction", sweep.directions).values()
     order = ranking(literal(direction, String()) for direction in directions)
-    best = _selected(sweep, condition).where(*_complete(sweep)).order_by(*order)
+    best = _select_trials(sweep, condition).where(*_is_complete(sweep)).order_by(*order)
     if len(sweep.objectives) > 1:
-        best = best.where(TrialRow.number.in_(_front(connection, sweep, condition)))
-    return _trials(connection, sweep, best.limit(TOP if top is None and len(sweep.objectives) == 1 else top))
+        best = best.where(TrialRow.number.in_(_read_front(connection, sweep, condition)))
+    return _read_trials(connection, sweep, best.limit(TOP if top is None and len(sweep.objectives) == 1 else top))
 
 
 def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
@@ -235,26 +235,26 @@ def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
     Raises:
         SweepNotFoundError: The sweep has no trial of this number.
     """
-    found = _trials(connection, sweep, _selected(sweep, None).where(TrialRow.number == number))
-    if not found:
+    trials = _read_trials(connection, sweep, _select_trials(sweep, None).where(TrialRow.number == number))
+    if not trials:
         raise SweepNotFoundError(f"sweep {sweep.name} has no trial {number}")
-    return found[0]
+    return trials[0]
 
 
-def _selected(sweep: Sweep, condition: Condition | None) -> Select[Any]:
-    return _narrowed(_TRIALS.where(TrialRow.sweep_id == sweep.id), condition)
+def _select_trials(sweep: Sweep, condition: Condition | None) -> Select[Any]:
+    return _where(_TRIALS.where(TrialRow.sweep_id == sweep.id), condition)
 
 
-def _narrowed(statement: Select[Any], condition: Condition | None) -> Select[Any]:
+def _where(statement: Select[Any], condition: Condition | None) -> Select[Any]:
     return statement if condition is None else statement.where(to_sql(condition))
 
 
-def _trials(connection: Connection, sweep: Sweep, statement: Select[Any]) -> list[Trial]:
+def _read_trials(connection: Connection, sweep: Sweep, statement: Select[Any]) -> list[Trial]:
     rows: Sequence[Row[Any]] = connection.execute(statement).all()
-    return [_trial(sweep.name, row) for row in rows]
+    return [_to_trial(sweep.name, row) for row in rows]
 
 
-def _trial(sweep: str, row: Row[Any]) -> Trial:
+def _to_trial(sweep: str, row: Row[Any]) -> Trial:
     stored = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     derived: dict[str, Any] = {
         "sweep": sweep,

@@ -39,5 +39,5 @@ def requeue_running(connection: Connection, sweep_id: str, *conditions: ColumnEl
     is_running = (TrialRow.sweep_id == sweep_id, TrialRow.state == State.RUNNING, *conditions)
     numbers = list(connection.execute(select(TrialRow.number).where(*is_running)).scalars())
     connection.execute(update(TrialRow).where(*is_running).values(state=State.QUEUED))
-    outbox.note_change(connection, sweep_id, *numbers)
+    outbox.add_change(connection, sweep_id, *numbers)
     return numbers

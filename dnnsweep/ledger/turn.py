@@ -77,7 +77,7 @@ class Turn:
 
         def write(connection: Connection) -> None:
             update_sweep(connection, self._sweep_id, **values)
-            outbox.note_change(connection, self._sweep_id, PARENT)
+            outbox.add_change(connection, self._sweep_id, PARENT)
 
         self._add(write)
 
@@ -100,7 +100,7 @@ class Turn:
                 numbers = [item.suggestion.number for item in asked]
                 events.record_events(connection, self._sweep_id, EventKind.CREATED, *numbers)
             if told:
-                outbox.note_change(connection, self._sweep_id, PARENT)
+                outbox.add_change(connection, self._sweep_id, PARENT)
 
         self._add(write)
 
@@ -124,7 +124,7 @@ class Turn:
 
         def write(connection: Connection) -> None:
             update_trial(connection, self._sweep_id, number, **columns)
-            outbox.note_change(connection, self._sweep_id, number, seconds=QUICK_SECONDS)
+            outbox.add_change(connection, self._sweep_id, number, seconds=QUICK_SECONDS)
             events.record_events(connection, self._sweep_id, EventKind.STARTED, number, attempt=attempt)
 
         self._add(write)
@@ -135,7 +135,7 @@ class Turn:
         def write(connection: Connection) -> None:
             update_trial(connection, self._sweep_id, number, epochs=curve.n_epochs)
             store_curve(connection, self._sweep_id, number, curve)
-            outbox.note_change(connection, self._sweep_id, number)
+            outbox.add_change(connection, self._sweep_id, number)
 
         self._add(write)
 
@@ -163,7 +163,7 @@ class Turn:
                 connection.execute(beaten.values(model_path=None))
             update_trial(connection, self._sweep_id, result.number, **columns)
             store_curve(connection, self._sweep_id, result.number, result.curve)
-            outbox.note_change(connection, self._sweep_id, result.number)
+            outbox.add_change(connection, self._sweep_id, result.number)
             how = f"{result.reason}: {result.error}" if result.error else result.reason.value
             kind, attempt = EventKind.ENDED, result.attempt
             events.record_events(connection, self._sweep_id, kind, result.number, attempt=attempt, detail=how)

@@ -249,7 +249,7 @@ def run_claimed(spec: SweepSpec, settings: Settings, claim: Claim) -> SweepState
             opening = hands.open()
         check_task(spec, opening.data.task)
         claim.check(opening.data)
-        claim.ledger.settle(claim.lease, _new_sweep(spec, opening))
+        claim.ledger.store_data(claim.lease, _new_sweep(spec, opening))
         run = _Run(spec, settings, claim.ledger, claim.lease, hands, Profile(), is_local=True, claim=claim)
         return _control(run, lambda _: None)
 
@@ -270,7 +270,7 @@ def _conclude_if_spent(spec: SweepSpec, settings: Settings) -> Sweep | None:
         sweep = ledger.sweep(spec.name)
         if _has_spent(sweep, spec):
             if sweep.state is not SweepState.COMPLETE or sweep.n_trials != spec.budget.trials:
-                ledger.conclude(spec.name, spec.to_json())
+                ledger.mark_complete(spec.name, spec.to_json())
             if ledger.outbox.next_due() is not None:
                 deliver_all(ledger, Tracker(settings), settings, DELIVERY_SECONDS)
         return sweep

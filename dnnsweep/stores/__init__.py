@@ -1,4 +1,4 @@
-"""Where sweeps are kept: a home with its ledger, or a service that other machines reach. Both answer alike."""
+"""Where sweeps are kept: in a home with its ledger, or by a service on another machine. Both answer alike."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dnnsweep.records.events import Event
 class SweepStore(Protocol):
     """What can be asked of sweeps, and done to them.
 
-    More methods than a seam should have, but they are the contract of the API: each is a route of the service, and one
-    suite of tests holds both implementations to it (`tests/contracts/test_sweep_store.py`).
+    These are more methods than an interface should have, but each is a route of the service. One suite of tests holds
+    both implementations to them (`tests/contracts/test_sweep_store.py`).
     """
 
     def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
-        """Return sweeps, oldest first; of a state, if it is given."""
+        """Return sweeps, oldest first: all, or those in a state."""
 
     def sweep(self, name: str) -> Sweep:
         """Return one sweep."""
@@ -44,7 +44,7 @@ class SweepStore(Protocol):
         """Return what happened to a sweep and its trials, oldest first."""
 
     def model(self, name: str, number: int, folder: Path | None = None) -> Path:
-        """Return the file of a trial's model; what is not here is copied into `folder`."""
+        """Return the file of a trial's model; a model on another machine is copied into `folder`."""
 
     def submit(self, document: Any) -> Sweep:
         """Put a sweep, given as the content of its file, into the queue for workers."""
@@ -53,7 +53,7 @@ class SweepStore(Protocol):
         """Put a sweep into the queue again, with the file that it was submitted with."""
 
     def stop(self, name: str) -> bool:
-        """Ask whoever runs a sweep to stop, or take it from the queue; return whether it was running or waiting."""
+        """Stop a sweep, or take it from the queue; return whether it was running or waiting."""
 
     def delete(self, name: str) -> bool:
         """Remove a sweep; return whether MLflow has nothing left of it."""

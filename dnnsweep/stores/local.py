@@ -1,4 +1,4 @@
-"""A home, or a database, that this process reads and writes itself."""
+"""Sweeps in a ledger that this process reads and writes itself."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class LocalStore:
     """Sweeps in a ledger; `SweepStore` says what the methods do.
 
     Args:
-        settings: Where models are.
-        ledger: Opened.
+        settings: Settings of the home, which say where models are.
+        ledger: The opened ledger.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
@@ -30,10 +30,10 @@ class LocalStore:
     @classmethod
     @contextmanager
     def opened(cls, settings: Settings, *, create: bool = False) -> Iterator[LocalStore]:
-        """Open a home, or make it, and close it afterwards.
+        """Open a home, and close it afterwards.
 
         Raises:
-            SweepNotFoundError: There is none, and `create` is false.
+            SweepNotFoundError: There is no home, and `create` is false.
             LedgerError: It cannot be opened.
         """
         ledger = Ledger.open(settings.database_url, create=create)
@@ -87,10 +87,10 @@ class LocalStore:
 
     def model(self, name: str, number: int, folder: Path | None = None) -> Path:  # noqa: ARG002  it is here
         sweep = self.sweep(name)
-        kept = self.ledger.model_name(sweep.id, self.ledger.trial_of(sweep, number).number)
-        if kept is None:
+        file_name = self.ledger.model_name(sweep.id, self.ledger.trial_of(sweep, number).number)
+        if file_name is None:
             raise ExportError(f"only trials that none beats keep weights, got trial {number}; export it as python")
-        path = self._settings.best_model(name, kept)
+        path = self._settings.best_model(name, file_name)
         if not path.exists():
             raise ExportError(f"the model of trial {number} must be in {path}, but is not; export it as python")
         return path
@@ -102,8 +102,8 @@ class LocalStore:
         """Put a sweep into the queue; return it, and whether it is new.
 
         Args:
-            document: The content of its file, or a checked one.
-            is_restricted: Whether it came over the network, so that the operator's limits hold.
+            document: Content of the sweep file, or the checked file.
+            is_restricted: Whether the sweep came over the network, so that the operator's limits hold.
 
         Raises:
             SpecError: The file is wrong.
