@@ -692,7 +692,7 @@ def test_stopping_what_does_not_run_says_so(ask: Call) -> None:
 def test_stopping_what_runs_leaves_a_wish(call: Call, file: Write, home: Path) -> None:
     run(call, file(), "--trials", "1")
     with closing(Ledger.open(f"sqlite:///{home / 'dnnsweep.db'}")) as ledger:
-        lease = ledger.begin(NewSweep.from_spec(check(ledger.sweep("pretend").spec)), owner="elsewhere:1")
+        lease = ledger.begin(NewSweep.of(check(ledger.sweep("pretend").spec)), owner="elsewhere:1")
 
         assert call("stop", "pretend") == Said(0, "", "sweep pretend is being stopped\n")
         assert lease.renew()[0] is True

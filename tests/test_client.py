@@ -300,7 +300,7 @@ def test_budget_description_and_resources_are_not_part_of_a_sweeps_identity(run:
 def test_a_sweep_that_another_process_runs_is_refused_and_untouched(run: Run, home: Path) -> None:
     run(trials=2)
     with closing(Ledger.open(f"sqlite:///{home / 'dnnsweep.db'}")) as ledger:
-        ledger.begin(NewSweep.from_spec(check(ledger.sweep("pretend").spec)), owner="elsewhere:1")
+        ledger.begin(NewSweep.of(check(ledger.sweep("pretend").spec)), owner="elsewhere:1")
 
     with pytest.raises(SweepHeldError, match="process 1 on elsewhere"):
         run(trials=5)

@@ -15,7 +15,7 @@ from dnnsweep.ledger.columns import objective_columns
 from dnnsweep.ledger.database import now_ms
 from dnnsweep.records import DataSummary, Objective, SweepState
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands that only read load no models of the sweep file
     from dnnsweep.spec import SweepSpec
 
 
@@ -31,8 +31,8 @@ class NewSweep:
         data: Summary of the data; None until a worker has loaded the data of a submitted sweep.
         window: How many suggestions may be ahead of the results told.
         objectives: What the sweep improves: one objective or two.
-        trainer: How its trials are trained.
-        slots: How many trials are trained side by side.
+        trainer: How its trials are trained; `auto` until that is decided.
+        slots: How many of them are trained side by side.
         device: What they are trained on, `cpu` or `gpu`.
     """
 
@@ -48,7 +48,7 @@ class NewSweep:
     device: str = "cpu"
 
     @classmethod
-    def from_spec(
+    def of(
         cls,
         spec: SweepSpec,
         data: DataSummary | None = None,
@@ -57,7 +57,7 @@ class NewSweep:
         slots: int = 1,
         device: str = "cpu",
     ) -> NewSweep:
-        """Return the sweep that a checked file describes; see the class for the arguments."""
+        """Return the sweep that a file describes; without `data` and what follows if nobody has loaded the data."""
         return cls(
             name=spec.name,
             spec=spec.to_json(),

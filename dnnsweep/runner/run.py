@@ -294,7 +294,7 @@ def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most:
 
 def _new_sweep(spec: SweepSpec, opening: TrainerReady) -> NewSweep:
     plan = opening.plan
-    return NewSweep.from_spec(spec, opening.data, trainer=plan.kind, slots=plan.slots, device=plan.device)
+    return NewSweep.of(spec, opening.data, trainer=plan.kind, slots=plan.slots, device=plan.device)
 
 
 def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:

@@ -113,7 +113,7 @@ class LocalStore:
         from dnnsweep.spec import SweepSpec, check
 
         spec = document if isinstance(document, SweepSpec) else check(document)
-        return self.ledger.submit(NewSweep.from_spec(spec), is_restricted=is_restricted)
+        return self.ledger.submit(NewSweep.of(spec), is_restricted=is_restricted)
 
     def resume(self, name: str, *, is_restricted: bool = False) -> Sweep:
         return self.submit(dict(self.sweep(name).spec), is_restricted=is_restricted)
