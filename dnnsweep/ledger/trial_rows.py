@@ -16,16 +16,22 @@ _UPDATE: Final = update(TrialRow).where(*_IS_TRIAL)
 _EPOCH_TIMES: Final = select(TrialRow.epoch_times).where(*_IS_TRIAL)
 
 
-def update_trial(connection: Connection, sweep_id: str, number: int, **values: Any) -> None:
-    """Set columns of a trial."""
-    connection.execute(_UPDATE, {"own_sweep": sweep_id, "own_number": number, **values})
+def update_trial(connection: Connection, sweep_id: str, number: int, curve: Curve | None = None, **values: Any) -> None:
+    """Set columns of a trial.
 
-
-def store_curve(connection: Connection, sweep_id: str, number: int, curve: Curve) -> None:
-    """Store a trial's curve in place of the one before, and when each of its epochs ended."""
-    old_times = connection.execute(_EPOCH_TIMES, {"own_sweep": sweep_id, "own_number": number}).scalar_one()
-    curves.store_curve(connection, sweep_id, number, curve, is_first=not old_times)
-    update_trial(connection, sweep_id, number, epoch_times=curves.merge_times(old_times, curve.ended_at))
+    Args:
+        connection: A transaction that writes.
+        sweep_id: The sweep.
+        number: The trial.
+        curve: What was measured so far, which replaces the trial's curve; None keeps the curve.
+        values: The columns and their values.
+    """
+    key = {"own_sweep": sweep_id, "own_number": number}
+    if curve is not None:
+        old_times = connection.execute(_EPOCH_TIMES, key).scalar_one()
+        curves.store_curve(connection, sweep_id, number, curve, is_first=not old_times)
+        values["epoch_times"] = curves.merge_times(old_times, curve.ended_at)
+    connection.execute(_UPDATE, {**key, **values})
 
 
 def requeue_running(connection: Connection, sweep_id: str, *conditions: ColumnElement[bool]) -> list[int]:

@@ -13,7 +13,7 @@ from dnnsweep.ledger import events, outbox
 from dnnsweep.ledger.columns import to_columns
 from dnnsweep.ledger.database import now_ms
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
-from dnnsweep.ledger.trial_rows import requeue_running, store_curve, update_trial
+from dnnsweep.ledger.trial_rows import requeue_running, update_trial
 from dnnsweep.records import Curve, State, Suggestion, TrialResult
 from dnnsweep.records.events import EventKind
 
@@ -89,15 +89,19 @@ class Turn:
             asked: What it suggested then.
             study_attrs: What it remembers about the study.
         """
+        rows = [self._new_row(item) for item in asked]
 
         def write(connection: Connection) -> None:
             update_sweep(connection, self._sweep_id, system_attrs=dict(study_attrs))
             for item in told:
-                columns = {**to_columns("penalty", item.penalty), "system_attrs": dict(item.system_attrs)}
+                columns: dict[str, Any] = {
+                    **to_columns("penalty", item.penalty),
+                    "system_attrs": dict(item.system_attrs),
+                }
                 update_trial(connection, self._sweep_id, item.number, **columns)
-            if asked:
-                connection.execute(insert(TrialRow), [self._new_row(item) for item in asked])
-                numbers = [item.suggestion.number for item in asked]
+            if rows:
+                connection.execute(insert(TrialRow), rows)
+                numbers = [row["number"] for row in rows]
                 events.record_events(connection, self._sweep_id, EventKind.CREATED, *numbers)
             if told:
                 outbox.add_change(connection, self._sweep_id, PARENT)
@@ -120,7 +124,12 @@ class Turn:
 
     def start(self, number: int, attempt: int) -> None:
         """Store that a trainer works on a trial."""
-        columns = {"state": State.RUNNING, "attempts": attempt, "token": self._token, "started_at": now_ms()}
+        columns: dict[str, Any] = {
+            "state": State.RUNNING,
+            "attempts": attempt,
+            "token": self._token,
+            "started_at": now_ms(),
+        }
 
         def write(connection: Connection) -> None:
             update_trial(connection, self._sweep_id, number, **columns)
@@ -133,8 +142,7 @@ class Turn:
         """Store the epochs that a running trial has trained so far."""
 
         def write(connection: Connection) -> None:
-            update_trial(connection, self._sweep_id, number, epochs=curve.n_epochs)
-            store_curve(connection, self._sweep_id, number, curve)
+            update_trial(connection, self._sweep_id, number, curve, epochs=curve.n_epochs)
             outbox.add_change(connection, self._sweep_id, number)
 
         self._add(write)
@@ -161,8 +169,7 @@ class Turn:
                 has_model = (TrialRow.sweep_id == self._sweep_id, TrialRow.model_path.is_not(None))
                 beaten = update(TrialRow).where(*has_model, TrialRow.number.not_in(list(kept)))
                 connection.execute(beaten.values(model_path=None))
-            update_trial(connection, self._sweep_id, result.number, **columns)
-            store_curve(connection, self._sweep_id, result.number, result.curve)
+            update_trial(connection, self._sweep_id, result.number, result.curve, **columns)
             outbox.add_change(connection, self._sweep_id, result.number)
             how = f"{result.reason}: {result.error}" if result.error else result.reason.value
             kind, attempt = EventKind.ENDED, result.attempt
