@@ -78,6 +78,11 @@ class SettingsError(DnnsweepError):
 class SweepNotFoundError(DnnsweepError):
     """There is no sweep, trial or result of that name."""
 
+    @classmethod
+    def named(cls, name: str) -> SweepNotFoundError:
+        """Return the error about a name that no sweep has."""
+        return cls(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+
 
 class SweepConflictError(DnnsweepError):
     """The name is taken by a sweep with another content, or its data have changed."""

@@ -23,9 +23,10 @@ import dnnsweep
 from dnnsweep.cli import main, render
 from dnnsweep.cli.formats import format_number, format_setting
 from dnnsweep.cli.progress_display import print_line, trial_line
-from dnnsweep.ledger import Ledger
+from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
 from dnnsweep.runner.controller import Best, Ended, Progress
+from dnnsweep.spec import check
 
 PAIR = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
 READING = ("validate", "schema", "list", "show", "trials", "best", "export")
@@ -691,7 +692,7 @@ def test_stopping_what_does_not_run_says_so(ask: Call) -> None:
 def test_stopping_what_runs_leaves_a_wish(call: Call, file: Write, home: Path) -> None:
     run(call, file(), "--trials", "1")
     with closing(Ledger.open(f"sqlite:///{home / 'dnnsweep.db'}")) as ledger:
-        lease = ledger.acquire("pretend", owner="elsewhere:1")
+        lease = ledger.begin(NewSweep.of(check(ledger.sweep("pretend").spec)), owner="elsewhere:1")
 
         assert call("stop", "pretend") == Said(0, "", "sweep pretend is being stopped\n")
         assert lease.renew()[0] is True

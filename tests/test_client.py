@@ -27,11 +27,12 @@ from dnnsweep.errors import (
     SweepHeldError,
     SweepNotFoundError,
 )
-from dnnsweep.ledger import Ledger
+from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import State, SweepState
 from dnnsweep.runner.controller import Progress
 from dnnsweep.settings import Settings
+from dnnsweep.spec import check
 
 Run = Callable[..., dnnsweep.SweepHandle]
 
@@ -299,7 +300,7 @@ def test_budget_description_and_resources_are_not_part_of_a_sweeps_identity(run:
 def test_a_sweep_that_another_process_runs_is_refused_and_untouched(run: Run, home: Path) -> None:
     run(trials=2)
     with closing(Ledger.open(f"sqlite:///{home / 'dnnsweep.db'}")) as ledger:
-        ledger.acquire("pretend", owner="elsewhere:1")
+        ledger.begin(NewSweep.of(check(ledger.sweep("pretend").spec)), owner="elsewhere:1")
 
     with pytest.raises(SweepHeldError, match="process 1 on elsewhere"):
         run(trials=5)

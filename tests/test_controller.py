@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dnnsweep import seeds
 from dnnsweep.errors import LedgerError, SweepFailedError
 from dnnsweep.executors import TrainerEvent, TrainerLost
-from dnnsweep.ledger import Ledger, NewSweep
+from dnnsweep.ledger import Lease, Ledger, NewSweep, Turn
 from dnnsweep.records import (
     Curve,
     DataSummary,
@@ -138,6 +138,11 @@ def stored(url: str, n_trials: int = 20, more: Sequence[Objective] = ()) -> Ledg
     return ledger
 
 
+def take_lease(ledger: Ledger) -> Lease:
+    sweep = ledger.sweep("sweep")
+    return ledger.begin(NewSweep(sweep.name, sweep.spec, {}, "d" * 64, DATA, WINDOW, sweep.objectives))
+
+
 def control(ledger: Ledger, executor: Scripted, models: Path, **changes: Any) -> Controller:
     sweep = ledger.sweep("sweep")
     plan = Plan((ACCURACY,), sweep.n_trials, None, models)
@@ -145,7 +150,7 @@ def control(ledger: Ledger, executor: Scripted, models: Path, **changes: Any) ->
     defaults = Hyperparameters().to_params()
     study = Study(changes.pop("space", SPACE), "maximize", "tpe", 0, (), defaults)
     order = FixedOrder(study, defaults, 0, sweep.window)
-    return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor, on_progress)
+    return Controller(replace(plan, **changes), take_lease(ledger), order, executor, on_progress)
 
 
 def summary(ledger: Ledger) -> list[Summary]:
@@ -396,7 +401,7 @@ def of_two(ledger: Ledger, executor: Scripted, folder: Path, **changes: Any) -> 
     study.set_population(5)
     order = FixedOrder(study, Hyperparameters().to_params(), 0, sweep.window)
     plan = Plan((ACCURACY, SIZE), sweep.n_trials, None, folder)
-    return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor)
+    return Controller(replace(plan, **changes), take_lease(ledger), order, executor)
 
 
 def summary_of_two(ledger: Ledger) -> list[Summary]:
@@ -561,14 +566,14 @@ def test_what_ends_together_gives_the_same_trials(url: str, tmp_path: Path, undi
 def test_results_that_cannot_be_stored_are_not_said(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger, seen = stored(url), list[Progress]()
     controller = control(ledger, Bursting(4), tmp_path, on_progress=seen.append)
-    finish = controller._lease.finish
+    finish = Turn.finish
 
-    def fail_at_the_third(result: TrialResult, *rest: Any) -> None:
+    def fail_at_the_third(turn: Turn, result: TrialResult, *rest: Any) -> None:
         if len(controller._outcomes) == 2:
             raise LedgerError("the disk is full")
-        finish(result, *rest)
+        finish(turn, result, *rest)
 
-    monkeypatch.setattr(controller._lease, "finish", fail_at_the_third)
+    monkeypatch.setattr(Turn, "finish", fail_at_the_third)
     with pytest.raises(LedgerError):
         controller.run()
 
@@ -675,7 +680,7 @@ def pruning_control(ledger: Ledger, executor: Scripted, models: Path, kind: str 
     pruning = Pruner(rule.settings(), "maximize", Stepping.N_EPOCHS, sweep.window, 0)
     study = Study(SPACE, "maximize", "tpe", 0)
     order = FixedOrder(study, Hyperparameters().to_params(), 0, sweep.window, pruning)
-    return Controller(replace(plan, **changes), ledger.acquire("sweep"), order, executor)
+    return Controller(replace(plan, **changes), take_lease(ledger), order, executor)
 
 
 def courses(ledger: Ledger) -> list[Summary]:

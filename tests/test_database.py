@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from turns import write
 
 from dnnsweep.errors import LeaseLostError, LedgerAwayError
 from dnnsweep.ledger import PARENT, Asked, Lease, Ledger, NewSweep, Told, database
@@ -72,7 +73,7 @@ def test_a_write_waits_until_a_locked_database_is_free(ledger: Ledger, lease: Le
     with locked(file) as other:
         timer = threading.Timer(0.5, lambda: other.execute("COMMIT"))
         timer.start()
-        lease.advance([], [asked(0)], {})
+        write(lease).advance([], [asked(0)], {})
         timer.join()
 
     assert [trial.number for trial in ledger.trials("digits")] == [0]
@@ -94,10 +95,10 @@ def test_after_its_patience_a_write_gives_up_and_the_sweep_goes_on_later(
     ledger._database.patience = 0.3
 
     with locked(file), pytest.raises(LedgerAwayError, match="database is locked"):
-        lease.advance([], [asked(0)], {})
+        write(lease).advance([], [asked(0)], {})
 
     assert ledger.trials("digits") == []
-    lease.advance([], [asked(0)], {})
+    write(lease).advance([], [asked(0)], {})
     assert len(ledger.trials("digits")) == 1
 
 
@@ -114,37 +115,41 @@ def test_a_full_disk_is_said_and_breaks_nothing(ledger: Ledger, lease: Lease, fi
     big = Suggestion(0, {"text": "x" * 1_000_000}, 0)
 
     with pytest.raises(LedgerAwayError, match="disk is full"):
-        lease.advance([], [Asked(big, {})], {})
+        write(lease).advance([], [Asked(big, {})], {})
 
     with closing(sqlite3.connect(file)) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     with ledger._database.read() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
-    lease.advance([], [Asked(big, {})], {})
+    write(lease).advance([], [Asked(big, {})], {})
     assert len(ledger.trials("digits")) == 1
 
 
-def test_a_transaction_whose_answer_was_lost_is_stored_once(
-    ledger: Ledger, lease: Lease, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, n_calls = ledger._database.write, 0
+@pytest.fixture
+def transactions(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The transactions that write from now on; the first one is stored, but its answer is lost."""
+    real, seen = ledger._database.write, list[str]()
 
     @contextmanager
-    def losing_the_first_answer() -> Iterator[Any]:
-        nonlocal n_calls
-        n_calls += 1
+    def write_and_lose_the_first_answer() -> Iterator[Any]:
+        seen.append("transaction")
         with real() as connection:
             yield connection
-        if n_calls == 1:
+        if len(seen) == 1:
             raise LedgerAwayError("the connection was lost")
 
-    monkeypatch.setattr(ledger._database, "write", losing_the_first_answer)
-    with lease.turn():
-        lease.advance([], [asked(0), asked(1)], {"seen": 2})
-        lease.start(0, 1)
-    monkeypatch.undo()
+    monkeypatch.setattr(ledger._database, "write", write_and_lose_the_first_answer)
+    return seen
 
-    assert n_calls == 2
+
+def test_a_transaction_whose_answer_was_lost_is_stored_once(
+    ledger: Ledger, lease: Lease, transactions: list[str]
+) -> None:
+    with lease.turn() as turn:
+        turn.advance([], [asked(0), asked(1)], {"seen": 2})
+        turn.start(0, 1)
+
+    assert len(transactions) == 2
     assert [trial.number for trial in ledger.trials("digits")] == [0, 1]
     assert [entry for entry in happened(ledger) if entry[0] == 0] == [
         (0, "created", None, None),
@@ -152,21 +157,33 @@ def test_a_transaction_whose_answer_was_lost_is_stored_once(
     ]
 
 
+def test_an_end_whose_answer_was_lost_is_told_as_it_was_stored(
+    ledger: Ledger, lease: Lease, transactions: list[str]
+) -> None:
+    with ledger._database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE sweeps SET is_stop_requested = 1")
+
+    assert lease.end(SweepState.QUEUED) is SweepState.STOPPED  # a worker's that was asked to stop it meanwhile
+
+    assert len(transactions) == 2
+    assert [kind for _, kind, _, _ in happened(ledger)].count("ended") == 1
+
+
 def test_whoever_lost_the_lease_does_not_try_again(ledger: Ledger, lease: Lease) -> None:
     with ledger._database.write() as connection:
         connection.exec_driver_sql("UPDATE sweeps SET token = token + 1")
 
     with pytest.raises(LeaseLostError):
-        lease.start(0, 1)
+        write(lease).start(0, 1)
 
 
 def test_a_new_lease_writes_whatever_the_one_before_has_written(ledger: Ledger, lease: Lease) -> None:
     for number in range(3):
-        lease.advance([], [asked(number)], {})
+        write(lease).advance([], [asked(number)], {})
     lease.end(SweepState.INTERRUPTED)
 
     again = ledger.begin(NEW)
-    again.start(0, 1)
+    write(again).start(0, 1)
 
     assert ledger.trial("digits", 0).attempts == 1
 
@@ -175,13 +192,13 @@ def test_a_new_lease_writes_whatever_the_one_before_has_written(ledger: Ledger, 
 
 
 def test_events_tell_what_happened_in_order(ledger: Ledger, lease: Lease) -> None:
-    lease.advance([], [asked(0)], {})
-    lease.start(0, 1)
-    lease.requeue(0, 1, "the trainer died by SIGKILL")
-    lease.start(0, 2)
+    write(lease).advance([], [asked(0)], {})
+    write(lease).start(0, 1)
+    write(lease).requeue(0, 1, "the trainer died by SIGKILL")
+    write(lease).start(0, 2)
     ledger.request_stop("digits")
-    lease.finish(replace(RESULT, attempt=2), (0.5,), {})
-    lease.advance([Told(0, None, {})], [], {})
+    write(lease).finish(replace(RESULT, attempt=2), (0.5,), {})
+    write(lease).advance([Told(0, None, {})], [], {})
     lease.end(SweepState.STOPPED)
 
     owner = happened(ledger)[1][3]
@@ -201,8 +218,8 @@ def test_events_tell_what_happened_in_order(ledger: Ledger, lease: Lease) -> Non
 
 
 def test_trials_of_a_controller_that_died_are_said_to_be_lost(ledger: Ledger, lease: Lease) -> None:
-    lease.advance([], [asked(0), asked(1)], {})
-    lease.start(0, 1)
+    write(lease).advance([], [asked(0), asked(1)], {})
+    write(lease).start(0, 1)
     with ledger._database.write() as connection:
         connection.exec_driver_sql("UPDATE sweeps SET expires_at = 0")
 
@@ -212,20 +229,20 @@ def test_trials_of_a_controller_that_died_are_said_to_be_lost(ledger: Ledger, le
 
 
 def test_what_mlflow_has_seen_to_its_end_is_said_to_be_delivered(ledger: Ledger, lease: Lease) -> None:
-    lease.advance([], [asked(0), asked(1)], {})
-    lease.start(0, 1)
-    lease.start(1, 1)
-    lease.progress(1, RESULT.curve)
-    lease.finish(RESULT, (0.5,), {})
+    write(lease).advance([], [asked(0), asked(1)], {})
+    write(lease).start(0, 1)
+    write(lease).start(1, 1)
+    write(lease).progress(1, RESULT.curve)
+    write(lease).finish(RESULT, (0.5,), {})
     for entry in ledger.outbox.claim(9, lease.sweep_id):
-        ledger.outbox.sent(entry, f"run{entry.number}")
+        ledger.outbox.remove_sent(entry, f"run{entry.number}")
 
     delivered = [event.number for event in ledger.events("digits") if event.kind is EventKind.DELIVERED]
     assert delivered == [0]  # trial 1 and the sweep itself go on
 
     lease.end(SweepState.COMPLETE)
     for entry in ledger.outbox.claim(9, lease.sweep_id):
-        ledger.outbox.sent(entry, f"run{entry.number}")
+        ledger.outbox.remove_sent(entry, f"run{entry.number}")
     last = ledger.events("digits")[-1]
     assert (last.number, last.kind) == (None, EventKind.DELIVERED)
     assert PARENT not in [event.number for event in ledger.events("digits")]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from test_ledger import NEW, SOMEBODY_ELSE, ask, finish, suggestion
 from test_ledger import store as stored
+from turns import write
 
 from dnnsweep.delivery.shipper import OutboxSender, Shipper, deliver_all
 from dnnsweep.errors import TrackingError
@@ -56,7 +57,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def lease(ledger: Ledger) -> Lease:
-    lease = ledger.acquire("digits")
+    lease = ledger.begin(NEW)
     ask(lease, 3)
     for number in (2, 0, 1):
         finish(lease, number, 0.5 + number / 10)
@@ -162,8 +163,7 @@ def test_a_tracker_that_is_gone_does_not_keep_the_end_waiting_for_ever(ledger: L
 
 def test_delivering_all_leaves_out_what_others_run(ledger: Ledger, lease: Lease) -> None:
     lease.end(SweepState.COMPLETE)
-    stored(ledger, replace(NEW, name="theirs"))
-    ledger.acquire("theirs", owner=SOMEBODY_ELSE)
+    ledger.begin(replace(NEW, name="theirs"), owner=SOMEBODY_ELSE)
     store = Recording()
 
     assert deliver_all(ledger, store, SETTINGS, 30)
@@ -212,7 +212,7 @@ def test_a_sweep_waits_while_its_trials_come_fast_and_is_whole_at_the_end(
     store = Recording()
     delivery = OutboxSender(ledger, store, SETTINGS, lease.sweep_id)
     delivery.deliver()
-    lease.advance([Told(0, None, {})], [Asked(suggestion(3), {}), Asked(suggestion(4), {})], {})
+    write(lease).advance([Told(0, None, {})], [Asked(suggestion(3), {}), Asked(suggestion(4), {})], {})
     finish(lease, 3, 0.9)
     finish(lease, 4, 0.6)
 

@@ -16,6 +16,7 @@ import postgres
 import pytest
 from fastapi.testclient import TestClient
 from serving import READER, WRITER, serving, settings_of, sweep
+from turns import write
 from typer.testing import CliRunner
 
 from dnnsweep import spec
@@ -71,10 +72,10 @@ def trained(home: LocalStore, name: str = "pretend", n_trials: int = 5) -> None:
     assert claim is not None
     lease = claim[0]
     for number in range(n_trials):
-        lease.advance([], [Asked(Suggestion(number, {"dropout": number / 10}, number), {})], {})
-        lease.start(number, 1)
+        write(lease).advance([], [Asked(Suggestion(number, {"dropout": number / 10}, number), {})], {})
+        write(lease).start(number, 1)
         curve = Curve((Series("val_loss", (0.5,)),), (1000,))
-        lease.finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), (number / 10,), {"val_loss": 0.5})
+        write(lease).finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), (number / 10,), {"val_loss": 0.5})
     lease.end(SweepState.COMPLETE)
 
 
@@ -266,11 +267,11 @@ def test_events_come_as_they_happen_until_the_sweep_has_ended(settings: Settings
         parts = answer.iter_text()
         while "leased" not in "".join(heard):
             heard.append(next(parts))
-        lease.advance([], [Asked(Suggestion(0, {"dropout": 0.1}, 0), {})], {})
+        write(lease).advance([], [Asked(Suggestion(0, {"dropout": 0.1}, 0), {})], {})
         while '"kind":"created","attempt":null,"detail":null' not in "".join(heard).partition("leased")[2]:
             heard.append(next(parts))
         curve = Curve((Series("val_loss", (0.5,)),), (1000,))
-        lease.finish(TrialResult(0, 1, Reason.COMPLETED, curve, 1, 1.0), (0.75,), {"val_loss": 0.5})
+        write(lease).finish(TrialResult(0, 1, Reason.COMPLETED, curve, 1, 1.0), (0.75,), {"val_loss": 0.5})
         lease.end(SweepState.COMPLETE)
         heard += list(parts)
 

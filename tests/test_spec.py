@@ -1030,6 +1030,41 @@ def test_a_file_from_before_there_were_plateaus_is_the_same_sweep() -> None:
     assert _read(MINIMAL).digest == "ff62404dfb6ffba050af61ada81b962bdfa1c3d1b7e4083a4cb5c61f7dfdd240"
 
 
+@pytest.mark.parametrize(
+    ("document", "digest"),
+    [
+        (
+            {"training": {"early_stopping": {"start_from_epoch": 3}, "reduce_on_plateau": {}, "metrics": ["val_f1"]}},
+            "898e610ea59d183ab510ff48beaa4ce54d0a439689fc65ea8cc48a22d865f379",
+        ),
+        (
+            {
+                "sampler": {"kind": "nsga2", "population": 9},
+                "objective": [{"metric": "val_accuracy"}, {"metric": "n_parameters"}],
+            },
+            "848bdc5e6aa61cbef8a140e806e582042d4a021cca6a5e7558946c570a2a2720",
+        ),
+        (
+            {"dataset": {"source": "sklearn:iris", "class_weight": "balanced"}, "priority": 3},
+            "26bfed75a7522adfd802cc4d5fbd61f5eb438842608e4240ac9c61368785951e",
+        ),
+    ],
+)
+def test_sweeps_that_use_newer_keys_have_the_digests_that_ledgers_hold(document: dict[str, Any], digest: str) -> None:
+    assert check({"name": "a", "dataset": {"source": "sklearn:iris"}, **document}).digest == digest
+
+
+def test_a_key_that_a_file_does_not_use_is_left_out_of_its_json() -> None:
+    plain = check({"name": "a", "dataset": {"source": "sklearn:iris"}}).to_json()
+
+    assert "priority" not in plain
+    assert not {"split", "class_weight", "sample_weight"} & set(plain["dataset"])
+    assert not {"metrics", "reduce_on_plateau"} & set(plain["training"])
+    assert "start_from_epoch" not in plain["training"]["early_stopping"]
+    assert "population" not in plain["sampler"]
+    assert "builder" not in plain["network"]
+
+
 # ---- two objectives
 
 

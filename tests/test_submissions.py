@@ -12,13 +12,13 @@ from typing import Any
 import postgres
 import pytest
 from sqlalchemy import update
+from turns import write
 
 from dnnsweep import spec
 from dnnsweep.errors import LeaseLostError, QueryError, SweepConflictError, SweepHeldError, SweepNotFoundError
-from dnnsweep.ledger import Asked, Lease, Ledger, NewSweep, database, overview
+from dnnsweep.ledger import Asked, Lease, Ledger, NewSweep, database, queries, sweep_cache
 from dnnsweep.ledger.submissions import MAX_DEATHS
 from dnnsweep.ledger.tables import SweepRow
-from dnnsweep.query import parse
 from dnnsweep.records import (
     Curve,
     DataSummary,
@@ -27,6 +27,7 @@ from dnnsweep.records import (
     Series,
     State,
     Suggestion,
+    Sweep,
     SweepState,
     Task,
     TrialResult,
@@ -85,10 +86,10 @@ def claimed(ledger: Ledger, **arguments: Any) -> tuple[Lease, str]:
 def train(lease: Lease, *values: float, first: int = 0) -> None:
     """Let trials end with these values."""
     for number, value in enumerate(values, first):
-        lease.advance([], [Asked(Suggestion(number, {"dropout": number / 10}, number), {})], {})
-        lease.start(number, 1)
+        write(lease).advance([], [Asked(Suggestion(number, {"dropout": number / 10}, number), {})], {})
+        write(lease).start(number, 1)
         curve = Curve((Series("val_loss", (0.5,)),), (1000,))
-        lease.finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), (value,), {"val_loss": 0.5})
+        write(lease).finish(TrialResult(number, 1, Reason.COMPLETED, curve, 1, 1.0), (value,), {"val_loss": 0.5})
 
 
 # -- into the queue -------------------------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ def test_whoever_replaces_the_budget_of_a_queued_sweep_decides_whether_limits_ho
 
     ledger.submit(new(budget={"trials": 9}), is_restricted=is_restricted)
 
-    assert ledger.overview.is_restricted("digits") is is_restricted
+    assert ledger.is_restricted("digits") is is_restricted
 
 
 # -- out of it ------------------------------------------------------------------------------------------------------
@@ -254,9 +255,9 @@ def test_a_worker_that_dies_after_a_trial_has_ended_does_not_count_against_its_s
 def test_what_a_dead_worker_left_is_claimed_again_and_its_trials_are_queued(ledger: Ledger) -> None:
     submit(ledger)
     dead, _ = claimed(ledger, owner=SOMEBODY_ELSE, seconds=60)
-    dead.advance([], [Asked(Suggestion(0, {"dropout": 0.0}, 7), {})], {})
+    write(dead).advance([], [Asked(Suggestion(0, {"dropout": 0.0}, 7), {})], {})
     dead._seconds = 0
-    dead.start(0, 1)
+    write(dead).start(0, 1)
     assert ledger.sweep("digits").state is SweepState.QUEUED
 
     alive, name = claimed(ledger)
@@ -269,7 +270,7 @@ def test_what_a_dead_worker_left_is_claimed_again_and_its_trials_are_queued(ledg
 
 def test_a_sweep_that_somebody_runs_by_hand_is_not_the_workers(ledger: Ledger) -> None:
     submit(ledger)
-    ledger.acquire("digits", owner=SOMEBODY_ELSE, seconds=0)
+    ledger.begin(new(), owner=SOMEBODY_ELSE, seconds=0)
 
     assert ledger.sweep("digits").state is SweepState.INTERRUPTED
     assert ledger.claim() is None
@@ -291,14 +292,14 @@ def test_the_data_are_noted_by_the_first_worker_and_compared_by_later_ones(ledge
     lease, _ = claimed(ledger)
     opened = replace(new(), data=DATA, trainer="array", slots=4)
 
-    ledger.settle(lease, opened)
+    ledger.store_data(lease, opened)
 
     sweep = ledger.sweep("digits")
     assert (sweep.data["n_train"], sweep.trainer, sweep.slots) == (60, "array", 4)
-    ledger.settle(lease, opened)
+    ledger.store_data(lease, opened)
     assert ledger.sweep("digits") == sweep
     with pytest.raises(SweepConflictError, match="data at sklearn:digits have changed"):
-        ledger.settle(lease, replace(opened, data=replace(DATA, fingerprint="0" * 64)))
+        ledger.store_data(lease, replace(opened, data=replace(DATA, fingerprint="0" * 64)))
 
 
 def test_running_a_queued_sweep_by_hand_notes_its_data(ledger: Ledger) -> None:
@@ -354,7 +355,7 @@ def test_a_stop_that_a_worker_did_not_live_to_obey_is_obeyed_by_the_next(ledger:
     lease, _ = claimed(ledger, owner=SOMEBODY_ELSE)
     ledger.request_stop("stopped")
     lease._seconds = 0
-    lease.start(0, 1)
+    write(lease).start(0, 1)
 
     assert claimed(ledger)[1] == "next"
     assert ledger.sweep("stopped").state is SweepState.STOPPED
@@ -405,7 +406,7 @@ def test_a_sweep_whose_worker_died_goes_on_when_it_is_submitted_after_its_stop(l
 @pytest.fixture
 def look(ledger: Ledger) -> Callable[..., Any]:
     def sweeps(**arguments: Any) -> tuple[list[str], int]:
-        page = ledger.overview.sweeps(**arguments)
+        page = ledger.sweep_page(**arguments)
         return [sweep.name for sweep in page.items], page.total
 
     return sweeps
@@ -417,7 +418,7 @@ def test_sweeps_are_paged_and_chosen_by_where_they_stand(ledger: Ledger, look: C
     claimed(ledger, owner=SOMEBODY_ELSE)
     claimed(ledger, owner=SOMEBODY_ELSE, seconds=0)
     ledger.request_stop("d")
-    ledger.acquire("c", owner=SOMEBODY_ELSE, seconds=0)
+    ledger.begin(new("c"), owner=SOMEBODY_ELSE, seconds=0)
 
     assert look() == (["a", "b", "c", "d"], 4)
     assert look(limit=2, offset=1) == (["b", "c"], 4)
@@ -426,6 +427,11 @@ def test_sweeps_are_paged_and_chosen_by_where_they_stand(ledger: Ledger, look: C
     assert look(state=SweepState.INTERRUPTED) == (["c"], 1)
     assert look(state=SweepState.STOPPED) == (["d"], 1)
     assert look(state=SweepState.COMPLETE) == ([], 0)
+
+
+def counted_anew(ledger: Ledger) -> list[Sweep]:
+    with ledger._database.read() as connection:
+        return queries.read_sweeps(connection)
 
 
 def test_what_was_read_before_is_read_anew_once_it_has_changed(ledger: Ledger) -> None:
@@ -438,34 +444,33 @@ def test_what_was_read_before_is_read_anew_once_it_has_changed(ledger: Ledger) -
         lambda: ledger.request_stop("digits"),
         lambda: lease.end(SweepState.STOPPED),
         lambda: ledger.submit(new(budget={"trials": 7}), is_restricted=False),
-        lambda: ledger.conclude("digits", new(budget={"trials": 3}).spec),
-        lambda: ledger.outbox.note_run(lease.sweep_id, -1, "run"),
+        lambda: ledger.mark_complete("digits", new(budget={"trials": 3}).spec),
+        lambda: ledger.outbox.set_run(lease.sweep_id, -1, "run"),
     ):
         step()
-        assert ledger.overview.sweep("digits") == ledger.sweep("digits")
-        assert ledger.overview.sweeps().items == ledger.sweeps()
+        assert [ledger.sweep("digits")] == ledger.sweeps() == counted_anew(ledger)
 
 
 def test_more_sweeps_than_are_kept_are_shown_all_the_same(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overview, "MAX_KEPT", 3)
+    monkeypatch.setattr(sweep_cache, "MAX_KEPT", 3)
     for name in "abcde":
         submit(ledger, name)
-        assert ledger.overview.sweeps().items == ledger.sweeps()
+        assert ledger.sweeps() == counted_anew(ledger)
 
     submit(ledger, "b", budget={"trials": 9})
 
-    assert ledger.overview.sweeps().items == ledger.sweeps()
-    assert len(ledger.overview._kept) == 3
+    assert ledger.sweeps() == counted_anew(ledger)
+    assert len(ledger._cache._kept) == 3
 
 
 def test_trials_are_ordered_and_cut_by_the_database(ledger: Ledger) -> None:
     submit(ledger)
     lease, _ = claimed(ledger)
     train(lease, 0.3, 0.9, 0.5)
-    lease.advance([], [Asked(Suggestion(3, {"dropout": 0.3}, 3), {})], {})
+    write(lease).advance([], [Asked(Suggestion(3, {"dropout": 0.3}, 3), {})], {})
 
     def numbers(order: str, **arguments: Any) -> list[int]:
-        page = ledger.overview.trials("digits", order=order, **arguments)
+        page = ledger.trial_page("digits", order=order, **arguments)
         return [trial.number for trial in page.items]
 
     assert numbers("number") == [0, 1, 2, 3]
@@ -473,9 +478,9 @@ def test_trials_are_ordered_and_cut_by_the_database(ledger: Ledger) -> None:
     assert numbers("value") == [0, 2, 1, 3]  # the one without a value last, both ways
     assert numbers("-value") == [1, 2, 0, 3]
     assert numbers("-value", limit=2, offset=1) == [2, 0]
-    page = ledger.overview.trials("digits", lambda _: parse("value > 0.4"), limit=1)
+    page = ledger.trial_page("digits", "value > 0.4", limit=1)
     assert ([trial.number for trial in page.items], page.total) == ([1], 2)
     for limit, offset in ((10, 0), (10, 3), (4, 0), (2, 2), (2, 3), (None, 0), (None, 1), (3, 9), (None, 9)):
-        assert ledger.overview.trials("digits", limit=limit, offset=offset).total == 4
+        assert ledger.trial_page("digits", limit=limit, offset=offset).total == 4
     with pytest.raises(QueryError, match="did you mean value"):
-        ledger.overview.trials("digits", order="valeu")
+        ledger.trial_page("digits", order="valeu")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fake_mlflow import FakeMlflow
 from serving import settings_of, sweep
+from turns import write
 
 from dnnsweep import spec
 from dnnsweep.delivery.shipper import Shipper
@@ -42,10 +43,10 @@ def trained(home: LocalStore, name: str, state: SweepState) -> None:
     claim = home.ledger.claim()
     assert claim is not None
     lease = claim[0]
-    lease.advance([], [Asked(Suggestion(0, {"dropout": 0.1}, 0), {})], {})
-    lease.start(0, 1)
+    write(lease).advance([], [Asked(Suggestion(0, {"dropout": 0.1}, 0), {})], {})
+    write(lease).start(0, 1)
     curve = Curve((Series("val_loss", (0.5,)),), (1000,))
-    lease.finish(TrialResult(0, 1, Reason.COMPLETED, curve, 1, 1.0), (0.5,), {"val_loss": 0.5})
+    write(lease).finish(TrialResult(0, 1, Reason.COMPLETED, curve, 1, 1.0), (0.5,), {"val_loss": 0.5})
     if state is not SweepState.RUNNING:
         lease.end(state)
 

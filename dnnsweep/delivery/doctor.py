@@ -195,7 +195,7 @@ class _SweepComparison:
     def _mended(self, number: int | None, page: RunPage, found: Sequence[Difference]) -> list[Difference]:
         """Put the whole page, as any delivery does, and remember which run shows it now."""
         run_id = self._store.put(page)
-        self._ledger.outbox.note_run(self._sweep.id, PARENT if number is None else number, run_id)
+        self._ledger.outbox.set_run(self._sweep.id, PARENT if number is None else number, run_id)
         if number is None:
             self._sweep = replace(self._sweep, run_id=run_id)  # trials are folded under it
         return [replace(difference, is_mended=True) for difference in found]

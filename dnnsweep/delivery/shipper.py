@@ -75,7 +75,7 @@ class OutboxSender:
                 self._ledger.outbox.release(entry)
                 continue
             try:
-                self._ledger.outbox.sent(entry, self._send(entry))
+                self._ledger.outbox.remove_sent(entry, self._send(entry))
             except Exception as error:  # noqa: BLE001  whatever MLflow raises
                 wait = min(FIRST_BACKOFF_SECONDS * 2**entry.attempts, MAX_BACKOFF_SECONDS)
                 self._ledger.outbox.postpone(entry, str(error), wait)
@@ -115,7 +115,7 @@ class OutboxSender:
     def _put_trial(self, sweep: Sweep, entry: Entry) -> str:
         if sweep.run_id is None:  # its own entry waits after a failure
             run_id = self._put_sweep(sweep)
-            self._ledger.outbox.note_run(sweep.id, PARENT, run_id)
+            self._ledger.outbox.set_run(sweep.id, PARENT, run_id)
             sweep = replace(sweep, run_id=run_id)
         trial = self._ledger.trial_of(sweep, entry.number)
         curve = self._ledger.curve(sweep.id, entry.number)

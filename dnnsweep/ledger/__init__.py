@@ -1,4 +1,4 @@
-"""The only truth: sweeps, trials, curves and what MLflow has not seen yet, in one database."""
+"""Sweeps, trials, curves and what MLflow has not seen yet, in one database: the only truth."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from dnnsweep.ledger import checks, creation, curves, events, outbox, owners, queries, submissions
+from dnnsweep.ledger import checks, creation, curves, events, outbox, owners, queries, stats, submissions
 from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, now_ms, open_database, retry_on_race
-from dnnsweep.ledger.lease import LEASE_SECONDS, Asked, Lease, StudyTrial, Told, requeue_running, take_lease
+from dnnsweep.ledger.lease import LEASE_SECONDS, Lease, StudyTrial, take_lease
 from dnnsweep.ledger.outbox import Entry, Outbox
-from dnnsweep.ledger.overview import Overview, Page
+from dnnsweep.ledger.queries import Page, Part
 from dnnsweep.ledger.stats import LedgerStats
+from dnnsweep.ledger.sweep_cache import SweepCache, count_undelivered
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
-from dnnsweep.query import Condition
+from dnnsweep.ledger.trial_rows import requeue_running
+from dnnsweep.ledger.turn import Asked, Told, Turn
+from dnnsweep.ledger.where import parse_where
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event, EventKind
 
@@ -30,30 +33,31 @@ __all__ = [
     "Page",
     "StudyTrial",
     "Told",
+    "Turn",
     "outbox",
     "summary_json",
 ]
 
 
 class Ledger:
-    """Everything that is known about the sweeps of one home or one service.
+    """The sweeps of one home or one service, with everything that is stored about them.
 
     Args:
-        database: Opened, at the newest version.
+        database: The ledger's database, whose schema is at the newest version.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.id = database.ledger_id
         self.outbox = Outbox(database)
-        self.overview = Overview(database)
+        self._cache = SweepCache()
 
     @classmethod
     def open(cls, url: str, *, create: bool = False, patience: float = 0.0) -> Ledger:
         """Open the ledger at a database URL.
 
         Args:
-            url: As SQLAlchemy writes it.
+            url: Address of the database, in SQLAlchemy's form.
             create: Whether to create what does not exist.
             patience: Seconds for which leases try again to write while the database is away.
 
@@ -68,16 +72,16 @@ class Ledger:
         self._database.close()
 
     def begin(self, new: NewSweep, owner: str | None = None, seconds: float = LEASE_SECONDS) -> Lease:
-        """Take the lease on a sweep; create it, or take up the budget of the one that exists.
+        """Take the lease on a sweep: create the sweep, or give the one that exists the budget of its file.
 
         Args:
-            new: The sweep as its file says.
-            owner: Who takes it; None for this process.
+            new: The sweep as its file describes it.
+            owner: Name of the process that takes the lease; None for this one.
             seconds: How long the lease lasts after each write.
 
         Raises:
             SweepConflictError: The name is taken by another content, or the data have changed.
-            SweepHeldError: Another controller holds it and has not been silent for long enough.
+            SweepHeldError: Another controller holds the sweep, and its lease has not expired.
         """
         return retry_on_race(
             new.name, lambda: self._database.retry_while_away(lambda: self._begin(new, owner, seconds))
@@ -97,23 +101,8 @@ class Ledger:
                 connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
             return self._lease(connection, new.name, owner, seconds)
 
-    def acquire(self, name: str, owner: str | None = None, seconds: float = LEASE_SECONDS) -> Lease:
-        """Take the lease on a sweep that exists.
-
-        Args:
-            name: The sweep.
-            owner: Who takes it; None for this process.
-            seconds: How long the lease lasts after each write.
-
-        Raises:
-            SweepHeldError: Another controller holds it and has not been silent for long enough.
-            SweepNotFoundError: There is no such sweep.
-        """
-        with self._database.write() as connection:
-            return self._lease(connection, name, owner, seconds)
-
     def _lease(self, connection: Connection, name: str, owner: str | None, seconds: float) -> Lease:
-        """Take the lease for a process of somebody's own: the sweep is not for workers to take any more."""
+        """Take the lease for a run by hand, which takes the sweep out of the workers' queue."""
         row = checks.require_sweep(connection, name)
         checks.check_free(row)
         return take_lease(self._database, connection, row, owner, seconds, queued_at=None)
@@ -121,12 +110,12 @@ class Ledger:
     def submit(self, new: NewSweep, *, is_restricted: bool) -> tuple[Sweep, bool]:
         """Put a sweep into the queue for workers; return it, and whether it is new.
 
-        One that exists goes on with the budget in its file, unless it has nothing left to train or is running with just
-        this file.
+        A sweep that exists continues with the budget in its file, unless nothing is left to train or it is running with
+        exactly this file.
 
         Args:
-            new: The sweep as its file says, whose data nobody has loaded.
-            is_restricted: Whether it came over the network, so that the operator's limits hold.
+            new: The sweep as its file describes it; nobody has loaded its data.
+            is_restricted: Whether the sweep came over the network, so that the operator's limits hold.
 
         Raises:
             SweepConflictError: The name is taken by another content.
@@ -141,13 +130,13 @@ class Ledger:
         """Take the lease on the sweep that is next for a worker; return it with the sweep's name, or None.
 
         Args:
-            owner: Who takes it; None for this process.
+            owner: Name of the process that takes the lease; None for this one.
             seconds: How long the lease lasts after each write.
         """
         return submissions.claim_next(self._database, owner, seconds)
 
-    def settle(self, lease: Lease, new: NewSweep) -> None:
-        """Note what the data of a claimed sweep are and how it will be trained.
+    def store_data(self, lease: Lease, new: NewSweep) -> None:
+        """Store what the data of a claimed sweep are and how it will be trained.
 
         Raises:
             SweepConflictError: The data have changed since it was started.
@@ -157,11 +146,12 @@ class Ledger:
             row = connection.execute(checks.select_by_name(new.name)).first()
         if row is not None:
             creation.check_same_sweep(row, new)
-            if values := creation.data_columns(new, row):
-                lease.note(**values)
+            if columns := creation.data_columns(new, row):
+                with lease.turn() as turn:
+                    turn.update_sweep(**columns)
 
-    def conclude(self, name: str, spec: Mapping[str, Any]) -> None:
-        """Note that a sweep which nobody runs is complete: all trials of the budget in its file have ended.
+    def mark_complete(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Mark a sweep that nobody runs as complete, because all trials of the budget in its file have ended.
 
         Raises:
             SweepHeldError: Somebody runs it.
@@ -178,7 +168,7 @@ class Ledger:
             values["token"] = row.token + 1
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
             requeue_running(connection, row.id)
-            outbox.note_change(connection, row.id, PARENT)
+            outbox.add_change(connection, row.id, PARENT)
 
     def check(self, name: str, digest: str, identity: Mapping[str, Any]) -> None:
         """Check that a sweep file could be run under its name now, before anything costly is done.
@@ -193,10 +183,20 @@ class Ledger:
             checks.check_content(row, digest, identity)
             checks.check_free(row)
 
-    def sweeps(self) -> list[Sweep]:
-        """Return all sweeps, oldest first."""
+    def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
+        """Return sweeps, oldest first: all, or those that are shown in a state."""
+        return self.sweep_page(state).items
+
+    def sweep_page(self, state: SweepState | None = None, limit: int | None = None, offset: int = 0) -> Page[Sweep]:
+        """Return a part of the sweeps, oldest first.
+
+        Args:
+            state: Return only sweeps that are shown in this state.
+            limit: Return at most this many sweeps; None for all.
+            offset: Leave out this many sweeps at the beginning.
+        """
         with self._database.read() as connection:
-            return queries.read_sweeps(connection)
+            return self._cache.read_page(connection, state, limit, offset)
 
     def sweep(self, name: str) -> Sweep:
         """Return one sweep.
@@ -205,37 +205,71 @@ class Ledger:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return queries.read_sweep(connection, name)
+            return count_undelivered(connection, [self._cache.read_sweep(connection, name)])[0]
 
     def sweep_of(self, sweep_id: str) -> Sweep | None:
         """Return a sweep by its id, if it still exists."""
         with self._database.read() as connection:
             return next(iter(queries.read_sweeps(connection, SweepRow.id == sweep_id)), None)
 
-    def trials(self, name: str, condition: Condition | None = None) -> list[Trial]:
-        """Return the trials of a sweep that meet a condition, in their order.
+    def trials(self, name: str, where: str | None = None) -> list[Trial]:
+        """Return the trials of a sweep that meet a condition, in their order; see `trial_page`."""
+        return self.trial_page(name, where).items
+
+    def trial_page(
+        self, name: str, where: str | None = None, order: str = "number", limit: int | None = None, offset: int = 0
+    ) -> Page[Trial]:
+        """Return a part of the trials of a sweep that meet a condition.
+
+        Args:
+            name: The sweep.
+            where: A condition such as `dropout < 0.3`; None for all trials.
+            order: A column of `queries.ORDERS`; with `-` before it, the largest comes first. Trials without a value
+                in this column come last.
+            limit: Return at most this many trials; None for all.
+            offset: Leave out this many trials at the beginning.
 
         Raises:
+            QueryError: The condition is wrong, or there is no such order.
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return queries.read_trials(connection, queries.read_sweep(connection, name), condition)
+            sweep = self._cache.read_sweep(connection, name)
+            return queries.read_page(connection, sweep, parse_where(where, sweep), Part(order, limit, offset))
 
-    def best(self, name: str, top: int | None = 1, condition: Condition | None = None) -> list[Trial]:
+    def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         """Return the best complete trials of a sweep that meet a condition, best first.
 
         With two objectives these are the trials that no other one that meets the condition beats.
 
         Args:
             name: The sweep.
-            top: At most so many; None for 5, with two objectives for all.
-            condition: As `query.parse` returns it.
+            top: Return at most this many trials; None for `queries.TOP`, or for all with two objectives.
+            where: A condition such as `dropout < 0.3`; None for all trials.
 
         Raises:
+            QueryError: The condition is wrong, or `top` is below 1.
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return queries.read_best(connection, queries.read_sweep(connection, name), top, condition)
+            sweep = self._cache.read_sweep(connection, name)
+            return queries.read_best(connection, sweep, top, parse_where(where, sweep))
+
+    def trial(self, name: str, number: int) -> Trial:
+        """Return one trial.
+
+        Raises:
+            SweepNotFoundError: There is no such sweep or trial.
+        """
+        with self._database.read() as connection:
+            return queries.read_trial(connection, self._cache.read_sweep(connection, name), number)
+
+    def trial_with_curve(self, name: str, number: int) -> tuple[Trial, Curve]:
+        """Return one trial, and what was measured while it trained; see `trial`."""
+        with self._database.read() as connection:
+            sweep = self._cache.read_sweep(connection, name)
+            trial = queries.read_trial(connection, sweep, number)
+            return trial, curves.read_curve(connection, sweep.id, number)
 
     def trials_of(self, sweep: Sweep, first: int = 0) -> list[Trial]:
         """Return the trials of a sweep that was read before, in their order, from number `first` on."""
@@ -246,15 +280,6 @@ class Ledger:
         """Return one trial of a sweep that was read before."""
         with self._database.read() as connection:
             return queries.read_trial(connection, sweep, number)
-
-    def trial(self, name: str, number: int) -> Trial:
-        """Return one trial.
-
-        Raises:
-            SweepNotFoundError: There is no such sweep or trial.
-        """
-        with self._database.read() as connection:
-            return queries.read_trial(connection, queries.read_sweep(connection, name), number)
 
     def curve(self, sweep_id: str, number: int) -> Curve:
         """Return what was measured while a trial trained."""
@@ -268,13 +293,34 @@ class Ledger:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.read() as connection:
-            return events.read_events(connection, queries.read_sweep(connection, name))
+            return events.read_events(connection, self._cache.read_sweep(connection, name))
+
+    def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
+        """Return the first events of a sweep that are numbered above another one, with their numbers.
+
+        Args:
+            sweep: The sweep, as it was read before.
+            number: The number of the last event that the caller knows; 0 for none.
+            limit: Return at most this many events.
+        """
+        with self._database.read() as connection:
+            return events.read_events_after(connection, sweep, number, limit)
+
+    def is_restricted(self, name: str) -> bool:
+        """Return whether a sweep came over the network, so that the operator's limits hold for it."""
+        with self._database.read() as connection:
+            return bool(connection.execute(select(SweepRow.is_restricted).where(SweepRow.name == name)).scalar())
+
+    def stats(self) -> LedgerStats:
+        """Return statistics over the whole ledger."""
+        with self._database.read() as connection:
+            return stats.read_stats(connection)
 
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None if another trial of its sweep beats it."""
-        mine = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
+        is_trial = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
         with self._database.read() as connection:
-            return connection.execute(select(TrialRow.model_path).where(*mine)).scalar()
+            return connection.execute(select(TrialRow.model_path).where(*is_trial)).scalar()
 
     def request_stop(self, name: str) -> bool:
         """Ask the controller of a sweep to stop, or take it from the queue; return whether it was running or waiting.
@@ -300,5 +346,5 @@ class Ledger:
         with self._database.write() as connection:
             row = checks.require_sweep(connection, name)
             checks.check_free(row)
-            outbox.note_removal(connection, row.id)
+            outbox.add_removals(connection, row.id)
             connection.execute(delete(SweepRow).where(SweepRow.id == row.id))

@@ -26,30 +26,42 @@ def lock_sweep(connection: Connection, name: str) -> Row[Any] | None:
 
 
 def require_sweep(connection: Connection, name: str) -> Row[Any]:
-    """Read a sweep that must exist, like `locked`.
+    """Read a sweep that must exist, as `lock_sweep` does.
 
     Raises:
-        SweepNotFoundError: There is none of this name.
+        SweepNotFoundError: There is no sweep of this name.
     """
     row = lock_sweep(connection, name)
     if row is None:
-        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+        raise SweepNotFoundError.named(name)
     return row
 
 
 def state_on_release(connection: Connection, sweep_id: str, state: SweepState) -> SweepState:
     """Return where a sweep stands once its controller leaves it so, in a transaction that has locked its row."""
-    asked = select(SweepRow.is_stop_requested, SweepRow.queued_at).where(SweepRow.id == sweep_id)
-    is_stop_requested, queued_at = connection.execute(asked).one()
+    wishes = select(SweepRow.is_stop_requested, SweepRow.queued_at).where(SweepRow.id == sweep_id)
+    is_stop_requested, queued_at = connection.execute(wishes).one()
     if state is SweepState.QUEUED and is_stop_requested:
-        return SweepState.STOPPED  # its worker ends and has not seen that it shall stop
+        return SweepState.STOPPED  # its worker ends before it has seen the request to stop
     if state is SweepState.STOPPED and not is_stop_requested and queued_at is not None:
         return SweepState.QUEUED  # it was submitted again while its worker stopped
     return state
 
 
 def check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> None:
-    """Compare what identifies a sweep; a file stored by an older dnnsweep gets today's defaults first."""
+    """Check that a stored sweep and a file have the same content.
+
+    The content decides. Equal digests only save the comparison: a sweep that an older dnnsweep stored, with other keys
+    and so with another digest, is given today's defaults before it is compared.
+
+    Args:
+        row: The stored sweep's row.
+        digest: Digest of the file.
+        identity: The part of the file that identifies a sweep.
+
+    Raises:
+        SweepConflictError: They differ; the error lists the differences.
+    """
     if row.digest == digest:
         return
     from dnnsweep.spec import check, difference
@@ -69,7 +81,7 @@ def check_free(row: Row[Any]) -> None:
     """Check that nobody runs a sweep.
 
     Raises:
-        SweepHeldError: Somebody does.
+        SweepHeldError: Somebody runs it.
     """
     if owners.is_held(row.owner, row.expires_at, now_ms()):
         until = datetime.fromtimestamp(row.expires_at / 1000).astimezone()

@@ -1,11 +1,11 @@
-"""What the ledger keeps of a sweep when it is created, and what may change later."""
+"""The columns of a sweep: those stored when it is created, and those that may change later."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
 
@@ -15,22 +15,25 @@ from dnnsweep.ledger.columns import objective_columns
 from dnnsweep.ledger.database import now_ms
 from dnnsweep.records import DataSummary, Objective, SweepState, encode_traits
 
+if TYPE_CHECKING:  # commands that only read load no models of the sweep file
+    from dnnsweep.spec import SweepSpec
+
 
 @dataclass(frozen=True, slots=True)
 class NewSweep:
     """A sweep to be stored.
 
     Args:
-        name: Unique in the ledger.
+        name: Name of the sweep, unique in the ledger.
         spec: The sweep file, resolved, as plain JSON.
-        identity: The part of it that identifies the sweep.
+        identity: The part of the file that identifies the sweep.
         digest: SHA-256 of the identity.
-        data: What the data are; None until a worker has loaded those of a submitted sweep.
+        data: Summary of the data; None until a worker has loaded the data of a submitted sweep.
         window: How many suggestions may be ahead of the results told.
-        objectives: What it improves: one objective, or two.
-        trainer: How its trials are trained.
-        slots: How many side by side.
-        device: On what.
+        objectives: What the sweep improves: one objective or two.
+        trainer: How its trials are trained; `auto` until that is decided.
+        slots: How many of them are trained side by side.
+        device: What they are trained on, `cpu` or `gpu`.
     """
 
     name: str
@@ -43,6 +46,30 @@ class NewSweep:
     trainer: str = "fit"
     slots: int = 1
     device: str = "cpu"
+
+    @classmethod
+    def of(
+        cls,
+        spec: SweepSpec,
+        data: DataSummary | None = None,
+        *,
+        trainer: str = "auto",
+        slots: int = 1,
+        device: str = "cpu",
+    ) -> NewSweep:
+        """Return the sweep that a file describes; without `data` and what follows if nobody has loaded the data."""
+        return cls(
+            name=spec.name,
+            spec=spec.to_json(),
+            identity=spec.identity(),
+            digest=spec.digest,
+            data=data,
+            window=spec.window,
+            objectives=spec.objectives,
+            trainer=trainer,
+            slots=slots,
+            device=device,
+        )
 
 
 def new_columns(new: NewSweep) -> dict[str, Any]:
@@ -99,7 +126,7 @@ def check_same_sweep(row: Row[Any], new: NewSweep) -> None:
     """Check that a sweep which exists has the content and the data of a file.
 
     Raises:
-        SweepConflictError: It has others.
+        SweepConflictError: Content or data differ.
     """
     checks.check_content(row, new.digest, new.identity)
     if new.data is not None and row.fingerprint not in ("", new.data.fingerprint):

@@ -1,4 +1,4 @@
-"""Curves as rows: JSON knows no NaN and no infinity, so they are spelled out."""
+"""Curves as rows. JSON has neither NaN nor infinities, so these are spelled out."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def store_curve(connection: Connection, sweep_id: str, number: int, curve: Curve
 
 def read_curve(connection: Connection, sweep_id: str, number: int) -> Curve:
     """Return a trial's curve; an empty one if nothing was measured."""
-    mine = (CurveRow.sweep_id == sweep_id, CurveRow.number == number)
-    rows = connection.execute(select(CurveRow.metric, CurveRow.layer, CurveRow.points).where(*mine)).all()
+    is_curve = (CurveRow.sweep_id == sweep_id, CurveRow.number == number)
+    rows = connection.execute(select(CurveRow.metric, CurveRow.layer, CurveRow.points).where(*is_curve)).all()
     times = select(TrialRow.epoch_times).where(TrialRow.sweep_id == sweep_id, TrialRow.number == number)
     series = tuple(Series(row.metric, _numbers(row.points), row.layer or None) for row in rows)
     n_epochs = max((len(s.values) for s in series), default=0)  # an earlier attempt may have come further
@@ -50,14 +50,14 @@ def read_curve(connection: Connection, sweep_id: str, number: int) -> Curve:
 
 def read_metrics(connection: Connection, sweep_id: str, metrics: Collection[str]) -> dict[int, list[dict[str, float]]]:
     """Return some metrics of the network, an entry per epoch, for each trial of a sweep."""
-    mine = (CurveRow.sweep_id == sweep_id, CurveRow.metric.in_(metrics), CurveRow.layer == "")
-    found: dict[int, list[dict[str, float]]] = {}
-    for row in connection.execute(select(CurveRow.number, CurveRow.metric, CurveRow.points).where(*mine)):
+    is_series = (CurveRow.sweep_id == sweep_id, CurveRow.metric.in_(metrics), CurveRow.layer == "")
+    by_trial: dict[int, list[dict[str, float]]] = {}
+    for row in connection.execute(select(CurveRow.number, CurveRow.metric, CurveRow.points).where(*is_series)):
         values = _numbers(row.points)
-        epochs = found.setdefault(row.number, [{} for _ in values])
+        epochs = by_trial.setdefault(row.number, [{} for _ in values])
         for epoch, value in zip(epochs, values, strict=True):
             epoch[row.metric] = value
-    return found
+    return by_trial
 
 
 def _numbers(points: Sequence[Any]) -> tuple[float, ...]:

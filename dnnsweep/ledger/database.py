@@ -1,4 +1,4 @@
-"""Opening the ledger's database: transactions, SQLite's manners, the schema's version."""
+"""The ledger's database: how it is opened, its transactions, its schema's version."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log: Final = logging.getLogger(__name__)
 BUSY_SECONDS: Final = 30
 
 
-#: A server that is cut off is noticed within seconds; whoever writes other values into the ledger's address has them.
+#: Notices within seconds that a server is cut off; values in the ledger's address override these.
 LIBPQ: Final = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -52,7 +52,7 @@ MAX_WAIT_SECONDS: Final = 5.0
 CREATE_TRIES: Final = 20
 #: Errors of SQLite that may pass by themselves.
 PASSING: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")
-#: How SQLite's files keep a transaction's way back unless they are told otherwise; an in-memory database has none.
+#: SQLite's journal modes other than WAL that a file may be in; an in-memory database has another one.
 _ROLLBACK_MODES: Final = ("delete", "truncate", "persist", "off")
 
 
@@ -65,8 +65,8 @@ class Database:
     """A database at the newest version of the schema.
 
     Args:
-        engine: Of SQLAlchemy.
-        ledger_id: Unique over all ledgers.
+        engine: SQLAlchemy's engine.
+        ledger_id: Identifies the ledger among all ledgers.
         patience: Seconds for which `retry_while_away` tries again while the database is away.
     """
 
@@ -76,14 +76,14 @@ class Database:
         self.patience = patience
 
     def retry_while_away(self, work: Callable[[], T], *, is_patient: bool = True) -> T:
-        """Do work, again and again while the database is away, locked or full.
+        """Do work, and try again while the database is away, locked or full.
 
         Args:
-            work: Whole transactions; one that was cut off may have been stored, which `work` must find out.
+            work: Function that runs whole transactions. It must find out whether one that was cut off was stored.
             is_patient: Whether to try again at all.
 
         Raises:
-            LedgerError: It was away for as long as `patience`, or something else is wrong.
+            LedgerError: The database was away for longer than `patience`, or something else is wrong.
         """
         until = time.monotonic() + (self.patience if is_patient else 0)
         wait = FIRST_WAIT_SECONDS
@@ -101,13 +101,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the database and writes nothing."""
-        with _translated(), self.engine.connect() as connection, connection.begin():
+        with _translate_errors(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that may read first: on SQLite it takes the write lock at once."""
-        with _translated(), writing(self.engine) as connection:
+        with _translate_errors(), writing(self.engine) as connection:
             yield connection
 
     def close(self) -> None:
@@ -116,25 +116,25 @@ class Database:
 
 
 def retry_on_race(name: str, work: Callable[[], T]) -> T:
-    """Do work that may create a sweep; again if another process creates it at the same moment, or deletes it then.
+    """Do work that may create a sweep, and try again if another process creates or deletes it at the same moment.
 
     Args:
-        name: The sweep's.
-        work: Whole transactions.
+        name: Name of the sweep.
+        work: Function that runs whole transactions.
 
     Raises:
-        LedgerAwayError: It was created and deleted by others each time.
+        LedgerAwayError: Other processes created or deleted it each time.
     """
     for _ in range(CREATE_TRIES):
         try:
             return work()
         except IntegrityError:
             log.debug("sweep %s was created by another process at the same moment", name)
-    raise LedgerAwayError(f"sweep {name} is being created and deleted by others all the time; run the command again")
+    raise LedgerAwayError(f"sweep {name} keeps being created and deleted by other processes; run the command again")
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except IntegrityError:  # a row that exists already is the caller's business
@@ -168,7 +168,7 @@ def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
     """Open the ledger's database and bring its schema up to date.
 
     Args:
-        url: As SQLAlchemy writes it.
+        url: Address of the database, in SQLAlchemy's form.
         create: Whether to create what does not exist.
         patience: Seconds for which a controller's writes are tried again while the database is away.
 
@@ -177,7 +177,7 @@ def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
         LedgerError: The database cannot be opened, or is of a newer version.
     """
     try:
-        engine = _engine(url, create=create)
+        engine = _create_engine(url, create=create)
     except (UrlError, NoSuchModuleError) as error:
         raise LedgerError(
             f"the ledger's address must be a database URL: {error}; check DNNSWEEP_DATABASE_URL"
@@ -188,30 +188,30 @@ def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
     except ModuleNotFoundError as error:
         raise LedgerError(f"the ledger's database needs {error.name}; install dnnsweep[postgres]") from error
     try:
-        return _opened(engine, create=create, patience=patience)
+        return _open_engine(engine, create=create, patience=patience)
     except DatabaseError as error:
         engine.dispose()
-        raise LedgerError(f"the ledger cannot be opened: {error.orig}; check {_shown(engine)}") from error
+        raise LedgerError(f"the ledger cannot be opened: {error.orig}; check {_show_address(engine)}") from error
     except BaseException:
         engine.dispose()
         raise
 
 
-def _opened(engine: Engine, *, create: bool, patience: float) -> Database:
-    version = _version(engine)
+def _open_engine(engine: Engine, *, create: bool, patience: float) -> Database:
+    version = _read_version(engine)
     if version is None and not create:
-        raise SweepNotFoundError(f"there is no sweep yet in {_shown(engine)}")
+        raise SweepNotFoundError(f"there is no sweep yet in {_show_address(engine)}")
     if version != HEAD:
         _migrate(engine)
-    return Database(engine, _ledger_id(engine), patience)
+    return Database(engine, _read_ledger_id(engine), patience)
 
 
-def _shown(engine: Engine) -> str:
+def _show_address(engine: Engine) -> str:
     """Return an address without its password and its query, which may hold another one."""
     return engine.url.set(query={}).render_as_string()
 
 
-def _engine(url: str, *, create: bool) -> Engine:
+def _create_engine(url: str, *, create: bool) -> Engine:
     address = make_url(url)
     if address.drivername == "postgresql":
         address = address.set(drivername="postgresql+psycopg")
@@ -279,7 +279,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
-def _version(engine: Engine) -> str | None:
+def _read_version(engine: Engine) -> str | None:
     try:
         with engine.connect() as connection:
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -298,6 +298,6 @@ def _migrate(engine: Engine) -> None:
             connection.execute(insert(LedgerRow).values(id=uuid.uuid4().hex, created_at=now_ms()))
 
 
-def _ledger_id(engine: Engine) -> str:
+def _read_ledger_id(engine: Engine) -> str:
     with engine.connect() as connection:
         return connection.execute(select(LedgerRow.id)).scalar_one()

@@ -1,4 +1,4 @@
-"""What happened to sweeps and trials, in order; only ever added to."""
+"""The log of what happened to sweeps and trials, in order; nothing in it is ever changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def record_events(
     attempt: int | None = None,
     detail: str | None = None,
 ) -> None:
-    """Note, in the caller's transaction, what happens to trials (or `PARENT`)."""
+    """Record, in the caller's transaction, what happens to trials (or to the sweep itself, `PARENT`)."""
     time = now_ms()
     rows = [
         {"sweep_id": sweep_id, "number": number, "kind": kind, "attempt": attempt, "detail": detail, "time": time}
@@ -31,14 +31,14 @@ def record_events(
 
 
 def record_delivery(connection: Connection, sweep_id: str, number: int) -> None:
-    """Note, in the caller's transaction, that MLflow has all of a trial or a sweep; of one that runs it has a part."""
+    """Record, in the caller's transaction, that MLflow has all of a trial or sweep, if that has ended."""
     row = SweepRow if number == PARENT else TrialRow
-    mine = (
+    is_row = (
         (SweepRow.id == sweep_id,) if number == PARENT else (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
     )
     columns = ["sweep_id", "number", "kind", "time"]
     values = (literal(sweep_id), literal(number), literal(EventKind.DELIVERED.value), literal(now_ms()))
-    ended = select(*values).select_from(row.__table__).where(*mine, row.ended_at.is_not(None))
+    ended = select(*values).select_from(row.__table__).where(*is_row, row.ended_at.is_not(None))
     connection.execute(insert(EventRow).from_select(columns, ended))
 
 
@@ -51,8 +51,8 @@ def read_events_after(
     connection: Connection, sweep: Sweep, number: int, limit: int | None = None
 ) -> list[tuple[int, Event]]:
     """Return the first events of a sweep that are numbered above another one, with their numbers."""
-    mine = (EventRow.sweep_id == sweep.id, EventRow.id > number)
-    statement = select(EventRow.__table__).where(*mine).order_by(EventRow.id).limit(limit)
+    is_later = (EventRow.sweep_id == sweep.id, EventRow.id > number)
+    statement = select(EventRow.__table__).where(*is_later).order_by(EventRow.id).limit(limit)
     return [(row.id, _event(sweep, row)) for row in connection.execute(statement)]
 
 

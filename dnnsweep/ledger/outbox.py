@@ -1,4 +1,4 @@
-"""What MLflow has not seen yet. An entry says that something changed, not how: what to show is read when it is sent."""
+"""What MLflow has not seen yet. An entry says that something changed, not what: this is read when it is sent."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Entry:
     """An entry of the outbox.
 
     Args:
-        id: In the order of creation.
-        sweep_id: The sweep.
+        id: Number of the entry, in the order of creation.
+        sweep_id: The sweep that the entry is about.
         number: The trial; `PARENT` for the sweep itself.
         kind: `SYNC`: show its present state; `DELETE`: remove its run.
         run_id: The run to remove.
-        version: Grows when it changes again before it was sent.
+        version: Grows with each further change before the entry was sent.
         attempts: How often sending failed.
-        claimed_by: Who took it before; None if nobody ever did, so that nothing of it was ever sent.
+        claimed_by: The process that claimed the entry before; None if none did, so that nothing was ever sent.
     """
 
     id: int
@@ -58,14 +58,14 @@ class Entry:
     claimed_by: str | None = None
 
 
-def note_change(connection: Connection, sweep_id: str, *numbers: int, seconds: float = 0.0) -> None:
-    """Note, in the caller's transaction, that trials (or `PARENT`) have something new to show.
+def add_change(connection: Connection, sweep_id: str, *numbers: int, seconds: float = 0.0) -> None:
+    """Add, in the caller's transaction, that trials (or the sweep itself, `PARENT`) have something new to show.
 
     Args:
-        connection: The caller's.
+        connection: A transaction that writes.
         sweep_id: The sweep.
         numbers: The trials.
-        seconds: How long it may wait for more to show; what failed to be sent keeps its own time.
+        seconds: How long an entry may wait for further changes; one that failed to be sent keeps its own time.
     """
     time = now_ms()
     due = time + int(seconds * 1000)
@@ -76,8 +76,8 @@ def note_change(connection: Connection, sweep_id: str, *numbers: int, seconds: f
             connection.execute(_NEW, new)
 
 
-def note_removal(connection: Connection, sweep_id: str) -> None:
-    """Note, in the caller's transaction, that all runs of a sweep are to be deleted."""
+def add_removals(connection: Connection, sweep_id: str) -> None:
+    """Add, in the caller's transaction, that all runs of a sweep are to be deleted."""
     connection.execute(delete(OutboxRow).where(OutboxRow.sweep_id == sweep_id))
     time = now_ms()
     parent = select(SweepRow.run_id).where(SweepRow.id == sweep_id)
@@ -93,26 +93,30 @@ def note_removal(connection: Connection, sweep_id: str) -> None:
         connection.execute(insert(OutboxRow), rows)
 
 
-def _as_taken(entry: Entry) -> tuple[ColumnElement[bool], ...]:
+def _is_unchanged(entry: Entry) -> tuple[ColumnElement[bool], ...]:
     return OutboxRow.id == entry.id, OutboxRow.version == entry.version
 
 
-def _note_run(connection: Connection, sweep_id: str, number: int, run_id: str) -> None:
+def _set_run(connection: Connection, sweep_id: str, number: int, run_id: str) -> None:
     if number == PARENT:
         connection.execute(update(SweepRow).where(SweepRow.id == sweep_id).values(run_id=run_id))
     else:
-        mine = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
-        connection.execute(update(TrialRow).where(*mine).values(run_id=run_id))
+        is_trial = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
+        connection.execute(update(TrialRow).where(*is_trial).values(run_id=run_id))
 
 
 def _is_free(time: int, sweep_id: str | None) -> ColumnElement[bool]:
-    """Return whether an entry is the caller's to send: its own sweep's, or one's that nobody runs."""
+    """Return the condition under which a sender may send an entry: of its own sweep, or of one that nobody runs."""
     held = select(SweepRow.id).where(SweepRow.owner.is_not(None), SweepRow.expires_at > time)
     return or_(OutboxRow.sweep_id == sweep_id, OutboxRow.sweep_id.not_in(held))
 
 
 class Outbox:
-    """The sender's side of the outbox."""
+    """What senders do with the outbox.
+
+    Args:
+        database: The ledger's database.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -120,25 +124,25 @@ class Outbox:
     def claim(
         self, limit: int, sweep_id: str | None = None, seconds: float = CLAIM_SECONDS, without: Collection[str] = ()
     ) -> list[Entry]:
-        """Take entries that are due, oldest first, sweeps before their trials; nobody else gets them for a while.
+        """Claim entries that are due, oldest first, sweeps before their trials; no other sender gets them for a while.
 
         Args:
-            limit: At most so many.
-            sweep_id: The sweep that this sender runs; those that others run are left to them.
-            seconds: How long they are this sender's; a sender that dies loses them then.
-            without: Sweeps whose own entry is left out, unlike those of their trials.
+            limit: Claim at most this many entries.
+            sweep_id: The sweep that this sender runs; sweeps that others run are left to them.
+            seconds: How long the claim lasts, if the sender dies.
+            without: Sweeps whose own entry is left out, unlike the entries of their trials.
         """
         order = (OutboxRow.number != PARENT, OutboxRow.id)
         columns = (getattr(OutboxRow, name) for name in Entry.__slots__)
         time = now_ms()
-        mine: tuple[ColumnElement[bool], ...] = (
+        is_claimable: tuple[ColumnElement[bool], ...] = (
             OutboxRow.due_at <= time,
             OutboxRow.claimed_until <= time,
             _is_free(time, sweep_id),
         )
         if without:
-            mine = (*mine, or_(OutboxRow.number != PARENT, OutboxRow.sweep_id.not_in(without)))
-        statement = select(*columns).where(*mine).order_by(*order).limit(limit).with_for_update()
+            is_claimable = (*is_claimable, or_(OutboxRow.number != PARENT, OutboxRow.sweep_id.not_in(without)))
+        statement = select(*columns).where(*is_claimable).order_by(*order).limit(limit).with_for_update()
         with self._database.write() as connection:
             entries = [Entry(*row) for row in connection.execute(statement)]
             taken = update(OutboxRow).where(OutboxRow.id.in_([entry.id for entry in entries]))
@@ -147,35 +151,35 @@ class Outbox:
                 connection.execute(taken.values(claim))
             return entries
 
-    def sent(self, entry: Entry, run_id: str | None) -> None:
-        """Remove an entry, or make it due again if there was more to show meanwhile; remember the run."""
+    def remove_sent(self, entry: Entry, run_id: str | None) -> None:
+        """Remove an entry that was sent, or make it due again if more has changed meanwhile; store its run."""
         with self._database.write() as connection:
-            if connection.execute(delete(OutboxRow).where(*_as_taken(entry))).rowcount and entry.kind == SYNC:
+            if connection.execute(delete(OutboxRow).where(*_is_unchanged(entry))).rowcount and entry.kind == SYNC:
                 events.record_delivery(connection, entry.sweep_id, entry.number)
             again = update(OutboxRow).where(OutboxRow.id == entry.id)
             connection.execute(again.values(due_at=now_ms(), claimed_until=0))
             if run_id is not None:
-                _note_run(connection, entry.sweep_id, entry.number, run_id)
+                _set_run(connection, entry.sweep_id, entry.number, run_id)
 
-    def note_run(self, sweep_id: str, number: int, run_id: str) -> None:
-        """Remember the run of a trial, or of the sweep itself."""
+    def set_run(self, sweep_id: str, number: int, run_id: str) -> None:
+        """Store the run of a trial, or of the sweep itself."""
         with self._database.write() as connection:
-            _note_run(connection, sweep_id, number, run_id)
+            _set_run(connection, sweep_id, number, run_id)
 
     def postpone(self, entry: Entry, error: str, seconds: float) -> None:
-        """Note why an entry could not be sent, and make it due again later."""
+        """Store why an entry could not be sent, and make it due again later."""
         later = {"due_at": now_ms() + int(seconds * 1000), "claimed_until": 0}
         values = {"attempts": OutboxRow.attempts + 1, "error": error, **later}
         with self._database.write() as connection:
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(values))
 
     def release(self, entry: Entry) -> None:
-        """Give a claimed entry back untried."""
+        """Give a claimed entry back without having tried to send it."""
         with self._database.write() as connection:
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(claimed_until=0))
 
     def make_due(self) -> None:
-        """Make entries due now that wait after a failure, or that a process claimed which does not exist any more."""
+        """Make entries due now that wait after a failure, or that were claimed by a process that is gone."""
         time = now_ms()
         claimed = OutboxRow.claimed_until > time
         with self._database.write() as connection:
@@ -186,7 +190,7 @@ class Outbox:
             connection.execute(update(OutboxRow).where(OutboxRow.due_at > time).values(due_at=time))
 
     def next_due(self, sweep_id: str | None = None) -> int | None:
-        """Return when the next entry that is this sender's may be sent, in milliseconds since 1970; None if none is."""
+        """Return when this sender may send its next entry, in milliseconds since 1970; None if it has no entry."""
         time = now_ms()
         moment = case((OutboxRow.claimed_until > OutboxRow.due_at, OutboxRow.claimed_until), else_=OutboxRow.due_at)
         with self._database.read() as connection:
@@ -194,6 +198,6 @@ class Outbox:
 
     def count(self, sweep_id: str | None = None) -> int:
         """Return how many entries, of one sweep or of all, MLflow has not seen."""
-        mine = () if sweep_id is None else (OutboxRow.sweep_id == sweep_id,)
+        is_counted = () if sweep_id is None else (OutboxRow.sweep_id == sweep_id,)
         with self._database.read() as connection:
-            return connection.execute(select(func.count()).select_from(OutboxRow).where(*mine)).scalar_one()
+            return connection.execute(select(func.count()).select_from(OutboxRow).where(*is_counted)).scalar_one()

@@ -1,4 +1,4 @@
-"""Who holds a lease: a process, named so that others of the same machine can tell whether it still exists."""
+"""Names of the processes that hold leases, by which others on the same machine can tell whether they still exist."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def this_process() -> str:
 
 
 def is_held(owner: str | None, expires_at: int | None, now: int) -> bool:
-    """Return whether a lease still counts: its time is not over, and its owner may still exist.
+    """Return whether a lease still holds: it has not expired, and its owner may still exist.
 
     Args:
-        owner: Who took it; None if it was given back.
-        expires_at: In milliseconds since 1970.
-        now: Likewise.
+        owner: Name of the process that took the lease; None if the lease was given back.
+        expires_at: When the lease expires, in milliseconds since 1970 (UTC).
+        now: The present time, in milliseconds since 1970 (UTC).
     """
     return owner is not None and expires_at is not None and expires_at > now and not is_gone(owner)
 

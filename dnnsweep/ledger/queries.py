@@ -1,14 +1,15 @@
-"""What the ledger answers: sweeps, trials and the best of them, by SQL."""
+"""SQL that reads sweeps, trials and the best of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any, Final
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, String, Subquery, and_, case, func, literal, select
 
-from dnnsweep.errors import SweepNotFoundError
+from dnnsweep.errors import QueryError, SweepNotFoundError
 from dnnsweep.ledger import owners
 from dnnsweep.ledger.columns import columns_of, from_columns, read_objectives, to_columns
 from dnnsweep.ledger.database import now_ms
@@ -17,9 +18,21 @@ from dnnsweep.ledger.where import to_sql
 from dnnsweep.query import Condition
 from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
 from dnnsweep.records.ranking import pareto_front, rank
+from dnnsweep.space import did_you_mean
 
+T = TypeVar("T")
 #: How many trials are the best of one objective, unless somebody says how many.
 TOP: Final = 5
+#: Columns by which trials may be ordered.
+ORDERS: Final[Mapping[str, Any]] = {
+    "number": TrialRow.number,
+    "value": TrialRow.value,
+    "epochs": TrialRow.epochs,
+    "best_epoch": TrialRow.best_epoch,
+    "seconds": TrialRow.seconds,
+    "started_at": TrialRow.started_at,
+    "ended_at": TrialRow.ended_at,
+}
 _IN_BUDGET: Final = TrialRow.reason.in_([reason for reason in Reason if reason.is_in_budget])
 _TRIAL_COLUMNS: Final = (
     TrialRow.number,
@@ -42,7 +55,35 @@ _TRIAL_COLUMNS: Final = (
 _TRIALS: Final = select(*_TRIAL_COLUMNS)  # made once: SQLAlchemy looks at each column
 
 
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of what there is.
+
+    Args:
+        items: The part, in order.
+        total: How many items there are in all.
+    """
+
+    items: list[T]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a sweep's trials to read.
+
+    Args:
+        order: A column of `ORDERS`; with `-` before it, the largest comes first.
+        limit: Read at most this many trials; None for all.
+        offset: Leave out this many trials at the beginning.
+    """
+
+    order: str = "number"
+    limit: int | None = None
+    offset: int = 0
+
+
+def _sum_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
@@ -58,23 +99,23 @@ def ranking(directions: Iterable[ColumnElement[Any]]) -> tuple[ColumnElement[Any
     return (*costs, func.coalesce(TrialRow.val_loss, 1e308).asc(), TrialRow.number.asc())
 
 
-def _counts(sweep_ids: Select[Any]) -> Subquery:
+def _count_trials(sweep_ids: Select[Any]) -> Subquery:
     columns = (
         TrialRow.sweep_id,
-        _count(_IN_BUDGET).label("n_finished"),
-        _count(TrialRow.state == State.RUNNING).label("n_running"),
-        _count(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
-        _count(TrialRow.state == State.PRUNED).label("n_pruned"),
+        _sum_of(_IN_BUDGET).label("n_finished"),
+        _sum_of(TrialRow.state == State.RUNNING).label("n_running"),
+        _sum_of(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
+        _sum_of(TrialRow.state == State.PRUNED).label("n_pruned"),
     )
     return select(*columns).where(TrialRow.sweep_id.in_(sweep_ids)).group_by(TrialRow.sweep_id).subquery()
 
 
-def _waiting(sweep_ids: Select[Any]) -> Subquery:
+def _count_undelivered(sweep_ids: Select[Any]) -> Subquery:
     columns = (OutboxRow.sweep_id, func.count().label("n_undelivered"))
     return select(*columns).where(OutboxRow.sweep_id.in_(sweep_ids)).group_by(OutboxRow.sweep_id).subquery()
 
 
-def _ranked(sweep_ids: Select[Any]) -> Subquery:
+def _rank_trials(sweep_ids: Select[Any]) -> Subquery:
     order = ranking(columns_of(SweepRow, "direction"))
     place = func.row_number().over(partition_by=TrialRow.sweep_id, order_by=order)
     complete = (TrialRow.state == State.COMPLETE, TrialRow.sweep_id.in_(sweep_ids))
@@ -84,8 +125,8 @@ def _ranked(sweep_ids: Select[Any]) -> Subquery:
 
 def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> list[Sweep]:
     """Return the sweeps that meet the conditions, oldest first."""
-    mine = select(SweepRow.id).where(*conditions)
-    counts, waiting, ranked = _counts(mine), _waiting(mine), _ranked(mine)
+    sweep_ids = select(SweepRow.id).where(*conditions)
+    counts, waiting, ranked = _count_trials(sweep_ids), _count_undelivered(sweep_ids), _rank_trials(sweep_ids)
     statement = (
         select(
             SweepRow.__table__,
@@ -100,10 +141,10 @@ def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> lis
         .where(*conditions)
         .order_by(SweepRow.created_at, SweepRow.name)
     )
-    return [_sweep(connection, row) for row in connection.execute(statement).all()]
+    return [_to_sweep(connection, row) for row in connection.execute(statement).all()]
 
 
-def _sweep(connection: Connection, row: Row[Any]) -> Sweep:
+def _to_sweep(connection: Connection, row: Row[Any]) -> Sweep:
     values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     stored = {name: values[name] for name in Sweep.__slots__ if name in values}
     derived = {
@@ -114,27 +155,27 @@ def _sweep(connection: Connection, row: Row[Any]) -> Sweep:
     sweep = Sweep(**{**stored, **derived})
     if len(sweep.objectives) == 1:
         return replace(sweep, front=() if row.best_number is None else (row.best_number,))
-    return replace(sweep, front=tuple(_front(connection, sweep, None)))
+    return replace(sweep, front=tuple(_read_front(connection, sweep, None)))
 
 
 def shown_state(row: Row[Any]) -> SweepState:
-    """Return where a sweep stands, which for a running one depends on whether somebody still holds it."""
+    """Return the state in which a sweep is shown: one whose lease is lost is not running any more."""
     state = SweepState(row.state)
     if state is SweepState.RUNNING and not owners.is_held(row.owner, row.expires_at, now_ms()):
         return SweepState.INTERRUPTED if row.queued_at is None else SweepState.QUEUED  # whoever ran it is gone
     return state
 
 
-def _front(connection: Connection, sweep: Sweep, condition: Condition | None) -> list[int]:
-    """Return the numbers of the trials that meet a condition and that no other such trial beats, best first."""
+def _read_front(connection: Connection, sweep: Sweep, condition: Condition | None) -> list[int]:
+    """Return the numbers of the trials that no other trial beats, among those that meet a condition, best first."""
     columns = (TrialRow.number, TrialRow.val_loss, *columns_of(TrialRow, "value"))
-    complete = select(*columns).where(*_complete(sweep))
-    rows = connection.execute(_narrowed(complete, condition)).all()
+    complete = select(*columns).where(*_is_complete(sweep))
+    rows = connection.execute(_where(complete, condition)).all()
     ranks = (rank(values, val_loss, number, *sweep.directions) for number, val_loss, *values in rows)
     return [int(best[-1]) for best in pareto_front(ranks)]
 
 
-def _complete(sweep: Sweep) -> tuple[ColumnElement[bool], ...]:
+def _is_complete(sweep: Sweep) -> tuple[ColumnElement[bool], ...]:
     return TrialRow.sweep_id == sweep.id, TrialRow.state == State.COMPLETE
 
 
@@ -142,40 +183,50 @@ def read_sweep(connection: Connection, name: str) -> Sweep:
     """Return one sweep.
 
     Raises:
-        SweepNotFoundError: There is none of this name.
+        SweepNotFoundError: There is no sweep of this name.
     """
-    found = read_sweeps(connection, SweepRow.name == name)
-    if not found:
-        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
-    return found[0]
+    sweeps = read_sweeps(connection, SweepRow.name == name)
+    if not sweeps:
+        raise SweepNotFoundError.named(name)
+    return sweeps[0]
 
 
-def read_trials(
-    connection: Connection, sweep: Sweep, condition: Condition | None = None, first: int = 0
-) -> list[Trial]:
-    """Return the sweep's trials that meet a condition, in their order, from number `first` on."""
-    mine = _selected(sweep, condition).where(TrialRow.number >= first)
-    return _trials(connection, sweep, mine.order_by(TrialRow.number))
+def read_trials(connection: Connection, sweep: Sweep, first: int = 0) -> list[Trial]:
+    """Return the sweep's trials in their order, from number `first` on."""
+    statement = _select_trials(sweep, None).where(TrialRow.number >= first)
+    return _read_trials(connection, sweep, statement.order_by(TrialRow.number))
 
 
-def read_page(
-    connection: Connection,
-    sweep: Sweep,
-    condition: Condition | None,
-    shaped: Callable[[Select[Any]], Select[Any]],
-) -> list[Trial]:
-    """Return the sweep's trials that meet a condition, as a caller orders and cuts them."""
-    return _trials(connection, sweep, shaped(_selected(sweep, condition)))
+def read_page(connection: Connection, sweep: Sweep, condition: Condition | None, part: Part) -> Page[Trial]:
+    """Return a part of the sweep's trials that meet a condition."""
+    statement = _select_trials(sweep, condition).order_by(*_order(part.order)).limit(part.limit).offset(part.offset)
+    trials = _read_trials(connection, sweep, statement)
+    if 0 < len(trials) < (part.limit or math.inf):  # the last ones: what was left out and these are all
+        return Page(trials, part.offset + len(trials))
+    count = select(func.count()).select_from(TrialRow).where(TrialRow.sweep_id == sweep.id)
+    return Page(trials, connection.execute(_where(count, condition)).scalar_one())
+
+
+def _order(text: str) -> tuple[ColumnElement[Any], ...]:
+    name = text.removeprefix("-")
+    if name not in ORDERS:
+        remedy = did_you_mean(name, tuple(ORDERS)) or f"known are {', '.join(ORDERS)}"
+        raise QueryError(f"order must name a field, with - before it for the largest first; {remedy}")
+    column: ColumnElement[Any] = ORDERS[name]
+    ordered = column.desc() if text.startswith("-") else column.asc()
+    return (ordered,) if name == "number" else (column.is_(None), ordered, TrialRow.number.asc())
 
 
 def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: Condition | None = None) -> list[Trial]:
-    """Return the sweep's best trials that meet a condition, best first; of two objectives those on the front."""
+    """Return the sweep's best trials that meet a condition, best first; see `Ledger.best`."""
+    if top is not None and top < 1:
+        raise QueryError(f"top must be at least 1, got {top}")
     directions = to_columns("direction", sweep.directions).values()
     order = ranking(literal(direction, String()) for direction in directions)
-    best = _selected(sweep, condition).where(*_complete(sweep)).order_by(*order)
+    best = _select_trials(sweep, condition).where(*_is_complete(sweep)).order_by(*order)
     if len(sweep.objectives) > 1:
-        best = best.where(TrialRow.number.in_(_front(connection, sweep, condition)))
-    return _trials(connection, sweep, best.limit(TOP if top is None and len(sweep.objectives) == 1 else top))
+        best = best.where(TrialRow.number.in_(_read_front(connection, sweep, condition)))
+    return _read_trials(connection, sweep, best.limit(TOP if top is None and len(sweep.objectives) == 1 else top))
 
 
 def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
@@ -184,26 +235,26 @@ def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
     Raises:
         SweepNotFoundError: The sweep has no trial of this number.
     """
-    found = _trials(connection, sweep, _selected(sweep, None).where(TrialRow.number == number))
-    if not found:
+    trials = _read_trials(connection, sweep, _select_trials(sweep, None).where(TrialRow.number == number))
+    if not trials:
         raise SweepNotFoundError(f"sweep {sweep.name} has no trial {number}")
-    return found[0]
+    return trials[0]
 
 
-def _selected(sweep: Sweep, condition: Condition | None) -> Select[Any]:
-    return _narrowed(_TRIALS.where(TrialRow.sweep_id == sweep.id), condition)
+def _select_trials(sweep: Sweep, condition: Condition | None) -> Select[Any]:
+    return _where(_TRIALS.where(TrialRow.sweep_id == sweep.id), condition)
 
 
-def _narrowed(statement: Select[Any], condition: Condition | None) -> Select[Any]:
+def _where(statement: Select[Any], condition: Condition | None) -> Select[Any]:
     return statement if condition is None else statement.where(to_sql(condition))
 
 
-def _trials(connection: Connection, sweep: Sweep, statement: Select[Any]) -> list[Trial]:
+def _read_trials(connection: Connection, sweep: Sweep, statement: Select[Any]) -> list[Trial]:
     rows: Sequence[Row[Any]] = connection.execute(statement).all()
-    return [_trial(sweep.name, row) for row in rows]
+    return [_to_trial(sweep.name, row) for row in rows]
 
 
-def _trial(sweep: str, row: Row[Any]) -> Trial:
+def _to_trial(sweep: str, row: Row[Any]) -> Trial:
     stored = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     derived: dict[str, Any] = {
         "sweep": sweep,

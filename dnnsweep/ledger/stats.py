@@ -1,4 +1,4 @@
-"""Numbers about a ledger as a whole, for whoever watches a service."""
+"""Statistics over a whole ledger, by which a service is monitored."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from dnnsweep.ledger.lease import LEASE_SECONDS
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.records import State, SweepState
 
-#: Over how long the speed is measured.
+#: The time over which the speed is measured.
 SPEED_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerStats:
-    """How a ledger stands.
+    """Statistics over a whole ledger.
 
     Args:
         n_waiting: Sweeps that wait for a worker.
         sweeps: Sweeps by the state that is stored.
         trials: Trials by state.
         n_ended: Trials that have ended.
-        trials_per_second: Those that ended in the last minute, a second.
-        n_undelivered: Outbox entries.
-        outbox_seconds: How long the oldest of them waits.
-        lease_seconds: How long ago the lease of a running sweep was renewed, of the one that waits longest.
+        trials_per_second: Trials that ended per second, over the last minute.
+        n_undelivered: Entries of the outbox.
+        outbox_seconds: Age of the oldest entry of the outbox.
+        lease_seconds: The longest time for which the lease of a running sweep has not been renewed.
     """
 
     n_waiting: int
@@ -44,7 +44,7 @@ class LedgerStats:
 
 
 def read_stats(connection: Connection) -> LedgerStats:
-    """Return how a ledger stands."""
+    """Return statistics over a whole ledger."""
     time = now_ms()
     waiting = select(func.count()).select_from(SweepRow).where(submissions.waiting_condition(connection))
     sweeps = select(SweepRow.state, func.count()).group_by(SweepRow.state)

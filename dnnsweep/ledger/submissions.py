@@ -1,4 +1,4 @@
-"""Sweeps that wait for a worker: put into the queue, taken from it in their order, each by one worker."""
+"""The queue of sweeps that wait for a worker: how they get into it, and how workers take them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, inser
 
 from dnnsweep.ledger import checks, events, outbox, owners, queries
 from dnnsweep.ledger.database import Database, now_ms
-from dnnsweep.ledger.lease import Lease, requeue_running, take_lease
+from dnnsweep.ledger.lease import Lease, take_lease
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow
+from dnnsweep.ledger.trial_rows import requeue_running
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.events import EventKind
 from dnnsweep.records.ranking import reaches_target
 
-#: How many workers may die on a sweep, none of whose trials has ended meanwhile, before it is given up.
+#: How many workers may die on a sweep, while none of its trials ends, before it is given up.
 MAX_DEATHS: Final = 5
 
 
@@ -25,10 +26,10 @@ class Submission:
     """A sweep on its way into the queue.
 
     Args:
-        columns: Of its row, if it is new.
-        identity: The part of its file that identifies it.
+        columns: Columns of the sweep's row, if the sweep is new.
+        identity: The part of its file that identifies the sweep.
         budget: The columns of what may change in its file.
-        is_restricted: Whether it came over the network, so that the operator's limits hold.
+        is_restricted: Whether the sweep came over the network, so that the operator's limits hold.
     """
 
     columns: Mapping[str, Any]
@@ -41,13 +42,13 @@ def submit(database: Database, submitted: Submission) -> tuple[Sweep, bool]:
     """Put a sweep into the queue; return it as it is stored, and whether it is new. See `Ledger.submit`."""
     name = submitted.columns["name"]
     with database.write() as connection:
-        is_new = _stored(connection, checks.lock_sweep(connection, name), submitted)
+        is_new = _store(connection, checks.lock_sweep(connection, name), submitted)
         return queries.read_sweep(connection, name), is_new  # in this transaction: it may be deleted right after
 
 
-def _stored(connection: Connection, row: Row[Any] | None, submitted: Submission) -> bool:
+def _store(connection: Connection, row: Row[Any] | None, submitted: Submission) -> bool:
     if row is None:
-        values = {**submitted.columns, "is_restricted": submitted.is_restricted, **_waiting()}
+        values = {**submitted.columns, "is_restricted": submitted.is_restricted, **_queued_columns()}
         connection.execute(insert(SweepRow).values(values))
         events.record_events(connection, values["id"], EventKind.CREATED, PARENT)
         events.record_events(connection, values["id"], EventKind.QUEUED, PARENT)
@@ -60,20 +61,20 @@ def _stored(connection: Connection, row: Row[Any] | None, submitted: Submission)
 def _submit_again(connection: Connection, row: Row[Any], submitted: Submission) -> None:
     state, is_same = queries.shown_state(row), row.spec == submitted.budget["spec"]
     if is_same and state in (SweepState.RUNNING, SweepState.QUEUED):
-        _go_on(connection, row)
+        _withdraw_stop(connection, row)
         return
     checks.check_free(row)
     values = {**submitted.budget, "is_restricted": submitted.is_restricted, "is_stop_requested": False}
     if state is not SweepState.QUEUED and not _has_spent(connection, row, submitted.budget):
-        values |= _waiting()
+        values |= _queued_columns()
         events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
     if row.fingerprint:
-        outbox.note_change(connection, row.id, PARENT)
+        outbox.add_change(connection, row.id, PARENT)
 
 
-def _go_on(connection: Connection, row: Row[Any]) -> None:
-    """Take a stop back that nobody has obeyed yet."""
+def _withdraw_stop(connection: Connection, row: Row[Any]) -> None:
+    """Withdraw a request to stop that nobody has obeyed yet."""
     if row.is_stop_requested:
         connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=False))
         events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
@@ -86,7 +87,7 @@ def _has_spent(connection: Connection, row: Row[Any], budget: Mapping[str, Any])
     return sweep.n_finished >= budget["n_trials"] or reaches_target(sweep.best_value, target, sweep.direction)
 
 
-def _waiting() -> dict[str, Any]:
+def _queued_columns() -> dict[str, Any]:
     return {
         "state": SweepState.QUEUED,
         "queued_at": now_ms(),
@@ -106,53 +107,53 @@ def stop_waiting(connection: Connection, row: Row[Any]) -> bool:
     events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
     events.record_events(connection, row.id, EventKind.ENDED, PARENT, detail="stopped")
     if row.fingerprint:
-        outbox.note_change(connection, row.id, PARENT)
+        outbox.add_change(connection, row.id, PARENT)
     return True
 
 
 def claim_next(database: Database, owner: str | None, seconds: float) -> tuple[Lease, str] | None:
     """Take the lease on the sweep that is next; return it with the sweep's name, or None if none waits.
 
-    Those of the highest priority come first, of these the one that has waited longest. On PostgreSQL workers pass over
-    rows that another one is about to take; on SQLite they take the file's lock in turn.
+    The highest priority comes first; among equal ones, the sweep that has waited longest. On PostgreSQL workers skip
+    rows that another worker is about to take; on SQLite they take the file's lock in turn.
     """
-    with database.read() as connection:  # idle workers ask all the time, and need no lock to hear that nothing waits
+    with database.read() as connection:  # idle workers ask often: finding nothing must not take a lock
         if connection.execute(select(SweepRow.id).where(waiting_condition(connection)).limit(1)).first() is None:
             return None
     while True:
         with database.write() as connection:
-            row = connection.execute(_next(connection)).first()
+            row = connection.execute(_select_next(connection)).first()
             if row is None:
                 return None
             if row.is_stop_requested:
                 stop_waiting(connection, row)  # its worker died before it could obey
-            elif row.state == SweepState.RUNNING and _n_deaths(connection, row) >= MAX_DEATHS:
+            elif row.state == SweepState.RUNNING and _count_deaths(connection, row) >= MAX_DEATHS:
                 _give_up(connection, row)
             else:
                 lease = take_lease(database, connection, row, owner, seconds, queued_at=row.queued_at)
                 return lease, str(row.name)
 
 
-def _n_deaths(connection: Connection, row: Row[Any]) -> int:
-    """Return how many workers have died on a sweep, one after the other, since anything of it ended."""
-    mine = EventRow.sweep_id == row.id
-    last = select(func.coalesce(func.max(EventRow.id), 0)).where(mine, EventRow.kind == EventKind.ENDED)
-    later = (mine, EventRow.kind == EventKind.LEASED, EventRow.id > last.scalar_subquery())
+def _count_deaths(connection: Connection, row: Row[Any]) -> int:
+    """Return how many workers have died on a sweep since it, or a trial of it, last ended."""
+    is_event = EventRow.sweep_id == row.id
+    last = select(func.coalesce(func.max(EventRow.id), 0)).where(is_event, EventRow.kind == EventKind.ENDED)
+    later = (is_event, EventRow.kind == EventKind.LEASED, EventRow.id > last.scalar_subquery())
     return connection.execute(select(func.count()).select_from(EventRow).where(*later)).scalar_one()
 
 
 def _give_up(connection: Connection, row: Row[Any]) -> None:
-    """Note that a sweep failed which kills its workers, in the caller's transaction: others wait behind it."""
+    """Mark a sweep that kills its workers as failed, in the caller's transaction: others wait behind it."""
     error = f"{MAX_DEATHS} workers died on it, one after the other, before any trial had ended; resume it to try again"
     values = {"state": SweepState.FAILED, "ended_at": now_ms(), "token": row.token + 1, "error": error}
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(owner=None, expires_at=None, **values))
     requeue_running(connection, row.id)
     events.record_events(connection, row.id, EventKind.ENDED, PARENT, detail=f"failed: {error}")
     if row.fingerprint:
-        outbox.note_change(connection, row.id, PARENT)
+        outbox.add_change(connection, row.id, PARENT)
 
 
-def _next(connection: Connection) -> Select[Any]:
+def _select_next(connection: Connection) -> Select[Any]:
     order = (SweepRow.priority.desc(), SweepRow.queued_at, SweepRow.created_at, SweepRow.name)
     statement = select(SweepRow.__table__).where(waiting_condition(connection)).order_by(*order).limit(1)
     return statement.with_for_update(skip_locked=True)

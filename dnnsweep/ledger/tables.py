@@ -31,7 +31,7 @@ class Base(DeclarativeBase):
 
 
 class LedgerRow(Base):
-    """The ledger itself: one row, whose id tells its MLflow runs from those of other ledgers."""
+    """The ledger itself, in one row. Its id tells its MLflow runs from those of other ledgers."""
 
     __tablename__ = "ledger"
 
@@ -40,7 +40,7 @@ class LedgerRow(Base):
 
 
 class SweepRow(Base):
-    """A sweep: what was asked for, who runs it, how far it is."""
+    """A sweep: its file, who runs it, how far it is."""
 
     __tablename__ = "sweeps"
 

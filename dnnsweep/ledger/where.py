@@ -10,10 +10,11 @@ from sqlalchemy import BigInteger, ColumnElement, and_, not_, or_
 from sqlalchemy import literal as sql_literal
 
 from dnnsweep.ledger.tables import TrialRow
-from dnnsweep.query import FIELDS, AllOf, AnyOf, Comparison, Condition, Not
-from dnnsweep.space import KNOBS
+from dnnsweep.query import FIELDS, AllOf, AnyOf, Comparison, Condition, Not, parse
+from dnnsweep.records import Sweep
+from dnnsweep.space import KNOBS, builder_knobs
 
-#: Whole numbers below it fit into a column of type INTEGER.
+#: Whole numbers below this fit into a column of type INTEGER.
 MAX_INTEGER: Final = 2**31
 _COMPARE: Final[dict[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "==": lambda column, literal: column == literal,
@@ -32,11 +33,20 @@ _AS_TYPE: Final = {
 }
 
 
+def parse_where(where: str | None, sweep: Sweep) -> Condition | None:
+    """Return the condition that a text states over the trials of a sweep, which may have hyperparameters of its own.
+
+    Raises:
+        QueryError: The condition is wrong.
+    """
+    return None if where is None else parse(where, builder_knobs(sweep.spec))
+
+
 def to_sql(condition: Condition) -> ColumnElement[bool]:
     """Return the condition over the trials table; comparing a missing value holds for no operator.
 
     Args:
-        condition: As `query.parse` returns it.
+        condition: The condition that `query.parse` returned.
     """
     match condition:
         case AllOf(parts=parts):
@@ -46,23 +56,23 @@ def to_sql(condition: Condition) -> ColumnElement[bool]:
         case Not(part=part):
             return not_(to_sql(part))
         case Comparison(operator="in" | "not in" as operator, literal=items):
-            hits = [_compared(condition.field, "==", item) for item in items]
+            hits = [_compare(condition.field, "==", item) for item in items]
             return or_(False, *hits) if operator == "in" else not_(or_(False, *hits))  # noqa: FBT003  SQL's false
         case _:
-            return _compared(condition.field, condition.operator, condition.literal)
+            return _compare(condition.field, condition.operator, condition.literal)
 
 
-def _compared(field: str, operator: str, literal: Any) -> ColumnElement[bool]:
+def _compare(field: str, operator: str, literal: Any) -> ColumnElement[bool]:
     column = _column(field, literal)
     if literal is None:
         return column.is_(None) if operator == "==" else column.is_not(None)
     if isinstance(literal, tuple):
         literal = json.dumps(literal, separators=(",", ":"))
-    return _COMPARE[operator](column, _wide(literal))
+    return _COMPARE[operator](column, _widen(literal))
 
 
-def _wide(literal: Any) -> Any:
-    """Return a value as SQL's: PostgreSQL would cut a large whole number to the type of the column, and refuse it."""
+def _widen(literal: Any) -> Any:
+    """Return a value in its own type: PostgreSQL would refuse a large whole number in that of the column."""
     return sql_literal(literal, BigInteger()) if type(literal) is int and abs(literal) >= MAX_INTEGER else literal
 
 
@@ -77,7 +87,7 @@ def _column(field: str, literal: Any) -> ColumnElement[Any]:
 
 
 def _kind_of(literal: Any) -> str:
-    """Return how a hyperparameter of a builder's own is compared; `query.parse` took care that it is of this kind."""
+    """Return how a builder's own hyperparameter is compared; `query.parse` has checked that it is of this kind."""
     if isinstance(literal, bool):
         return "boolean"
     return "real" if isinstance(literal, int | float) else "choice"

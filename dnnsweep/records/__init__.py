@@ -1,4 +1,4 @@
-"""What travels between processes and modules: frozen records of plain data."""
+"""Frozen records of plain data, which travel between modules and processes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Reason(StrEnum):
 
     @property
     def state(self) -> State:
-        """Return the state that this reason leaves a trial in."""
+        """Return the state of a trial that ended for this reason."""
         if self in (Reason.COMPLETED, Reason.EARLY_STOPPED):
             return State.COMPLETE
         return State.PRUNED if self is Reason.PRUNED else State.FAILED
@@ -99,9 +99,9 @@ class Series:
     """One value per epoch of a metric, of the whole network or of one of its layers.
 
     Args:
-        metric: Its name, `val_loss` for example.
-        values: One per epoch, from epoch 1; may hold NaN and infinities.
-        layer: The layer that it belongs to; None for the network.
+        metric: Name of the metric, such as `val_loss`.
+        values: One value per epoch, from epoch 1; may hold NaN and infinities.
+        layer: The layer that the values belong to; None for the whole network.
     """
 
     metric: str
@@ -114,7 +114,7 @@ class Curve:
     """Everything measured while a trial trained.
 
     Args:
-        series: Each of the same length, one value per epoch.
+        series: All that was measured; every series has one value per epoch.
         ended_at: When each epoch ended, in milliseconds since 1970 (UTC).
     """
 
@@ -146,9 +146,9 @@ class Suggestion:
 
     Args:
         number: The trial's number in its sweep, from 0.
-        params: Every knob, fixed ones too; widths of `hidden` as a tuple.
+        params: Every hyperparameter, fixed ones too; widths of `hidden` as a tuple.
         seed: What weights, row order and dropout start from, in [0, 2**31).
-        attempt: How often it has been started, from 1.
+        attempt: How often the trial has been started, from 1.
         front: Ranks of the trials that no other is known to beat when it is handed to a trainer, which need not save
             the model of a trial that one of them beats.
     """
@@ -162,12 +162,12 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """What a trainer says after each epoch.
+    """What a trainer reports after each epoch.
 
     Args:
         number: The trial.
-        attempt: Which start of it.
-        epoch: From 1.
+        attempt: The attempt at the trial, from 1.
+        epoch: The epoch, from 1.
         metrics: The network's metrics at this epoch.
         ended_at: When the epoch ended, in milliseconds since 1970 (UTC).
         layers: Metrics of single layers: metric -> layer -> value.
@@ -183,11 +183,11 @@ class EpochReport:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """What a trainer says when it takes a suggestion up, which may have waited in line.
+    """What a trainer reports when it starts on a suggestion, which may have waited in line.
 
     Args:
         number: The trial.
-        attempt: Which start of it.
+        attempt: The attempt at the trial, from 1.
     """
 
     number: int
@@ -220,14 +220,14 @@ class TrialResult:
 
     Args:
         number: The trial.
-        attempt: Which start of it.
+        attempt: The attempt at the trial, from 1.
         reason: Why it ended.
         curve: All epochs, the one in which it diverged included.
         best_epoch: The epoch whose weights were kept, from 1; None where there is none.
-        seconds: Time from taking the suggestion up to the end.
+        seconds: Time from the start on the suggestion to the end.
         error: The text of the error, for `failed`, `timeout` and `killed`.
-        model_path: Where the trainer saved the Keras model with the kept weights, if it did.
-        n_parameters: Weights of the network; None where none was built.
+        model_path: Path of the Keras model with the kept weights, if the trainer saved one.
+        n_parameters: Number of weights of the network; None where no network was built.
     """
 
     number: int
@@ -242,7 +242,7 @@ class TrialResult:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Return what counts of the trial: the network's metrics at the best epoch, and its size; {} without one."""
+        """Return the network's metrics at the best epoch, and its size; {} where there is no best epoch."""
         if self.best_epoch is None:
             return {}
         return self.curve.at(self.best_epoch) | size_metric(self.n_parameters)
@@ -254,13 +254,13 @@ class DataSummary:
 
     Args:
         fingerprint: SHA-256 over every value and name, before any split; equal data have equal fingerprints.
-        task: Decided from the target, or as the sweep file says.
-        n_features: Inputs of the network, after one-hot encoding and flattening.
-        columns: Names of the columns as they were found.
+        task: The task, which the target decides unless the sweep file does.
+        n_features: Number of inputs of the network, after one-hot encoding and flattening.
+        columns: Names of the columns in the data.
         classes: Labels in the order of the outputs; empty for regression.
-        n_train: Training rows.
-        n_validation: Validation rows.
-        n_test: Test rows.
+        n_train: Number of training rows.
+        n_validation: Number of validation rows.
+        n_test: Number of test rows.
         notes: What was done to the data that a person should know, one sentence each.
         traits: Traits of rows and target before they were encoded, for code that encodes them in the same way.
         builder_call: Call of the user's function that builds the networks; None without one.
@@ -284,21 +284,21 @@ class Trial:
     """A trial as the ledger knows it; what queries return.
 
     Args:
-        sweep: The sweep's name.
-        number: From 0, dense.
-        params: Every knob, fixed ones too.
-        state: Where it stands.
-        reason: Why it ended; None before.
+        sweep: Name of the sweep.
+        number: Number of the trial, from 0, without gaps.
+        params: Every hyperparameter, fixed ones too.
+        state: State of the trial.
+        reason: Why the trial ended; None before.
         best_epoch: The epoch whose weights were kept, from 1.
-        epochs: Epochs trained.
-        seconds: Time it trained.
-        run_id: The MLflow run; None until the run was created.
-        seed: What weights, row order and dropout started from.
-        attempts: How often it was started.
-        error: The text of the error, if it failed by one.
+        epochs: Number of epochs trained.
+        seconds: Time for which the trial trained.
+        run_id: The MLflow run; None until it was created.
+        seed: Seeds weights, row order and dropout.
+        attempts: How often the trial was started.
+        error: Text of the error that the trial failed with.
         metrics: The network's metrics at the best epoch, and its number of weights.
         started_at: Start of the last attempt, in milliseconds since 1970 (UTC).
-        ended_at: End of the trial, likewise.
+        ended_at: End of the trial, in milliseconds since 1970 (UTC).
         values: The value of each objective at the best epoch, `value` the first one; None unless the state is COMPLETE.
     """
 
@@ -325,7 +325,7 @@ class Trial:
         return None if self.values is None else self.values[0]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON: no tuple, no enumeration, no number that is not finite."""
+        """Return the trial as plain JSON, without tuples, enumerations and numbers that are not finite."""
         return {name: to_plain(getattr(self, name)) for name in TRIAL_COLUMNS}
 
 

@@ -1,4 +1,4 @@
-"""What happened to sweeps and trials, as the ledger tells it."""
+"""Records of what happened to sweeps and trials."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Event:
     """Something that happened to a sweep or a trial.
 
     Args:
-        sweep: The sweep's name.
-        number: The trial; None for the sweep itself.
-        kind: What.
-        attempt: Which start of the trial, where it is about one.
-        detail: Who, why or how, where there is more to say.
-        time: When, in milliseconds since 1970 (UTC).
+        sweep: Name of the sweep.
+        number: Number of the trial; None for the sweep itself.
+        kind: What happened.
+        attempt: The attempt at the trial, if the event is about one.
+        detail: Who did it, why or how, if there is more to say.
+        time: When it happened, in milliseconds since 1970 (UTC).
     """
 
     sweep: str
@@ -42,5 +42,5 @@ class Event:
     time: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
+        """Return the event as plain JSON."""
         return {name: getattr(self, name) for name in self.__slots__} | {"kind": self.kind.value}

@@ -1,4 +1,4 @@
-"""What is measured, by the task of the data, and which end of it is the better one."""
+"""The metrics of each task, and whether more or less of a metric is better."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Task(StrEnum):
-    """What the target asks for; decides the network's head, its loss and its metrics."""
+    """What is to be predicted; decides the network's output, its loss and its metrics."""
 
     BINARY = "binary"
     MULTICLASS = "multiclass"
@@ -16,9 +16,9 @@ class Task(StrEnum):
 
 CLASS_METRICS = ("loss", "accuracy")
 NUMBER_METRICS = ("loss", "mse", "mae")
-#: Measured on the validation rows alone, where a sweep file names them.
+#: Metrics that are measured on the validation rows only, if a sweep file names them.
 CLASS_SCORES = ("val_auc", "val_f1", "val_precision", "val_recall")
-#: Weights of the network; a number of the trial, not of an epoch.
+#: The number of weights of the network, which belongs to the trial and not to an epoch.
 N_PARAMETERS = "n_parameters"
 MAXIMIZED = frozenset({"accuracy", "auc", "f1", "precision", "recall", "r2"})
 
@@ -44,7 +44,7 @@ def scores_for(task: Task) -> tuple[str, ...]:
 
 
 def direction_of(metric: str) -> str:
-    """Return `maximize` or `minimize`: the better end of a metric."""
+    """Return whether to `maximize` or to `minimize` a metric."""
     return "maximize" if metric.removeprefix("val_") in MAXIMIZED else "minimize"
 
 
@@ -55,11 +55,11 @@ def size_metric(n_parameters: int | None) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What a sweep improves, or one of two such things.
+    """What a sweep improves.
 
     Args:
-        metric: Its name.
-        direction: `maximize` or `minimize`.
+        metric: Name of the metric.
+        direction: Whether to `maximize` or to `minimize` the metric.
     """
 
     metric: str

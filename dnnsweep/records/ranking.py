@@ -1,4 +1,4 @@
-"""Which of two trials is the better one, which trials no other beats, and which is good enough."""
+"""Which of two trials is better, which trials no other trial beats, and whether a trial is good enough."""
 
 from __future__ import annotations
 

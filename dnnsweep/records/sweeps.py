@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from dnnsweep.records.metrics import Objective
 
+#: What names of sweeps consist of, as a regular expression, and how many characters they have at most.
+NAME_PATTERN: Final = r"^[A-Za-z0-9_-]+$"
+MAX_NAME_LENGTH: Final = 100
+
+
+def is_sweep_name(text: str) -> bool:
+    """Return whether a sweep may have this name.
+
+    Example:
+        >>> is_sweep_name("digits-2"), is_sweep_name("../digits")
+        (True, False)
+    """
+    return len(text) <= MAX_NAME_LENGTH and re.fullmatch(NAME_PATTERN, text) is not None
+
 
 class SweepState(StrEnum):
-    """Where a sweep stands."""
+    """The state of a sweep."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -27,31 +42,31 @@ class Sweep:
     """A sweep as the ledger knows it; what `list` and `show` return.
 
     Args:
-        id: Unique over all ledgers.
-        name: Unique in a ledger.
-        state: Where it stands.
-        description: From the sweep file.
+        id: Identifies the sweep among the sweeps of all ledgers.
+        name: Name of the sweep, unique in a ledger.
+        state: State of the sweep.
+        description: Description in the sweep file.
         source: Where the data come from.
-        n_trials: Trials asked for.
-        n_finished: Trials ended that count in the budget.
-        n_running: Trials being trained.
-        n_failed: Trials ended without a value (diverged, failed, timeout, killed).
-        best_number: The best trial, in the first objective.
-        best_value: Its value.
+        n_trials: Number of trials asked for.
+        n_finished: Number of trials that have ended and count in the budget.
+        n_running: Number of trials that are being trained.
+        n_failed: Number of trials that ended without a value (diverged, failed, timeout, killed).
+        best_number: Number of the best trial, in the first objective.
+        best_value: Value of the best trial, in the first objective.
         window: How many suggestions may be ahead of the results told to the sampler.
         data: The summary of the data, as plain JSON; empty until a worker has loaded the data of a submitted sweep.
         spec: The sweep file, resolved, as plain JSON.
         run_id: The parent run in MLflow; None until it was created.
-        n_undelivered: Outbox entries that MLflow has not seen yet.
-        error: Why it was given up, if it was.
-        created_at: In milliseconds since 1970 (UTC).
-        ended_at: Likewise; None while it runs.
+        n_undelivered: Number of updates that MLflow has not seen yet.
+        error: Why the sweep was given up, if it was.
+        created_at: When the sweep was created, in milliseconds since 1970 (UTC).
+        ended_at: When the sweep ended, in milliseconds since 1970 (UTC); None while it runs.
         seconds: Wall time over all runs of the sweep.
         trainer: How its trials are trained: `array`, `fit` or `compiled`; `auto` until that was decided.
-        slots: Trials side by side in one program.
-        device: What they are trained on, `cpu` or `gpu`.
+        slots: Number of trials side by side in one program.
+        device: What trials are trained on, `cpu` or `gpu`.
         objectives: What the sweep improves: one objective or two; `metric` and `direction` are the first one's.
-        n_pruned: Trials ended by the pruner.
+        n_pruned: Number of trials that the pruner ended.
         front: The trials that no other beats, best first in the first objective; with one objective the best one.
     """
 
@@ -98,7 +113,7 @@ class Sweep:
         return tuple(objective.direction for objective in self.objectives)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
+        """Return the sweep as plain JSON."""
         return {name: to_plain(getattr(self, name)) for name in SWEEP_COLUMNS}
 
 

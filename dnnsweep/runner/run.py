@@ -30,7 +30,7 @@ from dnnsweep.study.pruning import Pruner
 from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import Job, TrainerPlan, TrainerReady
 
-LEASE_WRITES: Final = ("advance", "start", "progress", "finish", "requeue", "renew", "end")
+LEASE_WRITES: Final = ("renew", "end")
 #: How often to look whether another process has let a sweep go.
 WAIT_SECONDS: Final = 1.0
 #: How long MLflow may take at the end of a run, and after an interruption.
@@ -249,7 +249,7 @@ def run_claimed(spec: SweepSpec, settings: Settings, claim: Claim) -> SweepState
             opening = hands.open()
         check_task(spec, opening.data.task)
         claim.check(opening.data)
-        claim.ledger.settle(claim.lease, _new_sweep(spec, opening))
+        claim.ledger.store_data(claim.lease, _new_sweep(spec, opening))
         run = _Run(spec, settings, claim.ledger, claim.lease, hands, Profile(), is_local=True, claim=claim)
         return _control(run, lambda _: None)
 
@@ -270,7 +270,7 @@ def _conclude_if_spent(spec: SweepSpec, settings: Settings) -> Sweep | None:
         sweep = ledger.sweep(spec.name)
         if _has_spent(sweep, spec):
             if sweep.state is not SweepState.COMPLETE or sweep.n_trials != spec.budget.trials:
-                ledger.conclude(spec.name, spec.to_json())
+                ledger.mark_complete(spec.name, spec.to_json())
             if ledger.outbox.next_due() is not None:
                 deliver_all(ledger, Tracker(settings), settings, DELIVERY_SECONDS)
         return sweep
@@ -293,18 +293,8 @@ def _executor(kind: str, job: Job, n_trainers: int | None, trainer: str, n_most:
 
 
 def _new_sweep(spec: SweepSpec, opening: TrainerReady) -> NewSweep:
-    return NewSweep(
-        name=spec.name,
-        spec=spec.to_json(),
-        identity=spec.identity(),
-        digest=spec.digest,
-        data=opening.data,
-        window=spec.window,
-        trainer=opening.plan.kind,
-        slots=opening.plan.slots,
-        device=opening.plan.device,
-        objectives=spec.objectives,
-    )
+    plan = opening.plan
+    return NewSweep.of(spec, opening.data, trainer=plan.kind, slots=plan.slots, device=plan.device)
 
 
 def _control(run: _Run, on_progress: Callable[[Progress], None]) -> SweepState:

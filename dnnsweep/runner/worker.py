@@ -111,7 +111,7 @@ class Worker:
 
     def _train(self, ledger: Ledger, lease: Lease, name: str) -> SweepState:
         spec = check(ledger.sweep(name).spec)
-        is_restricted = ledger.overview.is_restricted(name)
+        is_restricted = ledger.is_restricted(name)
         if is_restricted:  # again: a file or a limit may have changed since it was submitted
             policy.check(spec, self._limits)
         claim = Claim(

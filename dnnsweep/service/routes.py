@@ -16,6 +16,7 @@ from dnnsweep.errors import LedgerError, SweepNotFoundError
 from dnnsweep.ledger import Page
 from dnnsweep.records import SweepState
 from dnnsweep.records.events import Event
+from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.redaction import redact
 from dnnsweep.service import bodies, examples, prometheus, schemas, streams
 from dnnsweep.service.problems import RefusalError, responses
@@ -29,7 +30,6 @@ log: Final = logging.getLogger(__name__)
 MAX_OFFSET: Final = 10**9
 MAX_NUMBER: Final = 2**31 - 1
 MAX_PAGE: Final = 1000
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PRIVATE: Final = responses(401)
 
 router = APIRouter()
@@ -49,7 +49,7 @@ async def _store(service: Annotated[ServiceState, Depends(_state_of)]) -> LocalS
 
 async def _checked_name(name: Annotated[str, Path(description="Name of the sweep.", examples=["digits"])]) -> str:
     """Return a name that a sweep may have; others never reach the database, which may not be able to hold them."""
-    if not _NAME.fullmatch(name):
+    if not is_sweep_name(name):
         raise SweepNotFoundError("there is no sweep of this name: names consist of letters, digits, - and _")
     return name
 
@@ -280,7 +280,7 @@ async def events(
     after = int(last_event_id) if re.fullmatch(r"[0-9]{1,15}", last_event_id) else 0
     sweep = await run_in_threadpool(store.sweep, name)
     if after and streams.has_ended(sweep):
-        newer = await run_in_threadpool(store.ledger.overview.events_after, sweep, after, 1)
+        newer = await run_in_threadpool(store.events_after, sweep, after, 1)
         if not newer:
             return Response(status_code=204)
     if service.n_streams >= streams.MAX_STREAMS:
@@ -319,4 +319,4 @@ def readyz(service: StateOf) -> Response:
 )
 def metrics(store: StoreOf) -> Response:
     """Return metrics of the queue, trials, outbox and leases."""
-    return Response(prometheus.text(store.ledger.overview.figures), media_type=prometheus.MEDIA_TYPE)
+    return Response(prometheus.text(store.stats), media_type=prometheus.MEDIA_TYPE)

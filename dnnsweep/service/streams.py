@@ -103,7 +103,7 @@ class Stream:
     def _poll(self) -> tuple[Sweep, list[str]]:
         """Return the sweep and the new messages; the sweep is read first, so that no event follows its end."""
         sweep = self._store.sweep(self._name)
-        events = self._store.ledger.overview.events_after(sweep, self._floor, PAGE + len(self._sent))
+        events = self._store.events_after(sweep, self._floor, PAGE + len(self._sent))
         texts = [message("event", event.to_json(), number) for number, event in events if number not in self._sent]
         self._sent |= {number: time.monotonic() for number, _ in events if number not in self._sent}
         self._forget_settled()

@@ -24,6 +24,14 @@ Few = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_integer_if_whole)]
 Several = Annotated[int, Field(ge=2, le=1024), BeforeValidator(_integer_if_whole)]
 
 
+def is_unused(value: Any) -> bool:
+    """Return whether a file does not use a key: the condition under which a field is left out of the file's JSON.
+
+    A field with `exclude_if=is_unused` can be added to a section without a change to the JSON of any other file.
+    """
+    return not value
+
+
 class Section(BaseModel):
     """A mapping of a sweep file: frozen, without unknown keys, and strict about types."""
 

@@ -11,7 +11,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, mod
 
 from dnnsweep.errors import Mistake
 from dnnsweep.space import yaml_text
-from dnnsweep.spec.base import Section, Whole, raise_mistakes, validator_of
+from dnnsweep.spec.base import Section, Whole, is_unused, raise_mistakes, validator_of
 
 HANDED_OVER: Final = "arrays:"
 BALANCED: Final = "balanced"
@@ -91,13 +91,19 @@ class DatasetSpec(Section):
         default="standard", description="how numbers are scaled; fitted on the training rows only"
     )
     seed: Whole = Field(default=0, ge=0, lt=2**32, description="seed of the split")
-    split: SplitSpec | None = Field(default=None, description="split by a column of the table; null: at random")
+    split: SplitSpec | None = Field(
+        default=None, exclude_if=is_unused, description="split by a column of the table; null: at random"
+    )
     class_weight: Annotated[
         ClassWeight | None,
         PlainValidator(validator_of(_check_class_weight)),
         PlainSerializer(lambda weight: dict(weight) if isinstance(weight, Mapping) else weight),
         WithJsonSchema(_CLASS_WEIGHT),
-    ] = Field(default=None, description="balanced: classes count equally in the training loss; or label: weight")
+    ] = Field(
+        exclude_if=is_unused,
+        default=None,
+        description="balanced: classes count equally in the training loss; or label: weight",
+    )
     sample_weight: str | None = Field(
-        default=None, min_length=1, description="column of the rows' weights in the training loss"
+        default=None, exclude_if=is_unused, min_length=1, description="column of the rows' weights in the training loss"
     )

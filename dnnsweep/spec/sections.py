@@ -23,6 +23,7 @@ from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
 from dnnsweep.query import FIELDS
 from dnnsweep.records import CLASS_SCORES, N_PARAMETERS, Objective, direction_of
+from dnnsweep.records.sweeps import MAX_NAME_LENGTH, NAME_PATTERN
 from dnnsweep.space import (
     KNOBS,
     PLATEAU,
@@ -41,7 +42,7 @@ from dnnsweep.space import (
     yaml_text,
 )
 from dnnsweep.spec import documents, schema
-from dnnsweep.spec.base import Few, Section, Several, Whole, raise_mistakes, validator_of
+from dnnsweep.spec.base import Few, Section, Several, Whole, is_unused, raise_mistakes, validator_of
 from dnnsweep.spec.dataset import DatasetSpec
 from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.sampler_kinds import SamplerName
@@ -133,6 +134,7 @@ class NetworkSpec(Section):
     ] = DEFAULTS.activation
     builder: str | None = Field(
         default=None,
+        exclude_if=is_unused,
         json_schema_extra={"pattern": user_functions.PATTERN},
         description="python:module:function that builds any Keras model from the hyperparameters instead",
     )
@@ -190,7 +192,9 @@ class SamplerSpec(Section):
     kind: SamplerName = "tpe"
     window: Few | None = Field(default=None, description="suggestions ahead of the results told; null: from the budget")
     population: Several | None = Field(
-        default=None, description="nsga2: trials in a generation; null: a fifth of the budget, from 8 to 50"
+        default=None,
+        exclude_if=is_unused,
+        description="nsga2: trials in a generation; null: a fifth of the budget, from 8 to 50",
     )
 
 
@@ -225,7 +229,7 @@ class ResourcesSpec(Section):
 class SweepSpec(Section):
     """A checked sweep file, which describes all that a sweep does."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100, description="unique in a ledger")
+    name: str = Field(pattern=NAME_PATTERN, max_length=MAX_NAME_LENGTH, description="unique in a ledger")
     description: str | None = Field(default=None, max_length=8000)
     task: Literal["auto", "binary", "multiclass", "regression"] = Field(
         default="auto", description="kind of task; auto reads it from the target"
@@ -266,6 +270,7 @@ class SweepSpec(Section):
     resources: ResourcesSpec = ResourcesSpec()
     priority: Whole = Field(
         default=0,
+        exclude_if=is_unused,
         ge=-1000,
         le=1000,
         description="among sweeps that wait for a worker, the highest priority comes first",
@@ -349,18 +354,6 @@ class SweepSpec(Section):
     def to_json(self) -> dict[str, Any]:
         """Return the whole file, defaults filled in, as plain JSON that `check` takes back."""
         plain = self.model_dump(mode="json")
-        training = plain["training"]
-        for section, keys in (
-            (plain["dataset"], ("split", "class_weight", "sample_weight")),
-            (training, ("metrics", "reduce_on_plateau")),
-            (training["early_stopping"] or {}, ("start_from_epoch",)),
-            (plain["network"], ("builder",)),
-            (plain["sampler"], ("population",)),
-            (plain, ("priority",)),
-        ):
-            for key in keys:  # they came later: files from before are the same sweeps
-                if not section.get(key):
-                    section.pop(key, None)
         plain["pruner"] = self.pruner.settings()
         elsewhere = [*self.space, *self.fixed]  # a knob may be set once
         if self.network.builder is not None:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from dnnsweep.records import Task, metrics_for, scores_for
-from dnnsweep.spec.base import Section, Whole
+from dnnsweep.spec.base import Section, Whole, is_unused
 
 METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in (*metrics_for(task), *scores_for(task))))
 Metric = Annotated[str, Field(json_schema_extra={"enum": list(METRICS)})]  # which of them, the task decides
@@ -19,7 +19,9 @@ class EarlyStoppingSpec(Section):
     monitor: Metric = "val_loss"
     patience: Whole = Field(default=5, ge=0, description="epochs without improvement before stopping")
     min_delta: float = Field(default=0.0, ge=0, description="smallest change that counts as an improvement")
-    start_from_epoch: Whole = Field(default=0, ge=0, description="epochs at the beginning that are ignored")
+    start_from_epoch: Whole = Field(
+        default=0, exclude_if=is_unused, ge=0, description="epochs at the beginning that are ignored"
+    )
 
 
 class PlateauSpec(Section):
@@ -39,6 +41,7 @@ class TrainingSpec(Section):
     epochs: Whole = Field(default=50, ge=1, le=1_000_000)
     metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
         default=(),
+        exclude_if=is_unused,
         description="scores to measure beside objective and monitor: val_auc, val_f1, val_precision, val_recall",
     )
     timeout_seconds: float | None = Field(
@@ -48,5 +51,7 @@ class TrainingSpec(Section):
         default=EarlyStoppingSpec(), description="null trains all epochs and keeps the last one's weights"
     )
     reduce_on_plateau: PlateauSpec | None = Field(
-        default=None, description="settings of the schedule of this name, which becomes the default if they are given"
+        default=None,
+        exclude_if=is_unused,
+        description="settings of the schedule of this name, which becomes the default if they are given",
     )

@@ -1,4 +1,4 @@
-"""Where sweeps are kept: a home with its ledger, or a service that other machines reach. Both answer alike."""
+"""Where sweeps are kept: in a home with its ledger, or by a service on another machine. Both answer alike."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import Any, Protocol
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
 
-#: How many trials `best` returns unless it is told otherwise.
-TOP = 5
-
 
 class SweepStore(Protocol):
     """What can be asked of sweeps, and done to them.
 
-    More methods than a seam should have, but they are the contract of the API: each is a route of the service, and one
-    suite of tests holds both implementations to it (`tests/contracts/test_sweep_store.py`).
+    These are more methods than an interface should have, but each is a route of the service. One suite of tests holds
+    both implementations to them (`tests/contracts/test_sweep_store.py`).
     """
 
     def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
-        """Return sweeps, oldest first; of a state, if it is given."""
+        """Return sweeps, oldest first: all, or those in a state."""
 
     def sweep(self, name: str) -> Sweep:
         """Return one sweep."""
@@ -32,7 +29,13 @@ class SweepStore(Protocol):
         """Return one trial."""
 
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
-        """Return the best complete trials that meet a condition, best first; None for `TOP` of them."""
+        """Return the best complete trials that meet a condition, best first.
+
+        Args:
+            name: The sweep.
+            top: Return at most this many trials; None for 5, or for the whole front of two objectives.
+            where: A condition such as `dropout < 0.3`; None for all trials.
+        """
 
     def curve(self, name: str, number: int) -> Curve:
         """Return what was measured while a trial trained."""
@@ -41,7 +44,7 @@ class SweepStore(Protocol):
         """Return what happened to a sweep and its trials, oldest first."""
 
     def model(self, name: str, number: int, folder: Path | None = None) -> Path:
-        """Return the file of a trial's model; what is not here is copied into `folder`."""
+        """Return the file of a trial's model; a model on another machine is copied into `folder`."""
 
     def submit(self, document: Any) -> Sweep:
         """Put a sweep, given as the content of its file, into the queue for workers."""
@@ -50,7 +53,7 @@ class SweepStore(Protocol):
         """Put a sweep into the queue again, with the file that it was submitted with."""
 
     def stop(self, name: str) -> bool:
-        """Ask whoever runs a sweep to stop, or take it from the queue; return whether it was running or waiting."""
+        """Stop a sweep, or take it from the queue; return whether it was running or waiting."""
 
     def delete(self, name: str) -> bool:
         """Remove a sweep; return whether MLflow has nothing left of it."""

@@ -1,4 +1,4 @@
-"""Talking to a service: JSON over HTTP, and its problems as the errors that they were."""
+"""Requests to a service: JSON over HTTP, and problem documents raised as the errors that they describe."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from dnnsweep.redaction import redact
 from dnnsweep.settings import ServiceAddress
 
 TIMEOUT_SECONDS: Final = 60.0
-#: What problems are called: this, and the error's name in words with dashes.
+#: The types of problems begin with this; the error's name follows, in words joined by dashes.
 PROBLEM: Final = "urn:dnnsweep:problem:"
 
 
 def problem_name(kind: type[BaseException]) -> str:
-    """Return what a problem is called.
+    """Return the type of the problem that describes an error.
 
     Example:
         >>> problem_name(errors.SweepNotFoundError)
@@ -36,7 +36,7 @@ def problem_name(kind: type[BaseException]) -> str:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """A redirect would carry the token to wherever it leads."""
+    """Refuses redirects, which would carry the token to another address."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -46,7 +46,7 @@ class Http:
     """Requests to a service.
 
     Args:
-        remote: Where it is.
+        remote: Address of the service, and the token for it.
     """
 
     def __init__(self, remote: ServiceAddress) -> None:
@@ -58,15 +58,15 @@ class Http:
         return self._json("GET", path)
 
     def post(self, path: str, document: Any = None) -> Any:
-        """Send JSON to a path and return what it answers."""
+        """Send JSON to a path and return the JSON of the answer."""
         return self._json("POST", path, document)
 
     def delete(self, path: str) -> Any:
-        """Delete what is at a path and return what it answers."""
+        """Delete what is at a path and return the JSON of the answer."""
         return self._json("DELETE", path)
 
     def download(self, path: str, file: Path) -> None:
-        """Write what a path answers to a file."""
+        """Write the answer of a path to a file."""
         with self._answer("GET", path, None) as answer:
             try:
                 with file.open("wb") as out:
@@ -80,7 +80,7 @@ class Http:
         try:
             return json.loads(text)
         except ValueError as error:
-            raise ServiceError(f"{self._where} answered what is no JSON; check DNNSWEEP_API_URL") from error
+            raise ServiceError(f"{self._where} did not answer with JSON; check DNNSWEEP_API_URL") from error
 
     @property
     def _where(self) -> str:
@@ -107,7 +107,7 @@ class Http:
             raise ServiceError(f"{self._where} cannot be reached: {reason}; check DNNSWEEP_API_URL") from error
 
     def _problem(self, status: int, body: bytes) -> DnnsweepError:
-        """Return the error that a problem document tells of."""
+        """Return the error that a problem document describes."""
         try:
             problem = json.loads(body)
             name, detail = str(problem["type"]), str(problem["detail"])
@@ -119,11 +119,11 @@ class Http:
         return kind(detail)
 
 
-def _mistakes(found: Any) -> list[Mistake]:
-    if not isinstance(found, list):
+def _mistakes(items: Any) -> list[Mistake]:
+    if not isinstance(items, list):
         return []
     names = ("path", "rule", "got", "remedy")
-    return [Mistake(*(str(item.get(name, "")) for name in names)) for item in found if isinstance(item, Mapping)]
+    return [Mistake(*(str(item.get(name, "")) for name in names)) for item in items if isinstance(item, Mapping)]
 
 
 _KINDS: Final = {

@@ -1,4 +1,4 @@
-"""Looking on while others run a sweep."""
+"""Following a sweep that another process runs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dnnsweep.errors import LedgerError, ServiceError
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.stores import SweepStore
 
-#: How often to look, and for how long the place may be away meanwhile.
+#: How often to read the sweep, and for how long the store may be away meanwhile.
 WATCH_SECONDS: Final = 0.5
 AWAY_SECONDS: Final = 120.0
 
 
-def watch_sweep(place: SweepStore, name: str) -> Iterator[Sweep]:
-    """Yield a sweep each time that it has changed, until it has ended; a service may be away for a while."""
+def watch_sweep(store: SweepStore, name: str) -> Iterator[Sweep]:
+    """Yield a sweep each time that it has changed, until it has ended; the store may be away for a while."""
     last: Sweep | None = None
     until = time.monotonic() + AWAY_SECONDS
     while last is None or last.state in (SweepState.QUEUED, SweepState.RUNNING):
         try:
-            sweep = place.sweep(name)
+            sweep = store.sweep(name)
         except (ServiceError, LedgerError):
             if time.monotonic() > until:
                 raise

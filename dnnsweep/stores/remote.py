@@ -1,8 +1,7 @@
-"""A service that keeps sweeps elsewhere: every answer is the one that its home would give."""
+"""Sweeps of a service on another machine; every answer is the one that its home would give."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,30 +10,30 @@ from urllib.parse import urlencode
 from dnnsweep.errors import QueryError, ServiceError, SweepNotFoundError
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
+from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.settings import ServiceAddress
 from dnnsweep.stores import wire
 from dnnsweep.stores.http import Http
 
-#: How much is asked for at once.
+#: Number of items to ask for at once.
 PAGE: Final = 500
 #: No trial has a higher number.
 MAX_NUMBER: Final = 2**31 - 1
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class RemoteStore:
     """Sweeps of a service; `SweepStore` says what the methods do.
 
     Args:
-        remote: Where it is.
+        remote: Address of the service, and the token for it.
     """
 
     def __init__(self, remote: ServiceAddress) -> None:
         self._http = Http(remote)
 
     def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
-        asked = {} if state is None else {"state": state.value}
-        return [wire.decode_record(Sweep, item) for item in self._all("/sweeps", asked)]
+        parameters = {} if state is None else {"state": state.value}
+        return [wire.decode_record(Sweep, item) for item in self._all("/sweeps", parameters)]
 
     def sweep(self, name: str) -> Sweep:
         return wire.decode_record(Sweep, self._http.get(_path(name)))
@@ -48,9 +47,9 @@ class RemoteStore:
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         if top is not None and top < 1:
             raise QueryError(f"top must be at least 1, got {top}")
-        asked = {**_where(where), **({} if top is None else {"top": str(min(top, MAX_NUMBER))})}
-        found = self._http.get(f"{_path(name, 'best')}?{urlencode(asked)}")
-        return [wire.decode_record(Trial, item) for item in found]
+        parameters = {**_where(where), **({} if top is None else {"top": str(min(top, MAX_NUMBER))})}
+        items = self._http.get(f"{_path(name, 'best')}?{urlencode(parameters)}")
+        return [wire.decode_record(Trial, item) for item in items]
 
     def curve(self, name: str, number: int) -> Curve:
         return wire.decode_curve(self._http.get(_path(name, "trials", str(number)))["curve"])
@@ -76,11 +75,11 @@ class RemoteStore:
     def delete(self, name: str) -> bool:
         return bool(self._http.delete(_path(name))["is_gone"])
 
-    def _all(self, path: str, asked: Mapping[str, str]) -> Iterator[Any]:
-        """Yield what a route has, page by page."""
+    def _all(self, path: str, parameters: Mapping[str, str]) -> Iterator[Any]:
+        """Yield the items of a route's list, page by page."""
         offset = 0
         while True:
-            items = self._http.get(f"{path}?{urlencode({**asked, 'limit': str(PAGE), 'offset': str(offset)})}")
+            items = self._http.get(f"{path}?{urlencode({**parameters, 'limit': str(PAGE), 'offset': str(offset)})}")
             if not isinstance(items, list):
                 raise ServiceError(f"the service must answer {path} with a list; check DNNSWEEP_API_URL")
             yield from items
@@ -90,8 +89,8 @@ class RemoteStore:
 
 
 def _path(name: str, *more: str) -> str:
-    if not _NAME.fullmatch(name):  # it would be another address
-        raise SweepNotFoundError(f"there is no sweep named {name}; `dnnsweep list` shows those there are")
+    if not is_sweep_name(name):  # it would be another address
+        raise SweepNotFoundError.named(name)
     return "/".join(["/sweeps", name, *more])
 
 

@@ -1,4 +1,4 @@
-"""Which place a command means: a home, or the service that the environment names."""
+"""Which store a command uses: a home, or the service that the environment names."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Home = str | os.PathLike[str] | None
 
 
 def remote_store(home: Home) -> RemoteStore | None:
-    """Return the service that is asked in place of a home: where `DNNSWEEP_API_URL` is set and no home is named."""
-    found = find_service() if home is None else None
-    if found is None:
+    """Return the service that stands in for a home, if `DNNSWEEP_API_URL` is set and no home is named."""
+    address = find_service() if home is None else None
+    if address is None:
         return None
     from dnnsweep.stores.remote import RemoteStore
 
-    return RemoteStore(found)
+    return RemoteStore(address)
 
 
 @contextmanager
 def open_store(home: Home, *, create: bool = False) -> Iterator[SweepStore]:
-    """Open the place that is meant, and close it afterwards.
+    """Open the store that a command uses, and close it afterwards.
 
     Args:
-        home: A home's folder; None for the service, or for the usual home.
-        create: Whether to make a home that does not exist.
+        home: Folder of a home; None for the service, or for the default home.
+        create: Whether to create a home that does not exist.
 
     Raises:
         SweepNotFoundError: There is no such home, and `create` is false.
@@ -43,5 +43,5 @@ def open_store(home: Home, *, create: bool = False) -> Iterator[SweepStore]:
     if service is not None:
         yield service
         return
-    with LocalStore.opened(find_settings(home), create=create) as place:
-        yield place
+    with LocalStore.opened(find_settings(home), create=create) as store:
+        yield store

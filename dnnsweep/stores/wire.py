@@ -1,4 +1,4 @@
-"""Records from the JSON that they are sent as."""
+"""Records and curves as the JSON that a service sends, and back."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ T = TypeVar("T")
 
 
 def decode_record(kind: type[T], plain: Any) -> T:
-    """Return a record of a kind; keys that it does not know, of a newer service, are left out.
+    """Return a record from its JSON; keys that the record does not have, of a newer service, are left out.
+
+    Args:
+        kind: Class of the record.
+        plain: The JSON.
 
     Raises:
-        ServiceError: The JSON is none of this kind.
+        ServiceError: The JSON is not that of such a record.
     """
     if not isinstance(plain, Mapping):
         raise ServiceError(f"the service must answer with a {kind.__name__.lower()}; check DNNSWEEP_API_URL")
-    known = {item.name: str(item.type) for item in fields(cast("Any", kind))}
+    annotations = {item.name: str(item.type) for item in fields(cast("Any", kind))}
     try:
-        return kind(**{name: _value(known[name], value) for name, value in plain.items() if name in known})
+        return kind(**{name: _value(annotations[name], value) for name, value in plain.items() if name in annotations})
     except (TypeError, ValueError) as error:
         raise ServiceError(
             f"the service answered with a {kind.__name__.lower()} that this dnnsweep does not understand ({error}); "
-            "upgrade the older of both"
+            "upgrade whichever is older"
         ) from error
 
 
@@ -46,8 +50,8 @@ def _value(annotation: str, value: Any) -> Any:
 
 
 def _kind(annotation: str) -> type[Any] | None:
-    found = re.match(r"\w+", annotation)
-    name = found.group() if found else ""
+    match = re.match(r"\w+", annotation)
+    name = match.group() if match else ""
     kind = getattr(records, name, None) or getattr(events, name, None)
     return kind if isinstance(kind, type) else None
 

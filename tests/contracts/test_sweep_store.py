@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from serving import WRITER, serving, settings_of, sweep
+from turns import write
 from typer.testing import CliRunner
 
 import dnnsweep
@@ -46,16 +47,16 @@ def filled(home: LocalStore) -> None:
     assert name == "half"
     for number in range(6):
         asked = Asked(Suggestion(number, {"dropout": number / 10, "hidden": [8, 4], "batch_norm": True}, number), {})
-        lease.advance([], [asked], {})
-        lease.start(number, 1)
+        write(lease).advance([], [asked], {})
+        write(lease).start(number, 1)
         reason = Reason.DIVERGED if number == 4 else Reason.COMPLETED
         loss = math.nan if number == 4 else 0.5 - number / 100
         curve = Curve((Series("val_loss", (1.0, loss)), Series("gradient", (0.1, math.inf), "dense")), (10, 20))
         model = "trial-5.keras" if number == 5 else None
         best = None if reason is Reason.DIVERGED else 2
         result = TrialResult(number, 1, reason, curve, best, 0.25, model_path=model)
-        lease.finish(result, None if best is None else (1 / 3 + number / 7,), {"val_loss": loss})
-    lease.advance([], [Asked(Suggestion(6, {"dropout": 0.6, "hidden": [8, 4], "batch_norm": False}, 6), {})], {})
+        write(lease).finish(result, None if best is None else (1 / 3 + number / 7,), {"val_loss": loss})
+    write(lease).advance([], [Asked(Suggestion(6, {"dropout": 0.6, "hidden": [8, 4], "batch_norm": False}, 6), {})], {})
     home.stop("half")
     lease.end(SweepState.STOPPED)
     fill_pair(home)
@@ -72,11 +73,11 @@ def fill_pair(home: LocalStore) -> None:
     lease, name = claim
     assert name == "pair"
     for number, values in enumerate([(0.9, 300.0), (0.5, 100.0), (0.8, 400.0), None]):
-        lease.advance([], [Asked(Suggestion(number, {"hidden": [8]}, number), {})], {})
-        lease.start(number, 1)
+        write(lease).advance([], [Asked(Suggestion(number, {"hidden": [8]}, number), {})], {})
+        write(lease).start(number, 1)
         reason, best = (Reason.PRUNED, None) if values is None else (Reason.COMPLETED, 1)
         curve = Curve((Series("val_loss", (0.5,)),), (10,))
-        lease.finish(TrialResult(number, 1, reason, curve, best, 0.25), values, {"val_loss": 0.5})
+        write(lease).finish(TrialResult(number, 1, reason, curve, best, 0.25), values, {"val_loss": 0.5})
     lease.end(SweepState.INTERRUPTED)
 
 
@@ -228,7 +229,7 @@ def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_said(
 
     assert decode_record(Sweep, {**plain, "later": 1}) == both[0].sweep("half")
     del plain["name"]
-    with pytest.raises(ServiceError, match="upgrade the older"):
+    with pytest.raises(ServiceError, match="upgrade whichever is older"):
         decode_record(Sweep, plain)
     with pytest.raises(ServiceError, match="must answer with a sweep"):
         decode_record(Sweep, [])

@@ -13,7 +13,7 @@ from typing import Final
 
 from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Executor, TrainerEvent, TrainerLost, TrialDropped
-from dnnsweep.ledger import Lease, StudyTrial, Told
+from dnnsweep.ledger import Lease, StudyTrial, Told, Turn
 from dnnsweep.records import AttemptStarted, EpochReport, Objective, Reason, Suggestion, SweepState, TrialResult
 from dnnsweep.redaction import redact
 from dnnsweep.runner.controller.attempts import Attempt
@@ -90,6 +90,7 @@ class Controller:
     ) -> None:
         self._plan = plan
         self._lease = lease
+        self._writes: Turn  # what the present turn stores; made by `_turn`
         self._order = order
         self._pruning = order.pruning
         self._verdicts = None if order.pruning is None else Verdicts(order.pruning, plan.objectives[0].metric)
@@ -173,7 +174,7 @@ class Controller:
         told, asked = self._order.advance(self._outcomes, self._may_ask)
         with self._turn():
             if told or asked:
-                self._lease.advance(told, asked, self._order.study_attrs())
+                self._writes.advance(told, asked, self._order.study_attrs())
             self._queue.extend(item.suggestion for item in asked)
             if self._standing.n_finished < self._plan.n_trials:
                 self._dispatch()
@@ -182,7 +183,7 @@ class Controller:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Store all changes within at once, and say them then: who hears of one shall find it in the ledger."""
-        with self._lease.turn():
+        with self._lease.turn() as self._writes:
             yield
         self._announce()
 
@@ -208,7 +209,7 @@ class Controller:
             if not self._executor.submit(replace(suggestion, front=self._standing.to_beat)):
                 continue  # a later one may fit into another array
             self._queue.remove(suggestion)
-            self._lease.start(suggestion.number, suggestion.attempt)
+            self._writes.start(suggestion.number, suggestion.attempt)
             now = time.monotonic()
             self._running[suggestion.number] = Attempt(suggestion, now, now)
             self._say()
@@ -264,7 +265,7 @@ class Controller:
             n_certain = self._pruning.n_judged(report.number)  # MLflow does not forget what it was shown
         now = trial.heard_at = time.monotonic()
         if now - trial.stored_at >= PROGRESS_SECONDS:
-            self._lease.progress(report.number, trial.curve(n_certain))
+            self._writes.progress(report.number, trial.curve(n_certain))
             trial.stored_at = now
         self._say()
 
@@ -298,7 +299,7 @@ class Controller:
         metrics = result.metrics
         is_best = self._standing.contend(result.number, values, metrics.get("val_loss"), suggestion.params)
         result = self._models.keep(result, is_best=is_best)
-        self._lease.finish(result, values, metrics, self._standing.kept)
+        self._writes.finish(result, values, metrics, self._standing.kept)
         if self._pruning is not None:
             self._pruning.end(result.number, result.reason)
         del self._running[result.number]
@@ -323,7 +324,7 @@ class Controller:
         if self._pruning is not None:
             self._pruning.forget(number)
         self._queue.appendleft(replace(trial.suggestion, attempt=trial.suggestion.attempt + 1))
-        self._lease.requeue(number, trial.suggestion.attempt, error)
+        self._writes.requeue(number, trial.suggestion.attempt, error)
 
     def _verdict(self) -> SweepState | None:
         """End the sweep if it must end now; return how it ended."""
@@ -345,8 +346,9 @@ class Controller:
 
     def _stop(self, why: str, state: SweepState) -> SweepState:
         self._executor.close()
-        for trial in list(self._running.values()):
-            self._finish(trial.result or trial.cut_off(Reason.STOPPED, why))
+        with self._turn():
+            for trial in list(self._running.values()):
+                self._finish(trial.result or trial.cut_off(Reason.STOPPED, why))
         return self._end(state)
 
     def _end(self, state: SweepState) -> SweepState:
