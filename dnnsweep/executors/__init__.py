@@ -6,8 +6,10 @@ import importlib
 import queue
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
+from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Job, Trainer, TrainerReady
 
@@ -85,6 +87,52 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """End all trainers at once; leaves no process behind."""
+
+
+class ExecutorKind(StrEnum):
+    """The executors that a run can choose from."""
+
+    LOCAL = "local"
+    IN_PROCESS = "inprocess"
+
+    @classmethod
+    def named(cls, name: str) -> ExecutorKind:
+        """Return the executor of a name.
+
+        Raises:
+            SpecError: There is none of that name.
+        """
+        if name not in set(cls):
+            raise SpecError([Mistake("executor", f"must be {' or '.join(cls)}", repr(name))])
+        return cls(name)
+
+    @property
+    def trains_in_this_process(self) -> bool:
+        """Return whether training takes place in the process that creates the executor."""
+        return self is ExecutorKind.IN_PROCESS
+
+
+def create_executor(
+    kind: ExecutorKind, job: Job, trainer: str, *, n_trainers: int | None, max_trainers: int
+) -> Executor:
+    """Create an executor, not opened yet.
+
+    Args:
+        kind: Which executor.
+        job: The sweep to train.
+        trainer: `module:class` of the trainer.
+        n_trainers: Trainers to start; None for as many as repay their start.
+        max_trainers: The most trainers that could ever be busy at once.
+    """
+    match kind:  # each is imported when it is chosen: an executor may need a library that others do without
+        case ExecutorKind.IN_PROCESS:
+            from dnnsweep.executors.inprocess import InProcessExecutor
+
+            return InProcessExecutor(job, trainer)
+        case ExecutorKind.LOCAL:
+            from dnnsweep.executors.local import LocalExecutor
+
+            return LocalExecutor(job, n_trainers, trainer, max_trainers)
 
 
 def create_trainer(path: str, job: Job) -> Trainer:
