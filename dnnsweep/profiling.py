@@ -66,6 +66,18 @@ class Profile:
             self.seconds = time.perf_counter() - began
             self.parts["messages"] = time.thread_time() - processor - self._processor
 
+    def note_usage(self, *, n_slots: int, n_busy: int, memory_mb: list[tuple[int, float]]) -> None:
+        """Take in what the trainers used, once all of them have ended.
+
+        Args:
+            n_slots: Epochs times slots.
+            n_busy: Those of them in which there was a trial.
+            memory_mb: Trials that a trainer had ended, and its resident memory then.
+        """
+        self.occupancy = n_busy / n_slots if n_slots else None
+        self.trainer_memory_mb = memory_mb
+        self.trials = self.calls.get("tell", 0)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         return {

@@ -73,7 +73,7 @@ def prepare(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("DNNSWEEP_HOME", str(home))
     monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("dnnsweep.runner.run.Tracker", FakeMlflow)
+    monkeypatch.setattr("dnnsweep.runner.shipping.Tracker", FakeMlflow)
     monkeypatch.setattr("dnnsweep.tracking.Tracker", FakeMlflow)
     monkeypatch.setattr(FakeMlflow, "pages", {})
     monkeypatch.setattr(FakeMlflow, "is_away", False)

@@ -47,9 +47,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DNNSWEEP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
-    monkeypatch.setattr("dnnsweep.runner.run.Tracker", FakeMlflow)
+    monkeypatch.setattr("dnnsweep.runner.shipping.Tracker", FakeMlflow)
     monkeypatch.setattr("dnnsweep.tracking.Tracker", FakeMlflow)
-    monkeypatch.setattr("dnnsweep.runner.run.ShipperProcess", in_this_process)
+    monkeypatch.setattr("dnnsweep.runner.shipping.ShipperProcess", in_this_process)
     monkeypatch.setattr(FakeMlflow, "pages", {})
     monkeypatch.setattr(FakeMlflow, "is_away", False)
     return tmp_path / "home"
@@ -251,7 +251,7 @@ def test_an_error_of_the_callers_own_leaves_a_sweep_that_can_be_resumed_at_once(
 def test_resume_takes_the_file_from_the_ledger(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(overrides=["training.epochs=2"], on_progress=interrupted_after(3))
     seen: list[Progress] = []
-    monkeypatch.setattr("dnnsweep.runner.run.LocalExecutor", inprocess)
+    monkeypatch.setattr("dnnsweep.executors.local.LocalExecutor", inprocess)
 
     sweep = dnnsweep.resume("pretend", on_progress=seen.append)
 
@@ -339,7 +339,7 @@ def test_wrong_data_store_nothing(run: Run, home: Path, monkeypatch: pytest.Monk
 
 
 def test_an_unknown_executor_is_refused_and_stores_nothing(home: Path) -> None:
-    with pytest.raises(SpecError, match="--executor: must be local or inprocess, got 'abacus'"):
+    with pytest.raises(SpecError, match="executor: must be local or inprocess, got 'abacus'"):
         dnnsweep.run(SWEEP, executor="abacus")
     assert not home.exists()
 
@@ -415,7 +415,7 @@ def test_other_arrays_are_refused_and_the_same_ones_go_on(run: Run) -> None:
 @pytest.mark.usefixtures("loading")
 def test_a_sweep_over_arrays_is_resumed_with_the_arrays(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = run(data=arrays(), on_progress=interrupted_after(2))
-    monkeypatch.setattr("dnnsweep.runner.run.LocalExecutor", inprocess)
+    monkeypatch.setattr("dnnsweep.executors.local.LocalExecutor", inprocess)
 
     with pytest.raises(SpecError, match=r"dnnsweep.run\(spec, data=\(x, y\)\)"):
         dnnsweep.resume("pretend")

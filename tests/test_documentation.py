@@ -25,7 +25,7 @@ from typer.main import get_command
 
 from dnnsweep import spec
 from dnnsweep.cli import app
-from dnnsweep.runner.run import outline
+from dnnsweep.runner.outline import outline
 from dnnsweep.space import KNOBS
 from dnnsweep.spec import documents
 

@@ -16,7 +16,7 @@ from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Asked, Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
-from dnnsweep.runner.worker import Worker
+from dnnsweep.runner.worker import Worker, WorkerOptions
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.stores.local import LocalStore
 
@@ -32,10 +32,10 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     def in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
         return Shipper(Ledger.open(settings.database_url), FakeMlflow(settings), settings, sweep_id)
 
-    monkeypatch.setattr("dnnsweep.runner.worker.ShipperProcess", in_this_process)
+    monkeypatch.setattr("dnnsweep.runner.shipping.ShipperProcess", in_this_process)
     monkeypatch.setattr(FakeMlflow, "pages", {})
     monkeypatch.setattr(FakeMlflow, "is_away", False)
-    return Worker(settings_of(tmp_path), Limits(), None, 30.0, lambda _: None)
+    return Worker(settings_of(tmp_path), Limits(), WorkerOptions(), lambda _: None)
 
 
 def trained(home: LocalStore, name: str, state: SweepState) -> None:
@@ -74,7 +74,7 @@ def test_runs_of_a_sweep_that_was_deleted_over_the_network_go_too(worker: Worker
     assert len(FakeMlflow.pages) == 2
 
     assert home.delete("ended") is False
-    worker._looked_at -= 60
+    worker._delivered_at -= 60
     worker._deliver(home.ledger)
 
     assert FakeMlflow.pages == {}
@@ -94,15 +94,15 @@ def test_runs_of_a_sweep_that_was_deleted_over_the_network_go_too(worker: Worker
 def test_a_sweep_that_came_over_the_network_starts_no_more_trainers_than_there_are_cores(
     tmp_path: Path, wanted: int | None, own: int | None, *, is_restricted: bool, n_trainers: int | None
 ) -> None:
-    made = Worker(settings_of(tmp_path), Limits(), own, 30.0, lambda _: None)
+    made = Worker(settings_of(tmp_path), Limits(), WorkerOptions(n_trainers=own), lambda _: None)
     checked = spec.check(sweep(resources={} if wanted is None else {"trainers": wanted}))
 
-    assert made._n_trainers(checked, is_restricted=is_restricted) == n_trainers
+    assert made._allowed_trainers(checked, is_restricted=is_restricted) == n_trainers
 
 
 def test_a_worker_that_is_asked_to_end_before_it_began_ends(worker: Worker, home: LocalStore) -> None:
     home.submit(sweep())
-    worker._is_draining.set()
+    worker._shutdown.request()
 
     worker.run()
 

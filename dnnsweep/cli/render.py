@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
@@ -22,11 +22,12 @@ from dnnsweep.cli.terminal import escape_controls
 from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event
 from dnnsweep.records.ranking import reaches_target
-from dnnsweep.space import KNOBS
+from dnnsweep.space import KNOBS, branch_texts, yaml_text
 
 if TYPE_CHECKING:  # queries load no MLflow, nor a controller
     from dnnsweep.delivery.doctor import Diagnosis
     from dnnsweep.runner.controller import Progress
+    from dnnsweep.runner.outline import Outline
 
 #: The columns of trials for programs; metrics follow, which depend on the task.
 _TRIAL_COLUMNS: Final = tuple(
@@ -251,7 +252,7 @@ def print_best(sweep: Sweep, trials: Sequence[Trial], form: str) -> None:
     sys.stdout.write(escape_controls("\n".join(lines)) + "\n")
 
 
-def print_outline(outline: Any, *, as_json: bool, is_explained: bool) -> None:
+def print_outline(outline: Outline, *, as_json: bool, is_explained: bool) -> None:
     """Print what a run of a sweep file would do.
 
     Args:
@@ -261,5 +262,42 @@ def print_outline(outline: Any, *, as_json: bool, is_explained: bool) -> None:
     """
     if as_json:
         print_json(outline.to_json())
-    else:
-        print_facts(list(outline.lines(is_explained=is_explained)))
+        return
+    reasons = [("because", reason) for reason in outline.plan.reasons if is_explained]
+    print_facts([*_outlined_data(outline), *_outlined_search(outline), *_outlined_training(outline), *reasons])
+
+
+def _outlined_data(outline: Outline) -> Iterator[tuple[str, str]]:
+    data = outline.data
+    yield "sweep", outline.spec["name"]
+    yield "data", f"{outline.spec['dataset']['source']}: {data.n_features} features"
+    yield "task", f"{data.task}, {len(data.classes)} classes" if data.classes else str(data.task)
+    yield "rows", f"{data.n_train} training, {data.n_validation} validation, {data.n_test} test"
+    for note in data.notes:
+        yield "note", note
+
+
+def _outlined_search(outline: Outline) -> Iterator[tuple[str, str]]:
+    yield "objective", " and ".join(map(str, outline.objectives))
+    for name, domain in outline.spec["space"].items():
+        for text in branch_texts(domain):
+            yield "search", f"{name}: {text}"
+        if name in outline.otherwise:
+            yield "search", f"{name}: {yaml_text(outline.otherwise[name])} otherwise"
+    for name, setting in outline.defaults.items():
+        yield "fixed", f"{name}: {yaml_text(setting)}"
+
+
+def _outlined_training(outline: Outline) -> Iterator[tuple[str, str]]:
+    budget, pruner, plan = outline.spec["budget"], outline.spec["pruner"], outline.plan
+    seconds = "" if budget["seconds"] is None else f", at most {budget['seconds']:g} seconds"
+    target = "" if budget["target"] is None else f", until {outline.objectives[0].metric} is {budget['target']:g}"
+    n_epochs = outline.spec["training"]["epochs"]
+    yield "budget", f"{budget['trials']} trials of at most {n_epochs} epochs{seconds}{target}"
+    sampler = outline.spec["sampler"]["kind"]
+    yield "sampler", f"{sampler}, at most {outline.window} suggestions ahead of the results"
+    if pruner["kind"] != "none":
+        settings = ", ".join(f"{name}: {yaml_text(value)}" for name, value in pruner.items() if name != "kind")
+        yield "pruner", f"{pruner['kind']}, {settings}"
+    slots = f", {plan.slots} trials side by side" if plan.kind == "array" else ""
+    yield "trainer", f"{plan.kind} on a {plan.device}{slots}"

@@ -20,7 +20,7 @@ from dnnsweep.stores.resolve import Home, open_store, remote_store
 
 if TYPE_CHECKING:
     from dnnsweep.profiling import Profile
-    from dnnsweep.runner.run import Outline
+    from dnnsweep.runner.outline import Outline
     from dnnsweep.trainers import TrainerPlan
 
 
@@ -107,21 +107,24 @@ def run(
         >>> sweep = dnnsweep.run("sweeps/digits.yaml", trials=10)  # doctest: +SKIP
         >>> sweep.best(top=3)  # doctest: +SKIP
     """
-    from dnnsweep.runner.run import read_spec, run_sweep
+    from dnnsweep.executors import ExecutorKind
+    from dnnsweep.profiling import Profile
+    from dnnsweep.runner.run import RunOptions, run_sweep
+    from dnnsweep.spec import HANDED_OVER, load, load_named
 
-    settings = find_settings(home)
-    checked = read_spec(spec, _wanted(overrides, name, trials, seconds), has_data=data is not None)
-    run_sweep(
-        checked,
-        settings,
+    settings, replaced = find_settings(home), _overrides(overrides, name, trials, seconds)
+    in_place_of_source = f"dataset.source='{HANDED_OVER}'"
+    checked = load_named(spec, replaced) if data is None else load(spec, [*replaced, in_place_of_source])
+    options = RunOptions(
         data=data,
-        trainers=trainers,
-        executor=executor,
+        n_trainers=trainers,
+        executor=ExecutorKind.named(executor),
         on_progress=on_progress or (lambda _: None),
         on_plan=on_plan or (lambda _: None),
         on_wait=on_wait,
-        profile=profile,
+        profile=profile or Profile(),
     )
+    run_sweep(checked, settings, options)
     return SweepHandle(checked.name, settings.home)
 
 
@@ -138,9 +141,10 @@ def validate(spec: str | os.PathLike[str] | Mapping[str, Any], *, overrides: Seq
     Raises:
         SpecError: The sweep file or its data are wrong.
     """
-    from dnnsweep.runner.run import outline, read_spec
+    from dnnsweep.runner.outline import outline
+    from dnnsweep.spec import load_named
 
-    return outline(read_spec(spec, overrides, has_data=False))
+    return outline(load_named(spec, overrides))
 
 
 def resume(
@@ -186,7 +190,7 @@ def submit(
     """
     from dnnsweep.spec import load_named
 
-    checked = load_named(spec, _wanted(overrides, name, trials, seconds))
+    checked = load_named(spec, _overrides(overrides, name, trials, seconds))
     with open_store(home, create=True) as place:
         place.submit(checked)
     return _handle(checked.name, home)
@@ -344,7 +348,7 @@ def _handle(name: str, home: Home) -> SweepHandle:
     return SweepHandle(name, None if remote_store(home) is not None else find_settings(home).home)
 
 
-def _wanted(overrides: Sequence[str], name: str | None, trials: int | None, seconds: float | None) -> list[str]:
+def _overrides(overrides: Sequence[str], name: str | None, trials: int | None, seconds: float | None) -> list[str]:
     """Return overrides with those of the arguments that replace parts of a sweep file."""
     quoted = None if name is None else json.dumps(name)  # a sweep may be called 2024 or null
     named = {"name": quoted, "budget.trials": trials, "budget.seconds": seconds}

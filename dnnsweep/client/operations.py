@@ -22,6 +22,7 @@ def work(
     *,
     home: Home = None,
     trainers: int | None = None,
+    executor: str = "local",
     grace: float = GRACE_SECONDS,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
@@ -30,16 +31,19 @@ def work(
     Args:
         home: Where they are stored.
         trainers: Training processes of a sweep; None for what its file says, else one per core.
-        grace: Seconds in which a sweep is finished or handed back to the queue then.
-        say: Called with what happens.
+        executor: Which executor runs the trainers; see `run`.
+        grace: Seconds in which a sweep is finished or handed back to the queue after SIGTERM or Ctrl-C.
+        say: Called with a line of text for each thing that happens.
 
     Raises:
         LedgerError: The ledger cannot be opened.
         SettingsError: A limit of the operator's is wrong.
     """
-    from dnnsweep.runner.worker import Worker
+    from dnnsweep.executors import ExecutorKind
+    from dnnsweep.runner.worker import Worker, WorkerOptions
 
-    Worker(find_settings(home), read_limits(), trainers, grace, say).run()
+    options = WorkerOptions(ExecutorKind.named(executor), trainers, grace)
+    Worker(find_settings(home), read_limits(), options, say).run()
 
 
 def delete(name: str, *, home: Home = None) -> bool:

@@ -1,17 +1,23 @@
-"""A sweep that a worker has claimed, and how signals reach whoever runs a sweep."""
+"""A sweep that a worker has claimed from the queue: it is trained, or handed back."""
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from dnnsweep.errors import DnnsweepError
+from dnnsweep.executors import ExecutorKind, create_executor
 from dnnsweep.ledger import Lease, Ledger
-from dnnsweep.records import DataSummary
+from dnnsweep.profiling import Profile
+from dnnsweep.records import DataSummary, SweepState
+from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
+from dnnsweep.runner.signals import Shutdown
+from dnnsweep.settings import Settings
+from dnnsweep.spec import SweepSpec, check_task
+from dnnsweep.trainers import Job
 
 #: How often a lease is prolonged while the data are loaded.
 PROLONG_SECONDS: Final = 3.0
@@ -22,60 +28,64 @@ class Claim:
     """A sweep that a worker has claimed.
 
     Args:
-        ledger: That holds it.
-        lease: On it.
-        spec: What trainers are told of its file: with the real path of its data.
-        trainers: Training processes; None for one per core.
-        check: Called with what the data are; raises where they are more than the operator allows.
-        grace: Seconds in which the sweep is to be finished or handed back once the worker is asked to end.
-        is_draining: Set when it is.
-        is_loading: Set while the data are loaded, which is not waited for.
+        ledger: The ledger that holds the sweep.
+        lease: The right to write the sweep.
+        spec: The checked sweep file.
+        trainer_spec: What trainers are told of the file, as plain JSON: with the real path of its data.
+        executor: Which executor runs the trainers.
+        n_trainers: Trainers to start; None for as many as repay their start.
+        check_data: Called with the summary of the data; raises where they are more than the operator allows.
+        shutdown: When the worker must end.
     """
 
     ledger: Ledger
     lease: Lease
-    spec: Mapping[str, Any]
-    trainers: int | None
-    check: Callable[[DataSummary], None]
-    grace: float
-    is_draining: threading.Event
-    is_loading: threading.Event = field(default_factory=threading.Event)
+    spec: SweepSpec
+    trainer_spec: Mapping[str, Any]
+    executor: ExecutorKind
+    n_trainers: int | None
+    check_data: Callable[[DataSummary], None]
+    shutdown: Shutdown
 
-    @contextmanager
-    def loading(self) -> Iterator[None]:
-        """Prolong the lease again and again while the data are loaded, which may take longer than it lasts."""
-        is_over = threading.Event()
 
-        def prolong() -> None:
-            while not is_over.wait(PROLONG_SECONDS):
-                with suppress(DnnsweepError):  # what is lost is found when the sweep is written
-                    self.lease.prolong()
+def run_claimed(claim: Claim, settings: Settings) -> SweepState:
+    """Run a sweep that a worker has claimed, until it is complete, stopped, or handed back to the queue.
 
-        thread = threading.Thread(target=prolong, name="dnnsweep-lease", daemon=True)
-        thread.start()
-        self.is_loading.set()
-        try:
-            yield
-        finally:
-            self.is_loading.clear()
-            is_over.set()
-            thread.join()
+    Raises:
+        DnnsweepError: The sweep cannot go on; the lease is still held.
+    """
+    ledger, lease, spec = claim.ledger, claim.lease, claim.spec
+    sweep = ledger.sweep(spec.name)
+    if has_spent_budget(sweep, spec):
+        return lease.end(SweepState.COMPLETE)
+    job = Job(claim.trainer_spec, str(settings.models(spec.name)), None, stored_plan(sweep))
+    executor = create_executor(
+        claim.executor, job, settings.trainer, n_trainers=claim.n_trainers, max_trainers=spec.window
+    )
+    with closing(executor):
+        with claim.shutdown.abruptly(), _prolonged(lease):  # loading can take long, and a request ends it at once
+            ready = executor.open()
+        check_task(spec, ready.data.task)
+        claim.check_data(ready.data)
+        ledger.settle(lease, new_sweep(spec, ready))
+        leased = LeasedSweep(spec, settings, ledger, lease, executor, claim.executor, Profile(), claim.shutdown)
+        return leased.train(lambda _: None)
 
 
 @contextmanager
-def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the sweep at its next safe point; a second one ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _prolonged(lease: Lease) -> Iterator[None]:
+    """Prolong a lease again and again while something is done that may take longer than the lease lasts."""
+    is_over = threading.Event()
 
-    def handle(number: int, _frame: object) -> None:
-        interrupt()
-        signal.signal(number, signal.default_int_handler)
+    def prolong() -> None:
+        while not is_over.wait(PROLONG_SECONDS):
+            with suppress(DnnsweepError):  # a lost lease is noticed when the sweep is written
+                lease.prolong()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    thread = threading.Thread(target=prolong, name="dnnsweep-lease", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        is_over.set()
+        thread.join()

@@ -1,0 +1,166 @@
+"""A sweep that this process holds the lease on: a controller trains it, while a shipper brings it to MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from dnnsweep import study
+from dnnsweep.errors import DnnsweepError, LeaseLostError
+from dnnsweep.executors import Executor, ExecutorKind
+from dnnsweep.ledger import Lease, Ledger, NewSweep
+from dnnsweep.profiling import Profile
+from dnnsweep.records import Sweep, SweepState
+from dnnsweep.records.ranking import reaches_target
+from dnnsweep.runner.controller import Controller, FixedOrder, Plan, Progress, abandon
+from dnnsweep.runner.shipping import create_shipper, delivery_seconds
+from dnnsweep.runner.signals import Shutdown, handle_signals
+from dnnsweep.settings import Settings
+from dnnsweep.spec import SweepSpec
+from dnnsweep.study.pruning import Pruner
+from dnnsweep.tracking import Tracker
+from dnnsweep.trainers import TrainerPlan, TrainerReady
+
+#: The methods of a lease, beside its turns, whose time a profile counts as the ledger's.
+LEASE_WRITES: Final = ("renew", "end")
+#: What a worker keeps of its grace for all that follows the last trial.
+CLOSING_SECONDS: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedSweep:
+    """A sweep that this process has leased, and what trains it.
+
+    Args:
+        spec: The checked sweep file.
+        settings: Where ledger, tracking store and models are.
+        ledger: The ledger that holds the sweep.
+        lease: The right to write the sweep.
+        executor: Opened; closed when the sweep was trained.
+        kind: Which executor it is.
+        profile: Filled with where the time goes.
+        shutdown: When the worker that runs the sweep must end; None where no worker runs it.
+    """
+
+    spec: SweepSpec
+    settings: Settings
+    ledger: Ledger
+    lease: Lease
+    executor: Executor
+    kind: ExecutorKind
+    profile: Profile
+    shutdown: Shutdown | None = None
+
+    def train(self, on_progress: Callable[[Progress], None]) -> SweepState:
+        """Train the sweep until it is complete, stopped or interrupted; return how it was left.
+
+        Raises:
+            LeaseLostError: Another controller took the sweep over.
+            DnnsweepError: The sweep cannot go on; unless a worker runs it, which does so itself, it was abandoned.
+        """
+        shipper = create_shipper(self.kind, self.ledger, self.settings, self.lease.sweep_id, self.profile)
+        state = SweepState.INTERRUPTED
+        try:
+            controller = self._controller(on_progress)
+            self.ledger.outbox.make_due()
+            shipper.start()
+            state = self._control(controller)
+        except LeaseLostError:
+            raise
+        except BaseException as error:
+            self.executor.close()
+            if self.shutdown is None:
+                with suppress(DnnsweepError):  # the first error counts
+                    abandon(self.lease, error)
+            raise
+        finally:
+            self.executor.close()
+            shipper.close(delivery_seconds(state, self.shutdown))
+            if state is SweepState.COMPLETE and self.ledger.outbox.count(self.lease.sweep_id) == 0:
+                Tracker(self.settings).optimise()
+        return state
+
+    def _control(self, controller: Controller) -> SweepState:
+        """Run the controller; a signal interrupts a run here, and lets a worker finish what is being trained."""
+        shutdown = self.shutdown
+        if shutdown is None:
+            with handle_signals(controller.interrupt):
+                return self.profile.time_whole(controller.run)
+
+        def drain() -> None:
+            controller.drain(max(0.0, shutdown.grace - CLOSING_SECONDS))
+
+        def request_and_drain() -> None:
+            shutdown.request()
+            drain()
+
+        with handle_signals(request_and_drain):
+            if shutdown.is_requested:  # before the signals were handled here
+                drain()
+            return self.profile.time_whole(controller.run)
+
+    def _controller(self, on_progress: Callable[[Progress], None]) -> Controller:
+        sweep = self.ledger.sweep(self.spec.name)
+        lease = self.profile.time_methods("ledger", self.lease, *LEASE_WRITES)
+        lease = self.profile.time_context("ledger", lease, "turn")
+        return Controller(self._plan(sweep), lease, self._order(sweep), self.executor, on_progress)
+
+    def _plan(self, sweep: Sweep) -> Plan:
+        spec = self.spec
+        return Plan(
+            left_as=SweepState.INTERRUPTED if self.shutdown is None else SweepState.QUEUED,
+            objectives=sweep.objectives,
+            n_trials=spec.budget.trials,
+            max_seconds=spec.budget.seconds,
+            models=self.settings.models(spec.name),
+            timeout=spec.training.timeout_seconds,
+            target=spec.budget.target,
+            silence=spec.resources.silence_seconds,
+        )
+
+    def _order(self, sweep: Sweep) -> FixedOrder:
+        spec, defaults = self.spec, self.spec.default_params
+        fresh = study.Study(spec.space, sweep.directions, spec.sampler.kind, spec.seed, spec.enqueue, defaults)
+        fresh.set_population(spec.population)
+        fresh = self.profile.time_methods("tell", self.profile.time_methods("ask", fresh, "ask"), "tell")
+        return FixedOrder(fresh, defaults, spec.seed, sweep.window, self._pruner(sweep))
+
+    def _pruner(self, sweep: Sweep) -> Pruner | None:
+        """Return what judges trials while they train; None where none is pruned."""
+        spec = self.spec
+        if spec.pruner.kind == "none":
+            return None
+        return Pruner(spec.pruner.settings(), sweep.direction, spec.training.epochs, sweep.window, spec.seed)
+
+
+def has_spent_budget(sweep: Sweep, spec: SweepSpec) -> bool:
+    """Return whether a sweep has nothing left to train: all its trials ended, or a value reaches its target."""
+    return sweep.n_finished >= spec.budget.trials or reaches_target(
+        sweep.best_value, spec.budget.target, sweep.direction
+    )
+
+
+def stored_plan(sweep: Sweep) -> TrainerPlan | None:
+    """Return how a sweep's trials were trained before, and will be to its end; None if none was trained yet."""
+    if not sweep.data:
+        return None
+    reason = f"trainer: {sweep.trainer}, slots: {sweep.slots}, as when the sweep was created"
+    return TrainerPlan(sweep.trainer, sweep.slots, sweep.device, (reason,))
+
+
+def new_sweep(spec: SweepSpec, ready: TrainerReady) -> NewSweep:
+    """Return a sweep as the ledger stores it, of whose data a trainer has told."""
+    return NewSweep(
+        name=spec.name,
+        spec=spec.to_json(),
+        identity=spec.identity(),
+        digest=spec.digest,
+        data=ready.data,
+        window=spec.window,
+        trainer=ready.plan.kind,
+        slots=ready.plan.slots,
+        device=ready.plan.device,
+        objectives=spec.objectives,
+    )

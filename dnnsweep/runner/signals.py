@@ -1,0 +1,84 @@
+"""What SIGINT and SIGTERM do to a run: the first one is answered, each later one ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def handle_signals(on_first: Callable[[], None]) -> Iterator[None]:
+    """Call a function at the first SIGINT or SIGTERM, and raise KeyboardInterrupt at each later one.
+
+    Handlers may be nested: the inner one counts its own signals, and the outer one is in place again afterwards.
+    Outside the main thread nothing changes, because only the main thread receives signals.
+
+    Args:
+        on_first: Called in the main thread, between two of its instructions.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    is_first = True
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal is_first
+        if not is_first:
+            raise KeyboardInterrupt
+        is_first = False
+        on_first()
+
+    previous = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class Shutdown:
+    """The request to a worker to end, and the time that it has to do so.
+
+    Args:
+        grace: Seconds in which a sweep is to be finished or handed back after the request.
+    """
+
+    def __init__(self, grace: float) -> None:
+        self.grace = grace
+        self._requested = threading.Event()
+        self._is_abrupt = False
+
+    @property
+    def is_requested(self) -> bool:
+        """Return whether the worker is asked to end."""
+        return self._requested.is_set()
+
+    def request(self) -> None:
+        """Ask the worker to end.
+
+        Raises:
+            KeyboardInterrupt: The worker was asked before, or does what is not waited for (see `abruptly`).
+        """
+        is_first = not self.is_requested
+        self._requested.set()
+        if self._is_abrupt or not is_first:
+            raise KeyboardInterrupt
+
+    def wait(self, seconds: float) -> None:
+        """Sleep for some seconds, or until the worker is asked to end."""
+        self._requested.wait(seconds)
+
+    @contextmanager
+    def abruptly(self) -> Iterator[None]:
+        """Let a request that comes within raise KeyboardInterrupt: what is done here is not waited for."""
+        self._is_abrupt = True
+        try:
+            yield
+        finally:
+            self._is_abrupt = False
