@@ -12,6 +12,7 @@ from turns import write
 
 from dnnsweep import spec
 from dnnsweep.delivery.shipper import Shipper
+from dnnsweep.executors import ExecutorKind
 from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Asked, Ledger
 from dnnsweep.profiling import Profile
@@ -35,7 +36,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setattr("dnnsweep.runner.shipping.ShipperProcess", in_this_process)
     monkeypatch.setattr(FakeMlflow, "pages", {})
     monkeypatch.setattr(FakeMlflow, "is_away", False)
-    return Worker(settings_of(tmp_path), Limits(), WorkerOptions(), lambda _: None)
+    return Worker(settings_of(tmp_path), Limits(), WorkerOptions(ExecutorKind.LOCAL, None, 30.0), lambda _: None)
 
 
 def trained(home: LocalStore, name: str, state: SweepState) -> None:
@@ -94,7 +95,7 @@ def test_runs_of_a_sweep_that_was_deleted_over_the_network_go_too(worker: Worker
 def test_a_sweep_that_came_over_the_network_starts_no_more_trainers_than_there_are_cores(
     tmp_path: Path, wanted: int | None, own: int | None, *, is_restricted: bool, n_trainers: int | None
 ) -> None:
-    made = Worker(settings_of(tmp_path), Limits(), WorkerOptions(n_trainers=own), lambda _: None)
+    made = Worker(settings_of(tmp_path), Limits(), WorkerOptions(ExecutorKind.LOCAL, own, 30.0), lambda _: None)
     checked = spec.check(sweep(resources={} if wanted is None else {"trainers": wanted}))
 
     assert made._allowed_trainers(checked, is_restricted=is_restricted) == n_trainers

@@ -74,7 +74,8 @@ def trials(
     from dnnsweep.cli import render
 
     form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
-    render.print_trials(client.show(name, home=home), client.trials(name, where=where, home=home)[:top], form)
+    sweep, matching = client.show_trials(name, where=where, home=home)
+    render.print_trials(sweep, matching[:top], form)
 
 
 @app.command()
@@ -101,7 +102,7 @@ def best(
     from dnnsweep.cli import render
 
     form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
-    render.print_trials(client.show(name, home=home), client.best(name, top=top, where=where, home=home), form)
+    render.print_trials(*client.show_best(name, top=top, where=where, home=home), form)
 
 
 @app.command()

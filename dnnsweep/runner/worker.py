@@ -39,9 +39,9 @@ class WorkerOptions:
         grace: Seconds in which a sweep is finished or handed back after SIGTERM or Ctrl-C.
     """
 
-    executor: ExecutorKind = ExecutorKind.LOCAL
-    n_trainers: int | None = None
-    grace: float = 30.0
+    executor: ExecutorKind
+    n_trainers: int | None
+    grace: float
 
 
 class Worker:
