@@ -236,7 +236,7 @@ def undisturbed(folder: Path, plan: Plan = PRETENDED) -> list[tuple[Any, ...]]:
 def audited(place: str, bench: Workspace, uri: str, expected: list[tuple[Any, ...]], n_kills: int, name: str) -> Row:
     """Compare ledger, MLflow and the undisturbed sweep."""
     with _environment(bench.environ):
-        trials, doctor = bench.trials(name), dnnsweep.doctor(name, is_mending=False, home=bench.home)
+        trials, doctor = bench.trials(name), dnnsweep.doctor(name, repair=False, home=bench.home)
         with closing(Ledger.open(find_settings(bench.home).database_url)) as ledger:
             sweep_id = ledger.sweep(name).id
             curves = {trial.number: ledger.curve(sweep_id, trial.number) for trial in trials}

@@ -1,4 +1,4 @@
-"""The doctor: each way in which MLflow can differ from the ledger is found, told, and mended."""
+"""The doctor: each way in which MLflow can differ from the ledger is found, told, and repaired."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def client(bench: Workspace) -> Any:
     return MlflowClient(tracking_uri=f"sqlite:///{bench.home / 'mlflow.db'}")
 
 
-def examined(bench: Workspace, *, is_mending: bool) -> list[tuple[int | None, str, bool]]:
-    found = dnnsweep.doctor(is_mending=is_mending, home=bench.home)
-    return [(item.number, item.kind, item.is_mended) for item in found.differences]
+def diagnosed(bench: Workspace, *, repair: bool) -> list[tuple[int | None, str, bool]]:
+    found = dnnsweep.doctor(repair=repair, home=bench.home)
+    return [(item.number, item.kind, item.is_repaired) for item in found.differences]
 
 
 def _duplicate(client: Any, experiment: str, trial: Trial) -> None:
@@ -92,38 +92,38 @@ def _rebuilt(client: Any, experiment: str, trial: Trial) -> None:
         (_rebuilt, {Kind.STALE, Kind.WRONG}),
     ],
 )
-def test_each_damage_is_found_and_mended(bench: Workspace, client: Any, damage: Damage, kinds: set[Kind]) -> None:
-    assert examined(bench, is_mending=False) == []
+def test_each_damage_is_found_and_repaired(bench: Workspace, client: Any, damage: Damage, kinds: set[Kind]) -> None:
+    assert diagnosed(bench, repair=False) == []
     experiment = client.get_experiment_by_name("pretend").experiment_id
     damage(client, experiment, bench.trials()[1])
 
-    found = examined(bench, is_mending=False)
+    found = diagnosed(bench, repair=False)
     assert {kind for _, kind, _ in found} == kinds
     assert {number for number, _, _ in found} == {None if Kind.ORPHAN in kinds else 1}
-    assert not any(is_mended for _, _, is_mended in found)
-    assert examined(bench, is_mending=False) == found  # to look changes nothing
+    assert not any(is_repaired for _, _, is_repaired in found)
+    assert diagnosed(bench, repair=False) == found  # to look changes nothing
 
-    assert examined(bench, is_mending=True) == [(number, kind, True) for number, kind, _ in found]
-    assert examined(bench, is_mending=False) == []
+    assert diagnosed(bench, repair=True) == [(number, kind, True) for number, kind, _ in found]
+    assert diagnosed(bench, repair=False) == []
     runs = client.search_runs([experiment], "tags.`dnnsweep.trial` = '1'")
     assert [run.info.run_id for run in runs] == [bench.trials()[1].run_id]
 
 
-def test_a_sweeps_own_run_is_mended_and_its_trials_are_folded_under_it(bench: Workspace, client: Any) -> None:
+def test_a_sweeps_own_run_is_repaired_and_its_trials_are_folded_under_it(bench: Workspace, client: Any) -> None:
     run_id = dnnsweep.show("pretend", home=bench.home).run_id
     client.log_param(run_id, "extra", "a person's own")
     client.log_metric(run_id, "best_value", 123.0, step=0)  # cannot be taken back: the run is made anew
 
-    assert examined(bench, is_mending=True)[0] == (None, "wrong", True)
+    assert diagnosed(bench, repair=True)[0] == (None, "wrong", True)
 
     sweep = dnnsweep.show("pretend", home=bench.home)
     assert sweep.run_id != run_id
-    assert examined(bench, is_mending=False) == []
+    assert diagnosed(bench, repair=False) == []
     parents = {client.get_run(trial.run_id).data.tags["mlflow.parentRunId"] for trial in bench.trials()}
     assert parents == {sweep.run_id}
 
 
-def test_the_command_reports_mends_and_exits_as_it_says(bench: Workspace, client: Any) -> None:
+def test_the_command_reports_repairs_and_exits_as_it_says(bench: Workspace, client: Any) -> None:
     client.delete_run(bench.trials()[0].run_id)
     client.update_run(bench.trials()[2].run_id, status="RUNNING")
 
@@ -132,9 +132,9 @@ def test_the_command_reports_mends_and_exits_as_it_says(bench: Workspace, client
     assert "sweep pretend, trial 0: missing: its run was deleted" in checked.out
     assert "sweep pretend, trial 2: stale: its status is RUNNING, not FINISHED" in checked.out
     assert "2 differences; `dnnsweep doctor` repairs them" in checked.out
-    mended = bench.run("doctor", "pretend")
-    assert mended.code == 0
-    assert "2 differences, all repaired" in mended.out
+    repaired = bench.run("doctor", "pretend")
+    assert repaired.code == 0
+    assert "2 differences, all repaired" in repaired.out
     agreed = bench.run("doctor", "--check")
     assert (agreed.code, agreed.out) == (0, "ledger and MLflow agree: 1 sweeps, 5 runs\n")
     assert bench.run("doctor", "--json").json == []
@@ -149,8 +149,8 @@ def test_what_waits_in_the_outbox_is_delivered_first(bench: Workspace) -> None:
     )
     subprocess.run([sys.executable, "-c", code, str(database)], check=True)
 
-    assert examined(bench, is_mending=False) == [(None, "behind", False)]
-    assert examined(bench, is_mending=True) == []
+    assert diagnosed(bench, repair=False) == [(None, "behind", False)]
+    assert diagnosed(bench, repair=True) == []
 
 
 def test_an_mlflow_that_cannot_be_reached_is_an_error_and_no_traceback(bench: Workspace) -> None:

@@ -144,7 +144,7 @@ def doctor(
     from dnnsweep import client
     from dnnsweep.cli import render
 
-    diagnosis = client.doctor(name, is_mending=not check, home=home)
+    diagnosis = client.doctor(name, repair=not check, home=home)
     render.print_diagnosis(diagnosis, "json" if as_json else "text")
-    if any(not difference.is_mended for difference in diagnosis.differences):
+    if any(not difference.is_repaired for difference in diagnosis.differences):
         raise typer.Exit(1)

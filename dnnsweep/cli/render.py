@@ -135,7 +135,7 @@ def print_diagnosis(diagnosis: Diagnosis, form: str) -> None:
     for difference in differences:
         trial = "" if difference.number is None else f", trial {difference.number}"
         run = "" if difference.run_id is None else f" (run {difference.run_id})"
-        repaired = "; repaired" if difference.is_mended else ""
+        repaired = "; repaired" if difference.is_repaired else ""
         line = f"sweep {difference.sweep}{trial}: {difference.kind}: {difference.detail}{run}{repaired}\n"
         sys.stdout.write(escape_controls(line))
     for name in diagnosis.skipped:
@@ -143,7 +143,7 @@ def print_diagnosis(diagnosis: Diagnosis, form: str) -> None:
     compared = f"{diagnosis.n_sweeps} sweeps, {diagnosis.n_runs} runs"
     if not differences:
         sys.stdout.write(f"ledger and MLflow agree: {compared}\n")
-    elif all(difference.is_mended for difference in differences):
+    elif all(difference.is_repaired for difference in differences):
         sys.stdout.write(f"{compared}: {len(differences)} differences, all repaired\n")
     else:
         sys.stdout.write(f"{compared}: {len(differences)} differences; `dnnsweep doctor` repairs them\n")

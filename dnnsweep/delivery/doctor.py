@@ -1,9 +1,9 @@
-"""Compares the ledger and MLflow run by run, and mends what MLflow shows otherwise: the ledger is the truth."""
+"""Compares the ledger with MLflow run by run and repairs what MLflow shows differently: the ledger is the truth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
@@ -16,9 +16,9 @@ from dnnsweep.tracking import Tracker
 from dnnsweep.tracking.page import Point, RunPage, RunState
 
 ENDED: Final = ("FINISHED", "FAILED", "KILLED")
-#: How long MLflow may take to be brought up to date before it is looked at.
-DELIVERY_SECONDS: Final = 300.0
-#: How many names are told of a kind of mistake in one run.
+#: How long the delivery of what waits in the outbox may take before ledger and MLflow are compared.
+CATCH_UP_SECONDS: Final = 300.0
+#: How many names a description of a difference lists.
 MAX_NAMES: Final = 3
 
 
@@ -35,15 +35,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that MLflow shows otherwise than the ledger has it.
+    """Something that MLflow shows differently from the ledger.
 
     Args:
-        sweep: The sweep's name.
-        number: The trial; None for the sweep itself.
+        sweep: Name of the sweep.
+        number: The trial; None for the sweep's own run.
         kind: What is wrong.
         run_id: The run that is wrong; None where there is none.
-        detail: More about it.
-        is_mended: Whether it is right now.
+        detail: What exactly differs, for people.
+        is_repaired: Whether MLflow agrees with the ledger by now.
     """
 
     sweep: str
@@ -51,15 +51,22 @@ class Difference:
     kind: Kind
     run_id: str | None
     detail: str
-    is_mended: bool = False
+    is_repaired: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"kind": self.kind.value}
+        """Return it as plain JSON; scripts know `is_repaired` as `is_mended`."""
+        return {
+            "sweep": self.sweep,
+            "number": self.number,
+            "kind": self.kind.value,
+            "run_id": self.run_id,
+            "detail": self.detail,
+            "is_mended": self.is_repaired,
+        }
 
 
 class ReadableStore(RunStore, Protocol):
-    """Where runs are shown and can be looked at; `tracking.Tracker` is the real one."""
+    """A run store that can be read as well; `tracking.Tracker` is the real one."""
 
     def runs(self, experiment: str, prefix: str) -> list[RunState]:
         """Return the runs of an experiment whose key begins with a text, deleted ones too."""
@@ -73,174 +80,190 @@ class ReadableStore(RunStore, Protocol):
 
 @dataclass(slots=True)
 class Diagnosis:
-    """What was looked at.
+    """What a comparison of the ledger with MLflow has shown.
 
     Args:
-        n_sweeps: Sweeps compared.
+        n_sweeps: Sweeps that were compared.
         n_runs: Runs that MLflow should show of them.
         skipped: Names of the sweeps that a controller runs now, or that wait for a worker.
-        differences: In the order in which they were found.
+        differences: What differs, in the order in which it was found.
     """
 
-    n_sweeps: int
-    n_runs: int
-    skipped: list[str]
-    differences: list[Difference]
+    n_sweeps: int = 0
+    n_runs: int = 0
+    skipped: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+
+
+def diagnose(ledger: Ledger, settings: Settings, name: str | None, *, repair: bool) -> Diagnosis:
+    """Compare sweeps with their runs in MLflow; see `diagnose_store`.
+
+    With `repair`, what waits in the outbox is delivered first, which may take up to `CATCH_UP_SECONDS`.
+    """
+    if repair and ledger.outbox.next_due() is not None:
+        deliver_all(ledger, Tracker(settings), settings, CATCH_UP_SECONDS)
+    return diagnose_store(ledger, Tracker(settings), settings, name, repair=repair)
 
 
 def diagnose_store(
-    ledger: Ledger, store: ReadableStore, settings: Settings, name: str | None = None, *, is_mending: bool
+    ledger: Ledger, store: ReadableStore, settings: Settings, name: str | None = None, *, repair: bool
 ) -> Diagnosis:
     """Compare sweeps with their runs.
 
     Args:
-        ledger: The truth.
-        store: Where runs are shown.
+        ledger: Taken for the truth.
+        store: Where the runs are shown.
         settings: Where models are.
-        name: The only sweep to look at; None for all.
-        is_mending: Whether to mend what is found.
+        name: The only sweep to compare; None for all.
+        repair: Whether to make the runs agree with the ledger.
 
     Raises:
         SweepNotFoundError: There is no such sweep.
         TrackingError: MLflow cannot be reached or refuses.
     """
     sweeps = ledger.sweeps() if name is None else [ledger.sweep(name)]
-    done = Diagnosis(0, 0, [], [])
+    diagnosis = Diagnosis()
     for sweep in sweeps:
         if sweep.state in (SweepState.RUNNING, SweepState.QUEUED):
-            done.skipped.append(sweep.name)
+            diagnosis.skipped.append(sweep.name)
             continue
-        patient = _SweepComparison(ledger, store, settings, sweep, is_mending=is_mending)
-        done.differences += patient.examined()
-        done.n_sweeps += 1
-        done.n_runs += patient.n_runs
-    return done
-
-
-def diagnose(ledger: Ledger, settings: Settings, name: str | None, *, is_mending: bool) -> Diagnosis:
-    """Compare sweeps with their runs in MLflow; see `diagnose_store`. Before mending, what waits to be delivered is."""
-    if is_mending and ledger.outbox.next_due() is not None:
-        deliver_all(ledger, Tracker(settings), settings, DELIVERY_SECONDS)
-    return diagnose_store(ledger, Tracker(settings), settings, name, is_mending=is_mending)
+        comparison = _SweepComparison(ledger, store, settings, sweep, repair=repair)
+        diagnosis.differences += comparison.run()
+        diagnosis.n_sweeps += 1
+        diagnosis.n_runs += comparison.n_runs
+    return diagnosis
 
 
 class _SweepComparison:
-    """One sweep under examination."""
+    """The comparison of one sweep with its runs, and their repair."""
 
-    def __init__(
-        self, ledger: Ledger, store: ReadableStore, settings: Settings, sweep: Sweep, *, is_mending: bool
-    ) -> None:
+    def __init__(self, ledger: Ledger, store: ReadableStore, settings: Settings, sweep: Sweep, *, repair: bool) -> None:
         self._ledger = ledger
         self._store = store
         self._settings = settings
         self._sweep = sweep
-        self._is_mending = is_mending
+        self._is_repairing = repair
         self.n_runs = 0
 
-    def examined(self) -> list[Difference]:
-        sweep, prefix = self._sweep, f"{self._ledger.id}/{self._sweep.id}"
-        found: dict[str, list[RunState]] = {}
-        for run in self._store.runs(sweep.name, prefix):
-            found.setdefault(run.key, []).append(run)
-        differences = list(self._behind())
+    def run(self) -> list[Difference]:
+        """Compare the sweep's own run, then those of its trials, then what belongs to none of them."""
+        sweep = self._sweep
+        runs_by_key = self._runs_by_key()
+        differences = self._undelivered()
         parent = sweep_page_of(self._ledger, self._settings, sweep)
-        differences += self._compared(None, parent, found.pop(parent.key, []))
+        differences += self._compare(None, parent, runs_by_key.pop(parent.key, []))
         for trial in self._ledger.trials_of(sweep):
             if not trial.attempts:
                 continue  # it was never started, so that there is nothing to show
             curve = self._ledger.curve(sweep.id, trial.number)
             page = trial_page(self._ledger.id, self._sweep, trial, curve)
-            differences += self._compared(trial.number, page, found.pop(page.key, []))
-        for runs in found.values():
-            differences += [self._orphan(run) for run in runs if not run.is_deleted]
-        return differences
+            differences += self._compare(trial.number, page, runs_by_key.pop(page.key, []))
+        orphans = [run for runs in runs_by_key.values() for run in runs if not run.is_deleted]
+        return differences + [self._remove_orphan(run) for run in orphans]
 
-    def _behind(self) -> Iterator[Difference]:
+    def _runs_by_key(self) -> dict[str, list[RunState]]:
+        runs_by_key: dict[str, list[RunState]] = {}
+        for run in self._store.runs(self._sweep.name, f"{self._ledger.id}/{self._sweep.id}"):
+            runs_by_key.setdefault(run.key, []).append(run)
+        return runs_by_key
+
+    def _undelivered(self) -> list[Difference]:
         n_behind = self._ledger.outbox.count(self._sweep.id)
-        if n_behind:
-            yield self._difference(None, Kind.BEHIND, None, f"{n_behind} updates were not delivered yet")
+        detail = f"{n_behind} updates were not delivered yet"
+        return [self._difference(None, Kind.BEHIND, None, detail)] if n_behind else []
 
     def _difference(self, number: int | None, kind: Kind, run_id: str | None, detail: str) -> Difference:
         return Difference(self._sweep.name, number, kind, run_id, detail)
 
-    def _orphan(self, run: RunState) -> Difference:
-        if self._is_mending:
+    def _remove_orphan(self, run: RunState) -> Difference:
+        """Return a run of no trial as a difference, and delete it if runs are to be repaired."""
+        if self._is_repairing:
             self._store.delete(run.run_id)
-        found = self._difference(None, Kind.ORPHAN, run.run_id, f"the ledger knows no trial of the key {run.key}")
-        return replace(found, is_mended=self._is_mending)
+        orphan = self._difference(None, Kind.ORPHAN, run.run_id, f"the ledger knows no trial of the key {run.key}")
+        return replace(orphan, is_repaired=self._is_repairing)
 
-    def _compared(self, number: int | None, page: RunPage, runs: Sequence[RunState]) -> list[Difference]:
+    def _compare(self, number: int | None, page: RunPage, runs: Sequence[RunState]) -> list[Difference]:
+        """Compare a page with the runs that have its key, and repair them if runs are to be repaired."""
         self.n_runs += 1
         active = [run for run in runs if not run.is_deleted]
         if not active:
             why = "its run was deleted" if runs else "there is no run of it"
-            found = [self._difference(number, Kind.MISSING, None, why)]
-            return self._mended(number, page, found) if self._is_mending else found
-        kept = _kept(active, page)
-        found = [
+            missing = [self._difference(number, Kind.MISSING, None, why)]
+            return self._put(number, page, missing) if self._is_repairing else missing
+        kept = _run_to_keep(active, page)
+        differences = [
             self._difference(number, Kind.DUPLICATE, run.run_id, f"run {kept.run_id} shows the same")
             for run in active
             if run is not kept
         ]
         mistakes, is_beyond_repair = self._mistakes(kept, page)
-        found += [self._difference(number, kind, kept.run_id, detail) for kind, detail in mistakes]
-        if not found or not self._is_mending:
-            return found
+        differences += [self._difference(number, kind, kept.run_id, detail) for kind, detail in mistakes]
+        if not differences or not self._is_repairing:
+            return differences
         for run in active:
             if run is not kept or is_beyond_repair:
                 self._store.delete(run.run_id)
         page = replace(page, run_id=None if is_beyond_repair else kept.run_id)
-        return self._mended(number, page, found)
+        return self._put(number, page, differences)
 
-    def _mended(self, number: int | None, page: RunPage, found: Sequence[Difference]) -> list[Difference]:
-        """Put the whole page, as any delivery does, and remember which run shows it now."""
+    def _put(self, number: int | None, page: RunPage, differences: Sequence[Difference]) -> list[Difference]:
+        """Put the whole page, as any delivery does, and store which run shows it now; return the repaired differences.
+
+        Args:
+            number: The trial; None for the sweep's own run.
+            page: What the run should show.
+            differences: What is repaired by that.
+        """
         run_id = self._store.put(page)
         self._ledger.outbox.set_run(self._sweep.id, PARENT if number is None else number, run_id)
         if number is None:
             self._sweep = replace(self._sweep, run_id=run_id)  # trials are folded under it
-        return [replace(difference, is_mended=True) for difference in found]
+        return [replace(difference, is_repaired=True) for difference in differences]
 
     def _mistakes(self, run: RunState, page: RunPage) -> tuple[list[tuple[Kind, str]], bool]:
-        """Return what is wrong with a run, and whether it can only be made anew."""
-        mistakes = list(_mistaken_status(run, page))
-        other = {name for name, value in page.params.items() if run.params.get(name, value) != value}
-        absent = set(page.params) - set(run.params)
-        tags = {name for name, value in page.all_tags.items() if run.tags.get(name) != value}
+        """Return what is wrong with a run, and whether only a new run can show the page.
+
+        MLflow can neither change a parameter nor take a point back.
+        """
+        wrong_params = {name for name, value in page.params.items() if run.params.get(name, value) != value}
+        wrong_tags = {name for name, value in page.all_tags.items() if run.tags.get(name) != value}
         points = self._store.points(run.run_id, sorted({point.metric for point in page.points}))
-        missing, superfluous = set(page.points) - points, points - set(page.points)
+        missing_points, foreign_points = set(page.points) - points, points - set(page.points)
         artifacts = {*page.texts, *page.files}
-        absent_files = artifacts - self._store.artifacts(run.run_id) if artifacts else set()
-        lists = {
-            "parameters differ": other,
-            "parameters are missing": absent,
-            "tags differ": tags,
-            "points are missing": {_named(point) for point in missing},
-            "points are not the ledger's": {_named(point) for point in superfluous},
-            "artifacts are missing": absent_files,
+        missing_artifacts = artifacts - self._store.artifacts(run.run_id) if artifacts else set()
+        names_by_rule = {
+            "parameters differ": wrong_params,
+            "parameters are missing": set(page.params) - set(run.params),
+            "tags differ": wrong_tags,
+            "points are missing": {_point_name(point) for point in missing_points},
+            "points are not the ledger's": {_point_name(point) for point in foreign_points},
+            "artifacts are missing": missing_artifacts,
         }
-        mistakes += [(Kind.WRONG, f"{rule}: {_listed(names)}") for rule, names in lists.items() if names]
+        mistakes = list(_wrong_status(run, page))
+        mistakes += [(Kind.WRONG, f"{rule}: {_name_some(names)}") for rule, names in names_by_rule.items() if names]
         if page.run_id != run.run_id:
             mistakes.append((Kind.WRONG, f"the ledger names the run {page.run_id or 'none'}"))
-        return mistakes, bool(other or superfluous)
+        return mistakes, bool(wrong_params or foreign_points)
 
 
-def _kept(runs: Sequence[RunState], page: RunPage) -> RunState:
-    """Return the run to keep: the ledger's, else the one that shows most, else the oldest."""
-    known = [run for run in runs if run.run_id == page.run_id]
-    return known[0] if known else min(runs, key=lambda run: (-run.n_metrics, run.started_at, run.run_id))
+def _run_to_keep(runs: Sequence[RunState], page: RunPage) -> RunState:
+    """Return the run that the ledger names, else the one that shows most, else the oldest."""
+    named = [run for run in runs if run.run_id == page.run_id]
+    return named[0] if named else min(runs, key=lambda run: (-run.n_metrics, run.started_at, run.run_id))
 
 
-def _mistaken_status(run: RunState, page: RunPage) -> Iterator[tuple[Kind, str]]:
+def _wrong_status(run: RunState, page: RunPage) -> Iterator[tuple[Kind, str]]:
     if run.status != page.status:
         kind = Kind.STALE if run.status not in ENDED else Kind.WRONG
         yield kind, f"its status is {run.status}, not {page.status}"
 
 
-def _named(point: Point) -> str:
+def _point_name(point: Point) -> str:
     return f"{point.metric} at step {point.step}"
 
 
-def _listed(names: set[str]) -> str:
+def _name_some(names: set[str]) -> str:
+    """Return the first names, and how many more there are."""
     ordered = sorted(names)
-    more = len(ordered) - MAX_NAMES
-    return ", ".join(ordered[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+    n_more = len(ordered) - MAX_NAMES
+    return ", ".join(ordered[:MAX_NAMES]) + (f" and {n_more} more" if n_more > 0 else "")

@@ -31,9 +31,9 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
     """Return the parent run of a sweep.
 
     Args:
-        ledger_id: Of the ledger that holds it.
-        sweep: Its present state.
-        points: Its curve, as `BestSoFar` draws it.
+        ledger_id: Id of the ledger that holds the sweep.
+        sweep: The sweep in its present state.
+        points: The sweep's curve, as `BestSoFar` computes it.
         spec: The sweep file, resolved, as YAML.
         model_path: The best trial's Keras model; None if there is none.
     """
@@ -74,10 +74,10 @@ def _data_params(sweep: Sweep) -> dict[str, str]:
 
 
 class BestSoFar:
-    """The best value up to each trial, in the order of trials; goes on when more of them have ended.
+    """The best value up to each trial, in the order of trials; extended when more of them have ended.
 
     Args:
-        directions: `maximize` or `minimize`, of each objective; the best of each is looked for by itself.
+        directions: `maximize` or `minimize`, one for each objective; the best of each is looked for by itself.
     """
 
     def __init__(self, *directions: str) -> None:
@@ -88,10 +88,10 @@ class BestSoFar:
         self.points: list[Point] = []
 
     def extend(self, trials: Iterable[Trial]) -> None:
-        """Go on until the first trial that has not ended.
+        """Add trials up to the first one that has not ended.
 
         Args:
-            trials: In their order, from number `n_seen` on.
+            trials: The trials in their order, from number `n_seen` on.
         """
         for trial in trials:
             if trial.ended_at is None or trial.reason is None:
@@ -112,14 +112,14 @@ def _numbered(name: str, values: Sequence[float]) -> Iterable[tuple[str, float]]
 
 
 def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve, *, is_new: bool = False) -> RunPage:
-    """Return the run of a trial; it makes sense alone, for MLflow shows it alone when one sorts by a metric.
+    """Return the run of a trial; it makes sense alone: sorted by a metric, the UI shows it without its parent.
 
     Args:
-        ledger_id: Of the ledger that holds it.
-        sweep: Its sweep, whose run exists already.
-        trial: Its present state.
+        ledger_id: Id of the ledger that holds the trial.
+        sweep: The trial's sweep, whose run exists already.
+        trial: The trial in its present state.
         curve: What was measured so far.
-        is_new: Whether nobody ever tried to put it.
+        is_new: Whether nobody ever tried to put this page.
     """
     return RunPage(
         key=f"{ledger_id}/{sweep.id}/{trial.number}",
@@ -184,12 +184,12 @@ def findings(curve: Curve) -> list[str]:
         >>> findings(Curve((Series("loss", (0.5, float("nan"))),), (10, 20)))
         ['loss not finite from epoch 2']
     """
-    found = []
+    texts = []
     for series in curve.series:
-        bad = next((epoch for epoch, value in enumerate(series.values, 1) if not math.isfinite(value)), None)
-        if bad is not None:
-            found.append(f"{_metric_name(series.metric, series.layer)} not finite from epoch {bad}")
-    return found
+        first_bad = next((epoch for epoch, value in enumerate(series.values, 1) if not math.isfinite(value)), None)
+        if first_bad is not None:
+            texts.append(f"{_metric_name(series.metric, series.layer)} not finite from epoch {first_bad}")
+    return texts
 
 
 def _metric_name(metric: str, layer: str | None) -> str:
@@ -205,7 +205,7 @@ def _curve_points(curve: Curve) -> Iterable[Point]:
 
 
 def _single_points(trial: Trial) -> Iterable[Point]:
-    """MLflow shows a metric's last step; what counts is the best epoch's, so it stands apart."""
+    """Yield what counts, the values at the best epoch, as single points: of a curve MLflow shows the last step."""
     if trial.values is None or trial.best_epoch is None or trial.ended_at is None:
         return
     for name, value in _numbered("objective", trial.values):

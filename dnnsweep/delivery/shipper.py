@@ -1,4 +1,4 @@
-"""Brings what the outbox holds to MLflow, beside the training and never in its way."""
+"""Brings what the outbox holds to MLflow: once (`OutboxSender`), or in a thread beside the training (`Shipper`)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from dnnsweep.settings import Settings
 from dnnsweep.tracking.page import RunPage
 
 log: Final = logging.getLogger(__name__)
+#: How many outbox entries are claimed at once.
 BATCH: Final = 20
+#: How often the outbox is looked at while it is empty.
 IDLE_SECONDS: Final = 0.5
+#: How long an entry waits after its first failure; twice as long after each further one, up to the maximum.
 FIRST_BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 30.0
 #: How long a sweep's run waits until it is brought up to date again, while there are trials to send.
@@ -28,7 +31,7 @@ LAST_TRIES: Final = 3
 
 
 class RunStore(Protocol):
-    """Where runs are shown; `tracking.Tracker` is the real one."""
+    """What takes the pages of runs; `tracking.Tracker` is the real one."""
 
     def prepare(self) -> None:
         """Get ready, which may take seconds the first time."""
@@ -41,11 +44,14 @@ class RunStore(Protocol):
 
 
 class OutboxSender:
-    """Sends outbox entries: each one's subject is read from the ledger at that moment and put as a whole.
+    """Sends the outbox entries that are due, once.
+
+    An entry says that a sweep or a trial has changed, not how: it is read from the ledger at that moment, and its page
+    is put as a whole.
 
     Args:
         ledger: Read for pages; its outbox is emptied.
-        store: Where to.
+        store: Takes the pages.
         settings: Where models are.
         sweep_id: The sweep that this process runs; None if it runs none.
     """
@@ -57,7 +63,7 @@ class OutboxSender:
         self._sweep_id = sweep_id
         self._sweeps: dict[str, Sweep | None] = {}
         self._curves: dict[str, BestSoFar] = {}
-        self._put_at: dict[str, float] = {}
+        self._sweep_put_at: dict[str, float] = {}
 
     def deliver(self, limit: int = BATCH) -> int:
         """Send what is due; return how many entries were sent.
@@ -93,14 +99,14 @@ class OutboxSender:
         if entry.number == PARENT or entry.sweep_id not in self._sweeps:
             self._sweeps[entry.sweep_id] = self._ledger.sweep_of(entry.sweep_id)
         sweep = self._sweeps[entry.sweep_id]
-        if sweep is None:  # deleted meanwhile
+        if sweep is None:  # it was deleted after the entry was written
             return None
         return self._put_sweep(sweep) if entry.number == PARENT else self._put_trial(sweep, entry)
 
     def _claim(self, limit: int) -> list[Entry]:
         """Take what is due; a sweep whose run was just brought up to date waits while there are trials to send."""
         since = time.monotonic() - SWEEP_SECONDS
-        recent = [sweep_id for sweep_id, put_at in self._put_at.items() if put_at > since]
+        recent = [sweep_id for sweep_id, put_at in self._sweep_put_at.items() if put_at > since]
         entries = self._ledger.outbox.claim(limit, self._sweep_id, without=recent)
         return entries or (self._ledger.outbox.claim(limit, self._sweep_id) if recent else [])
 
@@ -108,7 +114,7 @@ class OutboxSender:
         curve = self._curves.setdefault(sweep.id, BestSoFar(*sweep.directions))
         page = sweep_page_of(self._ledger, self._settings, sweep, curve)
         run_id = self._store.put(page)
-        self._put_at[sweep.id] = time.monotonic()
+        self._sweep_put_at[sweep.id] = time.monotonic()
         self._sweeps[sweep.id] = replace(sweep, run_id=run_id)
         return run_id
 
@@ -123,13 +129,13 @@ class OutboxSender:
 
 
 def sweep_page_of(ledger: Ledger, settings: Settings, sweep: Sweep, curve: BestSoFar | None = None) -> RunPage:
-    """Return the run of a sweep as the ledger has it now.
+    """Return the page of a sweep's own run as the ledger has it now.
 
     Args:
-        ledger: Read.
+        ledger: The ledger that holds the sweep.
         settings: Where models are.
-        sweep: Its present state.
-        curve: Its curve as far as it was read before; goes on here.
+        sweep: The sweep in its present state.
+        curve: The sweep's curve as far as it was read before; extended here. None reads all of it.
     """
     from dnnsweep.spec import documents
 
@@ -142,20 +148,23 @@ def sweep_page_of(ledger: Ledger, settings: Settings, sweep: Sweep, curve: BestS
 
 
 class Shipper:
-    """Delivers in a thread of its own until it is closed.
+    """Runs an `OutboxSender` in a thread, again and again, until it is closed.
 
     Args:
-        ledger: Whose outbox is emptied.
-        store: Where to.
+        ledger: Read for pages; its outbox is emptied.
+        store: Takes the pages.
         settings: Where models are.
         sweep_id: The sweep that this process runs; None if it runs none.
+
+    Attributes:
+        error: Why the last delivery failed; None if it did not.
     """
 
     def __init__(self, ledger: Ledger, store: RunStore, settings: Settings, sweep_id: str | None = None) -> None:
         self._outbox = ledger.outbox
         self._store = store
         self._sweep_id = sweep_id
-        self._delivery = OutboxSender(ledger, store, settings, sweep_id)
+        self._sender = OutboxSender(ledger, store, settings, sweep_id)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dnnsweep-shipper", daemon=True)
         self.error: str | None = None
@@ -168,7 +177,7 @@ class Shipper:
         """Deliver what is left and end; gives up early when MLflow was away `LAST_TRIES` times in a row.
 
         Args:
-            seconds: How long it may take.
+            seconds: How long the delivery may take.
         """
         self._closing.set()
         if self._thread.ident is not None:  # it was started
@@ -183,21 +192,21 @@ class Shipper:
                 n_failures += 1
             elif n_sent:
                 n_failures = 0
-            left = self._seconds_to_next()
-            if is_closing and (n_failures >= LAST_TRIES or left is None):
+            seconds = self._seconds_to_next()
+            if is_closing and (n_failures >= LAST_TRIES or seconds is None):
                 return
             if n_failures and not is_closing:
                 self._closing.wait(min(FIRST_BACKOFF_SECONDS * 2 ** (n_failures - 1), MAX_BACKOFF_SECONDS))
             elif n_sent == 0 and not is_closing:
                 self._closing.wait(IDLE_SECONDS)
             elif n_sent == 0:
-                time.sleep(min(left or 0.0, FIRST_BACKOFF_SECONDS))
+                time.sleep(min(seconds or 0.0, FIRST_BACKOFF_SECONDS))
 
     def _seconds_to_next(self) -> float | None:
         """Return how long the next entry still waits; None if there is none."""
         try:
             due = self._outbox.next_due(self._sweep_id)
-        except LedgerError as error:  # the database is away: so long as that lasts, nothing can be known
+        except LedgerError as error:  # while the database is away, nobody can tell
             self.error = str(error)
             return FIRST_BACKOFF_SECONDS
         return None if due is None else max(0.0, due / 1000 - time.time())
@@ -205,8 +214,8 @@ class Shipper:
     def _deliver(self) -> int:
         try:
             self._store.prepare()
-            n_sent = self._delivery.deliver()
-        except Exception as error:  # whatever MLflow raises: training goes on, the outbox keeps it
+            n_sent = self._sender.deliver()
+        except Exception as error:  # whatever MLflow raises, training goes on, and the outbox keeps the entries
             self.error = str(error)
             log.debug("delivery to MLflow failed", exc_info=True)
             return 0
@@ -215,13 +224,13 @@ class Shipper:
 
 
 def deliver_all(ledger: Ledger, store: RunStore, settings: Settings, seconds: float) -> bool:
-    """Deliver what is left now; return whether everything was delivered.
+    """Deliver what is left, except of sweeps that other processes run; return whether everything was delivered.
 
     Args:
-        ledger: Whose outbox is emptied, but for sweeps that other processes run.
-        store: Where to.
+        ledger: Read for pages; its outbox is emptied.
+        store: Takes the pages.
         settings: Where models are.
-        seconds: How long it may take.
+        seconds: How long the delivery may take.
     """
     ledger.outbox.make_due()
     shipper = Shipper(ledger, store, settings)
