@@ -26,16 +26,16 @@ _STATES: Final = {
 
 
 @dataclass(slots=True)
-class _Course:
-    """What a pruner sees of a trial; of Optuna's `FrozenTrial` it has what pruners read.
+class _JudgedTrial:
+    """What a pruner sees of a trial: those attributes of Optuna's `FrozenTrial` that pruners read.
 
     Args:
-        number: The trial's.
-        intermediate_values: Epoch, from 1 -> the objective then.
-        system_attrs: What the pruner remembers about it: the rungs that it has reached.
-        reached_at: The epoch at which each of these was written.
-        n_judged: Epochs for which there is a verdict.
-        reason: Why it ended; None while it trains.
+        number: The trial's number.
+        intermediate_values: Epoch, from 1 -> the objective at that epoch.
+        system_attrs: What the pruner remembers about the trial: the rungs that it has reached.
+        reached_at: Name of each system attribute -> the epoch at which it was written.
+        n_judged: How many epochs have a verdict.
+        reason: Why the trial ended; None while it trains.
     """
 
     number: int
@@ -47,7 +47,7 @@ class _Course:
 
     @property
     def state(self) -> TrialState:
-        """Return where it stands, as Optuna says it."""
+        """Return the trial's state in Optuna's words."""
         return TrialState.RUNNING if self.reason is None else _STATES[self.reason.state]
 
     @property
@@ -61,23 +61,23 @@ class _Course:
 
     @property
     def is_fully_judged(self) -> bool:
-        """Return whether it has ended and every epoch of it was judged."""
+        """Return whether the trial has ended and every epoch of it was judged."""
         return self.reason is not None and self.n_judged == len(self.intermediate_values)
 
     def is_past(self, epoch: int) -> bool:
-        """Return whether all is known that it did up to an epoch."""
+        """Return whether everything is known that the trial did up to an epoch."""
         return self.is_fully_judged or self.n_judged >= epoch
 
-    def until(self, epoch: int) -> _Course:
-        """Return what was known of it when it had trained for so many epochs; that it ended shows an epoch later."""
+    def until(self, epoch: int) -> _JudgedTrial:
+        """Return the trial as it was known after an epoch; that it has ended shows one epoch later."""
         if self.is_fully_judged and len(self.intermediate_values) < epoch:
             return self
         values = {step: value for step, value in self.intermediate_values.items() if step <= epoch}
         attrs = {key: value for key, value in self.system_attrs.items() if self.reached_at[key] <= epoch}
-        return _Course(self.number, values, attrs)
+        return _JudgedTrial(self.number, values, attrs)
 
     def cut(self, epoch: int) -> None:
-        """Let it end as pruned at an epoch."""
+        """End the trial as pruned at an epoch, and forget the epochs after it."""
         self.reason = Reason.PRUNED
         for step in range(epoch + 1, len(self.intermediate_values) + 1):
             del self.intermediate_values[step]
@@ -91,34 +91,39 @@ class Pruner:
     the sweep file alone, not on who trained faster or on interruptions; with W = 1 they are those of Optuna in a loop.
     A trial does not wait for a verdict: it trains on, and is cut off where it was pruned.
 
+    Attributes:
+        needs_reports: Whether earlier trials must be told again after an interruption, with all their epochs.
+
     Args:
-        rule: The sweep file's `pruner`, with `kind` and the settings of that kind.
+        rule: The section `pruner` of the sweep file: `kind` and the settings of that kind.
         direction: `maximize` or `minimize`.
-        n_epochs: The most epochs of a trial.
-        window: W.
-        seed: The sweep's; Hyperband's brackets are drawn by it.
+        n_epochs: How many epochs a trial trains at most.
+        window: How many suggestions may be ahead of the results told to the sampler, W.
+        seed: Seeds the draw of Hyperband's brackets.
     """
+
+    needs_reports: Final = True
 
     def __init__(self, rule: Mapping[str, Any], direction: str, n_epochs: int, window: int, seed: int) -> None:
         self._pruner = _optuna_pruner(rule, n_epochs)
         self._direction = StudyDirection.MAXIMIZE if direction == "maximize" else StudyDirection.MINIMIZE
         self._window = window
         self._name = study_name(seed)
-        self._courses: list[_Course] = []
+        self._trials: list[_JudgedTrial] = []
         self._n_settled = 0
 
     def restore(self, values: Sequence[float], attrs: Mapping[str, Any], reason: Reason) -> None:
-        """Add a trial that the sampler was told of before, in the order of numbers.
+        """Add a trial that the sampler was told of in an earlier run; trials must come in the order of numbers.
 
         Args:
-            values: The objective at each of its epochs.
-            attrs: As `attrs` returned them.
-            reason: Why it ended.
+            values: The objective at each epoch of the trial.
+            attrs: What `attrs` returned of the trial in that run.
+            reason: Why the trial ended.
         """
         reached_at = attrs.get(REACHED, {})
-        self._courses.append(
-            _Course(
-                number=len(self._courses),
+        self._trials.append(
+            _JudgedTrial(
+                number=len(self._trials),
                 intermediate_values=dict(enumerate(values, 1)),
                 system_attrs={key: attrs[key] for key in reached_at},
                 reached_at=dict(reached_at),
@@ -128,42 +133,51 @@ class Pruner:
         )
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Take down the objective of a trial at an epoch, unless it is known."""
-        self._course(number).intermediate_values.setdefault(epoch, value)
+        """Note the objective of a trial at an epoch, unless that was noted before."""
+        self._trial(number).intermediate_values.setdefault(epoch, value)
 
     def end(self, number: int, reason: Reason) -> None:
         """Note that a trial has ended by itself, after the epochs reported."""
-        self._course(number).reason = reason
+        self._trial(number).reason = reason
 
     def forget(self, number: int) -> None:
-        """Forget what a trial has done: it is trained again."""
-        self._courses[self._course(number).number] = _Course(number)
+        """Forget what a trial has done, because it is trained again."""
+        self._trials[self._trial(number).number] = _JudgedTrial(number)
 
     def settle(self) -> list[tuple[int, int]]:
-        """Judge all that can be judged by now; return the trials that are pruned, each with its last epoch."""
+        """Judge what can be judged by now; return the trials that are pruned, each with the last epoch that counts."""
         pruned = []
-        for course in self._courses[self._n_settled :]:
-            while not course.is_fully_judged and course.n_judged < len(course.intermediate_values):
-                if not self._can_judge(course):
+        for trial in self._trials[self._n_settled :]:
+            while not trial.is_fully_judged and trial.n_judged < len(trial.intermediate_values):
+                if not self._can_judge(trial):
                     break
-                if self._judge(course):
-                    pruned.append((course.number, course.n_judged))
-                    course.cut(course.n_judged)
-        while self._n_settled < len(self._courses) and self._courses[self._n_settled].is_fully_judged:
+                if self._judge(trial):
+                    pruned.append((trial.number, trial.n_judged))
+                    trial.cut(trial.n_judged)
+        while self._n_settled < len(self._trials) and self._trials[self._n_settled].is_fully_judged:
             self._n_settled += 1
         return pruned
 
     def n_judged(self, number: int) -> int:
         """Return for how many epochs of a trial there is a verdict."""
-        return self._course(number).n_judged
+        return self._trial(number).n_judged
+
+    def n_final(self, number: int, n_reported: int) -> int:  # noqa: ARG002  `NoPruning` needs it
+        """Return how many epochs of a trial stay, whatever the verdicts on later ones are.
+
+        Args:
+            number: The trial.
+            n_reported: How many epochs it has reported.
+        """
+        return self.n_judged(number)
 
     def is_fully_judged(self, number: int) -> bool:
         """Return whether a trial has ended and there is a verdict for every epoch of it."""
-        return self._course(number).is_fully_judged
+        return self._trial(number).is_fully_judged
 
     def values(self, number: int) -> dict[int, float]:
         """Return what was reported of a trial: epoch -> objective."""
-        return dict(self._course(number).intermediate_values)
+        return dict(self._trial(number).intermediate_values)
 
     def attrs(self, number: int) -> dict[str, Any]:
         """Return what the pruner remembers about a trial, as plain JSON.
@@ -171,36 +185,74 @@ class Pruner:
         Raises:
             ValueError: The trial is not settled: there is more to remember yet.
         """
-        course = self._course(number)
-        if not course.is_fully_judged:
+        trial = self._trial(number)
+        if not trial.is_fully_judged:
             raise ValueError(f"a trial must be settled before its attributes are stored, got trial {number}")
-        return {**course.system_attrs, REACHED: dict(course.reached_at)} if course.system_attrs else {}
+        return {**trial.system_attrs, REACHED: dict(trial.reached_at)} if trial.system_attrs else {}
 
-    def _course(self, number: int) -> _Course:
-        while len(self._courses) <= number:
-            self._courses.append(_Course(len(self._courses)))
-        return self._courses[number]
+    def _trial(self, number: int) -> _JudgedTrial:
+        while len(self._trials) <= number:
+            self._trials.append(_JudgedTrial(len(self._trials)))
+        return self._trials[number]
 
-    def _can_judge(self, course: _Course) -> bool:
-        first = max(self._n_settled, course.number - self._window + 1)
-        return all(earlier.is_past(course.n_judged + 1) for earlier in self._courses[first : course.number])
+    def _can_judge(self, trial: _JudgedTrial) -> bool:
+        first = max(self._n_settled, trial.number - self._window + 1)
+        return all(earlier.is_past(trial.n_judged + 1) for earlier in self._trials[first : trial.number])
 
-    def _judge(self, course: _Course) -> bool:
+    def _judge(self, trial: _JudgedTrial) -> bool:
         """Return the verdict on the first epoch that has none."""
-        epoch = course.n_judged + 1
-        mine = course.until(epoch)
-        mine.system_attrs = dict(course.system_attrs)
-        others = _Others(self._courses, course.number, max(0, course.number - self._window + 1), epoch)
-        view = _View(self._name, self._direction, others, mine)
+        epoch = trial.n_judged + 1
+        judged = trial.until(epoch)
+        judged.system_attrs = dict(trial.system_attrs)
+        others = _Others(self._trials, trial.number, max(0, trial.number - self._window + 1), epoch)
+        view = _View(self._name, self._direction, others, judged)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, about curves of NaN
-            is_pruned = self._pruner.prune(cast("optuna.Study", view), cast("FrozenTrial", mine))
-        for key, value in mine.system_attrs.items():
-            if key not in course.system_attrs:
-                course.system_attrs[key] = value
-                course.reached_at[key] = epoch
-        course.n_judged = epoch
+            is_pruned = self._pruner.prune(cast("optuna.Study", view), cast("FrozenTrial", judged))
+        for key, value in judged.system_attrs.items():
+            if key not in trial.system_attrs:
+                trial.system_attrs[key] = value
+                trial.reached_at[key] = epoch
+        trial.n_judged = epoch
         return bool(is_pruned)
+
+
+class NoPruning:
+    """Stands in for a `Pruner` where no trial is pruned: it takes the same calls, and lets every trial train on."""
+
+    needs_reports: Final = False
+
+    def restore(self, values: Sequence[float], attrs: Mapping[str, Any], reason: Reason) -> None:
+        """Do nothing: no trial is compared with others."""
+
+    def report(self, number: int, epoch: int, value: float) -> None:
+        """Do nothing: no epoch is judged."""
+
+    def end(self, number: int, reason: Reason) -> None:
+        """Do nothing: no trial is compared with others."""
+
+    def forget(self, number: int) -> None:
+        """Do nothing: nothing was noted."""
+
+    def settle(self) -> list[tuple[int, int]]:
+        """Return no trial."""
+        return []
+
+    def n_final(self, number: int, n_reported: int) -> int:  # noqa: ARG002  one answer for all trials
+        """Return that all reported epochs stay."""
+        return n_reported
+
+    def is_fully_judged(self, number: int) -> bool:  # noqa: ARG002  one answer for all trials
+        """Return that there is nothing to wait for."""
+        return True
+
+    def values(self, number: int) -> dict[int, float]:  # noqa: ARG002  one answer for all trials
+        """Return nothing: the sampler is told of no pruned trial."""
+        return {}
+
+    def attrs(self, number: int) -> dict[str, Any]:  # noqa: ARG002  one answer for all trials
+        """Return nothing to remember."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,38 +260,38 @@ class _Others:
     """The trials that a verdict takes into account.
 
     Args:
-        courses: All trials.
+        all_trials: All trials, by number.
         number: The trial that is judged.
-        n_told: So many trials are known to their end.
-        epoch: The others before it are known up to here.
+        n_told: How many of the first trials are known to their end.
+        epoch: Up to which epoch the other trials before the judged one are known.
     """
 
-    courses: Sequence[_Course]
+    all_trials: Sequence[_JudgedTrial]
     number: int
     n_told: int
     epoch: int
 
-    def __iter__(self) -> Iterator[_Course]:
-        yield from self.courses[: self.n_told]
-        for course in self.courses[self.n_told : self.number]:
-            yield course.until(self.epoch)
+    def __iter__(self) -> Iterator[_JudgedTrial]:
+        yield from self.all_trials[: self.n_told]
+        for trial in self.all_trials[self.n_told : self.number]:
+            yield trial.until(self.epoch)
 
 
 class _View:
     """What a pruner reads of a study, and where it writes what it remembers about the trial that is judged.
 
     Args:
-        study_name: Hyperband's brackets depend on it.
-        direction: The better end of the objective.
-        trials: Those that a verdict takes into account.
-        mine: The trial that is judged.
+        study_name: Decides which of Hyperband's brackets a trial is in.
+        direction: Whether larger or smaller values are better.
+        trials: The trials that the verdict takes into account.
+        judged: The trial that is judged.
     """
 
-    def __init__(self, study_name: str, direction: StudyDirection, trials: Any, mine: _Course) -> None:
+    def __init__(self, study_name: str, direction: StudyDirection, trials: Any, judged: _JudgedTrial) -> None:
         self.study_name = study_name
         self.direction = direction
         self.trials = trials
-        self.mine = mine
+        self.judged = judged
         self._storage = self
         self._study_id = 0
 
@@ -247,21 +299,21 @@ class _View:
         self,
         deepcopy: bool = True,  # noqa: ARG002, FBT001, FBT002  as Optuna has it
         states: Container[TrialState] | None = None,
-    ) -> list[_Course]:
-        """Return the trials in some states."""
+    ) -> list[_JudgedTrial]:
+        """Return the trials that are in some states; in any if none is given."""
         return [trial for trial in self.trials if states is None or trial.state in states]
 
     def set_trial_system_attr(self, _: int, key: str, value: Any) -> None:
-        """Remember something about the trial that is judged: pruners write of no other."""
-        self.mine.system_attrs[key] = value
+        """Remember something about the trial that is judged; pruners write about no other."""
+        self.judged.system_attrs[key] = value
 
 
 class _Hyperband(HyperbandPruner):
     """Hyperband whose brackets are made of a view; Optuna's reads their trials from the study's storage."""
 
     def _create_bracket_study(self, study: Any, bracket_id: int) -> Any:
-        own = [trial for trial in study.trials if self._get_bracket_id(study, trial) == bracket_id]
-        return _View(study.study_name, study.direction, own, study.mine)
+        in_bracket = [trial for trial in study.trials if self._get_bracket_id(study, trial) == bracket_id]
+        return _View(study.study_name, study.direction, in_bracket, study.judged)
 
 
 def study_name(seed: int) -> str:
