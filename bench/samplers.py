@@ -102,7 +102,7 @@ def drive(table: Table, cell: Cell, n_trials: int, seed: int) -> list[float]:
     outcomes: dict[int, tuple[Reason, tuple[float, ...] | None]] = {}
     values: list[float] = []
     while len(outcomes) < n_trials:
-        _, asked = order.advance(outcomes, lambda number: number < n_trials)
+        _, asked = order.advance(outcomes.get, lambda number: number < n_trials)
         for new in asked:
             values.append(table.regret(new.suggestion.params))
             outcomes[new.suggestion.number] = (Reason.COMPLETED, (values[-1],))

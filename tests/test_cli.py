@@ -25,7 +25,7 @@ from dnnsweep.cli.formats import format_number, format_setting
 from dnnsweep.cli.progress_display import print_line, trial_line
 from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
-from dnnsweep.runner.controller import Best, Ended, Progress
+from dnnsweep.runner.controller import Incumbent, Progress, TrialEnded
 from dnnsweep.spec import check
 
 PAIR = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
@@ -753,13 +753,13 @@ def test_an_export_is_written_as_its_file_ends(ask: Call, tmp_path: Path) -> Non
 # -- how things are said --------------------------------------------------------------------------------------------
 
 
-def progress(ended: Ended | None, best: Best | None) -> Progress:
+def progress(ended: TrialEnded | None, best: Incumbent | None) -> Progress:
     return Progress(10, 3, 1, {}, best, 60.0, 140.0, ended)
 
 
-def ended(reason: Reason, values: tuple[float, ...] | None, error: str | None = None) -> Ended:
+def ended(reason: Reason, values: tuple[float, ...] | None, error: str | None = None) -> TrialEnded:
     suggestion = Suggestion(4, {"dropout": 0.1}, 7)
-    return Ended(suggestion, TrialResult(4, 1, reason, Curve((), (1, 2)), 2, 1.26, error), values)
+    return TrialEnded(suggestion, TrialResult(4, 1, reason, Curve((), (1, 2)), 2, 1.26, error), values)
 
 
 @pytest.mark.parametrize(
@@ -767,12 +767,12 @@ def ended(reason: Reason, values: tuple[float, ...] | None, error: str | None = 
     [
         (
             ended(Reason.EARLY_STOPPED, (0.123456,)),
-            Best(1, (0.75,), 0.5, {}),
+            Incumbent(1, (0.75,), 0.5, {}),
             "[3/10] trial 4: early_stopped, 0.12346, 2 epochs in 1.3 s, best 0.75 (trial 1)",
         ),
         (
             ended(Reason.COMPLETED, (0.123456, 25450.0)),
-            Best(1, (0.75, 123456.0), 0.5, {}),
+            Incumbent(1, (0.75, 123456.0), 0.5, {}),
             (
                 "[3/10] trial 4: completed, 0.12346 with 25450, 2 epochs in 1.3 s, "
                 "best 0.75 with 123456 (trial 1), front of 1"
@@ -782,7 +782,7 @@ def ended(reason: Reason, values: tuple[float, ...] | None, error: str | None = 
         (ended(Reason.FAILED, None, "E: x"), None, "[3/10] trial 4: failed, 2 epochs in 1.3 s, E: x"),
     ],
 )
-def test_a_line_tells_how_a_trial_ended(end: Ended, best: Best | None, text: str) -> None:
+def test_a_line_tells_how_a_trial_ended(end: TrialEnded, best: Incumbent | None, text: str) -> None:
     assert trial_line(progress(end, best), end) == text
 
 

@@ -483,7 +483,7 @@ def test_deleting_removes_runs_and_models_or_says_that_runs_are_left(
 def test_a_stopped_sweep_ends_after_its_present_trial_and_goes_on_when_it_is_resumed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnnsweep.runner.controller.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("dnnsweep.runner.controller.watchdog.RENEW_SECONDS", 0.0)
     whole = identity(run(name="whole").trials())
 
     def stop(progress: Progress) -> None:

@@ -31,8 +31,9 @@ from dnnsweep.records import (
     curve_from_reports,
 )
 from dnnsweep.records.ranking import pareto_front, rank
-from dnnsweep.runner.controller import Controller, FixedOrder, Plan, Progress, abandon
-from dnnsweep.runner.controller.progress import Standing, judged
+from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder, Progress, abandon
+from dnnsweep.runner.controller.incumbents import Incumbents
+from dnnsweep.runner.controller.trials import evaluate
 from dnnsweep.space import Branch, Choice, Conditional, Domain, Hyperparameters, Layers, Range, SearchSpace
 from dnnsweep.spec import PrunerSpec
 from dnnsweep.study import Study
@@ -145,12 +146,12 @@ def take_lease(ledger: Ledger) -> Lease:
 
 def control(ledger: Ledger, executor: Scripted, models: Path, **changes: Any) -> Controller:
     sweep = ledger.sweep("sweep")
-    plan = Plan((ACCURACY,), sweep.n_trials, None, models)
+    settings = ControllerSettings((ACCURACY,), sweep.n_trials, None, models)
     on_progress = changes.pop("on_progress", lambda _: None)
     defaults = Hyperparameters().to_params()
     study = Study(changes.pop("space", SPACE), "maximize", "tpe", 0, (), defaults)
     order = FixedOrder(study, defaults, 0, sweep.window)
-    return Controller(replace(plan, **changes), take_lease(ledger), order, executor, on_progress)
+    return Controller(replace(settings, **changes), take_lease(ledger), order, executor, on_progress=on_progress)
 
 
 def summary(ledger: Ledger) -> list[Summary]:
@@ -334,7 +335,7 @@ def test_an_interruption_puts_running_trials_back_in_the_queue(url: str, tmp_pat
 def test_a_stopped_sweep_ends_its_running_trials_outside_the_budget_and_can_be_resumed(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnnsweep.runner.controller.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("dnnsweep.runner.controller.watchdog.RENEW_SECONDS", 0.0)
     ledger = stored(url, n_trials=8)
     executor = Scripted(3, n_events=2, on_event=lambda _: ledger.request_stop("sweep"))
 
@@ -400,8 +401,8 @@ def of_two(ledger: Ledger, executor: Scripted, folder: Path, **changes: Any) -> 
     study = Study(SPACE, sweep.directions, "nsga2", 0)
     study.set_population(5)
     order = FixedOrder(study, Hyperparameters().to_params(), 0, sweep.window)
-    plan = Plan((ACCURACY, SIZE), sweep.n_trials, None, folder)
-    return Controller(replace(plan, **changes), take_lease(ledger), order, executor)
+    settings = ControllerSettings((ACCURACY, SIZE), sweep.n_trials, None, folder)
+    return Controller(replace(settings, **changes), take_lease(ledger), order, executor)
 
 
 def summary_of_two(ledger: Ledger) -> list[Summary]:
@@ -472,7 +473,7 @@ def test_a_sweep_of_two_objectives_ends_alike_however_often_it_was_interrupted(
 
 
 def test_a_second_objective_that_was_not_measured_makes_the_trial_failed() -> None:
-    result, values = judged(trained((0.1,), 1), "val_accuracy", "n_parameters")
+    result, values = evaluate(trained((0.1,), 1), "val_accuracy", "n_parameters")
 
     assert (result.reason, values) == (Reason.FAILED, None)
     assert result.error == "the trainer did not measure n_parameters"
@@ -481,7 +482,7 @@ def test_a_second_objective_that_was_not_measured_makes_the_trial_failed() -> No
 def test_the_values_of_two_objectives_are_those_of_the_best_epoch() -> None:
     result = replace(trained((0.1, 0.9, 0.5), 2), n_parameters=26)
 
-    assert judged(result, "val_accuracy", "n_parameters")[1] == (0.9, 26)
+    assert evaluate(result, "val_accuracy", "n_parameters")[1] == (0.9, 26)
 
 
 def test_models_that_a_killed_trainer_left_behind_are_removed(url: str, tmp_path: Path) -> None:
@@ -520,7 +521,7 @@ def test_progress_tells_what_ends_and_what_is_best(url: str, tmp_path: Path) -> 
 def test_long_trials_are_brought_up_to_date_while_they_run(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dnnsweep.runner.controller.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("dnnsweep.runner.controller.watchdog.PROGRESS_SECONDS", 0.0)
     ledger, seen = stored(url, n_trials=1), []
 
     def look(progress: Progress) -> None:
@@ -569,7 +570,7 @@ def test_results_that_cannot_be_stored_are_not_said(url: str, tmp_path: Path, mo
     finish = Turn.finish
 
     def fail_at_the_third(turn: Turn, result: TrialResult, *rest: Any) -> None:
-        if len(controller._outcomes) == 2:
+        if controller._trials.n_ended == 2:
             raise LedgerError("the disk is full")
         finish(turn, result, *rest)
 
@@ -590,17 +591,17 @@ def trained(values: tuple[float, ...], best_epoch: int | None, reason: Reason = 
 
 
 def test_the_value_is_the_objective_at_the_best_epoch() -> None:
-    assert judged(trained((0.1, 0.9, 0.5), 2), "val_accuracy")[1] == (0.9,)
+    assert evaluate(trained((0.1, 0.9, 0.5), 2), "val_accuracy")[1] == (0.9,)
 
 
 def test_an_objective_that_is_not_finite_makes_the_trial_diverged() -> None:
-    result, values = judged(trained((0.1, float("nan")), 2), "val_accuracy")
+    result, values = evaluate(trained((0.1, float("nan")), 2), "val_accuracy")
 
     assert (result.reason, result.best_epoch, values) == (Reason.DIVERGED, None, None)
 
 
 def test_an_objective_that_was_not_measured_makes_the_trial_failed() -> None:
-    result, values = judged(trained((0.1,), 1), "val_loss")
+    result, values = evaluate(trained((0.1,), 1), "val_loss")
 
     assert (result.reason, values) == (Reason.FAILED, None)
     assert result.error == "the trainer did not measure val_loss"
@@ -619,10 +620,10 @@ def test_an_objective_that_was_not_measured_makes_the_trial_failed() -> None:
 def test_a_trial_beats_another_by_value_then_by_val_loss(
     direction: str, first: tuple[float, float], second: tuple[float, float], is_beaten: bool
 ) -> None:
-    standing = Standing(direction)
-    standing.contend(0, first[:1], first[1], {})
+    incumbents = Incumbents(direction)
+    incumbents.add(0, first[:1], first[1], {})
 
-    assert standing.contend(1, second[:1], second[1], {}) is is_beaten
+    assert incumbents.add(1, second[:1], second[1], {}) is is_beaten
 
 
 class Stepping(Scripted):
@@ -675,12 +676,12 @@ class Stepping(Scripted):
 
 def pruning_control(ledger: Ledger, executor: Scripted, models: Path, kind: str = "asha", **changes: Any) -> Controller:
     sweep = ledger.sweep("sweep")
-    plan = Plan((ACCURACY,), sweep.n_trials, None, models)
+    settings = ControllerSettings((ACCURACY,), sweep.n_trials, None, models)
     rule = PrunerSpec(kind=kind, reduction_factor=2) if kind == "asha" else PrunerSpec(kind=kind)  # type: ignore[arg-type]
     pruning = Pruner(rule.settings(), "maximize", Stepping.N_EPOCHS, sweep.window, 0)
     study = Study(SPACE, "maximize", "tpe", 0)
     order = FixedOrder(study, Hyperparameters().to_params(), 0, sweep.window, pruning)
-    return Controller(replace(plan, **changes), take_lease(ledger), order, executor)
+    return Controller(replace(settings, **changes), take_lease(ledger), order, executor)
 
 
 def courses(ledger: Ledger) -> list[Summary]:

@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
 from dnnsweep.records.ranking import Rank, beats, pareto_front, rank
-from dnnsweep.runner.controller.progress import Standing
+from dnnsweep.runner.controller.incumbents import Incumbents
 
 DIRECTIONS = [("maximize",), ("minimize",), *itertools.product(("maximize", "minimize"), repeat=2)]
 #: Few values, so that many trials are equal in one objective or in both.
@@ -59,16 +59,16 @@ def test_a_front_that_trials_join_one_by_one_is_the_same(
     field: tuple[tuple[str, ...], list[tuple[float, ...]]],
 ) -> None:
     directions, found = field
-    standing, joined = Standing(*directions), set[int]()
+    incumbents, joined = Incumbents(*directions), set[int]()
 
     for number, values in enumerate(found):
-        if standing.contend(number, values, 1 / (1 + number % 3), {}):
+        if incumbents.add(number, values, 1 / (1 + number % 3), {}):
             joined.add(number)
 
     kept = pareto_front(ranks(directions, found))
-    assert sorted(standing.to_beat) == kept
+    assert sorted(incumbents.ranks) == kept
     assert set(numbers(kept)) <= joined
-    assert (None if standing.best is None else standing.best.number) == next(iter(numbers(kept)), None)
+    assert (None if incumbents.best is None else incumbents.best.number) == next(iter(numbers(kept)), None)
 
 
 @pytest.mark.parametrize(

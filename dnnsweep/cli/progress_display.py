@@ -15,7 +15,7 @@ from rich.text import Text
 from dnnsweep.cli.formats import format_setting, format_values
 from dnnsweep.cli.render import format_losses
 from dnnsweep.cli.terminal import escape_controls
-from dnnsweep.runner.controller import Ended, Progress
+from dnnsweep.runner.controller import Progress, TrialEnded
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def print_line(progress: Progress) -> None:
             sys.stderr.flush()
 
 
-def trial_line(progress: Progress, ended: Ended) -> str:
+def trial_line(progress: Progress, ended: TrialEnded) -> str:
     """Return one line about a trial that has ended."""
     result = ended.result
     parts = [f"[{progress.n_finished}/{progress.n_trials}] trial {result.number}: {result.reason}"]

@@ -14,12 +14,12 @@ from dnnsweep.ledger import Lease, Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.ranking import reaches_target
-from dnnsweep.runner.controller import Controller, FixedOrder, Plan, Progress, abandon
+from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder, Progress, abandon
 from dnnsweep.runner.shipping import create_shipper, delivery_seconds
 from dnnsweep.runner.signals import Shutdown, handle_signals
 from dnnsweep.settings import Settings
 from dnnsweep.spec import SweepSpec
-from dnnsweep.study.pruning import Pruner
+from dnnsweep.study.pruning import NoPruning, Pruner
 from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import TrainerPlan, TrainerReady
 
@@ -105,33 +105,34 @@ class LeasedSweep:
         sweep = self.ledger.sweep(self.spec.name)
         lease = self.profile.time_methods("ledger", self.lease, *LEASE_WRITES)
         lease = self.profile.time_context("ledger", lease, "turn")
-        return Controller(self._plan(sweep), lease, self._order(sweep), self.executor, on_progress)
+        order = self._order(sweep)
+        return Controller(self._controller_settings(), lease, order, self.executor, on_progress=on_progress)
 
-    def _plan(self, sweep: Sweep) -> Plan:
+    def _controller_settings(self) -> ControllerSettings:
         spec = self.spec
-        return Plan(
-            left_as=SweepState.INTERRUPTED if self.shutdown is None else SweepState.QUEUED,
-            objectives=sweep.objectives,
+        return ControllerSettings(
+            objectives=spec.objectives,
             n_trials=spec.budget.trials,
             max_seconds=spec.budget.seconds,
             models=self.settings.models(spec.name),
             timeout=spec.training.timeout_seconds,
-            target=spec.budget.target,
             silence=spec.resources.silence_seconds,
+            target=spec.budget.target,
+            left_as=SweepState.INTERRUPTED if self.shutdown is None else SweepState.QUEUED,
         )
 
     def _order(self, sweep: Sweep) -> FixedOrder:
+        """Return what asks and tells, with the window that was stored when the sweep was created."""
         spec, defaults = self.spec, self.spec.default_params
         fresh = study.Study(spec.space, sweep.directions, spec.sampler.kind, spec.seed, spec.enqueue, defaults)
         fresh.set_population(spec.population)
         fresh = self.profile.time_methods("tell", self.profile.time_methods("ask", fresh, "ask"), "tell")
         return FixedOrder(fresh, defaults, spec.seed, sweep.window, self._pruner(sweep))
 
-    def _pruner(self, sweep: Sweep) -> Pruner | None:
-        """Return what judges trials while they train; None where none is pruned."""
+    def _pruner(self, sweep: Sweep) -> Pruner | NoPruning:
         spec = self.spec
         if spec.pruner.kind == "none":
-            return None
+            return NoPruning()
         return Pruner(spec.pruner.settings(), sweep.direction, spec.training.epochs, sweep.window, spec.seed)
 
 

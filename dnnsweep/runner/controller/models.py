@@ -11,10 +11,10 @@ from dnnsweep.settings import BEST
 
 
 class Models:
-    """The folder into which trainers save models, and the place in it of those that are kept.
+    """Moves the models that are kept to a folder of their own, and removes all others.
 
     Args:
-        folder: The sweep's.
+        folder: The folder into which trainers save models.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -22,28 +22,40 @@ class Models:
         self._names: dict[int, str] = {}
         self._is_changed = False
 
-    def know(self, number: int, name: str | None) -> None:
-        """Note the file of a trial whose model was kept before, if it was."""
+    def restore(self, number: int, name: str | None) -> None:
+        """Note the file of a trial's model that an earlier run of the sweep kept; None if it kept none."""
         if name is not None:
             self._names[number] = name
 
     def keep(self, result: TrialResult, *, is_best: bool) -> TrialResult:
-        """Move the model of a trial that nothing beats to its place, by whose name in there the ledger knows it."""
+        """Move the model of a trial that no other beats to the kept ones, and remove that of any other trial.
+
+        Args:
+            result: How the trial ended, with the path at which its trainer saved the model.
+            is_best: Whether no other trial beats it.
+
+        Returns:
+            The result with the name of the kept file, under which the ledger stores it; None where nothing is kept.
+        """
         if result.model_path is None:
             return result
         saved = Path(result.model_path)
         if not is_best:
             saved.unlink(missing_ok=True)
             return replace(result, model_path=None)
-        place = self._folder / BEST
-        place.mkdir(exist_ok=True)
-        saved.replace(place / saved.name)
+        kept = self._folder / BEST
+        kept.mkdir(exist_ok=True)
+        saved.replace(kept / saved.name)
         self._names[result.number] = saved.name
         self._is_changed = True
         return replace(result, model_path=saved.name)
 
-    def forget_beaten(self, kept: Collection[int]) -> None:
-        """Remove the models of all trials but those that are kept, once that is stored."""
+    def remove_beaten(self, kept: Collection[int]) -> None:
+        """Remove the kept models of beaten trials; called once the ledger does not name them any more.
+
+        Args:
+            kept: Numbers of the trials that no other beats.
+        """
         if not self._is_changed:
             return
         names = {self._names.get(number) for number in kept}
@@ -52,7 +64,7 @@ class Models:
                 path.unlink(missing_ok=True)
         self._is_changed = False
 
-    def forget_unfinished(self) -> None:
-        """Remove what trainers saved just before they, or a controller before this one, were killed."""
+    def remove_unfinished(self) -> None:
+        """Remove what trainers saved just before they, or an earlier controller, were killed."""
         for path in self._folder.glob("trial-*"):
             path.unlink(missing_ok=True)

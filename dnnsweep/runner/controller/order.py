@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from dnnsweep import seeds
 from dnnsweep.ledger import Asked, StudyTrial, Told
 from dnnsweep.records import Reason, Suggestion
+from dnnsweep.runner.controller.trials import Outcome
 from dnnsweep.study import Study
-from dnnsweep.study.pruning import Pruner
+from dnnsweep.study.pruning import NoPruning, Pruner
 
-#: Reason and values of each trial that has ended.
-Outcomes = Mapping[int, tuple[Reason, tuple[float, ...] | None]]
+NO_PRUNING: Final = NoPruning()
 
 
 class FixedOrder:
@@ -23,17 +23,22 @@ class FixedOrder:
     order in which trials end, or interruptions.
 
     Args:
-        study: Fresh.
+        study: A study that was not asked yet.
         defaults: The hyperparameters of every trial, by name; those that are searched are replaced.
-        seed: The sweep's.
-        window: W.
-        pruning: What judges trials while they train; None where none is pruned.
+        seed: Seeds the trials.
+        window: How many suggestions may be ahead of the results told, W.
+        pruner: What judges trials while they train.
     """
 
     def __init__(
-        self, study: Study, defaults: Mapping[str, Any], seed: int, window: int, pruning: Pruner | None = None
+        self,
+        study: Study,
+        defaults: Mapping[str, Any],
+        seed: int,
+        window: int,
+        pruner: Pruner | NoPruning = NO_PRUNING,
     ) -> None:
-        self.pruning = pruning
+        self.pruner = pruner
         self._study = study
         self._defaults = defaults
         self._seed = seed
@@ -52,7 +57,7 @@ class FixedOrder:
         Args:
             trials: All trials asked before, in their order.
             study_attrs: What the sampler remembers about the study.
-            values: Of each trial what the pruner judged it by, at each epoch; needed where trials are pruned.
+            values: Number of each trial -> what the pruner judged it by at each epoch; needed where trials are pruned.
         """
         self._study.restore_attrs(study_attrs)
         self.n_asked, self.n_told = len(trials), max(0, len(trials) - self._window)
@@ -60,35 +65,33 @@ class FixedOrder:
             outcome = None
             if trial.number < self.n_told and trial.reason is not None:
                 outcome = (trial.reason, trial.penalty if trial.values is None else trial.values)
-            if self.pruning is not None:
-                self._restore_course(self.pruning, trial, values.get(trial.number, ()))
+            self._restore_in_pruner(trial, values.get(trial.number, ()))
             reports = self._reports(trial.number, trial.reason) if outcome is not None else {}
             self._study.restore(trial.number, trial.params, trial.system_attrs, outcome, reports)
-        if self.pruning is not None:
-            self.pruning.settle()  # the verdicts are those of before
+        self.pruner.settle()  # to the same verdicts as before
 
-    def _restore_course(self, pruning: Pruner, trial: StudyTrial, values: Sequence[float]) -> None:
-        """Let the pruner know a trial again; those that were not told are judged anew, to the same verdicts."""
+    def _restore_in_pruner(self, trial: StudyTrial, values: Sequence[float]) -> None:
+        """Tell the pruner of a trial again; a trial that the sampler was not told of is judged anew."""
         if trial.reason is None:
             return
         if trial.number < self.n_told:
-            pruning.restore(values, trial.system_attrs, trial.reason)
+            self.pruner.restore(values, trial.system_attrs, trial.reason)
             return
         for epoch, value in enumerate(values, 1):
-            pruning.report(trial.number, epoch, value)
-        pruning.end(trial.number, trial.reason)
+            self.pruner.report(trial.number, epoch, value)
+        self.pruner.end(trial.number, trial.reason)
 
     def _reports(self, number: int, reason: Reason | None) -> Mapping[int, float]:
-        """Return what samplers go by where a trial was pruned."""
-        if self.pruning is None or reason is not Reason.PRUNED:
-            return {}
-        return self.pruning.values(number)
+        """Return the objective at each epoch of a pruned trial, by which samplers judge it; nothing for others."""
+        return self.pruner.values(number) if reason is Reason.PRUNED else {}
 
-    def advance(self, outcomes: Outcomes, may_ask: Callable[[int], bool]) -> tuple[list[Told], list[Asked]]:
+    def advance(
+        self, outcome: Callable[[int], Outcome | None], may_ask: Callable[[int], bool]
+    ) -> tuple[list[Told], list[Asked]]:
         """Tell what can be told now and ask what may be asked after it.
 
         Args:
-            outcomes: Reason and values of the trials that have ended.
+            outcome: Returns how a trial ended; None if it has not.
             may_ask: Whether the budget allows one more suggestion, given the number asked so far.
 
         Returns:
@@ -96,8 +99,8 @@ class FixedOrder:
         """
         told: list[Told] = []
         asked = self._ask(may_ask)
-        while self.n_told in outcomes:
-            told.append(self._tell(*outcomes[self.n_told]))
+        while (ended := outcome(self.n_told)) is not None:
+            told.append(self._tell(*ended))
             asked += self._ask(may_ask)
         return told, asked
 
@@ -109,8 +112,7 @@ class FixedOrder:
         number = self.n_told
         penalty = self._study.tell(number, reason, values, self._reports(number, reason))
         self.n_told += 1
-        reached = {} if self.pruning is None else self.pruning.attrs(number)
-        return Told(number, penalty, {**self._study.attrs(number), **reached})
+        return Told(number, penalty, {**self._study.attrs(number), **self.pruner.attrs(number)})
 
     def _ask(self, may_ask: Callable[[int], bool]) -> list[Asked]:
         asked = []

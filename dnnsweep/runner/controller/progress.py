@@ -1,87 +1,23 @@
-"""How a sweep stands: what has ended, and which trials are the best."""
+"""How far a sweep is, as its controller tells it after each change."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from dnnsweep.records import Reason, State, Suggestion, TrialResult
-from dnnsweep.records.ranking import Rank, beats, rank, reaches_target
+from dnnsweep.records import Suggestion, TrialResult
+from dnnsweep.runner.controller.incumbents import Incumbent
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
-    """A complete trial, with what equal values rank by."""
-
-    number: int
-    values: tuple[float, ...]
-    val_loss: float
-    params: Mapping[str, Any]
-
-    def rank(self, *directions: str) -> Rank:
-        """Return what it is ordered by."""
-        return rank(self.values, self.val_loss, self.number, *directions)
-
-
-class Standing:
-    """Counts ended trials and keeps those that no other beats: the best one, or the front of two objectives.
+class TrialEnded:
+    """A trial that has just ended.
 
     Args:
-        directions: `maximize` or `minimize`, of each objective.
+        suggestion: What was trained.
+        result: How it ended.
+        values: The value of each objective; None unless the trial is complete.
     """
-
-    def __init__(self, *directions: str) -> None:
-        self._directions = directions
-        self.n_finished = 0
-        self.n_failed = self.n_pruned = 0
-        self._front: dict[Rank, Best] = {}
-
-    @property
-    def best(self) -> Best | None:
-        """Return the best trial in the first objective; None if there is none."""
-        return self._front[min(self._front)] if self._front else None
-
-    @property
-    def to_beat(self) -> tuple[Rank, ...]:
-        """Return the ranks of the trials that no other beats."""
-        return tuple(self._front)
-
-    @property
-    def kept(self) -> tuple[int, ...]:
-        """Return the numbers of the trials that no other beats."""
-        return tuple(best.number for best in self._front.values())
-
-    def reaches(self, target: float | None) -> bool:
-        """Return whether the best value is as good as a target."""
-        best = self.best
-        return best is not None and reaches_target(best.values[0], target, self._directions[0])
-
-    def count(self, reason: Reason) -> None:
-        """Count a trial that ended, if it is in the budget."""
-        self.n_finished += reason.is_in_budget
-        self.n_failed += reason.is_in_budget and reason.state is State.FAILED
-        self.n_pruned += reason is Reason.PRUNED
-
-    def contend(
-        self, number: int, values: tuple[float, ...] | None, val_loss: float | None, params: Mapping[str, Any]
-    ) -> bool:
-        """Return whether no trial so far beats this one, and keep it if so, without those that it beats."""
-        if values is None:
-            return False
-        candidate = Best(number, values, math.inf if val_loss is None else val_loss, params)
-        mine = candidate.rank(*self._directions)
-        if any(beats(known, mine) for known in self._front):
-            return False
-        left = {known: best for known, best in self._front.items() if not beats(mine, known)}
-        self._front = {**left, mine: candidate}
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A trial that has just ended."""
 
     suggestion: Suggestion
     result: TrialResult
@@ -93,16 +29,16 @@ class Progress:
     """How far a sweep is.
 
     Args:
-        n_trials: Trials that shall end in the budget.
-        n_finished: Trials that have ended in it.
-        n_failed: Those of them without a value, unless they were pruned.
+        n_trials: Trials in the budget.
+        n_finished: Trials that have ended and count in the budget.
+        n_failed: Finished trials without a value, except pruned ones.
         running: Number of each running trial -> epochs trained.
-        best: The best trial so far, in the first objective.
-        seconds: Since this run of the sweep began.
-        seconds_left: Estimated; None before the first trial of this run has ended.
-        ended: The trial whose end this is about.
+        best: The best trial so far, in the first objective; None if there is none.
+        seconds: Seconds since this run of the sweep began.
+        seconds_left: Estimate of the seconds left; None before the first trial of this run has ended.
+        ended: The trial that has just ended; None where something else has changed.
         n_behind: Changes that MLflow has not seen yet, as of some seconds ago.
-        n_best: Trials that no other beats: more than one with two objectives only.
+        n_best: Trials that no other beats; more than one only with two objectives.
         n_pruned: Trials that were pruned.
     """
 
@@ -110,33 +46,10 @@ class Progress:
     n_finished: int
     n_failed: int
     running: Mapping[int, int]
-    best: Best | None
+    best: Incumbent | None
     seconds: float
     seconds_left: float | None
-    ended: Ended | None = None
+    ended: TrialEnded | None = None
     n_behind: int = 0
     n_best: int = 1
     n_pruned: int = 0
-
-
-def judged(result: TrialResult, *metrics: str) -> tuple[TrialResult, tuple[float, ...] | None]:
-    """Return a trainer's result and the trial's values: each objective at the best epoch.
-
-    Args:
-        result: As the trainer returned it.
-        metrics: Of each objective.
-
-    Returns:
-        The result, as `diverged` where the objective is not finite; and the values, None unless the trial is complete.
-    """
-    if result.reason.state is not State.COMPLETE or result.best_epoch is None:
-        return result, None
-    measured = result.metrics
-    missing = [metric for metric in metrics if metric not in measured]
-    if missing:
-        error = f"the trainer did not measure {' and '.join(missing)}"
-        return replace(result, reason=Reason.FAILED, best_epoch=None, error=error), None
-    values = tuple(measured[metric] for metric in metrics)
-    if all(map(math.isfinite, values)):
-        return result, values
-    return replace(result, reason=Reason.DIVERGED, best_epoch=None), None

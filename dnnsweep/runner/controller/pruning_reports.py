@@ -5,42 +5,50 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from dnnsweep.ledger import Lease
 from dnnsweep.records import EpochReport, TrialResult
-from dnnsweep.study.pruning import Pruner
+from dnnsweep.study.pruning import NoPruning, Pruner
 from dnnsweep.trainers.stopping import DECISIVE, is_diverged
 
 Metrics = Mapping[str, float]
 
 
-class Verdicts:
-    """Submits epochs to the pruner; one that diverged is not judged, for its trial ends anyway.
+class PruningReports:
+    """Hands the objective at each epoch to the pruner; an epoch in which a trial diverged is left out.
+
+    Such a trial ends anyway, so that there is nothing to judge.
 
     Args:
-        pruning: What judges.
-        metric: The objective's.
+        pruner: What judges trials.
+        metric: The metric of the objective.
     """
 
-    def __init__(self, pruning: Pruner, metric: str) -> None:
-        self._pruning: Final = pruning
+    def __init__(self, pruner: Pruner | NoPruning, metric: str) -> None:
+        self._pruner: Final = pruner
         self._metric = metric
-        #: The metrics that are needed of each epoch.
-        self.needs = (metric, *DECISIVE)
 
-    def values(self, epochs: Iterable[Metrics]) -> Iterator[float]:
-        """Yield what the pruner judges by, of a trial's epochs until one diverged."""
-        for metrics in epochs:
+    def read(self, lease: Lease) -> dict[int, list[float]]:
+        """Return what the pruner judged each trial by in earlier runs of the sweep, from the ledger."""
+        if not self._pruner.needs_reports:
+            return {}
+        stored = lease.epochs(self._metric, *DECISIVE)
+        return {number: list(self._values(epochs)) for number, epochs in stored.items()}
+
+    def report(self, report: EpochReport) -> None:
+        """Hand over an epoch that has just been reported."""
+        for value in self._values([report.metrics]):
+            self._pruner.report(report.number, report.epoch, value)
+
+    def report_rest(self, result: TrialResult) -> None:
+        """Hand over the epochs of an ended trial that were not reported yet, and that it has ended."""
+        curve = result.curve
+        for epoch, value in enumerate(self._values(map(curve.at, range(1, curve.n_epochs + 1))), 1):
+            self._pruner.report(result.number, epoch, value)
+        self._pruner.end(result.number, result.reason)
+
+    def _values(self, epochs: Iterable[Metrics]) -> Iterator[float]:
+        """Yield the objective at a trial's epochs until one diverged; nothing where no trial is pruned."""
+        for metrics in epochs if self._pruner.needs_reports else ():
             if is_diverged(metrics) or self._metric not in metrics:
                 return
             yield metrics[self._metric]
-
-    def report(self, report: EpochReport) -> None:
-        """Submit an epoch that has just been reported."""
-        for value in self.values([report.metrics]):
-            self._pruning.report(report.number, report.epoch, value)
-
-    def conclude(self, result: TrialResult) -> None:
-        """Submit what was not reported yet of a trial that has ended."""
-        curve = result.curve
-        for epoch, value in enumerate(self.values(map(curve.at, range(1, curve.n_epochs + 1))), 1):
-            self._pruning.report(result.number, epoch, value)
-        self._pruning.end(result.number, result.reason)
