@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+from fake_clock import FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ from dnnsweep.records.ranking import pareto_front, rank
 from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder, Progress, abandon
 from dnnsweep.runner.controller.incumbents import Incumbents
 from dnnsweep.runner.controller.trials import evaluate
+from dnnsweep.runner.controller.watchdog import PROGRESS_SECONDS, RENEW_SECONDS
 from dnnsweep.space import Branch, Choice, Conditional, Domain, Hyperparameters, Layers, Range, SearchSpace
 from dnnsweep.spec import PrunerSpec
 from dnnsweep.study import Study
@@ -147,11 +149,14 @@ def take_lease(ledger: Ledger) -> Lease:
 def control(ledger: Ledger, executor: Scripted, models: Path, **changes: Any) -> Controller:
     sweep = ledger.sweep("sweep")
     settings = ControllerSettings((ACCURACY,), sweep.n_trials, None, models)
-    on_progress = changes.pop("on_progress", lambda _: None)
+    watching = {
+        "on_progress": changes.pop("on_progress", lambda _: None),
+        "clock": changes.pop("clock", time.monotonic),
+    }
     defaults = Hyperparameters().to_params()
     study = Study(changes.pop("space", SPACE), "maximize", "tpe", 0, (), defaults)
     order = FixedOrder(study, defaults, 0, sweep.window)
-    return Controller(replace(settings, **changes), take_lease(ledger), order, executor, on_progress=on_progress)
+    return Controller(replace(settings, **changes), take_lease(ledger), order, executor, **watching)
 
 
 def summary(ledger: Ledger) -> list[Summary]:
@@ -333,13 +338,16 @@ def test_an_interruption_puts_running_trials_back_in_the_queue(url: str, tmp_pat
 
 
 def test_a_stopped_sweep_ends_its_running_trials_outside_the_budget_and_can_be_resumed(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("dnnsweep.runner.controller.watchdog.RENEW_SECONDS", 0.0)
-    ledger = stored(url, n_trials=8)
-    executor = Scripted(3, n_events=2, on_event=lambda _: ledger.request_stop("sweep"))
+    ledger, clock = stored(url, n_trials=8), FakeClock()
 
-    assert control(ledger, executor, tmp_path).run() is SweepState.STOPPED
+    def stop(_: int) -> None:
+        ledger.request_stop("sweep")
+        clock.advance(RENEW_SECONDS)  # then the lease is renewed, by which the controller hears of it
+
+    executor = Scripted(3, on_event=stop)
+    assert control(ledger, executor, tmp_path, clock=clock).run() is SweepState.STOPPED
 
     reasons = [trial.reason for trial in ledger.trials("sweep")]
     assert executor.is_closed
@@ -351,13 +359,13 @@ def test_a_stopped_sweep_ends_its_running_trials_outside_the_budget_and_can_be_r
 
 
 def test_a_spent_time_budget_stops_what_is_running(url: str, tmp_path: Path) -> None:
-    ledger = stored(url)
-    executor = Scripted(2, on_event=lambda _: time.sleep(0.3))
+    ledger, clock = stored(url), FakeClock()
+    executor = Scripted(2, on_event=lambda _: clock.advance(0.5))
 
-    assert control(ledger, executor, tmp_path, max_seconds=1.5).run() is SweepState.COMPLETE
+    assert control(ledger, executor, tmp_path, max_seconds=1.5, clock=clock).run() is SweepState.COMPLETE
 
     sweep = ledger.sweep("sweep")
-    assert 0 < sweep.n_finished < 20
+    assert sweep.n_finished == 3  # after 0.5, 1.0 and 1.5 seconds
     assert Reason.STOPPED in {trial.reason for trial in ledger.trials("sweep")} or sweep.n_running == 0
 
 
@@ -493,13 +501,17 @@ def test_models_that_a_killed_trainer_left_behind_are_removed(url: str, tmp_path
     assert list(tmp_path.glob("*.keras")) == []
 
 
-def test_a_spent_time_budget_suggests_and_trains_nothing_more_when_it_is_run_again(url: str, tmp_path: Path) -> None:
-    ledger = stored(url)
-    control(ledger, Scripted(2, on_event=lambda _: time.sleep(0.02)), tmp_path, max_seconds=0.05).run()
+def test_a_spent_time_budget_suggests_and_trains_nothing_more_when_it_is_run_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, clock = stored(url), FakeClock()
+    executor = Scripted(2, on_event=lambda _: clock.advance(20.0))
+    control(ledger, executor, tmp_path, max_seconds=50.0, clock=clock).run()
     before = summary(ledger)
     again = Scripted(2)
+    monkeypatch.setattr(Lease, "spent_seconds", lambda _: 50.0)  # which the ledger counts by its own clock
 
-    control(ledger, again, tmp_path, max_seconds=0.05).run()
+    control(ledger, again, tmp_path, max_seconds=50.0, clock=clock).run()
 
     assert again.submitted == []
     assert summary(ledger) == before
@@ -518,19 +530,17 @@ def test_progress_tells_what_ends_and_what_is_best(url: str, tmp_path: Path) -> 
     assert any(progress.running for progress in seen)
 
 
-def test_long_trials_are_brought_up_to_date_while_they_run(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dnnsweep.runner.controller.watchdog.PROGRESS_SECONDS", 0.0)
-    ledger, seen = stored(url, n_trials=1), []
+def test_long_trials_are_brought_up_to_date_while_they_run(url: str, tmp_path: Path) -> None:
+    ledger, clock, seen = stored(url, n_trials=1), FakeClock(), []
 
     def look(progress: Progress) -> None:
-        if progress.running.get(0) == 1:
+        if progress.running.get(0):
             seen.append(ledger.curve(ledger.sweep("sweep").id, 0).n_epochs)
 
-    control(ledger, Scripted(1), tmp_path, on_progress=look).run()
+    executor = Stepping(1, on_event=lambda _: clock.advance(PROGRESS_SECONDS * 0.4))
+    control(ledger, executor, tmp_path, on_progress=look, clock=clock).run()
 
-    assert seen == [2]
+    assert seen == [0, 0, 3, 3, 3, 6, 6, 6]  # an epoch lasts four tenths of the time; the ninth ends the trial
 
 
 class Bursting(Scripted):
