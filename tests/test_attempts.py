@@ -9,14 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from fake_clock import FakeClock
 
-from dnnsweep.executors import Event
+from dnnsweep.executors import TrainerEvent
 from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.records import (
-    Began,
+    AttemptStarted,
     Curve,
     DataSummary,
     EpochReport,
+    Objective,
     Reason,
     Series,
     Suggestion,
@@ -24,11 +26,11 @@ from dnnsweep.records import (
     Task,
     TrialResult,
 )
-from dnnsweep.runner.controller import Controller, FixedOrder, Plan
-from dnnsweep.runner.controller.attempts import GRACE_SECONDS, Attempt
+from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder
+from dnnsweep.runner.controller.attempts import TIMEOUT_GRACE_SECONDS, Attempt
 from dnnsweep.space import Hyperparameters, Range
 from dnnsweep.study import Study
-from dnnsweep.trainers import Opening, TrainerPlan
+from dnnsweep.trainers import TrainerPlan, TrainerReady
 
 TRIAL = Suggestion(3, MappingProxyType({"dropout": 0.1}), seed=7)
 RESULT = TrialResult(3, 1, Reason.COMPLETED, Curve((Series("val_loss", (0.5,)),), (10,)), 1, 1.0)
@@ -64,7 +66,7 @@ TOO_LONG, SILENT = "it trained longer than training.timeout_seconds = 30", "reso
 def test_an_attempt_is_overdue_past_its_limit_and_the_grace_or_past_its_silence(
     heard_at: float, now: float, limit: float | None, silence: float, why: str | None
 ) -> None:
-    assert GRACE_SECONDS == 10.0
+    assert TIMEOUT_GRACE_SECONDS == 10.0
 
     told = attempt(heard_at=heard_at).overdue(now, limit, silence)
 
@@ -114,16 +116,6 @@ def test_an_attempt_that_has_not_begun_has_no_time_to_leave_out() -> None:
 # -- in the controller
 
 
-class FakeClock:
-    """A clock that goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 Step = tuple[float, bool]  # seconds that pass while the controller waits, and whether the trial says something then
 
 
@@ -144,8 +136,8 @@ class Timed:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self) -> Opening:
-        return Opening(DATA, TrainerPlan("timed"))
+    def open(self) -> TrainerReady:
+        return TrainerReady(DATA, TrainerPlan("timed"))
 
     def submit(self, suggestion: Suggestion) -> bool:
         if self._running is not None:
@@ -153,7 +145,7 @@ class Timed:
         self._running = suggestion
         return True
 
-    def events(self, timeout: float) -> Sequence[Event]:  # noqa: ARG002
+    def events(self, timeout: float) -> Sequence[TrainerEvent]:  # noqa: ARG002
         if self._running is None:
             return []
         number, tries = self._running.number, self._running.attempt
@@ -161,9 +153,9 @@ class Timed:
             self._running = None
             return [replace(RESULT, number=number, attempt=tries)]
         seconds, says_something = self._steps.pop(0)
-        self._clock.now += seconds
+        self._clock.advance(seconds)
         if seconds == 0.0:
-            return [Began(number, tries)]
+            return [AttemptStarted(number, tries)]
         self._epoch += says_something
         return [EpochReport(number, tries, self._epoch, {"val_loss": 0.5}, 10)] if says_something else []
 
@@ -180,17 +172,18 @@ class Timed:
 
 
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 4, ("a",), ("0", "1", "2"), 60, 20, 20)
+OBJECTIVES = (Objective("val_loss", "minimize"),)
 SPEC = {"name": "sweep", "dataset": {"source": "sklearn:iris"}, "budget": {"trials": 1}}
 
 
-def reason_of(executor: Timed, folder: Path, timeout: float | None, silence: float) -> Reason | None:
+def reason_of(executor: Timed, clock: FakeClock, folder: Path, timeout: float | None, silence: float) -> Reason | None:
     """Run a sweep of one trial; return how it ended."""
     with closing(Ledger.open(f"sqlite:///{folder / 'dnnsweep.db'}", create=True)) as ledger:
-        ledger.begin(NewSweep("sweep", SPEC, {}, "d" * 64, DATA, 4, "val_loss", "minimize")).end(SweepState.INTERRUPTED)
+        ledger.begin(NewSweep("sweep", SPEC, {}, "d" * 64, DATA, 4, OBJECTIVES)).end(SweepState.INTERRUPTED)
         defaults = Hyperparameters().to_params()
         order = FixedOrder(Study({"dropout": Range(0.0, 0.6)}, "minimize", "random", 0), defaults, 0, 4)
-        plan = Plan("val_loss", "minimize", 1, None, folder, timeout=timeout, silence=silence)
-        Controller(plan, ledger.acquire("sweep"), order, executor).run()
+        settings = ControllerSettings(OBJECTIVES, 1, None, folder, timeout=timeout, silence=silence)
+        Controller(settings, ledger.acquire("sweep"), order, executor, clock=clock).run()
         return ledger.trial("sweep", 0).reason
 
 
@@ -209,15 +202,13 @@ def reason_of(executor: Timed, folder: Path, timeout: float | None, silence: flo
 )
 def test_a_trial_is_ended_by_force_for_its_own_time_and_not_for_the_controllers(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     steps: Sequence[Step],
     timeout: float | None,
     silence: float,
     reason: Reason,
 ) -> None:
     clock = FakeClock()
-    monkeypatch.setattr("time.monotonic", clock)
     executor = Timed(clock, steps)
 
-    assert reason_of(executor, tmp_path, timeout, silence) is reason
+    assert reason_of(executor, clock, tmp_path, timeout, silence) is reason
     assert executor.killed == ([0] if reason is Reason.TIMEOUT else [])
