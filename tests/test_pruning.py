@@ -19,7 +19,7 @@ from dnnsweep.records import Reason, State
 from dnnsweep.space import Choice, Domain, Range
 from dnnsweep.spec import PrunerSpec
 from dnnsweep.study import Study
-from dnnsweep.study.pruning import Pruner, study_name
+from dnnsweep.study.pruning import NoPruning, Pruner, study_name
 
 #: val_accuracy of forty trials of sweeps/digits.yaml, an entry per epoch.
 RECORDED: list[list[float]] = json.loads((Path(__file__).parent / "data" / "curves.json").read_text())
@@ -279,6 +279,24 @@ def test_a_trial_is_not_judged_before_all_is_known_that_enters_its_verdict() -> 
     patient.report(1, 1, 0.1)
 
     assert patient.settle() == [(1, 1), (2, 1)]
+
+
+def test_without_pruning_every_trial_trains_on_and_waits_for_nobody() -> None:
+    nothing = NoPruning()
+    for number in range(3):
+        nothing.report(number, 1, 0.1 * number)
+
+    assert nothing.settle() == []
+    assert nothing.n_final(2, n_reported=7) == 7
+    assert nothing.is_fully_judged(2)
+    assert (nothing.values(0), nothing.attrs(0)) == ({}, {})
+
+
+def test_without_pruning_the_calls_are_those_of_a_pruner() -> None:
+    both = [vars(kind) for kind in (Pruner, NoPruning)]
+    shared = [{name for name in names if not name.startswith("_")} - {"n_judged"} for names in both]
+
+    assert shared[0] == shared[1]
 
 
 @pytest.mark.parametrize("kind", ["median", "asha", "hyperband", "patient"])
