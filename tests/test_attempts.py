@@ -22,7 +22,6 @@ from dnnsweep.records import (
     Reason,
     Series,
     Suggestion,
-    SweepState,
     Task,
     TrialResult,
 )
@@ -179,11 +178,11 @@ SPEC = {"name": "sweep", "dataset": {"source": "sklearn:iris"}, "budget": {"tria
 def reason_of(executor: Timed, clock: FakeClock, folder: Path, timeout: float | None, silence: float) -> Reason | None:
     """Run a sweep of one trial; return how it ended."""
     with closing(Ledger.open(f"sqlite:///{folder / 'dnnsweep.db'}", create=True)) as ledger:
-        ledger.begin(NewSweep("sweep", SPEC, {}, "d" * 64, DATA, 4, OBJECTIVES)).end(SweepState.INTERRUPTED)
+        lease = ledger.begin(NewSweep("sweep", SPEC, {}, "d" * 64, DATA, 4, OBJECTIVES))
         defaults = Hyperparameters().to_params()
         order = FixedOrder(Study({"dropout": Range(0.0, 0.6)}, "minimize", "random", 0), defaults, 0, 4)
         settings = ControllerSettings(OBJECTIVES, 1, None, folder, timeout=timeout, silence=silence)
-        Controller(settings, ledger.acquire("sweep"), order, executor, clock=clock).run()
+        Controller(settings, lease, order, executor, clock=clock).run()
         return ledger.trial("sweep", 0).reason
 
 

@@ -65,9 +65,9 @@ def run_claimed(claim: Claim, settings: Settings) -> SweepState:
     with closing(executor):
         with claim.shutdown.abruptly(), _prolonged(lease):  # loading can take long, and a request ends it at once
             ready = executor.open()
-        check_task(spec, ready.data.task)
+        check_task(spec, ready.data.task)  # not every trainer does so itself
         claim.check_data(ready.data)
-        ledger.settle(lease, new_sweep(spec, ready))
+        ledger.store_data(lease, new_sweep(spec, ready))
         leased = LeasedSweep(spec, settings, ledger, lease, executor, claim.executor, Profile(), claim.shutdown)
         return leased.train(lambda _: None)
 

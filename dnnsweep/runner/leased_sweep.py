@@ -152,16 +152,6 @@ def stored_plan(sweep: Sweep) -> TrainerPlan | None:
 
 
 def new_sweep(spec: SweepSpec, ready: TrainerReady) -> NewSweep:
-    """Return a sweep as the ledger stores it, of whose data a trainer has told."""
-    return NewSweep(
-        name=spec.name,
-        spec=spec.to_json(),
-        identity=spec.identity(),
-        digest=spec.digest,
-        data=ready.data,
-        window=spec.window,
-        trainer=ready.plan.kind,
-        slots=ready.plan.slots,
-        device=ready.plan.device,
-        objectives=spec.objectives,
-    )
+    """Return a sweep as the ledger stores it, with what a trainer has told of its data and of the training."""
+    plan = ready.plan
+    return NewSweep.of(spec, ready.data, trainer=plan.kind, slots=plan.slots, device=plan.device)

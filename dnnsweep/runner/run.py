@@ -101,13 +101,13 @@ def _read_sweep(spec: SweepSpec, settings: Settings) -> Sweep | None:
 def _conclude(ledger: Ledger, stored: Sweep, spec: SweepSpec) -> None:
     """Store that a sweep with nothing left to train is complete, unless that is stored already."""
     if stored.state is not SweepState.COMPLETE or stored.n_trials != spec.budget.trials:
-        ledger.conclude(spec.name, spec.to_json())
+        ledger.mark_complete(spec.name, spec.to_json())
 
 
 def _train(spec: SweepSpec, settings: Settings, options: RunOptions, executor: Executor) -> SweepState:
     """Let trainers load the data, take the lease on the sweep, and train it."""
     ready, profile = executor.open(), options.profile
-    check_task(spec, ready.data.task)
+    check_task(spec, ready.data.task)  # not every trainer does so itself
     options.on_plan(ready.plan)
     with closing(Ledger.open(settings.database_url, create=True, patience=settings.patience)) as ledger:
         lease = ledger.begin(new_sweep(spec, ready))
