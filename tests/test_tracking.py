@@ -589,7 +589,7 @@ def test_a_doubtful_template_is_made_anew(
 ) -> None:
     from dnnsweep.tracking import store
 
-    kept = store.template({"DNNSWEEP_CACHE": str(tmp_path)})
+    kept = store.template_path({"DNNSWEEP_CACHE": str(tmp_path)})
     assert kept is not None
     kept.write_bytes(template.read_bytes() if content is None else content)
     if content is None:
@@ -609,11 +609,11 @@ def test_a_template_of_other_migrations_is_not_taken(tmp_path: Path, monkeypatch
     from dnnsweep.tracking import store
 
     environ = {"DNNSWEEP_CACHE": str(tmp_path)}
-    before = store.template(environ)
+    before = store.template_path(environ)
     monkeypatch.setattr(store, "_migrations", lambda: 7)
 
-    assert store.template(environ) not in (None, before)
-    assert store.template({"DNNSWEEP_CACHE": ""}) is None
+    assert store.template_path(environ) not in (None, before)
+    assert store.template_path({"DNNSWEEP_CACHE": ""}) is None
 
 
 def test_a_store_is_made_where_no_template_can_be_kept(

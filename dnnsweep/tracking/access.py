@@ -1,4 +1,4 @@
-"""How MLflow is loaded, kept quiet and understood when it fails."""
+"""Loading MLflow, keeping its log lines back, and explaining its errors."""
 
 from __future__ import annotations
 
@@ -47,21 +47,24 @@ def load() -> Any:
 
 @contextmanager
 def silence_logs() -> Iterator[None]:
-    """Drop the log lines that MLflow and what it uses write in this thread; all others are kept."""
+    """Drop the log lines that MLflow and its libraries write in this thread; all others are kept."""
     thread = threading.get_ident()
 
     def is_kept(record: logging.LogRecord) -> bool:
         return record.thread != thread or record.name.partition(".")[0] not in LIBRARIES
 
     # MLflow's handler also serves Alembic and SQLAlchemy; urllib3 has none and would fall back to stderr.
-    doors: list[logging.Filterer] = [*logging.getLogger("mlflow").handlers, logging.getLogger("urllib3.connectionpool")]
-    for door in doors:
-        door.addFilter(is_kept)
+    filtered: list[logging.Filterer] = [
+        *logging.getLogger("mlflow").handlers,
+        logging.getLogger("urllib3.connectionpool"),
+    ]
+    for log in filtered:
+        log.addFilter(is_kept)
     try:
         yield
     finally:
-        for door in doors:
-            door.removeFilter(is_kept)
+        for log in filtered:
+            log.removeFilter(is_kept)
 
 
 @contextmanager

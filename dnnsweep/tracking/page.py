@@ -1,4 +1,4 @@
-"""What travels to the tracking server: runs as pages of plain data."""
+"""What travels to the tracking server and back: runs as records of plain data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Point:
     """One value of one metric in a tracking run.
 
     Args:
-        metric: Its name as the tracking server shows it.
-        value: Finite.
-        step: The epoch, from 1, or the trial's number.
-        time: When it was measured, in milliseconds since 1970 (UTC); the same at every delivery.
+        metric: Name of the metric, as the tracking server shows it.
+        value: The value, a finite number.
+        step: The epoch, from 1; in the run of a sweep the number of a trial.
+        time: When the value was measured, in milliseconds since 1970 (UTC); the same at every delivery.
     """
 
     metric: str
@@ -30,24 +30,24 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """All that the tracking server should show of a sweep or a trial at this moment.
+    """Everything that the tracking server should show of a sweep or a trial at this moment.
 
     Putting the same page twice changes nothing; putting a later page of the same key adds what is new.
 
     Args:
-        key: Unique over all ledgers; a tag of the run, by which it is found again.
-        experiment: The experiment's name.
-        name: The run's name.
+        key: A tag by which the run is found again, unique over all ledgers.
+        experiment: Name of the experiment.
+        name: Name of the run.
         status: `SCHEDULED`, `RUNNING`, `FINISHED`, `FAILED` or `KILLED`.
-        started_at: In milliseconds since 1970 (UTC).
-        ended_at: Likewise; None while it runs.
-        run_id: The run, if it is known already.
-        parent_run_id: The run that this one is folded under.
-        is_new: Whether nobody ever tried to put it, so that no run can have its key.
+        started_at: When the sweep or trial started, in milliseconds since 1970 (UTC).
+        ended_at: When the sweep or trial ended, in milliseconds since 1970 (UTC); None while it runs.
+        run_id: Id of the run; None where the ledger knows none.
+        parent_run_id: Id of the run that this one is folded under; None for the run of a sweep.
+        is_new: Whether nobody ever tried to put the page, so that no run can have its key.
         columns: Hyperparameters that a table of the experiment's runs shows, in this order.
-        params: Never change once put.
-        tags: May change.
-        points: At most one for each metric and step.
+        params: Parameters of the run; they never change once they are put.
+        tags: Tags of the run; they may change.
+        points: Values of metrics, at most one for each metric and step.
         texts: Artifact path -> content.
         files: Artifact path -> absolute path of a local file.
     """
@@ -70,11 +70,11 @@ class RunPage:
 
     @property
     def all_tags(self) -> dict[str, str]:
-        """Return its tags, with those that name it and fold it under another run."""
-        own = {KEY_TAG: self.key, NAME_TAG: self.name}
+        """Return the tags, with those that name the run and fold it under another one."""
+        identity = {KEY_TAG: self.key, NAME_TAG: self.name}
         if self.parent_run_id:
-            own[PARENT_TAG] = self.parent_run_id
-        return {**self.tags, **own}
+            identity[PARENT_TAG] = self.parent_run_id
+        return {**self.tags, **identity}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,14 @@ class RunState:
     """A run as the tracking server has it.
 
     Args:
-        run_id: Its id.
-        key: The tag by which it is found again.
-        status: As in `RunPage`.
-        started_at: In milliseconds since 1970 (UTC).
-        is_deleted: Whether it was deleted; it can be restored.
-        params: What it was given.
-        tags: All of them.
-        n_metrics: How many metrics it has.
+        run_id: Id of the run.
+        key: The tag by which the run is found again.
+        status: Status of the run; see `RunPage`.
+        started_at: When the run started, in milliseconds since 1970 (UTC).
+        is_deleted: Whether the run was deleted; it can be restored.
+        params: All parameters of the run.
+        tags: All tags of the run.
+        n_metrics: How many metrics the run has.
     """
 
     run_id: str

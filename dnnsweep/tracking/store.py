@@ -1,4 +1,4 @@
-"""The embedded tracking store: one SQLite file, migrated once for each version of MLflow and copied since."""
+"""The embedded tracking store: one SQLite file, copied from one that was migrated once for each version of MLflow."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ log: Final = logging.getLogger(__name__)
 
 
 def create_store(database: Path, environ: Mapping[str, str] = os.environ) -> None:
-    """Create MLflow's SQLite file beside its place and move it in, so that a kill leaves no half-made one.
+    """Create MLflow's SQLite file in a folder beside it and move it in, so that a kill leaves no half-made file.
 
-    It is a copy of an empty store that MLflow's own migrations made before, for the same version of MLflow; where there
-    is none, or the least doubt about it, the migrations run.
+    The file is a copy of an empty store that MLflow's own migrations made earlier, for the same version of MLflow. If
+    there is none, or the least doubt about it, the migrations run.
 
     Args:
-        database: Where to; a file that exists is left alone.
-        environ: As `template` reads it.
+        database: The file to create; one that exists is left alone.
+        environ: Environment variables that say where the empty store is kept; see `template_path`.
     """
     if database.exists():
         return
     database.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=database.parent) as scratch:
-        made = Path(scratch) / database.name
-        kept = template(environ)
-        if kept is None or not _copy(kept, made):
-            _run_migrations(made)
-            _keep(made, kept)
-        with closing(sqlite3.connect(made)) as connection:
-            # Readers, the UI for one, then never make a delivery wait.
+        created = Path(scratch) / database.name
+        template = template_path(environ)
+        if template is None or not _copy(template, created):
+            _run_migrations(created)
+            _keep(created, template)
+        with closing(sqlite3.connect(created)) as connection:
+            # So that readers, the UI for example, never make a delivery wait.
             connection.execute("PRAGMA journal_mode = WAL")
-        _move_in(made, database)
+        _move_in(created, database)
 
 
-def template(environ: Mapping[str, str] = os.environ) -> Path | None:
+def template_path(environ: Mapping[str, str] = os.environ) -> Path | None:
     """Return where the empty store of the installed MLflow is kept for copying; None if nothing can be kept.
 
-    Its name tells the version and all files of migrations, so that another MLflow never takes it.
+    The name depends on the version and on all files of migrations, so that another MLflow never takes it.
 
     Args:
-        environ: As `settings.cache_folder` reads it.
+        environ: Environment variables; see `settings.cache_folder`.
     """
     folder = cache_folder(environ)
     with suppress(OSError, ImportError):
@@ -76,11 +76,11 @@ def _migrations() -> int:
     return checksum
 
 
-def _copy(kept: Path, made: Path) -> bool:
-    """Copy a template; return whether there is one and it is whole."""
+def _copy(template: Path, created: Path) -> bool:
+    """Copy the template; return whether there is one and it is whole."""
     try:
-        shutil.copyfile(kept, made)
-        with closing(sqlite3.connect(made)) as connection:
+        shutil.copyfile(template, created)
+        with closing(sqlite3.connect(created)) as connection:
             is_whole = connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
             revisions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
             runs = connection.execute("SELECT count(*) FROM runs").fetchone()
@@ -88,40 +88,40 @@ def _copy(kept: Path, made: Path) -> bool:
         is_whole, revisions, runs = False, [], None
     if is_whole and len(revisions) == 1 and runs == (0,):
         return True
-    made.unlink(missing_ok=True)
+    created.unlink(missing_ok=True)
     return False
 
 
-def _keep(made: Path, kept: Path | None) -> None:
-    """Keep a copy of a store just made as the template; best effort.
+def _keep(created: Path, template: Path | None) -> None:
+    """Keep a copy of a store just created as the template; best effort.
 
-    The default experiment stays out of it, since its artifacts' place is the caller's: MLflow adds it to a store that
-    has none when it opens it.
+    The default experiment is left out, because its artifacts lie in the home of this store. MLflow adds it to a store
+    that has none.
     """
-    if kept is None:
+    if template is None:
         return
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=kept.parent) as scratch:
-            copy = Path(shutil.copyfile(made, Path(scratch) / kept.name))
+        template.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=template.parent) as scratch:
+            copy = Path(shutil.copyfile(created, Path(scratch) / template.name))
             with closing(sqlite3.connect(copy)) as connection:
                 connection.execute("DELETE FROM experiments")
                 connection.commit()
-            copy.replace(kept)
+            copy.replace(template)
     except (OSError, sqlite3.Error):
         log.debug("the empty store could not be kept for copying", exc_info=True)
 
 
-def _move_in(made: Path, database: Path) -> None:
+def _move_in(created: Path, database: Path) -> None:
     try:
-        os.link(made, database)
+        os.link(created, database)
     except FileExistsError:  # another process was faster, and has perhaps put runs into it
         return
     except OSError:  # a file system without links
-        made.rename(database)
+        created.rename(database)
 
 
-#: Ends when its standard input does: it must not outlive the process that waits for it.
+#: The process ends when its standard input does, so that it does not outlive the process that waits for it.
 _MIGRATION: Final = """
 import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
@@ -131,7 +131,7 @@ mlflow.MlflowClient(tracking_uri=sys.argv[1])
 
 
 def _run_migrations(database: Path) -> None:
-    # A process of its own: migrations write log lines, and would hold up the others' threads.
+    # In a process of its own, because migrations write log lines and would hold up the other threads.
     command = [sys.executable, "-c", _MIGRATION, sqlite_url(database)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:  # noqa: S603
         output = process.stderr.read() if process.stderr else b""
@@ -142,7 +142,7 @@ def _run_migrations(database: Path) -> None:
 
 
 def analyse_store(database: Path) -> None:
-    """Let SQLite count its tables, without which sorting many runs by a metric takes seconds; best effort."""
+    """Let SQLite count its tables; best effort. Without that, sorting many runs by a metric takes seconds."""
     if not database.exists():
         return
     with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=5)) as connection:

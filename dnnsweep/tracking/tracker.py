@@ -1,4 +1,4 @@
-"""Puts pages of runs into MLflow; putting one twice changes nothing."""
+"""Puts pages of runs into MLflow; putting a page twice changes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dnnsweep.tracking.access import explain_errors, ignore_errors, silence_logs
 from dnnsweep.tracking.page import KEY_TAG, Point, RunPage, RunState
 from dnnsweep.tracking.views import experiment_tags
 
-OWN: Final = "dnnsweep."
+OWN_TAG_PREFIX: Final = "dnnsweep."
 ENDED: Final = frozenset({"FINISHED", "FAILED", "KILLED"})
 MAX_PARAM_LENGTH: Final = 6000
 MAX_TAG_LENGTH: Final = 8000
@@ -34,14 +34,19 @@ log: Final = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Delivered:
-    """What this process has put into a run that is still open: saves work, correctness does not rest on it."""
+    """What this process has put into a run that is still open; it saves work, and nothing depends on it.
+
+    Args:
+        points: Points that were put.
+        artifacts: Artifact path -> what its content was, in short.
+    """
 
     points: set[Point] = field(default_factory=set)
     artifacts: dict[str, object] = field(default_factory=dict)
 
 
 class Tracker:
-    """Puts pages into MLflow so that putting twice changes nothing.
+    """Puts pages into MLflow so that putting a page twice changes nothing.
 
     A run is found by its id or by its key, so a crash between creating it and filling it leaves no second one. A run
     that somebody deleted is restored by the next page that knows its id, because the ledger keeps that id; one that was
@@ -58,7 +63,7 @@ class Tracker:
         self._delivered: dict[str, _Delivered] = {}
 
     def prepare(self) -> None:
-        """Create the embedded store if it is missing (seconds, once) and import MLflow; `put` does it when nobody did.
+        """Create the embedded store if it is missing, which takes seconds, and import MLflow; `put` does so if need be.
 
         Raises:
             TrackingError: The store cannot be created or opened, or MLflow does not know its kind of address.
@@ -111,11 +116,11 @@ class Tracker:
             TrackingError: The server cannot be reached or refuses.
         """
         with self._open() as client:
-            found = client.get_experiment_by_name(experiment)
-            if found is None:
+            stored = client.get_experiment_by_name(experiment)
+            if stored is None:
                 return []
             condition = f"tags.`{KEY_TAG}` LIKE '{prefix}%'"
-            return [_state(run) for run in _search(client, found.experiment_id, condition, is_all=True)]
+            return [_state(run) for run in _search(client, stored.experiment_id, condition, is_all=True)]
 
     def points(self, run_id: str, metrics: Sequence[str]) -> set[Point]:
         """Return all points of some metrics of a run.
@@ -137,12 +142,12 @@ class Tracker:
             TrackingError: The server cannot be reached or refuses.
         """
         with self._open() as client:
-            folders, found = [""], set[str]()
+            folders, files = [""], set[str]()
             while folders:
-                listed = client.list_artifacts(run_id, folders.pop() or None)
-                folders += [item.path for item in listed if item.is_dir]
-                found |= {item.path for item in listed if not item.is_dir}
-            return found
+                entries = client.list_artifacts(run_id, folders.pop() or None)
+                folders += [entry.path for entry in entries if entry.is_dir]
+                files |= {entry.path for entry in entries if not entry.is_dir}
+            return files
 
     def experiment_id(self, name: str) -> str | None:
         """Return the id of an experiment; None if there is none or it was deleted.
@@ -151,11 +156,12 @@ class Tracker:
             TrackingError: The server cannot be reached or refuses.
         """
         with self._open() as client:
-            found = client.get_experiment_by_name(name)
-        return None if found is None or found.lifecycle_stage == "deleted" else str(found.experiment_id)
+            experiment = client.get_experiment_by_name(name)
+        is_gone = experiment is None or experiment.lifecycle_stage == "deleted"
+        return None if is_gone else str(experiment.experiment_id)
 
     def optimise(self) -> None:
-        """Let the embedded store count its tables, without which sorting many runs by a metric takes seconds."""
+        """Speed up the embedded store: it counts its tables, without which sorting many runs takes seconds."""
         if self._settings.is_tracking_embedded:
             store.analyse_store(self._database)
 
@@ -180,12 +186,12 @@ class Tracker:
         return run
 
     def _find_or_create_by_key(self, client: Any, page: RunPage) -> Any:
-        remembered = self._experiments.pop(page.experiment, None)
-        if remembered is not None:
+        experiment_id = self._experiments.pop(page.experiment, None)
+        if experiment_id is not None:
             # Refused if the experiment was deleted meanwhile.
-            run = ignore_errors({MISSING, INVALID}, _find_or_create_in, client, remembered, page)
+            run = ignore_errors({MISSING, INVALID}, _find_or_create_in, client, experiment_id, page)
             if run is not None:
-                self._experiments[page.experiment] = remembered
+                self._experiments[page.experiment] = experiment_id
                 return run
         return _find_or_create_in(client, self._experiment(client, page), page)
 
@@ -196,17 +202,17 @@ class Tracker:
         return self._experiments[name]
 
     def _resolve_experiment(self, client: Any, name: str, tags: Mapping[str, str]) -> str:
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            # Somebody else may be faster.
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            # Refused if another process has created it meanwhile.
             ignore_errors({TAKEN}, client.create_experiment, name, self._artifact_location(name), tags)
-            found = client.get_experiment_by_name(name)
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
+            experiment = client.get_experiment_by_name(name)
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
         for tag, value in tags.items():
-            if tag not in found.tags:
-                client.set_experiment_tag(found.experiment_id, tag, value)
-        return str(found.experiment_id)
+            if tag not in experiment.tags:
+                client.set_experiment_tag(experiment.experiment_id, tag, value)
+        return str(experiment.experiment_id)
 
     def _artifact_location(self, experiment: str) -> str | None:
         if not self._settings.is_tracking_embedded:
@@ -240,9 +246,9 @@ def _search(
     token, kind = None, importlib.import_module("mlflow.entities").ViewType
     view = kind.ALL if is_all else kind.ACTIVE_ONLY
     while True:
-        found = client.search_runs([experiment_id], condition, view, max_results=limit, page_token=token)
-        yield from found
-        token = found.token
+        runs = client.search_runs([experiment_id], condition, view, max_results=limit, page_token=token)
+        yield from runs
+        token = runs.token
         if not token:
             return
 
@@ -254,7 +260,7 @@ def _tags(page: RunPage) -> dict[str, str]:
 def _put_values(client: Any, run: Any, page: RunPage, delivered: _Delivered) -> None:
     entities = importlib.import_module("mlflow.entities")
     tags = {name: value for name, value in _tags(page).items() if run.data.tags.get(name) != value}
-    stale = [name for name in run.data.tags if name.startswith(OWN) and name not in page.tags and name != KEY_TAG]
+    stale = [name for name in run.data.tags if name.startswith(OWN_TAG_PREFIX) and name not in page.all_tags]
     params = {name: value for name, value in page.params.items() if name not in run.data.params}
     points = [point for point in page.points if point not in delivered.points]
     client.log_batch(  # cut by the client into requests of at most 1000 values
@@ -277,7 +283,7 @@ def _put_artifacts(client: Any, run_id: str, page: RunPage, delivered: _Delivere
     for path, source in page.files.items():
         signature = _signature(Path(source))
         if signature is None:
-            log.debug("%s of run %s was left out: %s is gone", path, run_id, source)  # a better one is on its way
+            log.debug("%s of run %s was left out: %s is gone", path, run_id, source)  # a better one has replaced it
         elif delivered.artifacts.get(path) != signature:
             _log_file(client, run_id, path, Path(source))
             delivered.artifacts[path] = signature
@@ -295,8 +301,8 @@ def _log_file(client: Any, run_id: str, path: str, source: Path) -> None:
     folder, name = posixpath.split(path)
     with tempfile.TemporaryDirectory() as scratch:
         # MLflow names an artifact after its file.
-        named = source if source.name == name else Path(shutil.copyfile(source, Path(scratch) / name))
-        client.log_artifact(run_id, str(named), folder or None)
+        file = source if source.name == name else Path(shutil.copyfile(source, Path(scratch) / name))
+        client.log_artifact(run_id, str(file), folder or None)
 
 
 def _put_status(client: Any, run: Any, page: RunPage) -> None:

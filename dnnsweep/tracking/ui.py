@@ -1,4 +1,4 @@
-"""MLflow's UI: the command that serves it, and where in it a sweep is."""
+"""MLflow's UI: the command that serves it, and the address of a sweep in it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ui_command(settings: Settings, host: str = HOST, port: int = 5000) -> list[s
 
 
 def ui_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment for `ui_command`: one process, and nothing reported to anybody."""
+    """Return the environment for `ui_command`: one process, and no telemetry."""
     return {**environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
@@ -42,9 +42,9 @@ def ui_url(address: str, experiment_id: str | None = None, direction: str | None
     """Return the page of one sweep's runs, or the list of experiments.
 
     Args:
-        address: Where the UI is served; a tracking server's own address will do.
-        experiment_id: The sweep's experiment.
-        direction: `maximize` or `minimize` the objective: lists the trials flat, best first, with their
+        address: Address at which the UI is served; that of a tracking server will do.
+        experiment_id: Id of the sweep's experiment; None for the list of experiments.
+        direction: `maximize` or `minimize` the objective, to list the trials flat, best first, with their
             hyperparameters. None shows the sweep's own run with its trials folded under it.
 
     Example:
@@ -69,11 +69,11 @@ def serve_ui(
     """Serve the UI on the embedded store until it is interrupted; a tracking server serves its own.
 
     Args:
-        settings: Whose runs to show.
-        port: Where to listen on 127.0.0.1.
+        settings: Where the tracking store is.
+        port: Port to listen on, on 127.0.0.1.
         on_ready: Called with the address once the UI answers.
-        experiment: The sweep to open; None for all.
-        direction: As `ui_url` takes it.
+        experiment: Name of the sweep whose address is told; None for the list of all sweeps.
+        direction: Order of the sweep's trials; see `ui_url`.
 
     Raises:
         TrackingError: The store cannot be read, or the UI does not come up.

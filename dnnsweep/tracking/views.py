@@ -1,4 +1,4 @@
-"""How MLflow's UI shows a sweep: which columns, in which order of rows."""
+"""How MLflow's UI shows a sweep: which columns, and in which order the rows."""
 
 from __future__ import annotations
 
