@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,7 +29,8 @@ from dnnsweep.ledger.tables import HEAD
 from dnnsweep.profiling import Profile
 from dnnsweep.settings import Settings
 
-LEDGERS = Path(__file__).parent / "data" / "ledgers"
+ROOT = Path(__file__).resolve().parents[1]
+LEDGERS = ROOT / "tests" / "data" / "ledgers"
 #: Released version -> its commit. `tools/keep_ledger.py` made what is kept of each; docs/releasing.md tells when.
 VERSIONS = {"0.1.0": "19699ae"}
 #: Sweeps that the old version left unfinished; all are trained by the trainer that only pretends.
@@ -63,6 +66,10 @@ COMMANDS = (
     ("stop", "tpe"),
     ("delete", "tpe", "--yes"),
     ("export", "tpe", "--as", "python"),
+    ("resume", "tpe"),
+    ("doctor", "--check"),
+    ("worker",),
+    ("serve", "--port", "8000"),
 )
 Answer = Callable[..., Any]
 
@@ -176,6 +183,15 @@ def test_a_sweep_that_a_released_version_left_unfinished_resumes_to_the_same_tri
     assert before == [resumed.trials()[trial.number] for trial in before]
 
 
+def test_the_page_knows_each_released_version_and_the_schema_of_this_one() -> None:
+    page = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+\.\d+\.\d+) \| (\d{4}) \|$", page, re.MULTILINE)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+    assert [row[0] for row in rows] == [*VERSIONS, version]
+    assert rows[-1] == (version, HEAD)
+
+
 # -- older schemas --------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +274,7 @@ Ledger.open(sys.argv[1])
 """
 
 
-def open_at_once(url: str, n_processes: int = 4) -> list[str]:
+def open_at_once(url: str, n_processes: int = 3) -> list[str]:
     """Open a ledger in several processes at the same moment; return what each said on stderr."""
     processes = [
         subprocess.Popen(

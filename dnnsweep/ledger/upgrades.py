@@ -15,7 +15,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
-from dnnsweep.errors import LedgerError
+from dnnsweep.errors import LedgerError, LedgerVersionError
 from dnnsweep.ledger.tables import HEAD
 
 log: Final = logging.getLogger(__name__)
@@ -42,17 +42,17 @@ def check_version(version: str | None, address: str) -> None:
         address: Where it is, without its password.
 
     Raises:
-        LedgerError: It is of a newer version, or belongs to another program.
+        LedgerVersionError: It is of a newer version, or belongs to another program.
     """
     if version is None:
         return
     if len(version) != N_DIGITS or not version.isdigit():
-        raise LedgerError(
+        raise LedgerVersionError(
             f"the database at {address} is no ledger: its tables are of version {version}, which dnnsweep never had; "
             "check DNNSWEEP_DATABASE_URL"
         )
     if version > HEAD:
-        raise LedgerError(
+        raise LedgerVersionError(
             f"the ledger at {address} was made by a newer dnnsweep: its schema has version {version}, this dnnsweep "
             f"({_own_version()}) knows versions up to {HEAD}; upgrade dnnsweep, or use another home"
         )
@@ -68,7 +68,8 @@ def upgrade(connection: Connection, address: str) -> None:
         address: Where the database is, without its password.
 
     Raises:
-        LedgerError: It is of a version that this program does not know, or cannot be copied or upgraded.
+        LedgerVersionError: It is of a version that this program does not know.
+        LedgerError: It cannot be copied or upgraded.
     """
     from dnnsweep.ledger import migrations
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from dnnsweep import policy
 from dnnsweep.delivery.process import ShipperProcess
-from dnnsweep.errors import DnnsweepError, LeaseLostError, LedgerAwayError, LedgerError
+from dnnsweep.errors import DnnsweepError, LeaseLostError, LedgerAwayError, LedgerError, LedgerVersionError
 from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Lease, Ledger
 from dnnsweep.profiling import Profile
@@ -75,6 +75,8 @@ class Worker:
         while True:
             try:
                 return Ledger.open(self._settings.database_url, create=True, patience=self._settings.patience)
+            except LedgerVersionError:
+                raise
             except LedgerError as error:
                 if time.monotonic() > until or self._is_draining.is_set():
                     raise

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
-from dnnsweep.errors import LedgerError
+from dnnsweep.errors import LedgerVersionError
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -44,9 +44,11 @@ def upgrade(connection: Connection, version: str = "head") -> None:
         version: The version's number, or `head` for the newest one.
 
     Raises:
-        LedgerError: The database is of a version that this dnnsweep does not know.
+        LedgerVersionError: The database is of a version that this dnnsweep does not know.
     """
     try:
         command.upgrade(_config(connection), version)
     except CommandError as error:
-        raise LedgerError(f"the ledger is of another version than this dnnsweep: {error}; upgrade dnnsweep") from error
+        raise LedgerVersionError(
+            f"the ledger is of another version than this dnnsweep: {error}; upgrade dnnsweep"
+        ) from error
