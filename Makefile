@@ -10,17 +10,19 @@ SITE_STAMP := $(VENV)/site-installed
 SITE := build/site
 PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help install sweep check test test-compose test-browser browser-install chaos bench bench-install bench-samplers docs site site-install format lock clean
+.PHONY: help install sweep check test test-wheel test-compose test-browser dist browser-install chaos bench bench-install bench-samplers docs site-install site format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
 	@echo "make test     set up, then run all tests"
+	@echo "make test-wheel  build sdist and wheel, install the wheel elsewhere and use it"
 	@echo "make test-compose  docker compose up, workers killed, servers restarted, with the engine that DOCKER_HOST names"
 	@echo "make test-browser  look at a sweep in the MLflow UI and at the documentation site, with the system's Chromium"
 	@echo "make .env     passwords for docker compose"
 	@echo "make chaos    kill processes at random, some two hundred times, and count what is left (half an hour)"
 	@echo "make bench    measure against what others offer, into docs/performance.md (an hour)"
 	@echo "make bench-samplers  compare samplers on recorded tables, into docs/sampling.md (half an hour)"
+	@echo "make dist     build sdist and wheel into dist/"
 	@echo "make docs     write docs/cli.md"
 	@echo "make site     build the documentation site, into build/site/index.html"
 	@echo "make check    lint, types, import directions, house rules"
@@ -54,6 +56,9 @@ check: install
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+test-wheel: install
+	$(BIN)/python -m pytest tests/packaging
+
 test-compose: install
 	$(BIN)/python -m pytest tests/compose -s
 
@@ -85,6 +90,10 @@ bench: bench-install
 
 bench-samplers: bench-install
 	$(BIN)/python -m bench.samplers
+
+dist: install
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
 
 docs: install
 	$(BIN)/python tools/commands.py
