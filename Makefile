@@ -10,17 +10,23 @@ SITE_STAMP := $(VENV)/site-installed
 SITE := build/site
 PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help install sweep check test test-compose test-browser browser-install chaos bench bench-install bench-samplers docs site site-install format lock clean
+.PHONY: help install sweep check test test-all test-full test-wheel test-notebook test-gp test-compose test-browser dist browser-install chaos bench bench-install bench-samplers docs site site-install format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
 	@echo "make test     set up, then run all tests"
+	@echo "make test-all  every test there is (two hours); SKIP=\"compose browser\" leaves parts out"
+	@echo "make test-full  all tests of make test, with all examples that Hypothesis draws"
+	@echo "make test-wheel  build sdist and wheel, install the wheel elsewhere and use it"
+	@echo "make test-notebook  run the code of docs/notebook.md as a notebook does"
+	@echo "make test-gp  install PyTorch into .venv, then test the sampler gp with it"
 	@echo "make test-compose  docker compose up, workers killed, servers restarted, with the engine that DOCKER_HOST names"
 	@echo "make test-browser  look at a sweep in the MLflow UI and at the documentation site, with the system's Chromium"
 	@echo "make .env     passwords for docker compose"
 	@echo "make chaos    kill processes at random, some two hundred times, and count what is left (half an hour)"
 	@echo "make bench    measure against what others offer, into docs/performance.md (an hour)"
 	@echo "make bench-samplers  compare samplers on recorded tables, into docs/sampling.md (half an hour)"
+	@echo "make dist     build sdist and wheel into dist/"
 	@echo "make docs     write docs/cli.md"
 	@echo "make site     build the documentation site, into build/site/index.html"
 	@echo "make check    lint, types, import directions, house rules"
@@ -32,7 +38,9 @@ help:
 install: $(STAMP)
 
 # uv comes from the lock like everything else: pip checks its hash, then uv installs the rest, byte-compiled.
+# The version comes first: an installation into another Python fails late and says something else.
 $(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit("dnnsweep needs Python 3.11 to 3.13, this is %d.%d; name another one with PYTHON=..." % v[:2])'
 	$(PYTHON) -m venv --clear $(VENV)
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
@@ -53,6 +61,28 @@ check: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-all: install
+	$(BIN)/python tools/test_all.py --skip "$(SKIP)"
+
+test-full: install
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --hypothesis-profile full
+
+test-wheel: install
+	$(BIN)/python -m pytest tests/packaging
+
+test-notebook: install
+	$(BIN)/python -m pytest tests/notebook
+
+# No lock pins PyTorch: its builds differ by platform. TORCH_BACKEND=cpu has uv fetch the build without CUDA, which is a
+# tenth of the size on Linux; TORCH=torch==2.13.0 has pip take that version, from wherever it is set up to look.
+test-gp: install
+	$(if $(TORCH_BACKEND),$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend $(TORCH_BACKEND) torch)
+	sed -n 's/^\([^ ]*==.*\) \\$$/\1/p' requirements.lock > $(VENV)/constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/constraints.txt \
+		--no-build-isolation --editable '.[gp]' $(TORCH)
+	$(BIN)/python -c 'import torch'
+	$(BIN)/python -m pytest tests/test_study.py -k gaussian
 
 test-compose: install
 	$(BIN)/python -m pytest tests/compose -s
@@ -85,6 +115,10 @@ bench: bench-install
 
 bench-samplers: bench-install
 	$(BIN)/python -m bench.samplers
+
+dist: install
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
 
 docs: install
 	$(BIN)/python tools/commands.py

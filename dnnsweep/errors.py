@@ -110,6 +110,10 @@ class LedgerError(DnnsweepError):
     """The ledger cannot be opened, or was written by a newer version of dnnsweep."""
 
 
+class LedgerVersionError(LedgerError):
+    """The ledger was written by a newer version of dnnsweep, or by another program; waiting does not help."""
+
+
 class LedgerAwayError(LedgerError):
     """The ledger's database is unreachable, locked or full, which may pass."""
 

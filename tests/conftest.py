@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("project", deadline=None)  # how busy a machine is fails no test
+hypothesis.settings.register_profile("full", deadline=None)  # `make test-full`
 hypothesis.settings.load_profile("project")
 
 for name, value in {

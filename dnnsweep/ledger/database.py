@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError as UrlError
 from sqlalchemy.exc import (
@@ -23,12 +23,12 @@ from sqlalchemy.exc import (
     InterfaceError,
     NoSuchModuleError,
     OperationalError,
-    ProgrammingError,
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dnnsweep.errors import LedgerAwayError, LedgerError, SweepNotFoundError
+from dnnsweep.ledger import upgrades
 from dnnsweep.ledger.tables import HEAD, LedgerRow
 
 T = TypeVar("T")
@@ -198,7 +198,8 @@ def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
 
 
 def _open_engine(engine: Engine, *, create: bool, patience: float) -> Database:
-    version = _read_version(engine)
+    version = upgrades.read_version(engine)
+    upgrades.check_version(version, _show_address(engine))
     if version is None and not create:
         raise SweepNotFoundError(f"there is no sweep yet in {_show_address(engine)}")
     if version != HEAD:
@@ -207,7 +208,9 @@ def _open_engine(engine: Engine, *, create: bool, patience: float) -> Database:
 
 
 def _show_address(engine: Engine) -> str:
-    """Return an address without its password and its query, which may hold another one."""
+    """Return a file's path, or an address without its password and its query, which may hold another one."""
+    if engine.url.get_backend_name() == "sqlite" and engine.url.database:
+        return engine.url.database
     return engine.url.set(query={}).render_as_string()
 
 
@@ -279,21 +282,9 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
-def _read_version(engine: Engine) -> str | None:
-    try:
-        with engine.connect() as connection:
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    except (OperationalError, ProgrammingError) as error:
-        if "alembic_version" in str(error.orig):
-            return None
-        raise
-
-
 def _migrate(engine: Engine) -> None:
-    from dnnsweep.ledger.migrations import upgrade
-
     with writing(engine) as connection:
-        upgrade(connection)
+        upgrades.upgrade(connection, _show_address(engine))
         if connection.execute(select(LedgerRow.id)).first() is None:
             connection.execute(insert(LedgerRow).values(id=uuid.uuid4().hex, created_at=now_ms()))
 

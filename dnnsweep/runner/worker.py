@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dnnsweep import policy
-from dnnsweep.errors import DnnsweepError, LeaseLostError, LedgerAwayError, LedgerError
+from dnnsweep.errors import DnnsweepError, LeaseLostError, LedgerAwayError, LedgerError, LedgerVersionError
 from dnnsweep.executors import ExecutorKind
 from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Lease, Ledger
@@ -80,6 +80,8 @@ class Worker:
         while True:
             try:
                 return Ledger.open(self._settings.database_url, create=True, patience=self._settings.patience)
+            except LedgerVersionError:
+                raise
             except LedgerError as error:
                 if time.monotonic() > until or self._shutdown.is_requested:
                     raise

@@ -31,6 +31,7 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
 
     Raises:
         SettingsError: Other machines could reach the service without a token, or a setting is wrong.
+        LedgerVersionError: The ledger was written by a newer version of dnnsweep, or by another program.
     """
     import uvicorn
     from uvicorn.config import LOGGING_CONFIG
@@ -42,6 +43,7 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
             "set DNNSWEEP_TOKENS=NAME:SECRET:rw"
         )
     app = create_app(find_settings(home), read_limits(), accepted)
+    app.state.service.check_ledger()
     logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
     logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
     server = uvicorn.Server(

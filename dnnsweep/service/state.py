@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
+from dnnsweep.errors import LedgerError, LedgerVersionError
 from dnnsweep.ledger import Ledger
+from dnnsweep.redaction import redact
 from dnnsweep.service.tokens import Token
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.stores.local import LocalStore
+
+log: Final = logging.getLogger(__name__)
 
 
 class ServiceState:
@@ -47,6 +53,19 @@ class ServiceState:
                 ledger = Ledger.open(self._settings.database_url, create=True)
                 self._store = LocalStore(self._settings, ledger)
             return self._store
+
+    def check_ledger(self) -> None:
+        """Open the ledger unless its database is away, which the first request finds out again.
+
+        Raises:
+            LedgerVersionError: It was written by a newer version of dnnsweep, or by another program.
+        """
+        try:
+            _ = self.store
+        except LedgerVersionError:
+            raise
+        except LedgerError as error:
+            log.warning("%s", redact(str(error)))
 
     def close(self) -> None:
         """Close every connection."""
