@@ -6,11 +6,13 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import hypothesis
 import pytest
+from warm_python import WarmPython
 
 hypothesis.settings.register_profile("project", deadline=None)  # how busy a machine is fails no test
 hypothesis.settings.register_profile("full", deadline=None)  # `make test-full`
@@ -34,3 +36,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     return database
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    """What runs Python programs without letting each of them load TensorFlow."""
+    made = WarmPython()
+    try:
+        yield made
+    finally:
+        made.close()

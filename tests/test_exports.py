@@ -16,6 +16,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from ruff import find_ruff_bin
+from warm_python import WarmPython
 
 from dnnsweep import datasets, exports, spec
 from dnnsweep.errors import ExportError
@@ -39,6 +41,7 @@ from dnnsweep.trainers import Job
 from dnnsweep.trainers.fit import FitTrainer
 
 PENGUINS = Path(__file__).parent.parent / "sweeps" / "data" / "penguins.csv"
+RUFF = find_ruff_bin()
 #: Where the data part of a listing ends.
 NETWORK = "SEED = "
 
@@ -104,7 +107,7 @@ def iris(task: Task = Task.MULTICLASS, **document: Any) -> Sweep:
 
 def ruff(*arguments: str, code: str) -> str:
     """What ruff says of code, by its own rules and not by those of this project."""
-    command = [sys.executable, "-m", "ruff", *arguments, "--isolated", "-"]
+    command = [RUFF, *arguments, "--isolated", "--no-cache", "-"]
     done = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
@@ -224,7 +227,9 @@ def printed(output: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(name: str, tmp_path: Path) -> None:
+def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(
+    name: str, tmp_path: Path, warm_python: WarmPython
+) -> None:
     case = CASES[name]
     document = spec.check({"name": name, **case.document}).to_json()
     trainer = FitTrainer(Job(document))
@@ -237,10 +242,12 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(name: str,
     code = exports.python(sweep_of(document, data), trial_of(stated, seed=5, **case.knobs))
     (tmp_path / "listing.py").write_text(code, encoding="utf-8")
 
-    command = [sys.executable, "-W", "error::UserWarning", "listing.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm_python.run("listing.py", cwd=tmp_path, errors=["UserWarning"])
 
     assert done.returncode == 0, done.stderr
+    if name == "areas":
+        command = [sys.executable, "-W", "error::UserWarning", "listing.py"]
+        assert done.stdout == subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     scores = printed(done.stdout)
     assert list(scores)[-2:] == [metric, metric.replace("val_", "test_")]
     assert f"{metric} {stated:.6g}" in (ast.get_docstring(ast.parse(code)) or "")
@@ -252,7 +259,9 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(name: str,
         assert scores[metric] == pytest.approx(stated, rel=1e-3)
 
 
-def test_a_listing_of_two_objectives_prints_both_as_the_trial_states_them(tmp_path: Path) -> None:
+def test_a_listing_of_two_objectives_prints_both_as_the_trial_states_them(
+    tmp_path: Path, warm_python: WarmPython
+) -> None:
     objective = [{"metric": "val_f1"}, {"metric": "n_parameters"}]
     checked = spec.check(
         {"name": "pair", "dataset": {"source": "sklearn:iris"}, "objective": objective, "training": {"epochs": 8}}
@@ -265,7 +274,7 @@ def test_a_listing_of_two_objectives_prints_both_as_the_trial_states_them(tmp_pa
     code = exports.python(sweep_of(checked.to_json(), data), trial)
     (tmp_path / "listing.py").write_text(code, encoding="utf-8")
 
-    done = subprocess.run([sys.executable, "listing.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = warm_python.run("listing.py", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     scores = printed(done.stdout)
