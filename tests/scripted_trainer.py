@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dnnsweep import datasets, seeds, spec
+from dnnsweep import seeds
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.records import DataSummary, EpochReport, Reason, Suggestion, Task, TrialResult, curve_from_reports
 from dnnsweep.trainers import Job, SequentialTrainer, TrainerPlan, TrainerReady
@@ -128,6 +128,8 @@ class LoadingTrainer(ScriptedTrainer):
         self._job = job
 
     def open(self) -> TrainerReady:
+        from dnnsweep import datasets, spec  # seconds, which the other trainers need not wait for
+
         sweep = spec.check(self._job.spec)
         return TrainerReady(datasets.load(sweep.dataset, sweep.task, self._job.data).summary, OPENING.plan)
 
