@@ -166,14 +166,14 @@ class Round:
     """One sweep that is disturbed.
 
     Args:
-        bench: To run commands in; ready for MLflow.
+        workspace: To run commands in; ready for MLflow.
         plan: What is run.
         chance: Who is killed, and when.
         server: MLflow's; None for the embedded store.
     """
 
-    def __init__(self, bench: Workspace, plan: Plan, chance: random.Random, server: MlflowServer | None) -> None:
-        self._bench = bench
+    def __init__(self, workspace: Workspace, plan: Plan, chance: random.Random, server: MlflowServer | None) -> None:
+        self._workspace = workspace
         self._plan = plan
         self._chance = chance
         self._server = server
@@ -181,9 +181,9 @@ class Round:
 
     def run(self, n_kills: int) -> None:
         """Run the sweep to its end; kill so many processes meanwhile, or fewer if it ends before."""
-        file = self._bench.file(**self._plan.sweep)
+        file = self._workspace.file(**self._plan.sweep)
         for _ in range(MAX_RUNS):
-            command = self._bench.start("run", file, "--trainers", "2")
+            command = self._workspace.start("run", file, "--trainers", "2")
             while command.process.poll() is None:
                 if self.n_kills >= n_kills:
                     command.process.wait(END_SECONDS)
@@ -211,7 +211,7 @@ class Round:
     def _pids(self, victim: str) -> list[int]:
         word = {"trainer": b"dnnsweep.executors.trainer_process", "shipping": b"dnnsweep.delivery.process"}[victim]
         found = []
-        for pid in self._bench.processes():
+        for pid in self._workspace.processes():
             with suppress(OSError):
                 if word in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(pid)
@@ -221,23 +221,25 @@ class Round:
         """Deliver what is left."""
         if self._server is not None:
             assert wait_until(self._server.is_up)
-        done = self._bench.run("run", self._bench.file(**self._plan.sweep))
+        done = self._workspace.run("run", self._workspace.file(**self._plan.sweep))
         assert done.code == 0, done.err
 
 
 def undisturbed(folder: Path, plan: Plan = PRETENDED) -> list[tuple[Any, ...]]:
     """Return what a sweep gives that nobody disturbs."""
-    bench = prepared(folder, None, plan.environ)
-    done = bench.run("run", bench.file(**plan.sweep), "--trainers", "1")
+    workspace = prepared(folder, None, plan.environ)
+    done = workspace.run("run", workspace.file(**plan.sweep), "--trainers", "1")
     assert done.code == 0, done.err
-    return identity(bench.trials(plan.name))
+    return identity(workspace.trials(plan.name))
 
 
-def audited(place: str, bench: Workspace, uri: str, expected: list[tuple[Any, ...]], n_kills: int, name: str) -> Row:
+def audited(
+    place: str, workspace: Workspace, uri: str, expected: list[tuple[Any, ...]], n_kills: int, name: str
+) -> Row:
     """Compare ledger, MLflow and the undisturbed sweep."""
-    with _environment(bench.environ):
-        trials, doctor = bench.trials(name), dnnsweep.doctor(name, repair=False, home=bench.home)
-        with closing(Ledger.open(find_settings(bench.home).database_url)) as ledger:
+    with _environment(workspace.environ):
+        trials, doctor = workspace.trials(name), dnnsweep.doctor(name, repair=False, home=workspace.home)
+        with closing(Ledger.open(find_settings(workspace.home).database_url)) as ledger:
             sweep_id = ledger.sweep(name).id
             curves = {trial.number: ledger.curve(sweep_id, trial.number) for trial in trials}
     numbers = Counter(trial.number for trial in trials)
@@ -324,16 +326,16 @@ def disturbed(
                 server.start()
                 assert wait_until(server.is_up)
                 environ["MLFLOW_TRACKING_URI"] = server.uri
-            bench = prepared(own, None, environ)
-            bench.environ["PYTHONPATH"] = str(Path(__file__).parent)  # MLflow can be imported
+            workspace = prepared(own, None, environ)
+            workspace.environ["PYTHONPATH"] = str(Path(__file__).parent)  # MLflow can be imported
             if template is not None and not has_server:
-                (bench.home / "mlflow.db").write_bytes(template.read_bytes())
-            stack.callback(bench.end)
-            each = Round(bench, plan, chance, server)
+                (workspace.home / "mlflow.db").write_bytes(template.read_bytes())
+            stack.callback(workspace.end)
+            each = Round(workspace, plan, chance, server)
             each.run(min(n_kills - total.kills, plan.n_kills))
             each.conclude()
-            uri = environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{bench.home / 'mlflow.db'}"
-            row = audited(place, bench, uri, expected, each.n_kills, plan.name)
+            uri = environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace.home / 'mlflow.db'}"
+            row = audited(place, workspace, uri, expected, each.n_kills, plan.name)
         if not row.is_good:
             sys.stderr.write(f"{own}: {row}\n")
         total.add(row)

@@ -20,7 +20,7 @@ Damage = Callable[[Any, str, Trial], None]
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Workspace]:
+def workspace(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Workspace]:
     """A sweep of four trials that MLflow has seen."""
     made = prepared(tmp_path_factory.mktemp("doctor"), template, PRETEND)
     done = made.run("run", made.file(budget={"trials": 4}), "--trainers", "1")
@@ -30,14 +30,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def client(bench: Workspace) -> Any:
+def client(workspace: Workspace) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=f"sqlite:///{bench.home / 'mlflow.db'}")
+    return MlflowClient(tracking_uri=f"sqlite:///{workspace.home / 'mlflow.db'}")
 
 
-def diagnosed(bench: Workspace, *, repair: bool) -> list[tuple[int | None, str, bool]]:
-    found = dnnsweep.doctor(repair=repair, home=bench.home)
+def diagnosed(workspace: Workspace, *, repair: bool) -> list[tuple[int | None, str, bool]]:
+    found = dnnsweep.doctor(repair=repair, home=workspace.home)
     return [(item.number, item.kind, item.is_repaired) for item in found.differences]
 
 
@@ -92,56 +92,56 @@ def _rebuilt(client: Any, experiment: str, trial: Trial) -> None:
         (_rebuilt, {Kind.STALE, Kind.WRONG}),
     ],
 )
-def test_each_damage_is_found_and_repaired(bench: Workspace, client: Any, damage: Damage, kinds: set[Kind]) -> None:
-    assert diagnosed(bench, repair=False) == []
+def test_each_damage_is_found_and_repaired(workspace: Workspace, client: Any, damage: Damage, kinds: set[Kind]) -> None:
+    assert diagnosed(workspace, repair=False) == []
     experiment = client.get_experiment_by_name("pretend").experiment_id
-    damage(client, experiment, bench.trials()[1])
+    damage(client, experiment, workspace.trials()[1])
 
-    found = diagnosed(bench, repair=False)
+    found = diagnosed(workspace, repair=False)
     assert {kind for _, kind, _ in found} == kinds
     assert {number for number, _, _ in found} == {None if Kind.ORPHAN in kinds else 1}
     assert not any(is_repaired for _, _, is_repaired in found)
-    assert diagnosed(bench, repair=False) == found  # to look changes nothing
+    assert diagnosed(workspace, repair=False) == found  # to look changes nothing
 
-    assert diagnosed(bench, repair=True) == [(number, kind, True) for number, kind, _ in found]
-    assert diagnosed(bench, repair=False) == []
+    assert diagnosed(workspace, repair=True) == [(number, kind, True) for number, kind, _ in found]
+    assert diagnosed(workspace, repair=False) == []
     runs = client.search_runs([experiment], "tags.`dnnsweep.trial` = '1'")
-    assert [run.info.run_id for run in runs] == [bench.trials()[1].run_id]
+    assert [run.info.run_id for run in runs] == [workspace.trials()[1].run_id]
 
 
-def test_a_sweeps_own_run_is_repaired_and_its_trials_are_folded_under_it(bench: Workspace, client: Any) -> None:
-    run_id = dnnsweep.show("pretend", home=bench.home).run_id
+def test_a_sweeps_own_run_is_repaired_and_its_trials_are_folded_under_it(workspace: Workspace, client: Any) -> None:
+    run_id = dnnsweep.show("pretend", home=workspace.home).run_id
     client.log_param(run_id, "extra", "a person's own")
     client.log_metric(run_id, "best_value", 123.0, step=0)  # cannot be taken back: the run is made anew
 
-    assert diagnosed(bench, repair=True)[0] == (None, "wrong", True)
+    assert diagnosed(workspace, repair=True)[0] == (None, "wrong", True)
 
-    sweep = dnnsweep.show("pretend", home=bench.home)
+    sweep = dnnsweep.show("pretend", home=workspace.home)
     assert sweep.run_id != run_id
-    assert diagnosed(bench, repair=False) == []
-    parents = {client.get_run(trial.run_id).data.tags["mlflow.parentRunId"] for trial in bench.trials()}
+    assert diagnosed(workspace, repair=False) == []
+    parents = {client.get_run(trial.run_id).data.tags["mlflow.parentRunId"] for trial in workspace.trials()}
     assert parents == {sweep.run_id}
 
 
-def test_the_command_reports_repairs_and_exits_as_it_says(bench: Workspace, client: Any) -> None:
-    client.delete_run(bench.trials()[0].run_id)
-    client.update_run(bench.trials()[2].run_id, status="RUNNING")
+def test_the_command_reports_repairs_and_exits_as_it_says(workspace: Workspace, client: Any) -> None:
+    client.delete_run(workspace.trials()[0].run_id)
+    client.update_run(workspace.trials()[2].run_id, status="RUNNING")
 
-    checked = bench.run("doctor", "--check")
+    checked = workspace.run("doctor", "--check")
     assert checked.code == 1
     assert "sweep pretend, trial 0: missing: its run was deleted" in checked.out
     assert "sweep pretend, trial 2: stale: its status is RUNNING, not FINISHED" in checked.out
     assert "2 differences; `dnnsweep doctor` repairs them" in checked.out
-    repaired = bench.run("doctor", "pretend")
+    repaired = workspace.run("doctor", "pretend")
     assert repaired.code == 0
     assert "2 differences, all repaired" in repaired.out
-    agreed = bench.run("doctor", "--check")
+    agreed = workspace.run("doctor", "--check")
     assert (agreed.code, agreed.out) == (0, "ledger and MLflow agree: 1 sweeps, 5 runs\n")
-    assert bench.run("doctor", "--json").json == []
+    assert workspace.run("doctor", "--json").json == []
 
 
-def test_what_waits_in_the_outbox_is_delivered_first(bench: Workspace) -> None:
-    database = bench.home / "dnnsweep.db"
+def test_what_waits_in_the_outbox_is_delivered_first(workspace: Workspace) -> None:
+    database = workspace.home / "dnnsweep.db"
     code = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
         'c.execute("INSERT INTO outbox (sweep_id, number, kind, version, attempts, created_at, due_at, claimed_until) '
@@ -149,12 +149,12 @@ def test_what_waits_in_the_outbox_is_delivered_first(bench: Workspace) -> None:
     )
     subprocess.run([sys.executable, "-c", code, str(database)], check=True)
 
-    assert diagnosed(bench, repair=False) == [(None, "behind", False)]
-    assert diagnosed(bench, repair=True) == []
+    assert diagnosed(workspace, repair=False) == [(None, "behind", False)]
+    assert diagnosed(workspace, repair=True) == []
 
 
-def test_an_mlflow_that_cannot_be_reached_is_an_error_and_no_traceback(bench: Workspace) -> None:
-    refused = bench.run("doctor", "--check", environ={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
+def test_an_mlflow_that_cannot_be_reached_is_an_error_and_no_traceback(workspace: Workspace) -> None:
+    refused = workspace.run("doctor", "--check", environ={"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
 
     assert refused.code == 1
     assert "127.0.0.1:1" in refused.err

@@ -27,21 +27,23 @@ SPY = "import atexit, sys\natexit.register(lambda: sys.__stderr__.write('loaded:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    made = prepared(tmp_path_factory.mktemp("bench"), None, {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"})
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    made = prepared(
+        tmp_path_factory.mktemp("workspace"), None, {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
+    )
     done = made.run("run", made.file(budget={"trials": 3}), "--executor", "inprocess")
     assert done.code == 0, done.err
     yield made
     assert made.end() == []
 
 
-def loaded(bench: Workspace, *arguments: str) -> set[str]:
+def loaded(workspace: Workspace, *arguments: str) -> set[str]:
     """Return the modules that an interpreter has loaded when it ends."""
-    environment = {**bench.environment(), "PYTHONPATH": ""}
+    environment = {**workspace.environment(), "PYTHONPATH": ""}
     done = subprocess.run(
         [sys.executable, "-c", SPY + "from dnnsweep.cli import main; main()", *arguments],
         env=environment,
-        cwd=bench.folder,
+        cwd=workspace.folder,
         capture_output=True,
         text=True,
         check=False,
@@ -72,32 +74,32 @@ def loaded(bench: Workspace, *arguments: str) -> set[str]:
     ],
     ids=" ".join,
 )
-def test_commands_that_only_read_load_nothing_heavy(bench: Workspace, arguments: list[str]) -> None:
-    names = loaded(bench, *arguments)
+def test_commands_that_only_read_load_nothing_heavy(workspace: Workspace, arguments: list[str]) -> None:
+    names = loaded(workspace, *arguments)
 
     assert "dnnsweep" in names
     assert sorted(names & (HEAVY | MODELS)) == []
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["best", "pretend"], ["trials", "pretend", "--json"]], ids=" ".join)
-def test_commands_that_ask_a_service_load_nothing_heavy(bench: Workspace, arguments: list[str]) -> None:
-    with serving(settings_of(bench.home)) as url:
-        bench.environ["DNNSWEEP_API_URL"] = url
+def test_commands_that_ask_a_service_load_nothing_heavy(workspace: Workspace, arguments: list[str]) -> None:
+    with serving(settings_of(workspace.home)) as url:
+        workspace.environ["DNNSWEEP_API_URL"] = url
         try:
-            names = loaded(bench, *arguments)
+            names = loaded(workspace, *arguments)
         finally:
-            del bench.environ["DNNSWEEP_API_URL"]
+            del workspace.environ["DNNSWEEP_API_URL"]
 
     assert "dnnsweep.stores.http" in names
     assert sorted(names & (HEAVY | MODELS)) == []
 
 
-def test_help_does_not_even_load_the_ledger(bench: Workspace) -> None:
-    assert sorted(loaded(bench, "--help") & {"sqlalchemy", "yaml", "dnnsweep.client", "dnnsweep.ledger"}) == []
+def test_help_does_not_even_load_the_ledger(workspace: Workspace) -> None:
+    assert sorted(loaded(workspace, "--help") & {"sqlalchemy", "yaml", "dnnsweep.client", "dnnsweep.ledger"}) == []
 
 
-def test_the_spy_sees_what_a_command_loads(bench: Workspace) -> None:
-    assert {"pydantic", "numpy"} <= loaded(bench, "validate", bench.file())
+def test_the_spy_sees_what_a_command_loads(workspace: Workspace) -> None:
+    assert {"pydantic", "numpy"} <= loaded(workspace, "validate", workspace.file())
 
 
 @pytest.mark.parametrize("code", ["import dnnsweep", "import dnnsweep; dnnsweep.best", "import dnnsweep.client"])

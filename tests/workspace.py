@@ -182,14 +182,14 @@ class Workspace:
 
 
 def prepared(folder: Path, template: Path | None, environ: Mapping[str, str]) -> Workspace:
-    """Return a bench; with a template its MLflow store exists already, without one MLflow cannot be imported."""
-    bench = Workspace(folder, dict(environ))
-    bench.home.mkdir(parents=True)
+    """Return a workspace; with a template its MLflow store exists already, without one MLflow cannot be imported."""
+    workspace = Workspace(folder, dict(environ))
+    workspace.home.mkdir(parents=True)
     if template is not None:
-        shutil.copy(template, bench.home / "mlflow.db")
-        return bench
+        shutil.copy(template, workspace.home / "mlflow.db")
+        return workspace
     without = folder / "without-mlflow"
     without.mkdir()
     (without / "mlflow.py").write_text("raise ImportError('this test does without MLflow')\n")
-    bench.environ["PYTHONPATH"] = os.pathsep.join([str(without), str(TESTS)])
-    return bench
+    workspace.environ["PYTHONPATH"] = os.pathsep.join([str(without), str(TESTS)])
+    return workspace

@@ -42,19 +42,19 @@ def server(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator
 
 @contextmanager
 def disturbed(tmp_path: Path, server: chaos.MlflowServer, name: str) -> Iterator[tuple[Workspace, Proxy, str]]:
-    """Yield a bench behind a proxy, and a sweep's file of this name."""
+    """Yield a workspace behind a proxy, and a sweep's file of this name."""
     proxy = Proxy(server.uri, random.Random(name))
     with ExitStack() as stack:
         stack.enter_context(proxy.running())
-        bench = prepared(tmp_path, None, {**chaos.PRETEND, "MLFLOW_TRACKING_URI": proxy.uri})
-        bench.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "2"
-        bench.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # MLflow can be imported
-        stack.callback(bench.end)
-        yield bench, proxy, bench.file(**chaos.pretended(name, N_TRIALS).sweep)
+        workspace = prepared(tmp_path, None, {**chaos.PRETEND, "MLFLOW_TRACKING_URI": proxy.uri})
+        workspace.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "2"
+        workspace.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # MLflow can be imported
+        stack.callback(workspace.end)
+        yield workspace, proxy, workspace.file(**chaos.pretended(name, N_TRIALS).sweep)
 
 
-def assert_whole(bench: Workspace, server: chaos.MlflowServer, name: str, expected: Identity) -> None:
-    row = chaos.audited("here", bench, server.uri, expected, 0, name)
+def assert_whole(workspace: Workspace, server: chaos.MlflowServer, name: str, expected: Identity) -> None:
+    row = chaos.audited("here", workspace, server.uri, expected, 0, name)
     assert row.is_good, row
 
 
@@ -62,15 +62,15 @@ def assert_whole(bench: Workspace, server: chaos.MlflowServer, name: str, expect
 def test_answers_lost_after_the_work_was_done_leave_one_run_for_each_trial(
     tmp_path: Path, server: chaos.MlflowServer, expected: Identity
 ) -> None:
-    with disturbed(tmp_path, server, "lost") as (bench, proxy, file):
+    with disturbed(tmp_path, server, "lost") as (workspace, proxy, file):
         proxy.disturb(Fault.LOST, 0.25)
-        done = bench.run("run", file, "--trainers", "2")
+        done = workspace.run("run", file, "--trainers", "2")
         assert done.code == 0, done.err
         assert any(path.endswith("/runs/create") for path in proxy.lost), proxy.lost
 
         proxy.disturb(Fault.NONE)
-        assert bench.run("resume", "lost").code == 0
-        assert_whole(bench, server, "lost", expected)
+        assert workspace.run("resume", "lost").code == 0
+        assert_whole(workspace, server, "lost", expected)
 
 
 @pytest.mark.timeout(300)
@@ -78,28 +78,28 @@ def test_answers_lost_after_the_work_was_done_leave_one_run_for_each_trial(
 def test_a_server_that_answers_nothing_useful_keeps_nobody_waiting(
     tmp_path: Path, server: chaos.MlflowServer, expected: Identity, fault: Fault
 ) -> None:
-    with disturbed(tmp_path, server, fault.value) as (bench, proxy, file):
+    with disturbed(tmp_path, server, fault.value) as (workspace, proxy, file):
         proxy.disturb(fault)
-        command = bench.start("run", file, "--trainers", "2")
+        command = workspace.start("run", file, "--trainers", "2")
         command.until_ended(N_TRIALS - 1)  # trained while nothing arrives
-        assert "updates behind" in bench.run("show", fault.value).out
+        assert "updates behind" in workspace.run("show", fault.value).out
         assert command.code == 0, command.err
         assert "MLflow has not seen" in command.err
         assert "dnnsweep resume" in command.err
         assert proxy.n_faults > 0
 
         proxy.disturb(Fault.NONE)
-        mended = bench.run("doctor", fault.value)
+        mended = workspace.run("doctor", fault.value)
         assert mended.code == 0, mended.err
-        assert_whole(bench, server, fault.value, expected)
+        assert_whole(workspace, server, fault.value, expected)
 
 
 @pytest.mark.timeout(300)
 def test_what_a_restarted_server_missed_is_delivered_while_the_sweep_goes_on(
     tmp_path: Path, server: chaos.MlflowServer, expected: Identity
 ) -> None:
-    with disturbed(tmp_path, server, "restarted") as (bench, _, file):
-        command = bench.start("run", file, "--trainers", "2")
+    with disturbed(tmp_path, server, "restarted") as (workspace, _, file):
+        command = workspace.start("run", file, "--trainers", "2")
         command.until_ended(3)
         server.kill()
         command.until_ended(8)
@@ -107,8 +107,8 @@ def test_what_a_restarted_server_missed_is_delivered_while_the_sweep_goes_on(
         assert wait_until(server.is_up)
         assert command.code == 0, command.err
         if "has not seen" in command.err:  # it started when the sweep had ended
-            assert bench.run("resume", "restarted").code == 0
-        assert_whole(bench, server, "restarted", expected)
+            assert workspace.run("resume", "restarted").code == 0
+        assert_whole(workspace, server, "restarted", expected)
 
 
 def pause(pid: int, database: Path) -> None:
@@ -130,12 +130,12 @@ def pause(pid: int, database: Path) -> None:
 def test_a_controller_paused_for_longer_than_its_lease_can_write_nothing_more(
     tmp_path: Path, expected: Identity
 ) -> None:
-    bench = prepared(tmp_path, None, chaos.PRETEND)
-    file = bench.file(**chaos.pretended(n_trials=N_TRIALS, sleep=0.3).sweep)
-    first = bench.start("run", file, "--trainers", "2")
+    workspace = prepared(tmp_path, None, chaos.PRETEND)
+    file = workspace.file(**chaos.pretended(n_trials=N_TRIALS, sleep=0.3).sweep)
+    first = workspace.start("run", file, "--trainers", "2")
     first.until_ended(4)
-    pause(first.process.pid, bench.home / "dnnsweep.db")
-    second = bench.start("run", file, "--trainers", "2", "--wait")
+    pause(first.process.pid, workspace.home / "dnnsweep.db")
+    second = workspace.start("run", file, "--trainers", "2", "--wait")
     second.until_ended(1)
     os.kill(first.process.pid, signal.SIGCONT)
 
@@ -143,8 +143,8 @@ def test_a_controller_paused_for_longer_than_its_lease_can_write_nothing_more(
     assert "another controller took this sweep over" in first.err
     assert "Traceback" not in first.err
     assert second.code == 0, second.err
-    assert identity(bench.trials()) == expected
-    assert bench.end() == []
+    assert identity(workspace.trials()) == expected
+    assert workspace.end() == []
 
 
 @pytest.mark.timeout(200)
@@ -155,9 +155,9 @@ def test_postgresql_may_restart_and_when_it_stays_away_the_sweep_can_be_resumed(
     with postgres.running() as database:
         environ = {**chaos.PRETEND, "DNNSWEEP_DATABASE_URL": database.database()}
         monkeypatch.setenv("DNNSWEEP_DATABASE_URL", environ["DNNSWEEP_DATABASE_URL"])
-        bench = prepared(tmp_path, None, environ)
-        file = bench.file(**chaos.pretended(n_trials=N_TRIALS, sleep=0.3).sweep)
-        first = bench.start("run", file, "--trainers", "2", environ={"DNNSWEEP_DATABASE_PATIENCE": "15"})
+        workspace = prepared(tmp_path, None, environ)
+        file = workspace.file(**chaos.pretended(n_trials=N_TRIALS, sleep=0.3).sweep)
+        first = workspace.start("run", file, "--trainers", "2", environ={"DNNSWEEP_DATABASE_PATIENCE": "15"})
         first.until_ended(4)
         database.stop("fast")
         time.sleep(3)
@@ -168,7 +168,7 @@ def test_postgresql_may_restart_and_when_it_stays_away_the_sweep_can_be_resumed(
         assert "Traceback" not in first.err
         database.start()
 
-        again = bench.run("run", file, "--trainers", "2")
+        again = workspace.run("run", file, "--trainers", "2")
         assert again.code == 0, again.err
-        assert identity(bench.trials()) == expected
-        assert bench.end() == []
+        assert identity(workspace.trials()) == expected
+        assert workspace.end() == []

@@ -32,7 +32,7 @@ Summary = list[tuple[Any, ...]]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, template: Path) -> Iterator[Workspace]:
+def workspace(tmp_path: Path, template: Path) -> Iterator[Workspace]:
     """Trainers pretend, MLflow is real."""
     made = prepared(tmp_path, template, PRETEND)
     yield made
@@ -61,9 +61,9 @@ def assert_no_traceback(*commands: Command) -> None:
         assert "Traceback" not in command.err + command.out
 
 
-def gated(bench: Workspace, **changes: Any) -> str:
-    """Write a sweep file whose trials from number 8 on are held until the bench's gate exists."""
-    return bench.file(description=f"gate={bench.gate}", **changes)
+def gated(workspace: Workspace, **changes: Any) -> str:
+    """Write a sweep file whose trials from number 8 on are held until the workspace's gate exists."""
+    return workspace.file(description=f"gate={workspace.gate}", **changes)
 
 
 def bounded(command: Command, seconds: float) -> bool:
@@ -91,50 +91,50 @@ def test_the_number_of_trainers_does_not_change_the_trials(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_goes_on_to_the_same_trials(
-    bench: Workspace, undisturbed: Summary, number: signal.Signals
+    workspace: Workspace, undisturbed: Summary, number: signal.Signals
 ) -> None:
-    file = gated(bench)
-    first = bench.start("run", file, "--trainers", "2")
+    file = gated(workspace)
+    first = workspace.start("run", file, "--trainers", "2")
     first.until_ended(8)
 
     seconds = first.interrupt(number)
 
-    assert (first.code, bench.processes()) == (130, [])
+    assert (first.code, workspace.processes()) == (130, [])
     assert seconds < 5
     assert "interrupted after 8 of 16 trials; run `dnnsweep resume pretend` to continue" in first.err
     assert first.out.startswith("best val_accuracy")
     assert_no_traceback(first)
-    sweep = dnnsweep.show("pretend", home=bench.home)
+    sweep = dnnsweep.show("pretend", home=workspace.home)
     assert (sweep.state, sweep.n_running, sweep.n_finished) == (SweepState.INTERRUPTED, 0, 8)
-    bench.gate.touch()
-    again = bench.run("run", file, "--trainers", "2")
+    workspace.gate.touch()
+    again = workspace.run("run", file, "--trainers", "2")
     assert (again.code, again.n_ended) == (0, 8), again.err
-    assert identity(bench.trials()) == undisturbed
-    assert_shown(bench)
+    assert identity(workspace.trials()) == undisturbed
+    assert_shown(workspace)
 
 
 ASHA: dict[str, Any] = {"training": {"epochs": 12}, "pruner": {"kind": "asha", "reduction_factor": 2}}
 
 
-def test_a_pruned_sweep_gives_the_same_trials_whoever_trains_them_and_whatever_is_killed(bench: Workspace) -> None:
-    alone = bench.run("run", bench.file(**ASHA, name="alone"), "--trainers", "1")
-    file = bench.file(**ASHA, description=f"sleep=0.02 kill=5 gate={bench.gate}")
-    first = bench.start("run", file, "--trainers", "4")
+def test_a_pruned_sweep_gives_the_same_trials_whoever_trains_them_and_whatever_is_killed(workspace: Workspace) -> None:
+    alone = workspace.run("run", workspace.file(**ASHA, name="alone"), "--trainers", "1")
+    file = workspace.file(**ASHA, description=f"sleep=0.02 kill=5 gate={workspace.gate}")
+    first = workspace.start("run", file, "--trainers", "4")
     first.until_ended(6)
     first.interrupt()
-    bench.gate.touch()
+    workspace.gate.touch()
 
-    again = bench.run("run", file, "--trainers", "3")
+    again = workspace.run("run", file, "--trainers", "3")
 
     assert (alone.code, first.code, again.code) == (0, 130, 0), again.err
-    trials = bench.trials()
-    assert identity(trials) == identity(bench.trials("alone"))
+    trials = workspace.trials()
+    assert identity(trials) == identity(workspace.trials("alone"))
     pruned = [trial for trial in trials if trial.state is State.PRUNED]
     assert 3 < len(pruned) < 16
     assert {trial.reason for trial in pruned} == {Reason.PRUNED}
     assert min(trial.epochs for trial in pruned) < 12
-    assert all(trial.state is State.COMPLETE for trial in dnnsweep.best("pretend", top=99, home=bench.home))
-    assert_shown(bench)
+    assert all(trial.state is State.COMPLETE for trial in dnnsweep.best("pretend", top=99, home=workspace.home))
+    assert_shown(workspace)
 
 
 def test_a_trainer_that_does_not_leave_a_pruned_trial_is_ended(quick: Workspace) -> None:
@@ -462,7 +462,7 @@ def test_a_reader_that_goes_away_is_no_error(quick: Workspace) -> None:
 class Terminal:
     """A command on a terminal of its own, as a person sees it."""
 
-    def __init__(self, bench: Workspace, *words: str) -> None:
+    def __init__(self, workspace: Workspace, *words: str) -> None:
         self._far, near = pty.openpty()
         termios.tcsetwinsize(near, (40, 160))
         code = (
@@ -474,7 +474,7 @@ class Terminal:
             stdin=near,
             stdout=near,
             stderr=near,
-            env=bench.environment({"TERM": "xterm"}),
+            env=workspace.environment({"TERM": "xterm"}),
             start_new_session=True,
         )
         os.close(near)
@@ -532,15 +532,15 @@ def test_ctrl_c_on_a_terminal_interrupts_and_leaves_a_usable_screen(quick: Works
 # -- what was stored, and what MLflow shows -------------------------------------------------------------------------
 
 
-def mlflow_client(bench: Workspace) -> Any:
+def mlflow_client(workspace: Workspace) -> Any:
     import mlflow
 
-    return mlflow.MlflowClient(tracking_uri=f"sqlite:///{bench.home / 'mlflow.db'}")
+    return mlflow.MlflowClient(tracking_uri=f"sqlite:///{workspace.home / 'mlflow.db'}")
 
 
-def assert_shown(bench: Workspace, name: str = "pretend") -> None:
+def assert_shown(workspace: Workspace, name: str = "pretend") -> None:
     """Compare MLflow, through its own client, with the ledger."""
-    client, sweep, trials = mlflow_client(bench), dnnsweep.show(name, home=bench.home), bench.trials(name)
+    client, sweep, trials = mlflow_client(workspace), dnnsweep.show(name, home=workspace.home), workspace.trials(name)
     experiment = client.get_experiment_by_name(name)
     runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id], max_results=1000)}
     assert len(runs) == len(trials) + 1
@@ -591,7 +591,7 @@ def assert_trial_shown(client: Any, run: Any, trial: Trial, parent: str) -> None
         assert at_best == trial.metrics[metric]
 
 
-def by_hand(bench: Workspace, name: str) -> list[tuple[Any, ...]]:
+def by_hand(workspace: Workspace, name: str) -> list[tuple[Any, ...]]:
     statement = """
         SELECT t.number, t.value, json_extract(t.params, '$.dropout'), json_extract(t.params, '$.optimizer'),
                json_extract(t.params, '$.learning_rate'), json_extract(t.params, '$.hidden'),
@@ -600,7 +600,7 @@ def by_hand(bench: Workspace, name: str) -> list[tuple[Any, ...]]:
         WHERE s.name = ? AND t.state = 'COMPLETE'
         ORDER BY CASE s.direction WHEN 'maximize' THEN -t.value ELSE t.value END, t.val_loss, t.number
     """
-    with closing(sqlite3.connect(bench.home / "dnnsweep.db")) as connection:
+    with closing(sqlite3.connect(workspace.home / "dnnsweep.db")) as connection:
         return connection.execute(statement, [name]).fetchall()
 
 
@@ -639,16 +639,16 @@ def test_mlflow_shows_every_trial_as_the_ledger_has_it(finished: Workspace) -> N
     assert_shown_but(finished, {2})
 
 
-def assert_shown_but(bench: Workspace, unmeasured: set[int]) -> None:
+def assert_shown_but(workspace: Workspace, unmeasured: set[int]) -> None:
     """Like `assert_shown`; some trials have measured nothing."""
-    client, trials = mlflow_client(bench), bench.trials()
+    client, trials = mlflow_client(workspace), workspace.trials()
     for trial in trials:
         run = client.get_run(trial.run_id)
         if trial.number in unmeasured:
             assert (run.data.metrics, run.info.status) == ({}, "FAILED")
             assert "SIGKILL" in run.data.tags["dnnsweep.error"]
         else:
-            assert_trial_shown(client, run, trial, str(dnnsweep.show("pretend", home=bench.home).run_id))
+            assert_trial_shown(client, run, trial, str(dnnsweep.show("pretend", home=workspace.home).run_id))
 
 
 def test_a_value_that_is_not_finite_is_a_finding_in_mlflow_and_no_number(finished: Workspace) -> None:
@@ -680,50 +680,50 @@ def test_json_yaml_and_csv_say_the_same(finished: Workspace) -> None:
 
 
 def test_a_sweep_survives_an_unreachable_mlflow_and_delivers_later_without_doubles(
-    bench: Workspace, undisturbed: Summary
+    workspace: Workspace, undisturbed: Summary
 ) -> None:
-    done = bench.run("run", bench.file(), environ=UNREACHABLE)
+    done = workspace.run("run", workspace.file(), environ=UNREACHABLE)
 
     assert done.code == 0, done.err
-    assert identity(bench.trials()) == undisturbed
+    assert identity(workspace.trials()) == undisturbed
     assert "MLflow has not seen 17 updates yet" in done.err
     assert len(done.err.splitlines()) == 18
     assert done.out.startswith("best val_accuracy")
-    assert "17 updates behind" in bench.run("show", "pretend").out
+    assert "17 updates behind" in workspace.run("show", "pretend").out
     for _ in range(2):
-        resumed = bench.run("resume", "pretend")
+        resumed = workspace.run("resume", "pretend")
         assert (resumed.code, resumed.n_ended) == (0, 0), resumed.err
         assert "has not seen" not in resumed.err
-        assert_shown(bench)
+        assert_shown(workspace)
 
 
-def test_a_deleted_sweep_is_gone_from_the_ledger_the_models_and_mlflow(bench: Workspace) -> None:
-    assert bench.run("run", bench.file(budget={"trials": 3})).code == 0
-    (bench.home / "models" / "pretend").mkdir(parents=True)
+def test_a_deleted_sweep_is_gone_from_the_ledger_the_models_and_mlflow(workspace: Workspace) -> None:
+    assert workspace.run("run", workspace.file(budget={"trials": 3})).code == 0
+    (workspace.home / "models" / "pretend").mkdir(parents=True)
 
-    done = bench.run("delete", "pretend", "--yes")
+    done = workspace.run("delete", "pretend", "--yes")
 
     assert (done.code, done.out) == (0, ""), done.err
-    assert dnnsweep.sweeps(home=bench.home) == []
-    assert not (bench.home / "models" / "pretend").exists()
-    client = mlflow_client(bench)
+    assert dnnsweep.sweeps(home=workspace.home) == []
+    assert not (workspace.home / "models" / "pretend").exists()
+    client = mlflow_client(workspace)
     assert client.search_runs([client.get_experiment_by_name("pretend").experiment_id]) == []
-    assert bench.run("run", bench.file(budget={"trials": 2})).code == 0
-    assert len(bench.trials()) == 2
-    assert_shown(bench)
+    assert workspace.run("run", workspace.file(budget={"trials": 2})).code == 0
+    assert len(workspace.trials()) == 2
+    assert_shown(workspace)
 
 
-def test_runs_of_a_sweep_deleted_while_mlflow_was_away_are_removed_later(bench: Workspace) -> None:
-    assert bench.run("run", bench.file(budget={"trials": 2})).code == 0
+def test_runs_of_a_sweep_deleted_while_mlflow_was_away_are_removed_later(workspace: Workspace) -> None:
+    assert workspace.run("run", workspace.file(budget={"trials": 2})).code == 0
 
-    deleted = bench.run("delete", "pretend", "--yes", environ=UNREACHABLE)
+    deleted = workspace.run("delete", "pretend", "--yes", environ=UNREACHABLE)
 
     assert deleted.code == 0, deleted.err
     assert "MLflow cannot be reached" in deleted.err
-    client = mlflow_client(bench)
+    client = mlflow_client(workspace)
     experiment = client.get_experiment_by_name("pretend").experiment_id
     assert len(client.search_runs([experiment])) == 3
-    assert bench.run("run", bench.file(name="other", budget={"trials": 1})).code == 0
+    assert workspace.run("run", workspace.file(name="other", budget={"trials": 1})).code == 0
     assert client.search_runs([experiment]) == []
 
 

@@ -26,7 +26,7 @@ Identity = list[tuple[Any, ...]]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Workspace]:
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
     made = prepared(tmp_path, None, PRETEND)
     yield made
     made.end()
@@ -41,20 +41,20 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Identity:
     return identity(made.trials())
 
 
-def submit(bench: Workspace, name: str = "pretend", **changes: Any) -> None:
-    dnnsweep.submit({**SWEEP, "name": name, **changes}, home=bench.home)
+def submit(workspace: Workspace, name: str = "pretend", **changes: Any) -> None:
+    dnnsweep.submit({**SWEEP, "name": name, **changes}, home=workspace.home)
 
 
-def worker(bench: Workspace, *words: str) -> Command:
-    return bench.start("worker", "--trainers", "1", *words)
+def worker(workspace: Workspace, *words: str) -> Command:
+    return workspace.start("worker", "--trainers", "1", *words)
 
 
-def states(bench: Workspace) -> list[SweepState]:
-    return [sweep.state for sweep in dnnsweep.sweeps(home=bench.home)]
+def states(workspace: Workspace) -> list[SweepState]:
+    return [sweep.state for sweep in dnnsweep.sweeps(home=workspace.home)]
 
 
-def until(bench: Workspace, condition: Callable[[], bool]) -> None:
-    assert wait_until(condition), [command.err for command in bench.commands]
+def until(workspace: Workspace, condition: Callable[[], bool]) -> None:
+    assert wait_until(condition), [command.err for command in workspace.commands]
 
 
 def terminate(command: Command) -> int:
@@ -63,32 +63,32 @@ def terminate(command: Command) -> int:
     return command.code
 
 
-def test_a_worker_finds_the_trials_that_run_finds(bench: Workspace, expected: Identity) -> None:
-    submitted = bench.run("submit", bench.file())
+def test_a_worker_finds_the_trials_that_run_finds(workspace: Workspace, expected: Identity) -> None:
+    submitted = workspace.run("submit", workspace.file())
     assert (submitted.code, submitted.out) == (0, "")
     assert "sweep pretend is queued" in submitted.err
-    running = worker(bench)
-    until(bench, lambda: states(bench) == [SweepState.COMPLETE])
+    running = worker(workspace)
+    until(workspace, lambda: states(workspace) == [SweepState.COMPLETE])
 
     assert terminate(running) == 0
-    assert identity(bench.trials()) == expected
+    assert identity(workspace.trials()) == expected
     assert "sweep pretend: complete" in running.err
-    assert bench.processes() == []
+    assert workspace.processes() == []
 
 
-def test_whoever_waits_for_a_sweep_gets_what_run_prints(bench: Workspace) -> None:
-    waiting = bench.start("submit", bench.file(), "--wait", "--json")
-    worker(bench)
+def test_whoever_waits_for_a_sweep_gets_what_run_prints(workspace: Workspace) -> None:
+    waiting = workspace.start("submit", workspace.file(), "--wait", "--json")
+    worker(workspace)
 
     assert waiting.code == 0, waiting.err
-    assert waiting.json == [trial.to_json() for trial in dnnsweep.best("pretend", top=1, home=bench.home)]
+    assert waiting.json == [trial.to_json() for trial in dnnsweep.best("pretend", top=1, home=workspace.home)]
     assert "sweep pretend is complete: 16 trials, 0 failed" in waiting.err
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_three_workers_of_whom_one_is_killed_complete_five_sweeps_though_postgresql_restarts(
-    bench: Workspace, expected: Identity, kind: str, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, expected: Identity, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as stack:
         server: postgres.Server | None = None
@@ -97,90 +97,93 @@ def test_three_workers_of_whom_one_is_killed_complete_five_sweeps_though_postgre
                 pytest.skip("there is no PostgreSQL here")
             server = stack.enter_context(postgres.running())
             url = server.database()
-            bench.environ["DNNSWEEP_DATABASE_URL"] = url
+            workspace.environ["DNNSWEEP_DATABASE_URL"] = url
             monkeypatch.setenv("DNNSWEEP_DATABASE_URL", url)
-            stack.callback(bench.end)
+            stack.callback(workspace.end)
         names = [f"sweep-{index}" for index in range(5)]
-        submit(bench, names[0], description="sleep=0.2")
-        victim = worker(bench)
-        until(bench, lambda: sum(trial.state is State.COMPLETE for trial in bench.trials(names[0])) >= 3)
+        submit(workspace, names[0], description="sleep=0.2")
+        victim = worker(workspace)
+        until(workspace, lambda: sum(trial.state is State.COMPLETE for trial in workspace.trials(names[0])) >= 3)
         for name in names[1:]:
-            submit(bench, name)
-        others = [worker(bench) for _ in range(2)]
+            submit(workspace, name)
+        others = [worker(workspace) for _ in range(2)]
         os.kill(victim.process.pid, signal.SIGKILL)
         if server is not None:
-            until(bench, lambda: SweepState.COMPLETE in states(bench))
+            until(workspace, lambda: SweepState.COMPLETE in states(workspace))
             server.stop("fast")
             time.sleep(1)
             server.start()
-        until(bench, lambda: states(bench) == [SweepState.COMPLETE] * 5)
+        until(workspace, lambda: states(workspace) == [SweepState.COMPLETE] * 5)
 
         for name in names:
-            assert identity(bench.trials(name)) == expected
-            ended = [event.number for event in dnnsweep.events(name, home=bench.home) if event.kind == "ended"]
+            assert identity(workspace.trials(name)) == expected
+            ended = [event.number for event in dnnsweep.events(name, home=workspace.home) if event.kind == "ended"]
             assert sorted(number for number in ended if number is not None) == list(range(16))
-        leased = [event for event in dnnsweep.events(names[0], home=bench.home) if event.kind == "leased"]
+        leased = [event for event in dnnsweep.events(names[0], home=workspace.home) if event.kind == "leased"]
         assert len(leased) == 2 or server is not None
         assert {terminate(other) for other in others} == {0}
 
 
 def test_a_worker_that_is_asked_to_end_finishes_its_trial_and_hands_the_sweep_back(
-    bench: Workspace, expected: Identity
+    workspace: Workspace, expected: Identity
 ) -> None:
-    submit(bench, description="sleep=0.3")
-    first = worker(bench, "--grace", "60")
-    until(bench, lambda: any(trial.state is State.RUNNING for trial in bench.trials()) and len(bench.trials()) > 2)
+    submit(workspace, description="sleep=0.3")
+    first = worker(workspace, "--grace", "60")
+    until(
+        workspace,
+        lambda: any(trial.state is State.RUNNING for trial in workspace.trials()) and len(workspace.trials()) > 2,
+    )
 
     assert terminate(first) == 0
-    after = bench.trials()
+    after = workspace.trials()
     assert "sweep pretend: handed back" in first.err
-    assert states(bench) == [SweepState.QUEUED]
+    assert states(workspace) == [SweepState.QUEUED]
     assert {trial.attempts for trial in after if trial.state is not State.QUEUED} == {1}
     assert 0 < sum(trial.state is State.COMPLETE for trial in after) < 16
 
-    worker(bench)
-    until(bench, lambda: states(bench) == [SweepState.COMPLETE])
-    assert identity(bench.trials()) == expected
-    assert {trial.attempts for trial in bench.trials()} == {1}  # nothing was trained twice
+    worker(workspace)
+    until(workspace, lambda: states(workspace) == [SweepState.COMPLETE])
+    assert identity(workspace.trials()) == expected
+    assert {trial.attempts for trial in workspace.trials()} == {1}  # nothing was trained twice
 
 
 def test_a_worker_without_time_puts_what_it_trains_back_with_the_same_seeds(
-    bench: Workspace, expected: Identity
+    workspace: Workspace, expected: Identity
 ) -> None:
-    submit(bench, description="hang=5")
-    first = worker(bench, "--grace", "5")
-    until(bench, lambda: sum(trial.state is State.COMPLETE for trial in bench.trials()) >= 5)
+    submit(workspace, description="hang=5")
+    first = worker(workspace, "--grace", "5")
+    until(workspace, lambda: sum(trial.state is State.COMPLETE for trial in workspace.trials()) >= 5)
     asked_at = time.monotonic()
 
     assert terminate(first) == 0
     assert time.monotonic() - asked_at < 60  # it waited for no trial that hangs
-    assert bench.trials()[5].state is State.QUEUED
+    assert workspace.trials()[5].state is State.QUEUED
 
-    worker(bench)
-    until(bench, lambda: states(bench) == [SweepState.COMPLETE])
-    assert identity(bench.trials()) == expected
-    assert bench.trials()[5].attempts == 2
+    worker(workspace)
+    until(workspace, lambda: states(workspace) == [SweepState.COMPLETE])
+    assert identity(workspace.trials()) == expected
+    assert workspace.trials()[5].attempts == 2
 
 
-def test_a_worker_that_loads_data_hands_them_back_at_once(bench: Workspace) -> None:
-    submit(bench)
-    loading = bench.start("worker", environ={"DNNSWEEP_TRAINER": "scripted_trainer:SlowTrainer"})
-    until(bench, lambda: states(bench) == [SweepState.RUNNING])
+def test_a_worker_that_loads_data_hands_them_back_at_once(workspace: Workspace) -> None:
+    submit(workspace)
+    loading = workspace.start("worker", environ={"DNNSWEEP_TRAINER": "scripted_trainer:SlowTrainer"})
+    until(workspace, lambda: states(workspace) == [SweepState.RUNNING])
     time.sleep(1)
 
     assert terminate(loading) == 0
-    assert states(bench) == [SweepState.QUEUED]
-    assert bench.processes() == []
+    assert states(workspace) == [SweepState.QUEUED]
+    assert workspace.processes() == []
 
 
-def test_a_sweep_that_is_stopped_ends_and_the_worker_goes_on_with_the_next(bench: Workspace) -> None:
-    submit(bench, "first", description="sleep=0.5")
-    submit(bench, "second", budget={"trials": 2})
-    worker(bench)
-    until(bench, lambda: len(bench.trials("first")) > 0)
+def test_a_sweep_that_is_stopped_ends_and_the_worker_goes_on_with_the_next(workspace: Workspace) -> None:
+    submit(workspace, "first", description="sleep=0.5")
+    submit(workspace, "second", budget={"trials": 2})
+    worker(workspace)
+    until(workspace, lambda: len(workspace.trials("first")) > 0)
 
-    assert bench.run("stop", "first").code == 0
-    until(bench, lambda: states(bench) == [SweepState.STOPPED, SweepState.COMPLETE])
+    assert workspace.run("stop", "first").code == 0
+    until(workspace, lambda: states(workspace) == [SweepState.STOPPED, SweepState.COMPLETE])
 
 
 @pytest.mark.parametrize(
@@ -191,20 +194,20 @@ def test_a_sweep_that_is_stopped_ends_and_the_worker_goes_on_with_the_next(bench
     ],
 )
 def test_a_sweep_that_cannot_be_run_fails_with_its_reason_and_the_worker_lives(
-    bench: Workspace, trainer: str, told: str
+    workspace: Workspace, trainer: str, told: str
 ) -> None:
-    submit(bench)
-    running = bench.start("worker", environ={"DNNSWEEP_TRAINER": trainer})
-    until(bench, lambda: states(bench) == [SweepState.FAILED])
+    submit(workspace)
+    running = workspace.start("worker", environ={"DNNSWEEP_TRAINER": trainer})
+    until(workspace, lambda: states(workspace) == [SweepState.FAILED])
 
-    assert told in (dnnsweep.show("pretend", home=bench.home).error or "")
-    waiting = bench.start("submit", bench.file(), "--wait")  # which queues it again
+    assert told in (dnnsweep.show("pretend", home=workspace.home).error or "")
+    waiting = workspace.start("submit", workspace.file(), "--wait")  # which queues it again
     assert waiting.code == 1
     assert told in waiting.err
     assert terminate(running) == 0
 
 
-def test_a_worker_checks_again_what_came_over_the_network(bench: Workspace, tmp_path: Path) -> None:
+def test_a_worker_checks_again_what_came_over_the_network(workspace: Workspace, tmp_path: Path) -> None:
     """Between submission and run a file becomes a link out of the data folder, another one grows."""
     root = tmp_path / "data"
     root.mkdir()
@@ -212,7 +215,7 @@ def test_a_worker_checks_again_what_came_over_the_network(bench: Workspace, tmp_
     for name in ("linked", "grown"):
         np.savez(root / f"{name}.npz", x=rows, y=np.arange(10) % 2)
     limits = Limits(data_root=root, max_rows=20)
-    with serving(settings_of(bench.home), limits=limits) as url:
+    with serving(settings_of(workspace.home), limits=limits) as url:
         place = RemoteStore(ServiceAddress(url))
         for name in ("linked", "grown"):
             place.submit({"name": name, "dataset": {"source": f"npz:{name}.npz"}, "budget": {"trials": 1}})
@@ -224,29 +227,29 @@ def test_a_worker_checks_again_what_came_over_the_network(bench: Workspace, tmp_
         "DNNSWEEP_DATA_ROOT": str(root),
         "DNNSWEEP_MAX_ROWS": "20",
     }
-    bench.start("worker", environ=environ)
-    until(bench, lambda: states(bench) == [SweepState.FAILED] * 2)
+    workspace.start("worker", environ=environ)
+    until(workspace, lambda: states(workspace) == [SweepState.FAILED] * 2)
 
-    told = [sweep.error or "" for sweep in dnnsweep.sweeps(home=bench.home)]
+    told = [sweep.error or "" for sweep in dnnsweep.sweeps(home=workspace.home)]
     assert "must be a file below the service's data folder" in told[0]
     assert "must be at most 20 rows on this service, got 40 rows" in told[1]
     assert str(tmp_path) not in "".join(told)
 
 
 def test_a_file_of_the_data_folder_is_trained_on_wherever_the_worker_was_started(
-    bench: Workspace, tmp_path: Path
+    workspace: Workspace, tmp_path: Path
 ) -> None:
     root = tmp_path / "data"
     root.mkdir()
     np.savez(root / "rows.npz", x=np.random.default_rng(0).normal(size=(60, 4)), y=np.arange(60) % 2)
-    with serving(settings_of(bench.home), limits=Limits(data_root=root)) as url:
+    with serving(settings_of(workspace.home), limits=Limits(data_root=root)) as url:
         RemoteStore(ServiceAddress(url)).submit(
             {"name": "a", "dataset": {"source": "npz:rows.npz"}, "budget": {"trials": 2}}
         )
-        bench.start(
+        workspace.start(
             "worker", environ={"DNNSWEEP_TRAINER": "scripted_trainer:LoadingTrainer", "DNNSWEEP_DATA_ROOT": str(root)}
         )
-        until(bench, lambda: states(bench) == [SweepState.COMPLETE])
+        until(workspace, lambda: states(workspace) == [SweepState.COMPLETE])
 
-    assert dnnsweep.show("a", home=bench.home).source == "npz:rows.npz"
-    assert dnnsweep.show("a", home=bench.home).data["n_train"] == 36
+    assert dnnsweep.show("a", home=workspace.home).source == "npz:rows.npz"
+    assert dnnsweep.show("a", home=workspace.home).data["n_train"] == 36

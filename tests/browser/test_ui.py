@@ -59,25 +59,25 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Workspace]:
+def workspace(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Workspace]:
     """A home with two sweeps that a worker ran for an API."""
-    bench = prepared(tmp_path_factory.mktemp("ui"), template, {})
+    workspace = prepared(tmp_path_factory.mktemp("ui"), template, {})
     try:
-        address = _serve(bench)
-        bench.start("worker")
+        address = _serve(workspace)
+        workspace.start("worker")
         for name, n_trials in N_TRIALS.items():
             data, trials = {"source": "sklearn:digits"}, {"trials": n_trials}
-            file = bench.file(name=name, dataset=data, space=SPACE, training={"epochs": 12}, budget=trials)
-            submitted = bench.run("submit", file, "--wait", environ={"DNNSWEEP_API_URL": address})
+            file = workspace.file(name=name, dataset=data, space=SPACE, training={"epochs": 12}, budget=trials)
+            submitted = workspace.run("submit", file, "--wait", environ={"DNNSWEEP_API_URL": address})
             assert submitted.code == 0, submitted.err
-        yield bench
+        yield workspace
     finally:
-        bench.end()
+        workspace.end()
 
 
-def _serve(bench: Workspace) -> str:
+def _serve(workspace: Workspace) -> str:
     port = postgres.free_port()
-    serving = bench.start("serve", "--port", str(port))
+    serving = workspace.start("serve", "--port", str(port))
     address = f"http://127.0.0.1:{port}"
     assert wait_until(lambda: _answers(f"{address}/readyz")), serving.err
     return address
@@ -92,9 +92,9 @@ def _answers(url: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def address(bench: Workspace) -> str:
+def address(workspace: Workspace) -> str:
     """The UI's address, up to its pages."""
-    ui = bench.start("ui", "--port", str(postgres.free_port()))
+    ui = workspace.start("ui", "--port", str(postgres.free_port()))
     assert wait_until(lambda: bool(ui.out.strip())), ui.err
     return ui.out.strip().partition("#")[0]
 
@@ -124,13 +124,13 @@ def experiments(page: Any) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def sweep(bench: Workspace) -> Sweep:
-    return dnnsweep.show("curves", home=bench.home)
+def sweep(workspace: Workspace) -> Sweep:
+    return dnnsweep.show("curves", home=workspace.home)
 
 
 @pytest.fixture(scope="module")
-def trials(bench: Workspace) -> list[Trial]:
-    return bench.trials("curves")
+def trials(workspace: Workspace) -> list[Trial]:
+    return workspace.trials("curves")
 
 
 @pytest.fixture
@@ -206,10 +206,10 @@ def test_the_page_of_a_trial_tells_every_hyperparameter(
 
 
 def test_the_page_of_a_trial_draws_the_curves_of_the_ledger(
-    show: Show, bench: Workspace, experiments: dict[str, str], trials: list[Trial]
+    show: Show, workspace: Workspace, experiments: dict[str, str], trials: list[Trial]
 ) -> None:
     trial = trials[5]
-    curve = dnnsweep.curve("curves", trial.number, home=bench.home)
+    curve = dnnsweep.curve("curves", trial.number, home=workspace.home)
     page = show(f"experiments/{experiments['curves']}/runs/{trial.run_id}/model-metrics")
 
     drawn = charts(page, "loss", "val_loss", "accuracy", "val_accuracy")

@@ -76,33 +76,33 @@ def compose(folder: Path) -> Iterator[Compose]:
 
 
 @pytest.fixture(scope="module")
-def bench(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+def workspace(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """Commands of this machine that talk to the API."""
     environ = {"DNNSWEEP_API_URL": compose.api, "DNNSWEEP_TOKEN": compose.passwords["DNNSWEEP_TOKEN"]}
-    bench = Workspace(tmp_path_factory.mktemp("bench"), environ)
-    yield bench
-    bench.end()
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"), environ)
+    yield workspace
+    workspace.end()
 
 
 @pytest.fixture(scope="module")
-def taken_over(compose: Compose, bench: Workspace) -> str:
+def taken_over(compose: Compose, workspace: Workspace) -> str:
     """The sweep of the worker that was killed, when it and four more are complete; the servers were restarted, too."""
-    files = {name: bench.file(name=name, seed=seed, **SWEEP) for seed, name in enumerate(SWEEPS)}
-    submitted = {name: bench.start("submit", file, "--wait") for name, file in files.items()}
-    until_trained(bench, KILL_AT)
+    files = {name: workspace.file(name=name, seed=seed, **SWEEP) for seed, name in enumerate(SWEEPS)}
+    submitted = {name: workspace.start("submit", file, "--wait") for name, file in files.items()}
+    until_trained(workspace, KILL_AT)
     victim = compose.containers("worker")[0]
     sweep = claimed(victim)
-    say(f"{n_ended(bench)} trials have ended: killing the worker of {sweep}")
+    say(f"{n_ended(workspace)} trials have ended: killing the worker of {sweep}")
     assert docker("kill", victim).returncode == 0  # its restart policy does not start it again
     for service, n_trials in RESTART_AT.items():
-        until_trained(bench, n_trials)
-        say(f"{n_ended(bench)} trials have ended: restarting {service}")
+        until_trained(workspace, n_trials)
+        say(f"{n_ended(workspace)} trials have ended: restarting {service}")
         compose.run("restart", service)
     for name, command in submitted.items():
         command.process.wait(SWEEPS_SECONDS)
         assert command.process.returncode == 0, f"{name}: {command.err}\n{compose.logs()}"
         say(f"{name}: {command.out.splitlines()[0]}")
-    assert wait_until(lambda: n_undelivered(bench) == 0, DELIVERY_SECONDS), compose.logs()
+    assert wait_until(lambda: n_undelivered(workspace) == 0, DELIVERY_SECONDS), compose.logs()
     return sweep
 
 
@@ -115,23 +115,23 @@ def claimed(worker: str) -> str:
     return name
 
 
-def n_ended(bench: Workspace) -> int:
+def n_ended(workspace: Workspace) -> int:
     """Return how many trials of all sweeps have ended."""
-    listed = bench.run("list", "--json")
+    listed = workspace.run("list", "--json")
     return sum(sweep["n_finished"] for sweep in listed.json) if listed.code == 0 else 0
 
 
-def n_undelivered(bench: Workspace) -> int:
+def n_undelivered(workspace: Workspace) -> int:
     """Return how much MLflow has not seen yet."""
-    return sum(sweep["n_undelivered"] for sweep in bench.run("list", "--json").json)
+    return sum(sweep["n_undelivered"] for sweep in workspace.run("list", "--json").json)
 
 
-def until_trained(bench: Workspace, n_trials: int) -> None:
-    assert wait_until(lambda: n_ended(bench) >= n_trials, SWEEPS_SECONDS), bench.run("list").out
+def until_trained(workspace: Workspace, n_trials: int) -> None:
+    assert wait_until(lambda: n_ended(workspace) >= n_trials, SWEEPS_SECONDS), workspace.run("list").out
 
 
-def trials(bench: Workspace, name: str) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = bench.run("trials", name, "--json").json
+def trials(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = workspace.run("trials", name, "--json").json
     return listed
 
 
@@ -191,17 +191,19 @@ def test_mlflow_answers_to_the_names_it_was_told_only(compose: Compose) -> None:
 
 @pytest.mark.usefixtures("taken_over")
 @pytest.mark.parametrize("name", SWEEPS)
-def test_every_sweep_is_complete_though_a_worker_was_killed_and_servers_restarted(bench: Workspace, name: str) -> None:
-    assert bench.run("show", name, "--json").json["state"] == "COMPLETE"
-    assert [(trial["number"], trial["state"], trial["epochs"]) for trial in trials(bench, name)] == [
+def test_every_sweep_is_complete_though_a_worker_was_killed_and_servers_restarted(
+    workspace: Workspace, name: str
+) -> None:
+    assert workspace.run("show", name, "--json").json["state"] == "COMPLETE"
+    assert [(trial["number"], trial["state"], trial["epochs"]) for trial in trials(workspace, name)] == [
         (number, "COMPLETE", N_EPOCHS) for number in range(N_TRIALS)
     ]
 
 
 def test_another_worker_went_on_with_the_sweep_of_the_killed_one(
-    taken_over: str, compose: Compose, bench: Workspace
+    taken_over: str, compose: Compose, workspace: Workspace
 ) -> None:
-    happened = bench.run("show", taken_over, "--events").out
+    happened = workspace.run("show", taken_over, "--events").out
 
     assert len(compose.containers("worker")) == 2
     assert happened.count("leased") >= 2, happened
@@ -209,13 +211,13 @@ def test_another_worker_went_on_with_the_sweep_of_the_killed_one(
 
 @pytest.mark.parametrize("name", SWEEPS)
 @pytest.mark.usefixtures("taken_over")
-def test_mlflow_holds_one_run_and_every_epoch_of_each_trial(compose: Compose, bench: Workspace, name: str) -> None:
+def test_mlflow_holds_one_run_and_every_epoch_of_each_trial(compose: Compose, workspace: Workspace, name: str) -> None:
     found = runs(compose, name)
     api = f"{compose.mlflow}/api/2.0/mlflow/metrics/get-history?metric_key=val_loss&run_id="
 
     assert len(found) == 1 + N_TRIALS
     shown = {run["run_id"]: run for run in found}
-    for trial in trials(bench, name):
+    for trial in trials(workspace, name):
         run = shown[trial["run_id"]]
         assert (run["status"], run["dnnsweep.trial"]) == ("FINISHED", str(trial["number"]))
         assert run["objective"] == trial["value"]
@@ -229,13 +231,13 @@ def test_the_doctor_finds_no_difference_between_ledger_and_mlflow(compose: Compo
 
 
 def test_the_same_file_gives_the_same_trials_in_the_service_as_by_run(
-    taken_over: str, bench: Workspace, tmp_path: Path, template: Path
+    taken_over: str, workspace: Workspace, tmp_path: Path, template: Path
 ) -> None:
     alone = prepared(tmp_path, template, {})
     file = alone.file(name=taken_over, seed=SWEEPS.index(taken_over), **SWEEP)
     assert alone.start("run", file).process.wait(SWEEPS_SECONDS) == 0
 
-    expected, got = alone.trials(taken_over), trials(bench, taken_over)
+    expected, got = alone.trials(taken_over), trials(workspace, taken_over)
 
     assert [(t["number"], t["params"], t["seed"]) for t in got] == [
         (t.number, dict(t.params), t.seed) for t in expected
@@ -262,15 +264,15 @@ def login(password: str) -> dict[str, str]:
 
 
 def test_with_a_password_mlflow_asks_for_it_and_sweeps_still_arrive(
-    password: str, compose: Compose, bench: Workspace
+    password: str, compose: Compose, workspace: Workspace
 ) -> None:
     search = f"{compose.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
 
-    submitted = bench.run("submit", bench.file(name="behind-login", budget={"trials": 4}), "--wait")
+    submitted = workspace.run("submit", workspace.file(name="behind-login", budget={"trials": 4}), "--wait")
 
     assert [ask(search, headers=words)[0] for words in ({}, login("another"), login(password))] == [401, 401, 200]
     assert submitted.code == 0, submitted.err
-    assert wait_until(lambda: n_undelivered(bench) == 0, DELIVERY_SECONDS), compose.logs()
+    assert wait_until(lambda: n_undelivered(workspace) == 0, DELIVERY_SECONDS), compose.logs()
     assert len(runs(compose, "behind-login", login(password))) == 1 + 4
     assert password not in compose.start("logs").stdout
 
