@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import hypothesis
 import pytest
+from examples import load_profile
 from warm_python import WarmPython
 
-hypothesis.settings.register_profile("project", deadline=None)  # how busy a machine is fails no test
-hypothesis.settings.register_profile("full", deadline=None)  # `make test-full`
-hypothesis.settings.load_profile("project")
+load_profile()
 
 for name, value in {
     "KERAS_BACKEND": "tensorflow",

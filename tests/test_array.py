@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from examples import n_examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -412,7 +413,7 @@ def keeps(seed: int, step: int, rate: float, rows: int, units: int) -> np.ndarra
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 100_000), st.floats(0, 0.99), st.integers(1, 9), st.integers(1, 9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=n_examples(30), deadline=None)
 def test_masks_are_those_of_keras(seed: int, step: int, rate: float, rows: int, units: int) -> None:
     drawn = tf.random.stateless_uniform((rows, units), seed=[seed, step])
     assert np.array_equal(keeps(seed, step, rate, rows, units), drawn.numpy() >= np.float32(rate))
@@ -506,7 +507,7 @@ values = st.one_of(st.floats(0, 2, width=32), st.sampled_from([0.5, 0.25, math.n
     st.integers(0, 3),
     st.integers(0, 3),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=n_examples(80), deadline=None)
 @example([(0.5, math.nan), (0.5, 0.25), (0.5, 0.5), (0.5, 0.25)], "val_accuracy", 0.0, 2, 0)  # NaN first
 @example([(0.5, 1.0), (0.5, math.nan), (0.5, 0.5), (0.5, 0.25)], "val_accuracy", 0.0, 2, 1)
 def test_the_graph_stops_as_the_reference_does(
@@ -543,7 +544,7 @@ def vector_of(metrics: Mapping[str, float]) -> tf.Tensor:
     st.integers(0, 2),
     st.sampled_from([0.0, 0.004]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=n_examples(60), deadline=None)
 def test_the_graph_reduces_learning_rates_as_the_reference_does(
     curve: list[float],
     monitor: str,

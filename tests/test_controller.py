@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+from examples import n_examples
 from fake_clock import FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -182,7 +183,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Summary]:
     lost=st.dictionaries(st.integers(0, 19), st.integers(1, 2), max_size=5),
     stops=st.lists(st.integers(0, 12), max_size=4),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=n_examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_trials_do_not_depend_on_slots_completion_order_lost_trainers_or_interruptions(
     tmp_path_factory: pytest.TempPathFactory,
     undisturbed: list[Summary],
@@ -454,7 +455,7 @@ def test_a_trainer_is_told_the_front_so_that_it_need_not_save_what_is_beaten(url
     lost=st.dictionaries(st.integers(0, 29), st.integers(1, 2), max_size=5),
     stops=st.lists(st.integers(0, 25), max_size=4),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=n_examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_sweep_of_two_objectives_ends_alike_however_often_it_was_interrupted(
     tmp_path_factory: pytest.TempPathFactory, n_slots: int, chance: int, lost: dict[int, int], stops: list[int]
 ) -> None:
@@ -713,7 +714,7 @@ def pruned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     lost=st.dictionaries(st.integers(0, 19), st.integers(1, 2), max_size=4),
     stops=st.lists(st.integers(0, 60), max_size=4),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=n_examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pruned_sweeps_do_not_depend_on_slots_order_lost_trainers_or_interruptions(
     tmp_path_factory: pytest.TempPathFactory,
     pruned: tuple[str, list[Summary]],

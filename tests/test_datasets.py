@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from examples import n_examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -451,7 +452,7 @@ def test_a_target_that_looks_like_classes_is_pointed_out(y: Any, note: str) -> N
 # Splitting and scaling
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=n_examples(40))
 @given(
     n=st.integers(60, 200),
     n_classes=st.integers(2, 4),
@@ -559,7 +560,7 @@ def test_large_offsets_do_not_eat_small_differences() -> None:
     assert len(np.unique(data.x_train)) == len(data.x_train)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(deadline=None, max_examples=n_examples(60), suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     x=arrays(np.float64, (30, 3), elements=st.floats(-1e30, 1e30) | st.just(np.nan)),
     scale=st.sampled_from(["standard", "minmax", "none"]),
@@ -583,7 +584,7 @@ def test_the_fingerprint_does_not_depend_on_split_or_scale() -> None:
     assert of(x, y).summary.fingerprint == of(x, y, scale="none", seed=9, test=0.0).summary.fingerprint
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=n_examples(30))
 @given(row=st.integers(0, 39), column=st.sampled_from(["weight", "is_tame", "kind", "label"]))
 def test_changing_one_cell_changes_the_fingerprint(row: int, column: str) -> None:
     frame = pets().drop(columns="id")
@@ -789,7 +790,7 @@ def test_broken_npz_files_are_refused(tmp_path: Path) -> None:
         assert refused(DatasetSpec(source=f"npz:{path}")).startswith("dataset.source: must be an npz file")
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=n_examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 10_000), value=st.integers(0, 255), length=st.integers(0, 10_000))
 def test_damaged_npz_files_are_read_or_refused(tmp_path: Path, position: int, value: int, length: int) -> None:
     path = tmp_path / "data.npz"

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import sweep_files
+from examples import n_examples
 from hypothesis import HealthCheck, given, settings
 
 from dnnsweep import spec
@@ -15,7 +16,7 @@ from dnnsweep.trainers import Job
 from dnnsweep.trainers.auto import AutoTrainer
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=n_examples(12), suppress_health_check=list(HealthCheck))
 @given(sweep_files.documents())
 def test_a_valid_sweep_file_trains_an_epoch(document: dict[str, Any]) -> None:
     stopping = document["training"]["early_stopping"]

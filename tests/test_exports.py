@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from examples import n_examples
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -692,7 +693,7 @@ def network_of(sweep: Sweep, trial: Trial) -> dict[str, Any]:
     return made
 
 
-@settings(deadline=None, max_examples=25, phases=[Phase.reuse, Phase.generate])  # to shrink would take minutes
+@settings(max_examples=n_examples(25), phases=[Phase.reuse, Phase.generate])  # to shrink would take minutes
 @given(sweeps(), trials())
 def test_the_network_is_the_trainers_network(sweep: Sweep, trial: Trial) -> None:
     import keras
@@ -747,7 +748,7 @@ def initializers(model: Any) -> list[type]:
     return [type(layer.kernel_initializer) for layer in model.layers if hasattr(layer, "kernel_initializer")]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=n_examples(40))
 @given(sweeps(), trials())
 def test_a_listing_is_formatted_and_free_of_what_it_does_not_need(sweep: Sweep, trial: Trial) -> None:
     code = exports.python(sweep, trial)

@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from examples import n_examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, PatientPruner, SuccessiveHalvingPruner
@@ -219,7 +220,7 @@ def test_verdicts_on_recorded_curves_are_those_of_optuna_in_a_loop(kind: str, di
 @pytest.mark.filterwarnings("ignore:All-NaN:RuntimeWarning")
 @pytest.mark.parametrize("kind", PLAIN)
 @given(curves=curves_strategy, direction=st.sampled_from(["maximize", "minimize"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=n_examples(30), deadline=None)
 def test_verdicts_on_any_curves_are_those_of_optuna_in_a_loop(
     kind: str, curves: list[list[float]], direction: str
 ) -> None:
@@ -236,7 +237,7 @@ def test_with_trials_in_flight_each_verdict_is_optunas_on_what_it_may_know(kind:
 
 @pytest.mark.parametrize("kind", PLAIN)
 @given(window=st.integers(1, 9), chance=st.integers(0, 10**6), n_troubles=st.integers(0, 6))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=n_examples(12), deadline=None)
 def test_verdicts_do_not_depend_on_who_trains_faster_on_lost_trainers_or_interruptions(
     kind: str, window: int, chance: int, n_troubles: int
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from examples import n_examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -41,7 +42,10 @@ def test_whatever_fits_the_description_or_nearly_does_is_answered(described: Any
         operation = found.ok()
 
         @settings(
-            max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
+            max_examples=n_examples(25),
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
+            database=None,
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: Any) -> None:

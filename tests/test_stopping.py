@@ -4,6 +4,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
+from examples import n_examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -60,7 +61,7 @@ measured = st.one_of(steps, single)
     others=st.lists(st.one_of(measured, st.sampled_from([NAN, math.inf, -math.inf])), max_size=14),
     start=st.integers(0, 4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=n_examples(300), deadline=None)
 @example(monitor="val_loss", patience=0, min_delta=0.0, first=0.5, others=[0.4, 0.4, 0.3], start=0)
 @example(monitor="val_loss", patience=1, min_delta=0.25, first=1.0, others=[0.75, 0.5], start=0)
 @example(monitor="val_accuracy", patience=1, min_delta=1e-7, first=1.0, others=[1.0 + 2**-23, 1.0], start=0)
@@ -75,7 +76,7 @@ def test_it_stops_and_keeps_as_keras_does(
 
 
 @given(patience=st.integers(0, 4), n_epochs=st.integers(1, 10))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=n_examples(20))
 def test_a_curve_of_nan_ends_at_the_epoch_at_which_keras_ends_it_and_has_no_best(patience: int, n_epochs: int) -> None:
     values = [NAN] * n_epochs
 
@@ -187,7 +188,7 @@ def rates_of_keras(plateau: Plateau, values: list[float]) -> list[float]:
     first=st.one_of(measured, st.sampled_from([math.inf, -math.inf])),
     others=st.lists(st.one_of(measured, st.sampled_from([NAN, math.inf, -math.inf])), max_size=20),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=n_examples(300), deadline=None)
 @example("val_loss", 0.1, 0.1, 2, 1e-4, 1, 0.0, 1.0, [1.0] * 12)
 @example("val_loss", 0.1, 0.1, 1, 0.0, 0, 0.001, 1.0, [1.0] * 5)  # the floor is reached and kept
 @example("val_loss", 0.1, 0.5, 1, 0.0, 2, 0.0, 1.0, [2.0, 0.5, 0.5, 0.5, 0.5])  # better while it cools

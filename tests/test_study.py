@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+from examples import n_examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]
@@ -384,7 +385,7 @@ def test_the_window_is_an_eighth_of_the_budget_within_bounds(n_trials: int, expe
 
 
 @given(low=st.integers(-1000, 1000), n_steps=st.integers(1, 1000), step=st.integers(1, 1000))
-@settings(max_examples=200)
+@settings(max_examples=n_examples(200))
 def test_a_stepped_range_becomes_a_distribution_without_complaint(low: int, n_steps: int, step: int) -> None:
     domain = Range(low / 1000, (low + n_steps * step) / 1000, step=step / 1000)
 

@@ -1,0 +1,29 @@
+"""How many examples Hypothesis tries: a few of them, always the same, unless `HYPOTHESIS_PROFILE` is `full`."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import hypothesis
+
+PROFILE: Final = os.environ.get("HYPOTHESIS_PROFILE", "ci")
+#: One in so many of the full profile's examples is tried otherwise, and never fewer than the other number.
+SHARE: Final = 4
+MIN_EXAMPLES: Final = 5
+#: What Hypothesis tries where a test does not say.
+USUAL: Final = 100
+
+
+def n_examples(full: int = USUAL) -> int:
+    """Return how many examples to try where the full profile tries so many."""
+    return full if PROFILE == "full" else max(MIN_EXAMPLES, full // SHARE)
+
+
+def load_profile() -> None:
+    """Let Hypothesis follow the profile; how busy a machine is fails no test, whichever it is."""
+    hypothesis.settings.register_profile("full", deadline=None)
+    hypothesis.settings.register_profile(
+        "ci", deadline=None, max_examples=n_examples(), derandomize=True, database=None
+    )
+    hypothesis.settings.load_profile(PROFILE)
