@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -20,6 +18,7 @@ import tensorflow as tf
 from examples import n_examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from warm_python import WarmPython
 
 from dnnsweep import spec
 from dnnsweep.records import (
@@ -42,7 +41,6 @@ from dnnsweep.trainers.array.slots import TrialArray
 from dnnsweep.trainers.array.stopping import END_CODES, decide
 from dnnsweep.trainers.array.types import PlateauState, SlotProgress
 from dnnsweep.trainers.array.update import Updated, take_step
-from dnnsweep.trainers.attempt import Attempt
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
 from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
@@ -244,23 +242,38 @@ def assert_equal_in_double(
     if plateau is not None:
         asked = job(source, dataset=dataset, reduce_on_plateau=plateau)
         asked = Job({**asked.spec, "space": {"schedule": ["constant", "cosine", PLATEAU]}})
-    material = load_inputs(asked)
-    if any(item.params["global_clipnorm"] for item in items):
-        sweep = spec.check({**material.sweep.to_json(), "space": {"global_clipnorm": [0.0, 0.3]}})
-        material = replace(material, sweep=sweep)
-    array = TrialArray(group_of(items[0].params), material, len(items), "float64")
+    inputs = load_inputs(asked)
+    reports = reports_in_double(inputs, items, len(items))
+    for item in items:
+        assert_fitted(inputs, item, reports[item.number], tolerance)
+
+
+def with_clipping(inputs: TrainerInputs) -> TrainerInputs:
+    """Let trials ask for gradients to be clipped."""
+    return replace(inputs, sweep=spec.check({**inputs.sweep.to_json(), "space": {"global_clipnorm": [0.0, 0.3]}}))
+
+
+Reports = Sequence[EpochReport]
+
+
+def reports_in_double(inputs: TrainerInputs, items: Sequence[Suggestion], slots: int) -> dict[int, Reports]:
+    """Train in one array in float64; return each trial's reports."""
+    array = TrialArray(group_of(items[0].params), inputs, slots, "float64")
     for item in items:
         array.enqueue(item)
-    attempts: dict[int, Attempt] = {}
+    reports: dict[int, Reports] = {}
     while not array.is_idle:
-        attempts |= {ended.attempt.suggestion.number: ended.attempt for ended in array.step(lambda _: None)}
-    for item in items:
-        for report, expected in zip(attempts[item.number].reports, fitted(material, item), strict=True):
-            for name, value in expected.items():
-                own = report.metrics[name]
-                if name.endswith("mae"):
-                    own /= material.data.target_std
-                assert own == pytest.approx(value, rel=tolerance, abs=tolerance), (item.params, report.epoch, name)
+        reports |= {ended.attempt.suggestion.number: ended.attempt.reports for ended in array.step(lambda _: None)}
+    return reports
+
+
+def assert_fitted(inputs: TrainerInputs, item: Suggestion, reports: Reports, tolerance: float) -> None:
+    for report, expected in zip(reports, fitted(inputs, item), strict=True):
+        for name, value in expected.items():
+            own = report.metrics[name]
+            if name.endswith("mae"):
+                own /= inputs.data.target_std
+            assert own == pytest.approx(value, rel=tolerance, abs=tolerance), (item.params, report.epoch, name)
 
 
 @pytest.mark.parametrize("has_norm", [False, True])
@@ -299,15 +312,35 @@ def test_in_double_precision_every_shape_equals_fit(
     assert_equal_in_double(source, suggestion(0, **knobs), suggestion(1, batch_norm=True, optimizer="nadam", **knobs))
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "exponential"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_in_double_precision_schedules_and_clipping_equal_those_of_fit(optimizer: str, schedule: str) -> None:
-    knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "l2": 1e-3, "optimizer": optimizer, "schedule": schedule}
-    clipped = suggestion(1, global_clipnorm=0.3, batch_norm=True, **knobs)
+#: Schedules, and where gradients are clipped.
+COURSES = [("constant", 0.0), ("cosine", 0.0), ("cosine", 0.3), ("exponential", 0.0), ("exponential", 0.3)]
 
-    steady = suggestion(2, **{**knobs, "schedule": "constant"})
-    # Keras computes a schedule's learning rates in single precision, one at a time in `fit` and all at once here.
-    assert_equal_in_double("wine", suggestion(0, **knobs), clipped, steady, tolerance=1e-7)
+
+def scheduled(optimizer: str, schedule: str, clipnorm: float) -> Suggestion:
+    knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "l2": 1e-3, "optimizer": optimizer, "schedule": schedule}
+    number = 10 * OPTIMIZERS.index(optimizer) + COURSES.index((schedule, clipnorm))
+    return suggestion(number, **knobs, global_clipnorm=clipnorm, batch_norm=clipnorm > 0)
+
+
+@pytest.fixture(scope="module")
+def on_schedules() -> tuple[TrainerInputs, dict[int, Reports]]:
+    """Each optimizer on each schedule, clipped or not, in one array whose six slots are refilled."""
+    inputs = with_clipping(load_inputs(job("wine")))
+    items = [scheduled(optimizer, *course) for optimizer in OPTIMIZERS for course in COURSES]
+    return inputs, reports_in_double(inputs, items, slots=6)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_in_double_precision_schedules_and_clipping_equal_those_of_fit(
+    on_schedules: tuple[TrainerInputs, dict[int, Reports]], optimizer: str, schedule: str
+) -> None:
+    inputs, reports = on_schedules
+    for course in COURSES:
+        if course[0] == schedule:
+            item = scheduled(optimizer, *course)
+            # Keras computes a schedule's learning rates in single precision, one at a time in `fit`, all at once here.
+            assert_fitted(inputs, item, reports[item.number], tolerance=1e-7)
 
 
 #: Each reduces learning rates at least twice in five epochs.
@@ -640,7 +673,9 @@ print(json.dumps([loss, accuracy, "dnnsweep" in sys.modules, [type(layer).__name
 """
 
 
-def test_the_best_trials_model_is_an_ordinary_keras_model_that_scores_as_stated(tmp_path: Path) -> None:
+def test_the_best_trials_model_is_an_ordinary_keras_model_that_scores_as_stated(
+    tmp_path: Path, warm_python: WarmPython
+) -> None:
     own = job("digits", tmp_path, epochs=8, early_stopping={"patience": 2})
     trainer = array_of(own, 2)
     found = results(trainer, *(suggestion(i, dropout=0.2, l2=1e-3, batch_norm=i % 2 == 0) for i in range(4)))
@@ -648,8 +683,9 @@ def test_the_best_trials_model_is_an_ordinary_keras_model_that_scores_as_stated(
     assert best.model_path is not None
     data = load_inputs(own).data
     np.savez(tmp_path / "rows.npz", x=data.x_validation, y=data.y_validation)
-    command = [sys.executable, "-P", "-c", JUDGE, best.model_path, str(tmp_path / "rows.npz")]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    (tmp_path / "judge.py").write_text(JUDGE)
+    done = warm_python.run(tmp_path / "judge.py", best.model_path, str(tmp_path / "rows.npz"))
+    assert done.returncode == 0, done.stderr
     loss, accuracy, has_dnnsweep, layers = json.loads(done.stdout)
     assert best.best_epoch is not None
     stated = best.curve.at(best.best_epoch)
