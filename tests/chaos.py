@@ -30,6 +30,7 @@ import dnnsweep
 from dnnsweep.ledger import Ledger
 from dnnsweep.settings import find_settings
 
+Identity = list[tuple[Any, ...]]
 PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
 #: Who is killed, how often among ten.
 VICTIMS = {"controller": 4, "trainer": 3, "shipping": 2, "server": 1}
@@ -225,7 +226,7 @@ class Round:
         assert done.code == 0, done.err
 
 
-def undisturbed(folder: Path, plan: Plan = PRETENDED) -> list[tuple[Any, ...]]:
+def undisturbed(folder: Path, plan: Plan = PRETENDED) -> Identity:
     """Return what a sweep gives that nobody disturbs."""
     workspace = prepared(folder, None, plan.environ)
     done = workspace.run("run", workspace.file(**plan.sweep), "--trainers", "1")
@@ -233,9 +234,7 @@ def undisturbed(folder: Path, plan: Plan = PRETENDED) -> list[tuple[Any, ...]]:
     return identity(workspace.trials(plan.name))
 
 
-def audited(
-    place: str, workspace: Workspace, uri: str, expected: list[tuple[Any, ...]], n_kills: int, name: str
-) -> Row:
+def audited(place: str, workspace: Workspace, uri: str, expected: Identity, n_kills: int, name: str) -> Row:
     """Compare ledger, MLflow and the undisturbed sweep."""
     with _environment(workspace.environ):
         trials, doctor = workspace.trials(name), dnnsweep.doctor(name, repair=False, home=workspace.home)
@@ -294,7 +293,7 @@ def disturbed(
     folder: Path,
     chance: random.Random,
     n_kills: int,
-    expected: list[tuple[Any, ...]],
+    expected: Identity,
     *,
     plan: Plan = PRETENDED,
     template: Path | None = None,
@@ -366,7 +365,7 @@ def main() -> int:
         else:
             database = stack.enter_context(postgres.running())
         real = undisturbed(folder / "undisturbed-real", REAL)
-        rounds: list[tuple[Plan, int, list[tuple[Any, ...]], postgres.Server | None, bool]] = [
+        rounds: list[tuple[Plan, int, Identity, postgres.Server | None, bool]] = [
             (PRETENDED, share, expected, None, False),
             (PRETENDED, share, expected, None, True),
             (REAL, REAL_KILLS, real, None, False),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import postgres
 import pytest
 from examples import load_profile
 from warm_python import WarmPython
@@ -44,3 +45,10 @@ def warm_python() -> Iterator[WarmPython]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Server]:
+    """A PostgreSQL that runs as long as the tests do; each takes a database of its own from it."""
+    with postgres.running() as server:
+        yield server

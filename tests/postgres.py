@@ -12,7 +12,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
+import pytest
+
+#: Set where a test that finds no PostgreSQL is to fail, and not to be skipped.
+REQUIRED: Final = "DNNSWEEP_TESTS_REQUIRE_POSTGRES"
 #: PostgreSQL refuses to be run by root; files that need not survive a power cut need not be waited for.
 OTHER_USERS = ("postgres", "nobody")
 FAST = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
@@ -75,10 +80,19 @@ def _other_user() -> str:
     return next(user for user in OTHER_USERS if f"\n{user}:" in known)
 
 
+def need() -> None:
+    """Skip the test where there is no PostgreSQL, or fail it where there has to be one."""
+    if programs() is not None:
+        return
+    if os.environ.get(REQUIRED):
+        pytest.fail(f"{REQUIRED} is set, and there is no PostgreSQL: neither in /usr/lib/postgresql nor on PATH")
+    pytest.skip("there is no PostgreSQL here")
+
+
 @contextmanager
 def running() -> Iterator[Server]:
-    """Make and start a server; end and remove it afterwards."""
-    assert programs() is not None
+    """Make and start a server for a test that needs one; end and remove it afterwards."""
+    need()
     with tempfile.TemporaryDirectory(prefix="dnnsweep-postgres-") as name:  # not pytest's, which is for one user alone
         folder = Path(name)
         if os.getuid() == 0:

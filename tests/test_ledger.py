@@ -604,10 +604,9 @@ def test_a_condition_is_met_before_the_front_is_taken(ledger: Ledger) -> None:
     assert numbers(ledger.best("two", None, "value < 0.5")) == []
 
 
-@pytest.mark.skipif(postgres.programs() is None, reason="there is no PostgreSQL here")
-def test_postgresql_finds_the_same_front(ledger: Ledger, pair: Lease) -> None:
+def test_postgresql_finds_the_same_front(ledger: Ledger, pair: Lease, postgresql: postgres.Server) -> None:
     condition = "value_2 >= 900 and number not in [5]"
-    with postgres.running() as database, closing(Ledger.open(database.database(), create=True)) as other:
+    with closing(Ledger.open(postgresql.database(), create=True)) as other:
         lease = filled(other)
 
         assert numbers(other.best("two", None)) == numbers(ledger.best("two", None)) == [5, 1, 2]

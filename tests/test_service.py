@@ -35,22 +35,11 @@ LOCAL = "http://127.0.0.1:8000"
 PROBLEM = "application/problem+json"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Server | None]:
-    if postgres.programs() is None:
-        yield None
-        return
-    with postgres.running() as made:
-        yield made
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path, server: postgres.Server | None) -> Settings:
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     if request.param == "sqlite":
         return settings_of(tmp_path)
-    if server is None:
-        pytest.skip("there is no PostgreSQL here")
-    return settings_of(tmp_path, server.database())
+    return settings_of(tmp_path, request.getfixturevalue("postgresql").database())
 
 
 @pytest.fixture

@@ -37,22 +37,11 @@ DATA = DataSummary("f" * 64, Task.MULTICLASS, 64, ("a",), ("0", "1", "2"), 60, 2
 SOMEBODY_ELSE = "another-host:1"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Server | None]:
-    if postgres.programs() is None:
-        yield None
-        return
-    with postgres.running() as made:
-        yield made
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path, server: postgres.Server | None) -> Iterator[Ledger]:
-    if request.param == "postgresql" and server is None:
-        pytest.skip("there is no PostgreSQL here")
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     url = f"sqlite:///{tmp_path / 'dnnsweep.db'}"
-    if request.param == "postgresql" and server is not None:
-        url = server.database()
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").database()
     opened = Ledger.open(url, create=True)
     yield opened
     opened.close()
@@ -322,16 +311,13 @@ def test_a_lease_can_be_prolonged_while_the_data_are_loaded(ledger: Ledger) -> N
     assert lease.spent_seconds() == pytest.approx(0.0, abs=0.01)
 
 
-def test_a_server_that_is_cut_off_is_noticed_and_the_address_has_the_last_word(server: postgres.Server | None) -> None:
-    if server is None:
-        pytest.skip("there is no PostgreSQL here")
-
+def test_a_server_that_is_cut_off_is_noticed_and_the_address_has_the_last_word(postgresql: postgres.Server) -> None:
     def told(url: str) -> dict[str, str]:
         with closing(Ledger.open(url, create=True)) as opened, opened._database.read() as connection:
             driver: Any = connection.connection.driver_connection
             return dict(driver.info.get_parameters())
 
-    url = server.database()
+    url = postgresql.database()
     known = {name: str(value) for name, value in database.LIBPQ.items()}
     assert known.items() <= told(url).items()
     assert told(f"{url}?keepalives_idle=77").items() >= {**known, "keepalives_idle": "77"}.items()

@@ -10,10 +10,15 @@ import postgres
 import pytest
 
 
-@pytest.mark.timeout(400)
-def test_nothing_is_lost_and_nothing_counted_twice_whoever_is_killed(tmp_path: Path, template: Path) -> None:
-    expected = chaos.undisturbed(tmp_path / "undisturbed")
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> chaos.Identity:
+    return chaos.undisturbed(tmp_path_factory.mktemp("undisturbed"))
 
+
+@pytest.mark.timeout(400)
+def test_nothing_is_lost_and_nothing_counted_twice_whoever_is_killed(
+    tmp_path: Path, template: Path, expected: chaos.Identity
+) -> None:
     row = chaos.disturbed(tmp_path, random.Random(4), 10, expected, template=template)
 
     assert row.kills >= 10
@@ -21,10 +26,9 @@ def test_nothing_is_lost_and_nothing_counted_twice_whoever_is_killed(tmp_path: P
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.skipif(postgres.programs() is None, reason="there is no PostgreSQL here")
-def test_the_same_holds_on_postgresql(tmp_path: Path, template: Path) -> None:
-    expected = chaos.undisturbed(tmp_path / "undisturbed")
-    with postgres.running() as database:
-        row = chaos.disturbed(tmp_path, random.Random(5), 4, expected, template=template, database=database)
+def test_the_same_holds_on_postgresql(
+    tmp_path: Path, template: Path, expected: chaos.Identity, postgresql: postgres.Server
+) -> None:
+    row = chaos.disturbed(tmp_path, random.Random(5), 4, expected, template=template, database=postgresql)
 
     assert row.is_good, row

@@ -148,7 +148,6 @@ def test_a_controller_paused_for_longer_than_its_lease_can_write_nothing_more(
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.skipif(postgres.programs() is None, reason="there is no PostgreSQL here")
 def test_postgresql_may_restart_and_when_it_stays_away_the_sweep_can_be_resumed(
     tmp_path: Path, expected: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,8 +93,6 @@ def test_three_workers_of_whom_one_is_killed_complete_five_sweeps_though_postgre
     with ExitStack() as stack:
         server: postgres.Server | None = None
         if kind == "postgresql":
-            if postgres.programs() is None:
-                pytest.skip("there is no PostgreSQL here")
             server = stack.enter_context(postgres.running())
             url = server.database()
             workspace.environ["DNNSWEEP_DATABASE_URL"] = url
@@ -120,7 +118,7 @@ def test_three_workers_of_whom_one_is_killed_complete_five_sweeps_though_postgre
             ended = [event.number for event in dnnsweep.events(name, home=workspace.home) if event.kind == "ended"]
             assert sorted(number for number in ended if number is not None) == list(range(16))
         leased = [event for event in dnnsweep.events(names[0], home=workspace.home) if event.kind == "leased"]
-        assert len(leased) == 2 or server is not None
+        assert len(leased) >= 2 if server else len(leased) == 2  # a restart may cost the second worker its lease
         assert {terminate(other) for other in others} == {0}
 
 
