@@ -60,7 +60,7 @@ check: install
 	$(BIN)/python tools/house.py
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test-all: install
 	$(BIN)/python tools/test_all.py --skip "$(SKIP)"
