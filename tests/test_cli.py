@@ -433,20 +433,32 @@ def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: 
     assert "3 updates behind" in call("show", "pretend").out
 
 
-@pytest.mark.parametrize(
-    "url", ["nonsense", "sqlite:////proc/nowhere/x.db", "mysql+nothing://x", "sqlite:////dev/null"]
-)
+@pytest.mark.parametrize("url", ["nonsense", "mysql+nothing://x"])
 @pytest.mark.parametrize("words", [["list"], ["best", "x"]], ids=" ".join)
-def test_a_ledger_that_cannot_be_opened_ends_without_a_traceback(
+def test_a_ledger_whose_address_is_wrong_ends_with_1_and_names_the_variable(
     call: Call, home: Path, monkeypatch: pytest.MonkeyPatch, url: str, words: list[str]
 ) -> None:
     monkeypatch.setenv("DNNSWEEP_DATABASE_URL", url)
 
     said = call(*words)
 
-    assert said.code in (0, 1)
-    assert said.code == 1 or said.out.startswith("name")
-    assert "Traceback" not in said.err
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("error: the ledger's address must be a database URL: ")
+    assert said.err.endswith("; check DNNSWEEP_DATABASE_URL\n")
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("url", ["sqlite:////proc/nowhere/x.db", "sqlite:////dev/null"])
+def test_a_ledger_that_does_not_exist_holds_no_sweep_and_is_not_made_by_reading(
+    call: Call, home: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DNNSWEEP_DATABASE_URL", url)
+
+    listed, best = call("list"), call("best", "x")
+
+    assert (listed.code, listed.out.split()[0], listed.out.count("\n"), listed.err) == (0, "name", 1, "")
+    assert (best.code, best.out) == (1, "")
+    assert best.err.startswith("error: there is no sweep yet in ")
     assert not home.exists()
 
 
