@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose
+from warm_python import WarmPython
 
 import dnnsweep
 from dnnsweep.errors import SpecError
@@ -445,8 +443,12 @@ def test_a_module_that_is_not_there_is_named(name: str, expected: str) -> None:
 
 # ---- from the sweep file to the answer
 
+BUILDERS = {"PYTHONPATH": str(Path(__file__).parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
-def test_a_sweep_of_a_builders_own_hyperparameters_is_run_queried_and_exported(tmp_path: Path) -> None:
+
+def test_a_sweep_of_a_builders_own_hyperparameters_is_run_queried_and_exported(
+    tmp_path: Path, warm_python: WarmPython
+) -> None:
     searched = {"units": [8, 16], "dropout": {"low": 0.0, "high": 0.4}, "optimizer": ["adam", "momentum"]}
     enqueue = [{"units": 16, "dropout": 0.2, "optimizer": "adam"}]
 
@@ -460,9 +462,9 @@ def test_a_sweep_of_a_builders_own_hyperparameters_is_run_queried_and_exported(t
     assert dnnsweep.client.show("own", home=tmp_path).trainer == "compiled"
     best = dnnsweep.best("own", top=1, home=tmp_path)[0]
     (tmp_path / "own.py").write_text(dnnsweep.export("own", home=tmp_path))
-    command = [sys.executable, str(tmp_path / "own.py")]
-    printed = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True).stdout
-    last = next(line for line in printed.splitlines() if line.startswith("val_loss"))
+    printed = warm_python.run(tmp_path / "own.py", environ=BUILDERS)
+    assert printed.returncode == 0, printed.stderr
+    last = next(line for line in printed.stdout.splitlines() if line.startswith("val_loss"))
     assert float(last.split()[1]) == pytest.approx(best.value, rel=1e-3)
     again = dnnsweep.export("own", form="yaml", home=tmp_path)
     assert "builder: python:builders:dense" in again
@@ -474,22 +476,17 @@ def test_a_sweep_of_a_builders_own_hyperparameters_is_run_queried_and_exported(t
     [("of_dictionary", {"units": 8}), ("two_inputs", {"units": 8}), ("named_inputs", {"units": 8})],
 )
 def test_an_exported_listing_calls_the_builder_as_the_trainer_does(
-    function: str, fixed: dict[str, Any], tmp_path: Path
+    function: str, fixed: dict[str, Any], tmp_path: Path, warm_python: WarmPython
 ) -> None:
     sections = {"fixed": fixed, "budget": {"trials": 1}, "objective": {"metric": "val_accuracy"}}
     dnnsweep.run(document(function, **sections), home=tmp_path, executor="inprocess")
     (tmp_path / "own.py").write_text(dnnsweep.export("own", home=tmp_path))
 
-    command = [sys.executable, str(tmp_path / "own.py")]
-    run = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    run = warm_python.run(tmp_path / "own.py", environ=BUILDERS)
 
     assert run.returncode == 0, run.stderr
     stated = dnnsweep.best("own", home=tmp_path)[0].value
     assert f"val_accuracy: {stated:.4f}" in run.stdout
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def test_a_sweep_that_is_resumed_keeps_its_way(tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from keyboard import Keyboard
 from postgres import free_port
 from typer.main import get_command
+from warm_python import WarmPython
 
 from dnnsweep import spec
 from dnnsweep.cli import app
@@ -184,12 +186,19 @@ def test_every_decision_is_in_the_index() -> None:
 # ---- the pages, one for each task
 
 
+@pytest.fixture
+def keyboard(warm_python: WarmPython, capsys: pytest.CaptureFixture[str]) -> Keyboard:
+    return Keyboard(warm_python, capsys)
+
+
 PAGES = ["data", "space", "samplers", "pruning", "objectives", "resume", "notebook"]
 
 
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("name", PAGES)
-def test_every_command_of_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
+def test_every_command_of_a_page_does_what_it_says(
+    name: str, keyboard: Keyboard, tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Write the files that the page shows, then type its commands, one after the other."""
     page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     for language in ("python", "yaml"):
@@ -197,21 +206,14 @@ def test_every_command_of_a_page_does_what_it_says(name: str, tmp_path: Path) ->
             (tmp_path / block[1]).write_text(block[0], encoding="utf-8")
     consoles = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     lines = [line for block in consoles for line in block.splitlines()]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     assert lines
+    (tmp_path / "dnnsweep-home").mkdir()
+    shutil.copy(template, tmp_path / "dnnsweep-home" / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
 
     for line in lines:
         assert line.startswith("$ ")
-        done = subprocess.run(
-            ["/bin/sh", "-c", line.removeprefix("$ ")],
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+        keyboard.type(line.removeprefix("$ "))
 
 
 SERVERS = ("serve", "worker")
@@ -219,7 +221,7 @@ SERVERS = ("serve", "worker")
 
 @pytest.mark.timeout(500)
 def test_every_command_of_the_service_page_does_what_it_says(
-    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+    keyboard: Keyboard, tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Type its commands, servers in the background; then the sweep is run here too, and gives the same trials."""
     page = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
@@ -233,7 +235,6 @@ def test_every_command_of_the_service_page_does_what_it_says(
     lines = [line.removeprefix("$ ").replace("8123", port) for block in consoles for line in block.splitlines()]
     for name in [name for name in os.environ if name.startswith(("DNNSWEEP_", "MLFLOW_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.chdir(tmp_path)
     servers: list[subprocess.Popen[bytes]] = []
     try:
@@ -243,13 +244,15 @@ def test_every_command_of_the_service_page_does_what_it_says(
                 for word in words[1:]:
                     monkeypatch.setenv(*word.partition("=")[::2])
             elif words[:2] in [["dnnsweep", name] for name in SERVERS]:
-                servers.append(subprocess.Popen(words[:-1], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+                command = [sys.executable, "-m", *words[:-1]]
+                servers.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             elif words[0] != "pip":
-                _typed(line, port)
+                await_service(port)
+                keyboard.type(line)
         assert (tmp_path / "flowers.keras").stat().st_size > 1000
-        run = _typed("dnnsweep run flowers.yaml --trials 8 --home here", port)
+        run = keyboard.type("dnnsweep run flowers.yaml --trials 8 --home here")
         assert "best val_accuracy" in run
-        told = [json.loads(_typed(f"dnnsweep trials flowers --json{home}", port)) for home in ("", " --home here")]
+        told = [json.loads(keyboard.type(f"dnnsweep trials flowers --json{home}")) for home in ("", " --home here")]
     finally:
         for server in servers:
             server.terminate()
@@ -262,17 +265,13 @@ def test_every_command_of_the_service_page_does_what_it_says(
     assert len(of_the_service) == 8
 
 
-def _typed(line: str, port: str) -> str:
-    """Type a command once the service is there; return what it prints."""
+def await_service(port: str) -> None:
+    """Wait until the service can be reached."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), timeout=1):
-            break
+            return
         time.sleep(0.1)
-    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{line}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done.stdout
 
 
 def test_every_page_is_linked_from_the_readme() -> None:

@@ -1,0 +1,73 @@
+"""Lines typed as a page shows them. What only reads is run in this process, what trains or serves in one of its own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from warm_python import WarmPython
+
+from dnnsweep.cli import main
+
+#: Commands that have read what they need in a moment, once Python and the libraries are loaded.
+READING = ("best", "export", "list", "show", "trials", "validate")
+#: Words with which a line is more than one command and its arguments.
+OPERATORS = {"|", "&", ";", ">", ">>", "<", "&&", "||"}
+
+
+class Keyboard:
+    """Types lines in the current folder.
+
+    Args:
+        warm_python: Runs programs that load Keras.
+        capsys: Reads what commands print in this process.
+    """
+
+    def __init__(self, warm_python: WarmPython, capsys: pytest.CaptureFixture[str]) -> None:
+        self._warm_python = warm_python
+        self._capsys = capsys
+
+    def type(self, line: str) -> str:
+        """Type a line, which must do what it says; return what it prints."""
+        done = self._run(line)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    def _run(self, line: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.split(line, comments=True)
+        match words:
+            case ["dnnsweep", name, *rest] if name in READING and not OPERATORS & set(rest):
+                return self._call(words)
+            case ["python", program] if "import keras" in Path(program).read_text(encoding="utf-8"):
+                return self._warm_python.run(program)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environ = {**os.environ, "PATH": path}
+        return subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+
+    def _call(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        """Call what the `dnnsweep` script calls."""
+        self._capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch, _same_signals():
+            patch.setattr(sys, "argv", words)
+            with pytest.raises(SystemExit) as end:
+                main()
+        out, err = self._capsys.readouterr()
+        return subprocess.CompletedProcess(words, int(end.value.code or 0), out, err)
+
+
+@contextmanager
+def _same_signals() -> Iterator[None]:
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
