@@ -35,9 +35,12 @@ PATIENCE = 90.0
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+    """Return whether a condition was met in time; what takes long to ask is asked less often."""
     end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
+    while (began := time.monotonic()) < end:
+        if condition():
+            return True
+        time.sleep(max(0.02, 4 * (time.monotonic() - began)))
     return condition()
 
 
