@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import ClassVar
 
 import postgres
 import pytest
@@ -24,6 +27,52 @@ for name, value in {
     "TF_NUM_INTEROP_THREADS": "1",
 }.items():
     os.environ.setdefault(name, value)
+
+
+class Memory:
+    """What this process holds of the machine's memory.
+
+    Networks that are built and thrown away leave holes in the heap of C, which grows by gigabytes unless it is asked to
+    close them.
+    """
+
+    #: Closing holes takes a moment, and is put off until the process has grown by so many bytes.
+    STEP: ClassVar[int] = 128 * 2**20
+
+    def __init__(self) -> None:
+        self._before = self.n_bytes()
+
+    def n_bytes(self) -> int:
+        with suppress(OSError):
+            return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return 0
+
+    def give_back(self) -> None:
+        if self.n_bytes() < self._before + self.STEP:
+            return
+        with suppress(OSError, AttributeError):  # another C library than the GNU system's
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        self._before = self.n_bytes()
+
+
+@pytest.fixture(scope="session")
+def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture(autouse=True)
+def _give_memory_back(memory: Memory) -> Iterator[None]:
+    yield
+    memory.give_back()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_networks() -> Iterator[None]:
+    """What tests of one module have built is of no use to the next one."""
+    yield
+    if keras := sys.modules.get("keras"):
+        keras.utils.clear_session()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
