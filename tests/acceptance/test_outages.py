@@ -84,7 +84,7 @@ def test_a_server_that_answers_nothing_useful_keeps_nobody_waiting(
         command.until_ended(N_TRIALS - 1)  # trained while nothing arrives
         assert "updates behind" in workspace.run("show", fault.value).out
         assert command.code == 0, command.err
-        assert "MLflow has not seen" in command.err
+        assert "still waiting for MLflow" in command.err
         assert "dnnsweep resume" in command.err
         assert proxy.n_faults > 0
 
@@ -106,7 +106,7 @@ def test_what_a_restarted_server_missed_is_delivered_while_the_sweep_goes_on(
         server.start()
         assert wait_until(server.is_up)
         assert command.code == 0, command.err
-        if "has not seen" in command.err:  # it started when the sweep had ended
+        if "still waiting for MLflow" in command.err:  # it started when the sweep had ended
             assert workspace.run("resume", "restarted").code == 0
         assert_whole(workspace, server, "restarted", expected)
 

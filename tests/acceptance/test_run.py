@@ -427,7 +427,7 @@ def test_progress_is_a_line_for_each_trial_on_stderr_and_the_best_comes_last_on_
     assert [line.partition("]")[0] for line in progress] == [f"[{n}/5" for n in range(1, 6)]
     assert sum("trial 1: diverged" in line for line in progress) == 1
     assert state == "sweep pretend is complete: 5 trials, 1 failed"
-    assert behind.startswith("MLflow has not seen 6 updates yet")
+    assert behind.startswith("6 updates are still waiting for MLflow")
     best = max(
         (trial for trial in quick.trials() if trial.value is not None), key=lambda trial: float(trial.value or 0)
     )
@@ -621,7 +621,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterat
     made = prepared(tmp_path_factory.mktemp("finished"), template, PRETEND)
     done = made.run("run", made.file(description="diverge=4 kill_always=2"), "--trainers", "2")
     assert done.code == 0, done.err
-    assert "MLflow has not seen" not in done.err
+    assert "waiting for MLflow" not in done.err
     yield made
     assert made.end() == []
 
@@ -686,14 +686,14 @@ def test_a_sweep_survives_an_unreachable_mlflow_and_delivers_later_without_doubl
 
     assert done.code == 0, done.err
     assert identity(workspace.trials()) == undisturbed
-    assert "MLflow has not seen 17 updates yet" in done.err
+    assert "17 updates are still waiting for MLflow" in done.err
     assert len(done.err.splitlines()) == 18
     assert done.out.startswith("best val_accuracy")
     assert "17 updates behind" in workspace.run("show", "pretend").out
     for _ in range(2):
         resumed = workspace.run("resume", "pretend")
         assert (resumed.code, resumed.n_ended) == (0, 0), resumed.err
-        assert "has not seen" not in resumed.err
+        assert "waiting for MLflow" not in resumed.err
         assert_shown(workspace)
 
 
