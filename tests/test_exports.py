@@ -17,7 +17,6 @@ from examples import n_examples
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from ruff import find_ruff_bin
 from warm_python import WarmPython
 
 from dnnsweep import datasets, exports, spec
@@ -42,7 +41,7 @@ from dnnsweep.trainers import Job
 from dnnsweep.trainers.fit import FitTrainer
 
 PENGUINS = Path(__file__).parent.parent / "sweeps" / "data" / "penguins.csv"
-RUFF = find_ruff_bin()
+RUFF = str(Path(sys.executable).with_name("ruff"))  # `python -m ruff` starts Python first
 #: Where the data part of a listing ends.
 NETWORK = "SEED = "
 
