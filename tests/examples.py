@@ -1,4 +1,7 @@
-"""How many examples Hypothesis tries: a few of them, always the same, unless `HYPOTHESIS_PROFILE` is `full`."""
+"""What is tried with every change, and what only where `HYPOTHESIS_PROFILE` is `full`.
+
+Hypothesis tries a few examples otherwise, always the same, and of a few tables only the cases that no others stand for.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 from typing import Final
 
 import hypothesis
+import pytest
 
 PROFILE: Final = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 #: One in so many of the full profile's examples is tried otherwise, and never fewer than the other number.
@@ -27,3 +31,12 @@ def load_profile() -> None:
         "ci", deadline=None, max_examples=n_examples(), derandomize=True, database=None
     )
     hypothesis.settings.load_profile(PROFILE)
+
+
+def thorough(why: str) -> pytest.MarkDecorator:
+    """Mark a test or a case that only the full profile tries.
+
+    Args:
+        why: Which others show the same.
+    """
+    return pytest.mark.skipif(PROFILE != "full", reason=f"tried with HYPOTHESIS_PROFILE=full: {why}")

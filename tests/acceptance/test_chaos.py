@@ -8,6 +8,7 @@ from pathlib import Path
 import chaos
 import postgres
 import pytest
+from examples import thorough
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def test_nothing_is_lost_and_nothing_counted_twice_whoever_is_killed(
     assert row.is_good, row
 
 
+@thorough("the same is shown on SQLite, and of PostgreSQL with workers that are killed and with a server that restarts")
 @pytest.mark.timeout(200)
 def test_the_same_holds_on_postgresql(
     tmp_path: Path, template: Path, expected: chaos.Identity, postgresql: postgres.Server
