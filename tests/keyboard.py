@@ -45,22 +45,23 @@ class Keyboard:
         words = shlex.split(line, comments=True)
         match words:
             case ["dnnsweep", name, *rest] if name in READING and not OPERATORS & set(rest):
-                return self._call(words)
+                return call(self._capsys, name, *rest)
             case ["python", program] if "import keras" in Path(program).read_text(encoding="utf-8"):
                 return self._warm_python.run(program)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environ = {**os.environ, "PATH": path}
         return subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
 
-    def _call(self, words: list[str]) -> subprocess.CompletedProcess[str]:
-        """Call what the `dnnsweep` script calls."""
-        self._capsys.readouterr()
-        with pytest.MonkeyPatch.context() as patch, _same_signals():
-            patch.setattr(sys, "argv", words)
-            with pytest.raises(SystemExit) as end:
-                main()
-        out, err = self._capsys.readouterr()
-        return subprocess.CompletedProcess(words, int(end.value.code or 0), out, err)
+
+def call(capsys: pytest.CaptureFixture[str], *words: str) -> subprocess.CompletedProcess[str]:
+    """Call, in this process, what the `dnnsweep` script calls for these words."""
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch, _same_signals():
+        patch.setattr(sys, "argv", ["dnnsweep", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+    out, err = capsys.readouterr()
+    return subprocess.CompletedProcess(words, int(end.value.code or 0), out, err)
 
 
 @contextmanager

@@ -16,11 +16,13 @@ import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from keyboard import call
 from workspace import Command, Workspace, identity, prepared, wait_until
 
 import dnnsweep
@@ -626,12 +628,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterat
     assert made.end() == []
 
 
-def test_best_is_what_a_query_written_by_hand_finds(finished: Workspace) -> None:
-    best = finished.run("best", "pretend", "--top", "100", "--json").json
+Read = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def read(finished: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Read:
+    """Calls commands that read the finished sweep, in this process."""
+    for name in [name for name in os.environ if name.startswith(("DNNSWEEP_", "MLFLOW_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DNNSWEEP_HOME", str(finished.home))
+    return partial(call, capsys)
+
+
+def test_best_is_what_a_query_written_by_hand_finds(finished: Workspace, read: Read) -> None:
+    best, first = (json.loads(read("best", "pretend", "--top", top, "--json").stdout) for top in ("100", "3"))
 
     assert len(best) == 14
     assert as_queried(best) == by_hand(finished, "pretend")
-    assert as_queried(finished.run("best", "pretend", "--top", "3", "--json").json) == by_hand(finished, "pretend")[:3]
+    assert as_queried(first) == by_hand(finished, "pretend")[:3]
 
 
 def test_mlflow_shows_every_trial_as_the_ledger_has_it(finished: Workspace) -> None:
@@ -664,19 +678,19 @@ def test_a_value_that_is_not_finite_is_a_finding_in_mlflow_and_no_number(finishe
         assert connection.execute("SELECT count(*) FROM metrics WHERE abs(value) > 1e300").fetchone() == (0,)
 
 
-def test_json_yaml_and_csv_say_the_same(finished: Workspace) -> None:
+def test_json_yaml_and_csv_say_the_same(read: Read) -> None:
     for words in (["best", "pretend"], ["trials", "pretend"], ["best", "pretend", "--where", "value > 99"]):
-        as_json, as_yaml, as_csv = (finished.run(*words, form) for form in ("--json", "--yaml", "--csv"))
-        entries = as_json.json
-        assert yaml.safe_load(as_yaml.out) == entries
-        rows = list(csv.DictReader(io.StringIO(as_csv.out)))
+        as_json, as_yaml, as_csv = (read(*words, form) for form in ("--json", "--yaml", "--csv"))
+        entries = json.loads(as_json.stdout)
+        assert yaml.safe_load(as_yaml.stdout) == entries
+        rows = list(csv.DictReader(io.StringIO(as_csv.stdout)))
         assert [int(row["number"]) for row in rows] == [entry["number"] for entry in entries]
         for row, entry in zip(rows, entries, strict=True):
             assert row["value"] == ("" if entry["value"] is None else repr(entry["value"]))
             assert float(row["params.dropout"]) == entry["params"]["dropout"]
             assert json.loads(row["params.hidden"]) == entry["params"]["hidden"]
             assert (row["reason"], row["run_id"]) == (entry["reason"], entry["run_id"])
-        assert (as_json.err, as_yaml.err, as_csv.err) == ("", "", "")
+        assert (as_json.stderr, as_yaml.stderr, as_csv.stderr) == ("", "", "")
 
 
 def test_a_sweep_survives_an_unreachable_mlflow_and_delivers_later_without_doubles(
