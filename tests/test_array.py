@@ -331,7 +331,7 @@ COURSES = [("constant", 0.0), ("cosine", 0.0), ("cosine", 0.3), ("exponential", 
 
 def scheduled(optimizer: str, schedule: str, clipnorm: float) -> Suggestion:
     knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "l2": 1e-3, "optimizer": optimizer, "schedule": schedule}
-    number = 10 * OPTIMIZERS.index(optimizer) + COURSES.index((schedule, clipnorm))
+    number = 10 * list(OPTIMIZERS).index(optimizer) + COURSES.index((schedule, clipnorm))
     return suggestion(number, **knobs, global_clipnorm=clipnorm, batch_norm=clipnorm > 0)
 
 
