@@ -67,7 +67,7 @@ test-all: install
 	$(BIN)/python tools/test_all.py --skip "$(SKIP)"
 
 test-full: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --hypothesis-profile full
+	HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 test-wheel: install
 	$(BIN)/python -m pytest tests/packaging

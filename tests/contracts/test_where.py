@@ -44,7 +44,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
         for name in ("DNNSWEEP_DATABASE_URL", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
-        patch.setattr("dnnsweep.runner.run.Tracker", FakeMlflow)
+        patch.setattr("dnnsweep.runner.shipping.Tracker", FakeMlflow)
         patch.setattr("dnnsweep.runner.run.ShipperProcess", in_this_process)
         patch.setattr(FakeMlflow, "pages", {})
         dnnsweep.run(SWEEP, trials=N_TRIALS, executor="inprocess", home=folder)
