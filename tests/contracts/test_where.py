@@ -45,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("DNNSWEEP_DATABASE_URL", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
         patch.setattr("dnnsweep.runner.shipping.Tracker", FakeMlflow)
-        patch.setattr("dnnsweep.runner.run.ShipperProcess", in_this_process)
+        patch.setattr("dnnsweep.runner.shipping.ShipperProcess", in_this_process)
         patch.setattr(FakeMlflow, "pages", {})
         dnnsweep.run(SWEEP, trials=N_TRIALS, executor="inprocess", home=folder)
     return folder
