@@ -80,9 +80,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DNNSWEEP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
-    monkeypatch.setattr("dnnsweep.runner.run.Tracker", FakeMlflow)
+    monkeypatch.setattr("dnnsweep.runner.leased_sweep.Tracker", FakeMlflow)
+    monkeypatch.setattr("dnnsweep.runner.shipping.Tracker", FakeMlflow)
     monkeypatch.setattr("dnnsweep.tracking.Tracker", FakeMlflow)
-    monkeypatch.setattr("dnnsweep.runner.run.ShipperProcess", _shipper)
+    monkeypatch.setattr("dnnsweep.runner.shipping.ShipperProcess", _shipper)
     monkeypatch.setattr(FakeMlflow, "pages", {})
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
