@@ -44,6 +44,11 @@ DOORS = {
     "pandas": ("dnnsweep.datasets",),
     "sklearn": ("dnnsweep.datasets", "dnnsweep.trainers.scores"),
 }
+#: Descriptions of arguments that make no sense without the line above.
+FRAGMENT = re.compile(
+    r"^(Of|Likewise|In place|On it|That|Whose|As [\w`]+ (was|were|returned))\b|^(The )?[\w`]+('s|s')\.$"
+)
+ARGUMENT = re.compile(r"^    (\*{0,2}\w+): (.*)$", re.MULTILINE)
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 HOSTS = re.compile(r"(pypi|pythonhosted|npmjs)\.(org|com)|index-url *=? *http")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
@@ -83,8 +88,19 @@ def breaches_of_module(path: Path) -> Iterator[str]:
         doors = DOORS.get(library)
         if doors is not None and not module.startswith(doors):
             yield f"{where}:{line}: {library} is imported by {' and '.join(doors)} only"
+    yield from argument_fragments(tree, where)
     if "migrations" not in module:
         yield from long_functions(tree, where)
+
+
+def argument_fragments(tree: ast.AST, where: Path) -> Iterator[str]:
+    """Yield the descriptions of arguments that cannot be read alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            _, _, section = (ast.get_docstring(node) or "").partition("\nArgs:\n")
+            for name, text in ARGUMENT.findall(section.split("\n\n")[0]):
+                if FRAGMENT.search(text):
+                    yield f"{where}:{node.lineno}: {name}: {text!r} cannot be read alone"
 
 
 def repeated_names(paths: Iterable[Path]) -> Iterator[str]:

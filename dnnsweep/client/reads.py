@@ -87,7 +87,7 @@ def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Tr
     """Return the trials of a sweep, in their order.
 
     Args:
-        name: The sweep.
+        name: Name of the sweep.
         where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
 
@@ -103,7 +103,7 @@ def best(name: str, *, top: int | None = None, where: str | None = None, home: H
     """Return the best complete trials of a sweep, best first; equal values rank by lower `val_loss`, then by number.
 
     Args:
-        name: The sweep.
+        name: Name of the sweep.
         top: How many trials to return at most; None for 5, or for all of the Pareto front of two objectives.
         where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
@@ -144,9 +144,9 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
     """Return a trial's configuration in a form that can be used elsewhere.
 
     Args:
-        name: The sweep.
+        name: Name of the sweep.
         form: `python` for ordinary Keras code in one file, `yaml` for a sweep file with everything fixed.
-        number: The trial; None for the best one, in the first objective if there are two.
+        number: Number of the trial; None for the best one, in the first objective if there are two.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
 
     Raises:
@@ -168,8 +168,8 @@ def model_file(
     """Return the file of a trial's Keras model, with the weights of its best epoch.
 
     Args:
-        name: The sweep.
-        number: The trial; None for the best one, in the first objective if there are two.
+        name: Name of the sweep.
+        number: Number of the trial; None for the best one, in the first objective if there are two.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
         folder: Folder into which a model is copied if a service holds it.
 

@@ -120,7 +120,7 @@ def resume(
     """Continue a sweep that was interrupted or stopped; a service's sweep is queued again for its workers.
 
     Args:
-        name: The sweep.
+        name: Name of the sweep.
         data: The arrays that the sweep was started with, if it was started with arrays.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
         trainers: Number of training processes; None takes the file's, else as many as repay their start.
@@ -177,7 +177,7 @@ def await_end(name: str, *, home: Home = None, on_change: Callable[[Sweep], None
     """Wait until a sweep that workers run has ended, in whatever way; nothing is trained here.
 
     Args:
-        name: The sweep.
+        name: Name of the sweep.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
         on_change: Called with the sweep, first as it is now and then after each change.
 

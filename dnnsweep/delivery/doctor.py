@@ -39,7 +39,7 @@ class Difference:
 
     Args:
         sweep: Name of the sweep.
-        number: The trial; None for the sweep's own run.
+        number: Number of the trial; None for the sweep's own run.
         kind: What is wrong.
         run_id: The run that is wrong; None where there is none.
         detail: What exactly differs, for people.
@@ -210,7 +210,7 @@ class _SweepComparison:
         """Put the whole page, as any delivery does, and store which run shows it now; return the repaired differences.
 
         Args:
-            number: The trial; None for the sweep's own run.
+            number: Number of the trial; None for the sweep's own run.
             page: What the run should show.
             differences: What is repaired by that.
         """

@@ -142,7 +142,7 @@ def run_name(trial: Trial, space: Mapping[str, Any]) -> str:
     """Return a name that tells a trial from its neighbours: its number and what was searched.
 
     Args:
-        trial: The trial.
+        trial: The trial to describe.
         space: The hyperparameters that were searched.
     """
     words = [

@@ -34,7 +34,7 @@ class DropTrial:
     """Told to a trainer: a trial is not wanted any more.
 
     Args:
-        number: The trial.
+        number: Number of the trial.
     """
 
     number: int
@@ -45,7 +45,7 @@ class TrialDropped:
     """A trainer has left a trial that was dropped.
 
     Args:
-        number: The trial.
+        number: Number of the trial.
     """
 
     number: int

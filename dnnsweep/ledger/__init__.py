@@ -222,7 +222,7 @@ class Ledger:
         """Return a part of the trials of a sweep that meet a condition.
 
         Args:
-            name: The sweep.
+            name: Name of the sweep.
             where: A condition such as `dropout < 0.3`; None for all trials.
             order: A column of `queries.ORDERS`; with `-` before it, the largest comes first. Trials without a value
                 in this column come last.
@@ -243,7 +243,7 @@ class Ledger:
         With two objectives these are the trials that no other one that meets the condition beats.
 
         Args:
-            name: The sweep.
+            name: Name of the sweep.
             top: Return at most this many trials; None for `queries.TOP`, or for all with two objectives.
             where: A condition such as `dropout < 0.3`; None for all trials.
 

@@ -74,7 +74,7 @@ class Lease:
 
     Args:
         database: The ledger's database.
-        sweep_id: The sweep.
+        sweep_id: Id of the sweep.
         token: Grows with every lease on this sweep; the ledger refuses older ones.
         seconds: How long the lease lasts after each write.
     """

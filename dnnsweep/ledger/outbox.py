@@ -40,7 +40,7 @@ class Entry:
     Args:
         id: Number of the entry, in the order of creation.
         sweep_id: The sweep that the entry is about.
-        number: The trial; `PARENT` for the sweep itself.
+        number: Number of the trial; `PARENT` for the sweep itself.
         kind: `SYNC`: show its present state; `DELETE`: remove its run.
         run_id: The run to remove.
         version: Grows with each further change before the entry was sent.
@@ -63,8 +63,8 @@ def add_change(connection: Connection, sweep_id: str, *numbers: int, seconds: fl
 
     Args:
         connection: A transaction that writes.
-        sweep_id: The sweep.
-        numbers: The trials.
+        sweep_id: Id of the sweep.
+        numbers: Numbers of the trials.
         seconds: How long an entry may wait for further changes; one that failed to be sent keeps its own time.
     """
     time = now_ms()

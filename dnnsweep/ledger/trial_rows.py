@@ -21,8 +21,8 @@ def update_trial(connection: Connection, sweep_id: str, number: int, curve: Curv
 
     Args:
         connection: A transaction that writes.
-        sweep_id: The sweep.
-        number: The trial.
+        sweep_id: Id of the sweep.
+        number: Number of the trial.
         curve: What was measured so far, which replaces the trial's curve; None keeps the curve.
         values: The columns and their values.
     """
@@ -39,7 +39,7 @@ def requeue_running(connection: Connection, sweep_id: str, *conditions: ColumnEl
 
     Args:
         connection: A transaction that writes.
-        sweep_id: The sweep.
+        sweep_id: Id of the sweep.
         conditions: Conditions that the trials must meet.
     """
     is_running = (TrialRow.sweep_id == sweep_id, TrialRow.state == State.RUNNING, *conditions)

@@ -36,7 +36,7 @@ class Told:
     """What the sampler was told of a trial beside its values.
 
     Args:
-        number: The trial.
+        number: Number of the trial.
         penalty: What was told in place of the values of a diverged trial; None for others.
         system_attrs: What the sampler remembers about the trial.
     """
@@ -52,7 +52,7 @@ class Turn:
     Nothing is written before, so a turn may last: it holds no lock. Times are those at which a method was called.
 
     Args:
-        sweep_id: The sweep.
+        sweep_id: Id of the sweep.
         token: Token of the lease, kept with the trials that it starts.
     """
 

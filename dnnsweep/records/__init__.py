@@ -165,7 +165,7 @@ class EpochReport:
     """What a trainer reports after each epoch.
 
     Args:
-        number: The trial.
+        number: Number of the trial.
         attempt: The attempt at the trial, from 1.
         epoch: The epoch, from 1.
         metrics: The network's metrics at this epoch.
@@ -186,7 +186,7 @@ class AttemptStarted:
     """What a trainer reports when it starts on a suggestion, which may have waited in line.
 
     Args:
-        number: The trial.
+        number: Number of the trial.
         attempt: The attempt at the trial, from 1.
     """
 
@@ -219,7 +219,7 @@ class TrialResult:
     """How one attempt at a trial ended.
 
     Args:
-        number: The trial.
+        number: Number of the trial.
         attempt: The attempt at the trial, from 1.
         reason: Why it ended.
         curve: All epochs, the one in which it diverged included.

@@ -38,7 +38,7 @@ class LeasedSweep:
         settings: Where ledger, tracking store and models are.
         ledger: The ledger that holds the sweep.
         lease: The right to write the sweep.
-        executor: Opened; closed when the sweep was trained.
+        executor: An open executor, which is closed once the sweep is trained.
         kind: Which executor it is.
         profile: Filled with where the time goes.
         shutdown: When the worker that runs the sweep must end; None where no worker runs it.

@@ -160,8 +160,8 @@ def _hand_back(ledger: Ledger, lease: Lease, name: str, why: str | None) -> Swee
 
     Args:
         ledger: The ledger that holds the sweep.
-        lease: Ended here.
-        name: The sweep.
+        lease: The lease to end.
+        name: Name of the sweep.
         why: Why the sweep failed; None if it is not to blame, so that it is queued again.
     """
     state = SweepState.QUEUED if why is None else SweepState.FAILED

@@ -269,7 +269,7 @@ def override(document: Any, overrides: Sequence[str]) -> Any:
     """Replace parts of a document.
 
     Args:
-        document: Plain data; left as it is.
+        document: Plain data, which is not changed.
         overrides: `path=value` strings; dots separate keys, numbers count list entries from 0, values are YAML.
             Sections that are missing or null are created.
 

@@ -32,7 +32,7 @@ class SweepStore(Protocol):
         """Return the best complete trials that meet a condition, best first.
 
         Args:
-            name: The sweep.
+            name: Name of the sweep.
             top: Return at most this many trials; None for 5, or for the whole front of two objectives.
             where: A condition such as `dropout < 0.3`; None for all trials.
         """

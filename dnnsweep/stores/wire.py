@@ -20,7 +20,7 @@ def decode_record(kind: type[T], plain: Any) -> T:
 
     Args:
         kind: Class of the record.
-        plain: The JSON.
+        plain: JSON that was received.
 
     Raises:
         ServiceError: The JSON is not that of such a record.

@@ -166,7 +166,7 @@ class Pruner:
         """Return how many epochs of a trial stay, whatever the verdicts on later ones are.
 
         Args:
-            number: The trial.
+            number: Number of the trial.
             n_reported: How many epochs it has reported.
         """
         return self.n_judged(number)

@@ -15,7 +15,7 @@ class Incumbent:
     """A complete trial that no other beats.
 
     Args:
-        number: The trial.
+        number: Number of the trial.
         values: The value of each objective.
         val_loss: Validation loss at the best epoch, by which trials of equal values are ranked.
         params: The trial's hyperparameters.
@@ -64,7 +64,7 @@ class Incumbents:
         """Add a trial, and remove those that it beats; return False, and add nothing, if an incumbent beats it.
 
         Args:
-            number: The trial.
+            number: Number of the trial.
             values: The value of each objective; None for a trial without values, which every other one beats.
             val_loss: Validation loss at the best epoch; None ranks behind all others of equal values.
             params: The trial's hyperparameters.

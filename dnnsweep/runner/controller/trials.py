@@ -119,7 +119,7 @@ def evaluate(result: TrialResult, *metrics: str) -> tuple[TrialResult, tuple[flo
     """Return a trainer's result and the trial's values: each objective at the best epoch.
 
     Args:
-        result: As the trainer returned it.
+        result: The result that the trainer returned.
         metrics: The metric of each objective.
 
     Returns:
