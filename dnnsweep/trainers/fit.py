@@ -15,7 +15,7 @@ from dnnsweep.errors import TrainerError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, SequentialTrainer, TrainerPlan, TrainerReady
-from dnnsweep.trainers.attempt import Attempt, Champions, in_own_units, one_line
+from dnnsweep.trainers.attempt import Attempt, ParetoFront, in_own_units, one_line
 from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
 from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
@@ -53,7 +53,7 @@ class FitTrainer(SequentialTrainer):
         super().__init__()
         self._job = job
         self._material = material
-        self._champions: Champions | None = None
+        self._front: ParetoFront | None = None
         self._held: tuple[Any, ...] = ()
 
     def open(self) -> TrainerReady:
@@ -123,7 +123,7 @@ class FitTrainer(SequentialTrainer):
         network.set_weights(attempt.weights)
         best_epoch = attempt.stopping.best_epoch
         model = course.model_path(self._job.models)
-        if not self._champions_of(material).are_joined_by(course, best_epoch):
+        if not self._front_of(material).add_if_unbeaten(course, best_epoch):
             model = None
         if model is not None:
             keras_models.save(network, hp, task, model)
@@ -193,11 +193,11 @@ class FitTrainer(SequentialTrainer):
             self._material = load_inputs(self._job)
         return self._material
 
-    def _champions_of(self, material: TrainerInputs) -> Champions:
-        if self._champions is None:
+    def _front_of(self, material: TrainerInputs) -> ParetoFront:
+        if self._front is None:
             is_final = material.sweep.pruner.kind == "none"
-            self._champions = Champions(material.sweep.objectives, is_final=is_final)
-        return self._champions
+            self._front = ParetoFront(material.sweep.objectives, is_final=is_final)
+        return self._front
 
 
 class _Attempt:
