@@ -22,7 +22,7 @@ _METRICS: Final = {
 }
 
 
-class Program:
+class EpochProgram:
     """Trains and validates a network for an epoch in one call; the numbers are those of `fit`.
 
     Made once for all networks of a structure (`structures.structure_of`): what else differs is loaded.

@@ -27,7 +27,7 @@ _OWN_STEPS: Final = ("train_step", "test_step", "compute_loss")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Strategy:
     """How a network is trained.
 
     Args:
@@ -39,7 +39,7 @@ class Way:
     reason: str
 
 
-def way_of(network: keras.Model, device: str, x: Any, *, is_fit: bool = False) -> Way:
+def strategy_for(network: keras.Model, device: str, x: Any, *, is_fit: bool = False) -> Strategy:
     """Choose how a network is trained.
 
     Args:
@@ -49,27 +49,27 @@ def way_of(network: keras.Model, device: str, x: Any, *, is_fit: bool = False) -
         is_fit: Whether the sweep file asks for Keras's own `fit`.
     """
     if (error := _untraceable(network, x)) is not None:
-        return Way(
+        return Strategy(
             keras_models.EAGER,
             f"way: fit, one operation after the other, because the network cannot be traced: {error}",
         )
     if is_fit:
-        return Way(
+        return Strategy(
             keras_models.GRAPH, "way: fit with all steps of an epoch in one call, as the sweep file asks for fit"
         )
     if own := [name for name in _OWN_STEPS if getattr(type(network), name) is not getattr(keras.Model, name)]:
-        return Way(
+        return Strategy(
             keras_models.GRAPH,
             f"way: fit with all steps of an epoch in one call, because the model has its own {own[0]}",
         )
     if (obstacle := structures.obstacle(network)) is None:
-        return Way(PROGRAM, "way: each epoch is one program of XLA, because all layers are dense")
+        return Strategy(PROGRAM, "way: each epoch is one program of XLA, because all layers are dense")
     if device == "gpu" and all(layer.supports_jit for layer in structures.layers(network)):
-        return Way(
+        return Strategy(
             keras_models.XLA, "way: fit compiled by XLA, all steps of an epoch in one call, because there is a GPU"
         )
     how = "fit with all steps of an epoch in one call and without XLA"
-    return Way(keras_models.GRAPH, f"way: {how}, because of {obstacle}")
+    return Strategy(keras_models.GRAPH, f"way: {how}, because of {obstacle}")
 
 
 def is_for_program(hp: Hyperparameters) -> bool:
@@ -77,22 +77,22 @@ def is_for_program(hp: Hyperparameters) -> bool:
     return hp.schedule in GIVEN and not hp.global_clipnorm
 
 
-def planned(way: Way, sweep: SweepSpec) -> tuple[Way, ...]:
+def strategies_for_sweep(main: Strategy, sweep: SweepSpec) -> tuple[Strategy, ...]:
     """Return the ways in which the trials of a sweep are trained, the main one first.
 
     Args:
-        way: That of the networks.
+        main: Strategy for the sweep's networks.
         sweep: Says what trials may ask for that programs do not have.
     """
     schedules, norms = _values(sweep, "schedule"), _values(sweep, "global_clipnorm")
     missing = [f"schedule {value}" for value in schedules if value not in GIVEN]
     missing += ["global_clipnorm"] if any(norms) else []
-    if way.kind != PROGRAM or not missing:
-        return (way,)
+    if main.kind != PROGRAM or not missing:
+        return (main,)
     fit, lacks = "way: fit with all steps of an epoch in one call", ", ".join(missing)
     if not set(GIVEN) & set(schedules) or all(norms):
-        return (Way(keras_models.GRAPH, f"{fit}, because programs do not have {lacks}"),)
-    return way, Way(keras_models.GRAPH, f"{fit} for trials with what programs do not have: {lacks}")
+        return (Strategy(keras_models.GRAPH, f"{fit}, because programs do not have {lacks}"),)
+    return main, Strategy(keras_models.GRAPH, f"{fit} for trials with what programs do not have: {lacks}")
 
 
 def _values(sweep: SweepSpec, name: str) -> tuple[Any, ...]:
