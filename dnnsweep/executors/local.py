@@ -15,6 +15,7 @@ from dnnsweep.executors.trainer_handle import TrainerHandle
 from dnnsweep.executors.trainer_pool import TrainerPool
 from dnnsweep.records import Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
+from dnnsweep.spec import ResourcesSpec
 from dnnsweep.trainers import Job, TrainerPlan, TrainerReady, TrainerUsage
 from dnnsweep.trainers.groups import group_of
 
@@ -22,8 +23,6 @@ from dnnsweep.trainers.groups import group_of
 TRIALS_PER_PROCESS: Final = 100
 #: Training that repays the start of one more trainer.
 SECONDS_PER_TRAINER: Final = 15.0
-#: How long a process may give no sign of life where the sweep file does not say it.
-HUNG_SECONDS: Final = 60.0
 #: If more time than this passes between two looks at the trainers, the controller itself was held up.
 ATTENTION_SECONDS: Final = 5.0
 #: Trainers in a row that may die before they have loaded the data; then no more are started.
@@ -47,7 +46,7 @@ class LocalExecutor:
         self._pool = TrainerPool(job, trainer)
         self._n_trainers = n_trainers
         self._max_trainers = max_trainers
-        self._hung_seconds = float(job.spec.get("resources", {}).get("hung_seconds", HUNG_SECONDS))
+        self._hung_seconds = ResourcesSpec.model_validate(job.spec.get("resources", {})).hung_seconds
         self._n_failed_starts = 0
         self._ready: TrainerReady | None = None
         self._lost: set[int] = set()
