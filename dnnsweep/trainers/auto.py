@@ -28,7 +28,7 @@ class AutoTrainer:
         self._trainer: Trainer | None = None
 
     def open(self) -> TrainerReady:
-        """Load the data, and say what they are and how trials will be trained.
+        """Load the data; return what they are and how trials will be trained.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.
@@ -55,7 +55,7 @@ class AutoTrainer:
         self._opened().warm_up()
 
     def take(self, suggestion: Suggestion) -> None:
-        """Take a suggestion in."""
+        """Add a suggestion to those that wait to be trained."""
         self._opened().take(suggestion)
 
     @property

@@ -31,7 +31,7 @@ class FitTrainer(SequentialTrainer):
         self._given = inputs
 
     def open(self) -> TrainerReady:
-        """Load the data and say what they are.
+        """Load the data; return what they are.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.

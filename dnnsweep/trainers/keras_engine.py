@@ -31,7 +31,7 @@ class HeldRows:
     """Holds one copy of the rows for all networks that take them in the same shape.
 
     Args:
-        data: The rows.
+        data: Data whose rows are held.
         inputs_of: Returns features in the shape that a network takes them in.
     """
 

@@ -159,8 +159,8 @@ class _TrialState:
 
     Args:
         attempt: The attempt at it, with the reports of its epochs.
-        hp: Hyperparameters.
-        stopping: Early stopping.
+        hp: Hyperparameters of the trial.
+        stopping: Early stopping after the last epoch.
         plateau: Learning rate that is reduced on a plateau.
         weights: Weights of the best epoch; empty before there is one.
         is_diverged: Whether the last epoch diverged.

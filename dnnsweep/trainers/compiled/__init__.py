@@ -45,7 +45,7 @@ class CompiledTrainer(SequentialTrainer):
         self._loop = TrialLoop(inputs, job.models, self.engine_for)
 
     def open(self) -> TrainerReady:
-        """Build the first network that the search space holds, and say how it will be trained.
+        """Build the first network of the search space; return what the data are and how trials will be trained.
 
         Raises:
             SpecError: It cannot be built, or does not fit the data.
