@@ -112,7 +112,7 @@ class KerasEngine:
 
     def predict(self) -> NDArray[Any]:
         """Return the predictions (rows, outputs) for the validation rows."""
-        return keras_models.answers_of(self.network, self._rows.validation[0], self._held_rows.summary.n_validation)
+        return keras_models.predictions_of(self.network, self._rows.validation[0], self._held_rows.summary.n_validation)
 
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of all weights."""

@@ -129,7 +129,7 @@ class ProgramEngine:
         """Return the predictions (rows, outputs) for the validation rows."""
         rows = self._programs.rows
         x_validation = rows.for_network(self.network).validation[0]
-        return keras_models.answers_of(self._program.network, x_validation, rows.summary.n_validation)
+        return keras_models.predictions_of(self._program.network, x_validation, rows.summary.n_validation)
 
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of all weights."""
