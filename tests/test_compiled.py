@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -338,6 +341,15 @@ def test_building_leaves_the_callers_random_numbers_alone() -> None:
     trained(trainer)
 
     assert (random.random(), np.random.rand()) == expected  # noqa: NPY002
+
+
+def test_tensorflow_is_loaded_on_one_thread() -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "OMP_", "KERAS_"))}
+    code = "import os, dnnsweep.trainers.compiled; print(os.environ.get('TF_NUM_INTRAOP_THREADS'))"
+
+    done = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["1"]
 
 
 # ---- which strategy
