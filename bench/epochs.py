@@ -227,10 +227,7 @@ def _fitted(case: Case, watch: Stopwatch, *, is_jit: bool = False) -> int:
 def _built(case: Case, watch: Stopwatch, _: int) -> int:
     """The trainer of networks that a function builds, as a sweep uses it."""
     from dnnsweep.records import EpochReport, Suggestion
-    from dnnsweep.trainers import (
-        Job,
-        keras_models,  # noqa: F401  first: it sets how TensorFlow is loaded
-    )
+    from dnnsweep.trainers import Job
     from dnnsweep.trainers.compiled import CompiledTrainer
 
     class OverError(Exception):

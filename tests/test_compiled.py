@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,8 +26,10 @@ from dnnsweep.trainers import Job, keras_models
 from dnnsweep.trainers.auto import AutoTrainer
 from dnnsweep.trainers.compiled import CompiledTrainer, strategy, structures
 from dnnsweep.trainers.compiled.builder import inputs_of
-from dnnsweep.trainers.compiled.epoch_program import Program
+from dnnsweep.trainers.compiled.epoch_program import EpochProgram
+from dnnsweep.trainers.compiled.program_engine import ProgramEngine
 from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
+from dnnsweep.trainers.keras_engine import KerasEngine
 from dnnsweep.trainers.shuffling import row_order
 
 EPOCHS = 3
@@ -42,7 +47,19 @@ def document(function: str, **sections: Any) -> dict[str, Any]:
 
 
 def trainer_of(function: str, **sections: Any) -> CompiledTrainer:
-    return CompiledTrainer(job := Job(document(function, **sections)), load_inputs(job), "cpu")
+    return trainer_and_inputs(function, **sections)[0]
+
+
+def trainer_and_inputs(
+    function: str, *, is_double: bool = False, **sections: Any
+) -> tuple[CompiledTrainer, TrainerInputs]:
+    job = Job(document(function, **sections))
+    inputs = in_double(load_inputs(job)) if is_double else load_inputs(job)
+    return CompiledTrainer(job, inputs, "cpu"), inputs
+
+
+def engine_of(trainer: CompiledTrainer, **params: Any) -> type:
+    return type(trainer.engine_for(Suggestion(0, params, 5)))
 
 
 def trained(trainer: CompiledTrainer, /, **params: Any) -> TrialResult:
@@ -66,20 +83,20 @@ def double() -> Iterator[None]:
         keras.config.set_dtype_policy("float32")
 
 
-def in_double(material: TrainerInputs) -> TrainerInputs:
-    data = material.data
+def in_double(inputs: TrainerInputs) -> TrainerInputs:
+    data = inputs.data
     return replace(
-        material,
+        inputs,
         data=replace(data, x_train=data.x_train.astype("float64"), x_validation=data.x_validation.astype("float64")),
     )
 
 
 def by_keras(
-    function: str, material: TrainerInputs, seed: int, callback: keras.callbacks.Callback | None = None, **params: Any
+    function: str, inputs: TrainerInputs, seed: int, callback: keras.callbacks.Callback | None = None, **params: Any
 ) -> dict[str, list[float]]:
     """What a person would write: the function, `compile`, `fit` with the rows in the trial's order."""
     of_training = ("optimizer", "learning_rate", "schedule")
-    data, own = material.data, {key: params[key] for key in params if key not in of_training}
+    data, own = inputs.data, {key: params[key] for key in params if key not in of_training}
     keras.utils.set_random_seed(seed)
     model = getattr(builders, function)(**own)
     model.compile(
@@ -127,12 +144,11 @@ def test_a_program_gives_what_fit_gives_in_double_precision(optimizer: str) -> N
         "dropout": 0.0,
     }
     with double():
-        trainer = trainer_of("dense")
-        trainer._material = material = in_double(trainer._loaded())
+        trainer, inputs = trainer_and_inputs("dense", is_double=True)
         found = curves(trained(trainer, **params))
-        assert trainer._program is not None
+        assert engine_of(trainer, **params) is ProgramEngine
 
-        assert_like_keras(found, by_keras("dense", material, 5, **params), 1e-8)
+        assert_like_keras(found, by_keras("dense", inputs, 5, **params), 1e-8)
 
 
 PLATEAU = {"min_delta": 10.0, "patience": 1, "factor": 0.3}
@@ -143,14 +159,13 @@ def test_a_program_reduces_learning_rates_as_keras_does_in_double_precision(opti
     params: dict[str, Any] = {"optimizer": optimizer, "learning_rate": 0.01, "batch_norm": False, "dropout": 0.0}
     with double():
         training = {"epochs": EPOCHS, "early_stopping": None, "reduce_on_plateau": PLATEAU}
-        trainer = trainer_of("dense", training=training)
-        trainer._material = material = in_double(trainer._loaded())
+        trainer, inputs = trainer_and_inputs("dense", is_double=True, training=training)
         found = curves(trained(trainer, schedule="reduce_on_plateau", **params))
-        assert trainer._program is not None
+        assert engine_of(trainer, schedule="reduce_on_plateau", **params) is ProgramEngine
         callback = keras.callbacks.ReduceLROnPlateau(mode="min", **PLATEAU)
         callback.on_train_begin()
 
-        expected = by_keras("dense", material, 5, callback, **params)
+        expected = by_keras("dense", inputs, 5, callback, **params)
 
     assert found.pop("learning_rate") == pytest.approx((0.01, 0.01, 0.003))
     assert expected.pop("learning_rate") == pytest.approx([0.01, 0.01, 0.003])
@@ -173,20 +188,20 @@ def test_learning_rates_of_networks_that_fit_trains_are_reduced_too() -> None:
 @pytest.mark.parametrize("function", ["dense", "eager"])
 def test_weights_of_classes_count_as_in_keras(function: str) -> None:
     dataset = {"source": "sklearn:digits", "class_weight": {str(label): 0.5 + label for label in range(10)}}
-    trainer = trainer_of(function, dataset=dataset)
+    trainer, inputs = trainer_and_inputs(function, dataset=dataset)
     found = curves(trained(trainer))
-    assert (trainer._program is not None) == (function == "dense")
+    assert engine_of(trainer) is (ProgramEngine if function == "dense" else KerasEngine)
 
-    assert_like_keras(found, by_keras(function, trainer._loaded(), 5), 1e-4)
+    assert_like_keras(found, by_keras(function, inputs, 5), 1e-4)
 
 
 @pytest.mark.parametrize("function", ["dense", "nested"])
 def test_dropout_in_a_program_drops_what_keras_drops(function: str) -> None:
-    trainer = trainer_of(function)
+    trainer, inputs = trainer_and_inputs(function)
     found = curves(trained(trainer, dropout=0.4, optimizer="momentum"))
-    assert trainer._program is not None
+    assert engine_of(trainer, dropout=0.4, optimizer="momentum") is ProgramEngine
 
-    expected = by_keras(function, trainer._loaded(), 5, dropout=0.4, optimizer="momentum")
+    expected = by_keras(function, inputs, 5, dropout=0.4, optimizer="momentum")
 
     assert_like_keras(found, expected, 1e-4)
 
@@ -200,12 +215,12 @@ def test_dropout_in_a_program_drops_what_keras_drops(function: str) -> None:
         ("eager", {}),
     ],
 )
-def test_every_way_gives_what_fit_gives(function: str, params: dict[str, Any]) -> None:
-    trainer = trainer_of(function, fixed=params)
+def test_every_strategy_gives_what_fit_gives(function: str, params: dict[str, Any]) -> None:
+    trainer, inputs = trainer_and_inputs(function, fixed=params)
 
     found = curves(trained(trainer, **params))
 
-    assert_like_keras(found, by_keras(function, trainer._loaded(), 5, **params), 2e-3 if function == "eager" else 1e-4)
+    assert_like_keras(found, by_keras(function, inputs, 5, **params), 2e-3 if function == "eager" else 1e-4)
 
 
 def test_a_program_that_was_used_before_gives_the_same_bits() -> None:
@@ -214,7 +229,7 @@ def test_a_program_that_was_used_before_gives_the_same_bits() -> None:
     params: dict[str, Any] = {"dropout": 0.5, "l2": 1e-4, "learning_rate": 0.002}
 
     assert curves(trained(used, **params)) == curves(trained(fresh, **params))
-    assert len(used._programs) == 1
+    assert len(used._programs.keys) == 1
 
 
 def test_what_xla_cannot_compile_is_trained_by_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,12 +237,31 @@ def test_what_xla_cannot_compile_is_trained_by_fit(monkeypatch: pytest.MonkeyPat
         raise tf.errors.UnimplementedError(None, None, "no kernel")
 
     trainer = trainer_of("dense")
-    monkeypatch.setattr(Program, "epoch", refuse)
+    assert engine_of(trainer) is ProgramEngine
+    monkeypatch.setattr(EpochProgram, "epoch", refuse)
 
     first, second = curves(trained(trainer)), curves(trained(trainer))
 
     assert first == second == curves(trained(trainer_of("dense", trainer="fit")))
-    assert (len(trainer._refused), trainer._programs) == (1, {})
+    assert (engine_of(trainer), engine_of(trainer, optimizer="sgd")) == (KerasEngine, ProgramEngine)
+    assert trainer._programs.keys == ()
+
+
+def test_an_error_of_xla_in_a_later_epoch_fails_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_epoch, orders = EpochProgram.epoch, list[Any]()
+
+    def refuse_second(program: EpochProgram, order: Any) -> dict[str, float]:
+        orders.append(order)
+        if len(orders) == 2:
+            raise tf.errors.UnimplementedError(None, None, "no kernel")
+        return whole_epoch(program, order)
+
+    monkeypatch.setattr(EpochProgram, "epoch", refuse_second)
+
+    result = trainer_of("dense").train(Suggestion(0, {}, 5), lambda _: None)
+
+    assert (result.reason, result.curve.n_epochs) == (Reason.FAILED, 1)
+    assert "UnimplementedError" in str(result.error)
 
 
 def test_the_penalty_is_that_of_the_regularizers() -> None:
@@ -241,7 +275,8 @@ def test_the_penalty_is_that_of_the_regularizers() -> None:
 def test_early_stopping_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
     sections = {"training": {"epochs": 30, "early_stopping": {"monitor": "val_loss", "patience": 2}}}
     job = Job(document("dense", **sections), models=str(tmp_path))
-    trainer = CompiledTrainer(job, load_inputs(job), "cpu")
+    inputs = load_inputs(job)
+    trainer = CompiledTrainer(job, inputs, "cpu")
 
     result = trained(trainer, learning_rate=0.1, dropout=0.0, batch_norm=False)
 
@@ -249,7 +284,7 @@ def test_early_stopping_keeps_the_best_epochs_weights(tmp_path: Path) -> None:
     assert result.reason is Reason.EARLY_STOPPED
     assert result.best_epoch == 1 + int(np.argmin(values)) == len(values) - 2
     assert result.model_path is not None
-    data, model = trainer._loaded().data, keras.models.load_model(result.model_path)
+    data, model = inputs.data, keras.models.load_model(result.model_path)
     assert result.n_parameters == result.metrics["n_parameters"] == model.count_params()
     assert not any(type(layer).__name__ == "_Dropout" for layer in model.layers)
     score = model.evaluate(data.x_validation, data.y_validation, verbose=0, return_dict=True)
@@ -308,7 +343,16 @@ def test_building_leaves_the_callers_random_numbers_alone() -> None:
     assert (random.random(), np.random.rand()) == expected  # noqa: NPY002
 
 
-# ---- which way
+def test_tensorflow_is_loaded_on_one_thread() -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "OMP_", "KERAS_"))}
+    code = "import os, dnnsweep.trainers.compiled; print(os.environ.get('TF_NUM_INTRAOP_THREADS'))"
+
+    done = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["1"]
+
+
+# ---- which strategy
 
 
 @pytest.mark.parametrize(
@@ -321,17 +365,17 @@ def test_building_leaves_the_callers_random_numbers_alone() -> None:
         ("eager", keras_models.EAGER, "cannot be traced"),
     ],
 )
-def test_the_way_depends_on_what_the_network_contains(function: str, kind: str, reason: str) -> None:
-    trainer = trainer_of(function, fixed={"filters": 2} if function == "convolutional" else {})
+def test_the_strategy_depends_on_what_the_network_contains(function: str, kind: str, reason: str) -> None:
+    params = {"filters": 2} if function == "convolutional" else {}
+    trainer = trainer_of(function, fixed=params)
 
-    opening = trainer.open()
-    way = trainer._way(
-        trainer._builder.try_out({"filters": 2} if function == "convolutional" else {}), load_inputs(trainer._job).data
-    )
+    plan = trainer.open().plan
+    network = getattr(builders, function)(**params)
 
-    assert way.kind == kind
-    assert reason in opening.plan.reasons[1]
-    assert opening.plan.kind == ("compiled" if kind == strategy.PROGRAM else "fit")
+    assert strategy.strategy_for(network, "cpu", np.zeros((2, 64), "float32")).kind == kind
+    assert engine_of(trainer, **params) is (ProgramEngine if kind == strategy.PROGRAM else KerasEngine)
+    assert reason in plan.reasons[1]
+    assert plan.kind == ("compiled" if kind == strategy.PROGRAM else "fit")
 
 
 @pytest.mark.parametrize(
@@ -366,9 +410,10 @@ def test_trials_on_a_schedule_are_trained_by_fit_beside_those_of_a_program() -> 
     trainer = trainer_of("dense", space={"schedule": ["constant", "cosine"]})
 
     trained(trainer, schedule="constant")
-    assert trainer._program is not None
     assert len(set(curves(trained(trainer, schedule="cosine"))["learning_rate"])) == EPOCHS
-    assert trainer._program is None
+
+    assert engine_of(trainer, schedule="constant") is ProgramEngine
+    assert engine_of(trainer, schedule="cosine") is engine_of(trainer, global_clipnorm=1.0) is KerasEngine
 
 
 def test_a_sweep_file_may_ask_for_fit() -> None:
@@ -379,10 +424,10 @@ def test_a_sweep_file_may_ask_for_fit() -> None:
 
 
 def test_convolutions_are_compiled_on_a_gpu() -> None:
-    way = strategy.way_of(builders.convolutional(2), "gpu", np.zeros((2, 64), "float32"))
+    chosen = strategy.strategy_for(builders.convolutional(2), "gpu", np.zeros((2, 64), "float32"))
 
-    assert way.kind == keras_models.XLA
-    assert "GPU" in way.reason
+    assert chosen.kind == keras_models.XLA
+    assert "GPU" in chosen.reason
 
 
 def test_networks_have_the_same_structure_if_only_numbers_differ() -> None:
@@ -489,7 +534,7 @@ def test_an_exported_listing_calls_the_builder_as_the_trainer_does(
     assert f"val_accuracy: {stated:.4f}" in run.stdout
 
 
-def test_a_sweep_that_is_resumed_keeps_its_way(tmp_path: Path) -> None:
+def test_a_sweep_that_is_resumed_keeps_its_strategy(tmp_path: Path) -> None:
     few = document("dense", space={"units": [8, 16]}, budget={"trials": 2})
     dnnsweep.run(few, home=tmp_path, executor="inprocess")
     dnnsweep.run({**few, "budget": {"trials": 4}}, home=tmp_path, executor="inprocess")

@@ -1,4 +1,4 @@
-"""Which trainer trains a sweep, with how many slots, and which process gets which trial."""
+"""Which trainer trains a sweep, with how many slots and how many processes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import pytest
 
 from dnnsweep import spec
 from dnnsweep.errors import SpecError
-from dnnsweep.executors import DropTrial
-from dnnsweep.executors.local import LocalExecutor, n_useful_trainers
-from dnnsweep.records import DataSummary, Suggestion, Task
-from dnnsweep.space import Hyperparameters
-from dnnsweep.trainers import Job, TrainerPlan, TrainerReady
+from dnnsweep.executors.local import n_useful_trainers
+from dnnsweep.records import DataSummary, Task
+from dnnsweep.trainers import TrainerPlan
 from dnnsweep.trainers.array.optimizers import UPDATE_RULES
 from dnnsweep.trainers.choice import choose
-from dnnsweep.trainers.groups import group_of
 
 DIGITS = DataSummary("f" * 64, Task.MULTICLASS, 64, ("a",), tuple("0123456789"), 1077, 360, 360)
 
@@ -159,74 +156,3 @@ def test_a_trainer_is_started_for_each_quarter_of_a_minute_of_work(monkeypatch: 
         7,
         8,
     ]
-
-
-# ---- placement
-
-
-class Process:
-    """A trainer that is open and remembers what it was sent."""
-
-    def __init__(self) -> None:
-        self.is_open = True
-        self.held: dict[int, Any] = {}
-        self.leaving: set[int] = set()
-        self.n_trained = 0
-        self.warm: set[Any] = set()
-        self.connection = self
-        self.sent: list[int] = []
-        self.usage = type("Usage", (), {"slot_epochs": 0, "busy_slot_epochs": 0})
-
-    def send(self, told: Suggestion | DropTrial) -> None:
-        if isinstance(told, Suggestion):
-            self.sent.append(told.number)
-
-
-def executor(n_processes: int, slots: int) -> tuple[Any, list[Process]]:
-    made: Any = LocalExecutor(Job({}))
-    made._processes = [Process() for _ in range(n_processes)]
-    made._opening = TrainerReady(DIGITS, TrainerPlan("array", slots))
-    return made, made._processes
-
-
-def item(number: int, **knobs: Any) -> Suggestion:
-    return Suggestion(number, {**Hyperparameters().to_params(), **knobs}, 0)
-
-
-def test_trials_of_one_shape_are_spread_over_trainers_up_to_their_slots_and_a_spare() -> None:
-    hands, (one, other) = executor(2, slots=4)
-    assert [hands.submit(item(number)) for number in range(11)] == [True] * 10 + [False]
-    assert sorted((len(one.sent), len(other.sent))) == [5, 5]
-
-
-def test_trials_go_where_their_program_is_compiled_unless_too_many_wait_there() -> None:
-    hands, (one, other) = executor(2, slots=4)
-    assert hands.submit(item(0, batch_size=16))
-    assert hands.submit(item(1, batch_size=32))
-    assert [one.sent, other.sent] == [[0], [1]]
-    assert all(hands.submit(item(number, batch_size=16)) for number in (2, 3, 4))
-    assert one.sent == [0, 2, 3, 4]
-    assert all(hands.submit(item(number, batch_size=16)) for number in (5, 6))
-    assert 6 in other.sent  # compiled there as well
-
-
-def test_a_trial_goes_to_an_idle_trainer_rather_than_to_one_that_has_yet_to_leave_a_pruned_one() -> None:
-    hands, (one, other) = executor(2, slots=1)
-    one.warm = other.warm = {group_of(item(0).params)}
-    assert hands.submit(item(0))
-    hands.drop(0)
-
-    assert hands.submit(item(1))
-
-    assert [one.sent, other.sent] == [[0], [1]]
-
-
-def test_a_trial_that_has_lost_its_trainer_is_trained_alone() -> None:
-    hands, (one, other) = executor(2, slots=4)
-    assert hands.submit(item(0))
-    hands._lost = {7}
-    assert hands.submit(item(7))
-    assert [one.sent, other.sent] == [[0], [7]]
-    assert all(hands.submit(item(number)) for number in (1, 2, 3, 4))
-    assert other.sent == [7]
-    assert not hands.submit(item(5))

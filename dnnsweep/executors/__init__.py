@@ -19,9 +19,9 @@ class TrainerLost:
     """A trainer died; another one takes its place.
 
     Args:
-        numbers: The trials it was training.
-        error: How it died, with the end of what it printed.
-        leaving: The trials that were dropped and that it had not left yet.
+        numbers: Trials that it held.
+        error: How it died, with the last line that it printed.
+        leaving: Trials that were dropped and that it had not left yet.
     """
 
     numbers: tuple[int, ...]
@@ -31,7 +31,7 @@ class TrainerLost:
 
 @dataclass(frozen=True, slots=True)
 class DropTrial:
-    """Told to a trainer: a trial is not wanted any more.
+    """Tells a trainer that a trial is not wanted any more.
 
     Args:
         number: Number of the trial.
@@ -57,8 +57,13 @@ TrainerEvent = AttemptStarted | EpochReport | TrialResult | TrainerLost | TrialD
 class Executor(Protocol):
     """Runs trainers.
 
+    It has more methods than other seams here. Each is a thing that the controller alone decides and that only the owner
+    of the trainers can do: a trial that is too late must be killed, one that is pruned must be dropped without losing
+    the trials beside it, and neither can be made of the other. The two counters can be read at any time, since a sweep
+    may end at any time, and reading them sends nothing to a trainer.
+
     Attributes:
-        memory_mb: Trials that a trainer had ended and its resident memory then, for each trial.
+        memory_mb: One pair for each trial: how many trials its trainer had ended by then, and its resident memory.
         slot_epochs: Epochs times slots up to the last suggestion handed out, and those in which there was a trial.
     """
 
@@ -66,7 +71,7 @@ class Executor(Protocol):
     slot_epochs: tuple[int, int]
 
     def open(self) -> TrainerReady:
-        """Start the trainers and return what the first one found in the data, and how they train.
+        """Start the trainers; return what the data are and how trials are trained, as the first trainer tells.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.
@@ -80,10 +85,10 @@ class Executor(Protocol):
         """Return what happened since the last call; wait for it up to `timeout` seconds."""
 
     def kill(self, number: int) -> tuple[int, ...]:
-        """End the trainer that holds a trial, or has yet to leave it, if it can be ended; return what else it held."""
+        """End the trainer that holds a trial or has yet to leave it, if it can be ended; return what else it held."""
 
     def drop(self, number: int) -> None:
-        """Let a trainer leave a trial after its present epoch; it answers with `TrialDropped` and has room again."""
+        """Let a trainer leave a trial after its present epoch; `TrialDropped` follows, and it has room again."""
 
     def close(self) -> None:
         """End all trainers at once; leaves no process behind."""
@@ -118,7 +123,7 @@ def create_executor(
     """Create an executor, not opened yet.
 
     Args:
-        kind: Which executor.
+        kind: Names the executor.
         job: The sweep to train.
         trainer: `module:class` of the trainer.
         n_trainers: Trainers to start; None for as many as repay their start.
@@ -136,19 +141,24 @@ def create_executor(
 
 
 def create_trainer(path: str, job: Job) -> Trainer:
-    """Create the trainer that `module:class` names."""
+    """Create a trainer, not opened yet.
+
+    Args:
+        path: `module:class` of the trainer.
+        job: The sweep to train.
+    """
     module, _, name = path.partition(":")
     trainer: Trainer = getattr(importlib.import_module(module), name)(job)
     return trainer
 
 
 def run_trainer(trainer: Trainer, suggestions: queue.SimpleQueue[Suggestion | None], emit: Emit) -> None:
-    """Let an opened trainer train what comes until None comes.
+    """Let a trainer train what comes until None comes.
 
     Args:
-        trainer: Opened.
-        suggestions: Waited for only while the trainer is idle.
-        emit: As `Trainer.step` takes it.
+        trainer: Trainer that is open.
+        suggestions: Queue of suggestions. It is waited for only while the trainer is idle.
+        emit: Called with what the trainer reports, by `Trainer.step`.
     """
     while True:
         while trainer.is_idle or not suggestions.empty():

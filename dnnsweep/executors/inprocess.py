@@ -15,11 +15,11 @@ from dnnsweep.trainers import Job, TrainerReady, TrialDroppedError
 class InProcessExecutor:
     """Trains in one thread.
 
-    The thread keeps the controller awake, which renews its lease and listens to Ctrl-C; it cannot be ended, so a trial
-    that is interrupted runs on until the process ends.
+    Training has a thread of its own, so that the controller can renew its lease and listen to Ctrl-C meanwhile. A
+    thread cannot be ended: a trial that is interrupted runs on until the process ends.
 
     Args:
-        job: The sweep.
+        job: The sweep to train.
         trainer: `module:class` of the trainer.
     """
 
@@ -29,20 +29,20 @@ class InProcessExecutor:
         self._events: queue.SimpleQueue[TrainerEvent | Exception] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._held: set[int] = set()
-        self._n_room = 1
+        self._max_held = 1
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
     def open(self) -> TrainerReady:
         """Load the data."""
-        opening = self._trainer.open()
-        self._n_room = opening.plan.slots
+        ready = self._trainer.open()
+        self._max_held = ready.plan.slots
         self._thread.start()
-        return opening
+        return ready
 
     def submit(self, suggestion: Suggestion) -> bool:
         """Take as many suggestions as the trainer has slots."""
-        if len(self._held) >= self._n_room:
+        if len(self._held) >= self._max_held:
             return False
         self._held.add(suggestion.number)
         self.slot_epochs = self._trainer.slot_epochs
@@ -62,7 +62,7 @@ class InProcessExecutor:
             raise TrialDroppedError
 
     def events(self, timeout: float) -> Sequence[TrainerEvent]:
-        """Return what the trainer said; an error that it raised is raised here."""
+        """Return what the trainer reported; an error that it raised is raised here."""
         try:
             event = self._events.get(timeout=timeout)
         except queue.Empty:
@@ -77,7 +77,7 @@ class InProcessExecutor:
         """Let the trainer leave a trial when it reports next."""
         self._held.discard(number)
 
-    def kill(self, number: int) -> tuple[int, ...]:  # noqa: ARG002  it goes on until it ends by itself
+    def kill(self, number: int) -> tuple[int, ...]:  # noqa: ARG002  the trial runs on until it ends by itself
         """Do nothing: a thread cannot be ended."""
         return ()
 

@@ -17,8 +17,9 @@ from dnnsweep.executors import DropTrial, TrialDropped, create_trainer, run_trai
 from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Trainer, TrainerUsage, TrialDroppedError
 
-#: How often a trainer says that it is alive.
+#: Time between two signs of life of a trainer.
 HEARTBEAT_SECONDS: Final = 2.0
+#: Held while a message is written: two threads send.
 _SENDING: Final = threading.Lock()
 
 
@@ -26,7 +27,7 @@ def main(descriptor: int) -> None:
     """Serve one controller until it is gone.
 
     Args:
-        descriptor: This end of the connection to it.
+        descriptor: File descriptor of this end of the connection to the controller.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the controller decides what Ctrl-C means
     connection = Connection(descriptor)
@@ -45,7 +46,7 @@ def main(descriptor: int) -> None:
 
 
 def _sender(connection: Connection, trainer: Trainer, dropped: set[int]) -> Emit:
-    """Return what sends messages, and with each result what the trainer has used by then."""
+    """Return a function that sends messages, and after each result what the trainer has used by then."""
     n_trials = 0
 
     def send(message: AttemptStarted | EpochReport | TrialResult) -> None:
@@ -71,7 +72,7 @@ def _memory_mb() -> float:
 
 
 def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion | None], dropped: set[int]) -> None:
-    """Take in suggestions and what is dropped; when the controller is gone, so is this process, whatever it does."""
+    """Receive suggestions and the numbers of dropped trials; end this process at once when the controller is gone."""
     try:
         while True:
             message = connection.recv()
@@ -84,7 +85,7 @@ def _listen(connection: Connection, suggestions: queue.SimpleQueue[Suggestion | 
 
 
 def _beat(connection: Connection) -> None:
-    """Give a sign of life again and again."""
+    """Send a sign of life at regular intervals, for ever."""
     while True:
         _send(connection, None)
         time.sleep(HEARTBEAT_SECONDS)

@@ -19,10 +19,10 @@ class TrainerPlan:
 
     Args:
         kind: `array`, `fit` or `compiled`.
-        slots: Trials side by side in one program.
+        slots: Number of trials side by side in one program.
         device: `cpu` or `gpu`.
-        reasons: Why, one sentence each.
-        seconds: A rough guess of how long one process would train the whole budget.
+        reasons: Sentences that say why.
+        seconds: Rough guess of how long one process would train the whole budget.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class TrainerReady:
     """What a trainer says once it has loaded the data.
 
     Args:
-        data: What it found in them.
+        data: Description of the data.
         plan: How it will train.
     """
 
@@ -51,9 +51,9 @@ class Job:
 
     Args:
         spec: The sweep file as plain JSON (`SweepSpec.to_json`).
-        models: Folder for the models of ended trials; None keeps no model.
-        data: `(x, y)` handed over in Python; None where the sweep file names its source.
-        plan: How the sweep's trials were trained before; None where the trainer is to decide.
+        models: Folder for the models of ended trials; None saves no model.
+        data: `(x, y)` handed over in Python; None if the sweep file names the source of its data.
+        plan: How the sweep's trials were trained before; None lets the trainer decide.
     """
 
     spec: Mapping[str, Any]
@@ -67,10 +67,10 @@ class TrainerUsage:
     """What a trainer has used since it began.
 
     Args:
-        n_trials: Trials ended.
+        n_trials: Number of trials that it has ended.
         slot_epochs: Epochs times slots of all arrays.
-        busy_slot_epochs: Those in which there was a trial.
-        memory_mb: Resident memory; NaN where the system does not say it.
+        busy_slot_epochs: Epochs times slots in which there was a trial.
+        memory_mb: Resident memory in megabytes; NaN if the system does not tell.
     """
 
     n_trials: int
@@ -80,10 +80,10 @@ class TrainerUsage:
 
 
 class TrialDroppedError(Exception):
-    """The trial that a report is about was pruned: its trainer shall leave it."""
+    """The trial that a report is about was pruned; its trainer must stop training it."""
 
 
-#: Takes what a trainer says; raises `TrialDroppedError` for a report of a trial that was pruned.
+#: Takes what a trainer reports; raises `TrialDroppedError` for a trial that was pruned.
 Emit = Callable[[AttemptStarted | EpochReport | TrialResult], None]
 
 
@@ -91,7 +91,7 @@ class Trainer(Protocol):
     """Holds suggestions and trains them, some of them side by side."""
 
     def open(self) -> TrainerReady:
-        """Load the data; say what they are and how trials will be trained.
+        """Load the data; return what they are and how trials will be trained.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.
@@ -101,7 +101,7 @@ class Trainer(Protocol):
         """Load and compile what the first trial would wait for, while the controller prepares it."""
 
     def take(self, suggestion: Suggestion) -> None:
-        """Take a suggestion in."""
+        """Add a suggestion to those that wait to be trained."""
 
     @property
     def is_idle(self) -> bool:
@@ -112,11 +112,11 @@ class Trainer(Protocol):
         """Return epochs times slots so far, and those of them in which there was a trial."""
 
     def step(self, emit: Emit) -> None:
-        """Train for a while, an epoch or a whole trial of what was taken.
+        """Train for a while: an epoch of some of the suggestions taken, or the whole of one.
 
         Args:
-            emit: Called with reports and results as they come about; an error while training is a result with reason
-                `failed`. A trial whose report is met with `TrialDroppedError` is left, without a result. Any other
+            emit: Called with reports and results as they come about. An error while training is a result with reason
+                `failed`. If it raises `TrialDroppedError` for a report, the trial is left without a result. Any other
                 exception from it ends the trainer.
         """
 
@@ -140,7 +140,7 @@ class SequentialTrainer(ABC):
         """Load what the first trial would wait for."""
 
     def take(self, suggestion: Suggestion) -> None:
-        """Put a suggestion behind those taken before."""
+        """Queue a suggestion behind those taken before."""
         self._taken.append(suggestion)
 
     @property

@@ -1,4 +1,4 @@
-"""The course of one attempt at a trial: what was measured, and how it ended."""
+"""One attempt at a trial: what was measured, how it ended, and whether its model is worth saving."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Attempt:
 
     Args:
         suggestion: What is trained.
-        began: When, by `time.perf_counter`.
-        reports: Of each epoch so far.
-        n_parameters: Weights of the network, once it is known.
+        began: Time at which it began, by `time.perf_counter`.
+        reports: One report for each epoch so far.
+        n_parameters: Number of weights of the network; None until it is built.
     """
 
     suggestion: Suggestion
@@ -41,11 +41,11 @@ class Attempt:
     n_parameters: int | None = None
 
     def add(self, metrics: Mapping[str, float], ended_at: int | None = None) -> EpochReport:
-        """Take down an epoch that has just ended.
+        """Record an epoch that has just ended.
 
         Args:
             metrics: What was measured.
-            ended_at: When, in milliseconds since 1970 (UTC); None for now.
+            ended_at: Time at which it ended, in milliseconds since 1970 (UTC); None for now.
         """
         number, attempt, epoch = self.suggestion.number, self.suggestion.attempt, len(self.reports) + 1
         moment = round(time.time() * 1000) if ended_at is None else ended_at
@@ -57,11 +57,15 @@ class Attempt:
         return limit is not None and time.perf_counter() - self.began > limit
 
     def end_late(self, limit: float | None) -> TrialResult:
-        """Return the end of an attempt that has lasted longer than a limit in seconds."""
+        """Return the result of an attempt that has lasted longer than a limit in seconds."""
         return self.end(Reason.TIMEOUT, error=f"it trained longer than training.timeout_seconds = {limit:g}")
 
     def model_path(self, folder: str | None) -> Path | None:
-        """Return where the model of this attempt is saved, if it is."""
+        """Return the file that the model of this attempt is saved in, if it is saved.
+
+        Args:
+            folder: Folder for models; None if no model is saved.
+        """
         if folder is None:
             return None
         return Path(folder) / f"trial-{self.suggestion.number}-{self.suggestion.attempt}.keras"
@@ -69,7 +73,14 @@ class Attempt:
     def end(
         self, reason: Reason, best_epoch: int | None = None, error: str | None = None, model: Path | None = None
     ) -> TrialResult:
-        """Return how the attempt ended; a trial that is not complete has no best epoch."""
+        """Return the result of the attempt; a trial that diverged or failed has no best epoch.
+
+        Args:
+            reason: Why it ended.
+            best_epoch: Epoch whose weights are kept; None if there is none.
+            error: What went wrong; None if nothing did.
+            model: File that its model is saved in; None if it is not.
+        """
         return TrialResult(
             number=self.suggestion.number,
             attempt=self.suggestion.attempt,
@@ -83,37 +94,42 @@ class Attempt:
         )
 
 
-class Champions:
-    """Knows the trials that no other beats, as far as a trainer can: from its own results, and from suggestions.
+class ParetoFront:
+    """The trials that no other beats, as far as a trainer knows: from its own results, and from suggestions.
 
     Args:
-        objectives: One, so that there is one champion, or two.
-        is_final: Whether results of its own stand; else they may be pruned afterwards, and only those count that
-            suggestions tell of.
+        objectives: Objectives of the sweep, one or two. With one, the front is a single trial.
+        is_final: Whether the trainer's own results count. If they may be pruned afterwards, only those count that
+            suggestions name.
     """
 
     def __init__(self, objectives: Sequence[Objective], *, is_final: bool = True) -> None:
         self._objectives = objectives
         self._is_final = is_final
-        self._front: list[Rank] = []
+        self._ranks: list[Rank] = []
 
-    def are_joined_by(self, course: Attempt, best_epoch: int | None) -> bool:
-        """Return whether none beats a complete trial, so that its model is worth saving; remember it then."""
-        self._front = pareto_front({*self._front, *course.suggestion.front})
-        mine = None if best_epoch is None else self._rank(course, best_epoch)
-        if mine is None or any(beats(known, mine) for known in self._front):
+    def add_if_unbeaten(self, attempt: Attempt, best_epoch: int | None) -> bool:
+        """Add a trial unless another one beats it; return whether none does, so that its model is worth saving.
+
+        Args:
+            attempt: A complete attempt at the trial.
+            best_epoch: Epoch whose weights are kept; None if there is none.
+        """
+        self._ranks = pareto_front({*self._ranks, *attempt.suggestion.front})
+        rank_of_trial = None if best_epoch is None else self._rank(attempt, best_epoch)
+        if rank_of_trial is None or any(beats(other, rank_of_trial) for other in self._ranks):
             return False
         if self._is_final:
-            self._front = pareto_front({*self._front, mine})
+            self._ranks = pareto_front({*self._ranks, rank_of_trial})
         return True
 
-    def _rank(self, course: Attempt, epoch: int) -> Rank | None:
-        metrics = {**course.reports[epoch - 1].metrics, **size_metric(course.n_parameters)}
-        values = tuple(metrics.get(one.metric, math.nan) for one in self._objectives)
+    def _rank(self, attempt: Attempt, epoch: int) -> Rank | None:
+        metrics = {**attempt.reports[epoch - 1].metrics, **size_metric(attempt.n_parameters)}
+        values = tuple(metrics.get(objective.metric, math.nan) for objective in self._objectives)
         if not all(map(math.isfinite, values)):
             return None
-        directions = (one.direction for one in self._objectives)
-        return rank(values, metrics.get("val_loss"), course.suggestion.number, *directions)
+        directions = (objective.direction for objective in self._objectives)
+        return rank(values, metrics.get("val_loss"), attempt.suggestion.number, *directions)
 
 
 def in_own_units(
@@ -122,10 +138,11 @@ def in_own_units(
     """Return an epoch's metrics, those of regression in the units of the target as well.
 
     Args:
-        measured: `loss` and `val_loss`; `accuracy` and `val_accuracy` for classes, `mae` and `val_mae` for regression.
-        task: Of the data.
+        measured: Means over an epoch: `loss` and `val_loss`; `accuracy` and `val_accuracy` for classes, `mae` and
+            `val_mae` for regression.
+        task: Task of the data.
         target_std: What the target was divided by before training; 1 for classes.
-        variance: Of the standardised target of the validation rows.
+        variance: Variance of the standardised target over the validation rows.
 
     Returns:
         The metrics of `records.metrics_of`. For regression `mse` is `loss * target_std**2` and `mae` is multiplied by
@@ -146,11 +163,11 @@ def in_own_units(
 
 
 def r2(mean_square: float, variance: float) -> float:
-    """Return the coefficient of determination; of a target that does not vary, 1 if it is met and 0 if it is not.
+    """Return the coefficient of determination; for a target that does not vary, 1 without any error and 0 otherwise.
 
     Args:
-        mean_square: Of the errors.
-        variance: Of the target; in the same units.
+        mean_square: Mean square of the errors.
+        variance: Variance of the target, in the same units.
     """
     if variance == 0:
         return 1.0 if mean_square == 0 else 0.0

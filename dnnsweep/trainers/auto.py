@@ -20,7 +20,7 @@ class AutoTrainer:
     """Loads the data, chooses a trainer, and is that trainer from then on.
 
     Args:
-        job: What to train on and how; its plan, if it has one, is kept to.
+        job: What to train on and how. If it has a plan, that plan is followed.
     """
 
     def __init__(self, job: Job) -> None:
@@ -28,35 +28,34 @@ class AutoTrainer:
         self._trainer: Trainer | None = None
 
     def open(self) -> TrainerReady:
-        """Load the data, and say what they are and how trials will be trained.
+        """Load the data; return what they are and how trials will be trained.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.
             SpecError: The sweep file is wrong, names a metric that the data's task does not have, or a builder that
                 cannot be used.
         """
-        material = load_inputs(self._job)
-        known = self._job.plan
-        if material.sweep.network.builder is not None:
-            return self._open_builder(material, known)
-        plan = known or choose(material.sweep, material.data.summary, device())
-        self._trainer = _create(self._job, material, plan)
-        return TrainerReady(material.data.summary, plan)
+        inputs = load_inputs(self._job)
+        if inputs.sweep.network.builder is not None:
+            return self._open_builder(inputs)
+        plan = self._job.plan or choose(inputs.sweep, inputs.data.summary, device())
+        self._trainer = _create(self._job, inputs, plan)
+        return TrainerReady(inputs.data.summary, plan)
 
-    def _open_builder(self, material: TrainerInputs, known: TrainerPlan | None) -> TrainerReady:
-        from dnnsweep.trainers import keras_models  # noqa: F401  first: it sets how TensorFlow is loaded
+    def _open_builder(self, inputs: TrainerInputs) -> TrainerReady:
         from dnnsweep.trainers.compiled import CompiledTrainer
 
-        self._trainer = CompiledTrainer(self._job, material, device() if known is None else known.device)
-        opening = self._trainer.open()
-        return opening if known is None else TrainerReady(opening.data, known)
+        plan = self._job.plan
+        self._trainer = CompiledTrainer(self._job, inputs, device() if plan is None else plan.device)
+        ready = self._trainer.open()
+        return ready if plan is None else TrainerReady(ready.data, plan)
 
     def warm_up(self) -> None:
         """Load and compile what the first trial would wait for."""
         self._opened().warm_up()
 
     def take(self, suggestion: Suggestion) -> None:
-        """Take a suggestion in."""
+        """Add a suggestion to those that wait to be trained."""
         self._opened().take(suggestion)
 
     @property
@@ -80,10 +79,10 @@ class AutoTrainer:
         return self._trainer
 
 
-def _create(job: Job, material: TrainerInputs, plan: TrainerPlan) -> Trainer:
+def _create(job: Job, inputs: TrainerInputs, plan: TrainerPlan) -> Trainer:
     if plan.kind == "array":
-        return ArrayTrainer(job, material, plan)
-    return FitTrainer(job, material)
+        return ArrayTrainer(job, inputs, plan)
+    return FitTrainer(job, inputs)
 
 
 def device() -> str:

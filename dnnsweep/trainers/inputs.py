@@ -10,7 +10,12 @@ from dnnsweep.trainers import Job
 
 @dataclass(frozen=True, slots=True)
 class TrainerInputs:
-    """The sweep file and its data, loaded."""
+    """The sweep file and its data, loaded.
+
+    Args:
+        sweep: Checked sweep file.
+        data: Rows, split and encoded as it says.
+    """
 
     sweep: spec.SweepSpec
     data: datasets.Dataset

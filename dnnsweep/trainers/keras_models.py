@@ -329,8 +329,8 @@ def evaluation_of(x: Any, y: tf.Tensor) -> tf.data.Dataset:
     return starts.map(lambda start: tf.nest.map_structure(lambda rows: rows[start : start + EVALUATION_ROWS], (x, y)))
 
 
-def answers_of(network: keras.Model, x: Any, n_rows: int) -> NDArray[Any]:
-    """Return what a network answers to all rows (rows, outputs).
+def predictions_of(network: keras.Model, x: Any, n_rows: int) -> NDArray[Any]:
+    """Return the predictions of a network for all rows (rows, outputs).
 
     Args:
         network: Network from `build` or any other.
@@ -338,11 +338,11 @@ def answers_of(network: keras.Model, x: Any, n_rows: int) -> NDArray[Any]:
         n_rows: Number of rows.
     """
 
-    def answers(start: int) -> NDArray[Any]:
+    def predictions_from(start: int) -> NDArray[Any]:
         rows = tf.nest.map_structure(lambda part: part[start : start + EVALUATION_ROWS], x)
         return np.asarray(network(rows, training=False))
 
-    return np.concatenate([answers(start) for start in range(0, n_rows, EVALUATION_ROWS)])
+    return np.concatenate([predictions_from(start) for start in range(0, n_rows, EVALUATION_ROWS)])
 
 
 def l2_penalty(network: keras.Sequential, hp: Hyperparameters) -> float:

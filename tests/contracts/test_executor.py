@@ -15,7 +15,7 @@ import pytest
 from scripted_trainer import SUMMARY
 
 from dnnsweep.errors import DataError, TrainerError
-from dnnsweep.executors import Executor, TrainerEvent, TrainerLost
+from dnnsweep.executors import Executor, TrainerEvent, TrainerLost, TrialDropped
 from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
@@ -98,6 +98,21 @@ def test_a_busy_trainer_takes_no_second_suggestion(executor_of: Maker) -> None:
     until_result(executor)
     assert executor.submit(suggestion(1)) is True
     until_result(executor)
+
+
+def test_a_dropped_trial_is_left_without_a_result_and_makes_room(executor_of: Maker, tmp_path: Path) -> None:
+    executor = executor_of(f"sleep=0.2 gate={tmp_path / 'gate'}")
+    executor.open()
+    submit(executor, 8)
+    until(EpochReport, executor)  # it waits at the gate now
+
+    executor.drop(8)
+    assert executor.submit(suggestion(1)) is True
+    (tmp_path / "gate").touch()
+
+    events = [*until(TrialDropped, executor), *until_result(executor)]
+    assert TrialDropped(8) in events
+    assert [event.number for event in events if isinstance(event, TrialResult)] == [1]
 
 
 def test_the_same_suggestion_gives_the_same_curve_in_every_executor(executor_of: Maker) -> None:

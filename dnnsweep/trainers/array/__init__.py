@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Reason, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Job, TrainerPlan, TrainerReady
-from dnnsweep.trainers.attempt import Champions, one_line
+from dnnsweep.trainers.attempt import ParetoFront, one_line
 from dnnsweep.trainers.groups import Group, group_of
 from dnnsweep.trainers.inputs import TrainerInputs
 
@@ -39,7 +39,7 @@ class ArrayTrainer:
         self._models = job.models
         self._inputs = inputs
         self._plan = plan
-        self._champions = Champions(inputs.sweep.objectives, is_final=inputs.sweep.pruner.kind == "none")
+        self._front = ParetoFront(inputs.sweep.objectives, is_final=inputs.sweep.pruner.kind == "none")
         self._arrays: OrderedDict[Group, TrialArray] = OrderedDict()  # the one that was used last is the last
         self._n_slot_epochs = self._n_busy_slot_epochs = 0
 
@@ -115,12 +115,12 @@ class ArrayTrainer:
         attempt, limit = trial.attempt, self._inputs.sweep.training.timeout_seconds
         if trial.reason is Reason.TIMEOUT:
             return attempt.end_late(limit)
-        return attempt.end(trial.reason, trial.best_epoch, model=self._save_champion(trial))
+        return attempt.end(trial.reason, trial.best_epoch, model=self._save_if_unbeaten(trial))
 
-    def _save_champion(self, trial: EndedTrial) -> Path | None:
+    def _save_if_unbeaten(self, trial: EndedTrial) -> Path | None:
         """Save the model of a trial that no other beats; return its path, or None for all others."""
         path = trial.attempt.model_path(self._models)
-        if path is None or not self._champions.are_joined_by(trial.attempt, trial.best_epoch):
+        if path is None or not self._front.add_if_unbeaten(trial.attempt, trial.best_epoch):
             return None
         trial.save(path)
         return path

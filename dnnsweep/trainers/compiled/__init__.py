@@ -2,132 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-import tensorflow as tf
-
-from dnnsweep.datasets import Dataset
-from dnnsweep.records import Suggestion
+from dnnsweep.records import EpochReport, Suggestion, TrialResult
 from dnnsweep.space import Hyperparameters, first_point
 from dnnsweep.spec import SweepSpec
-from dnnsweep.trainers import Job, TrainerPlan, TrainerReady, keras_models
+from dnnsweep.trainers import Job, SequentialTrainer, TrainerPlan, TrainerReady, keras_models
 from dnnsweep.trainers.compiled import strategy
 from dnnsweep.trainers.compiled.builder import Builder, inputs_of
-from dnnsweep.trainers.compiled.epoch_program import Program
-from dnnsweep.trainers.compiled.structures import structure_of
-from dnnsweep.trainers.fit import FitTrainer, Laps
+from dnnsweep.trainers.compiled.program_engine import EpochPrograms, ProgramEngine, ProgramKey
+from dnnsweep.trainers.engine import Engine
 from dnnsweep.trainers.inputs import TrainerInputs
+from dnnsweep.trainers.keras_engine import HeldRows, KerasEngine
+from dnnsweep.trainers.trial_loop import TrialLoop
 
 __all__ = ["CompiledTrainer"]
 
-#: Compiled programs that are kept, the latest ones.
-MAX_PROGRAMS: Final = 16
-#: What XLA raises for an operation that it does not know; nothing was trained then.
-_NOT_COMPILED: Final = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 
-
-class CompiledTrainer(FitTrainer):
+class CompiledTrainer(SequentialTrainer):
     """Trains one network after the other, each as one program or by `fit`, whichever is faster for it.
 
     A result depends on the suggestion, the function and the data only.
 
     Args:
         job: What to train on and how.
-        material: What `job` names, loaded.
+        inputs: Sweep file and data of the job.
         device: `cpu` or `gpu`.
 
     Raises:
         SpecError: There is no such function, or its parameters do not fit the sweep file.
     """
 
-    def __init__(self, job: Job, material: TrainerInputs, device: str) -> None:
-        super().__init__(job, material)
-        self._builder = Builder(material.sweep, material.data)
+    def __init__(self, job: Job, inputs: TrainerInputs, device: str) -> None:
+        super().__init__()
+        self._inputs = inputs
         self._device = device
-        self._shapes: Any = None
-        self._programs: dict[tuple[str, str, int], Program] = {}
-        self._program: Program | None = None
-        self._refused: set[tuple[str, str, int]] = set()
+        self._builder = Builder(inputs.sweep, inputs.data)
+        self._rows = HeldRows(inputs.data, inputs_of)
+        self._programs = EpochPrograms(self._rows)
+        self._loop = TrialLoop(inputs, job.models, self.engine_for)
 
     def open(self) -> TrainerReady:
-        """Build the first network that the search space holds, and say how it will be trained.
+        """Build the first network of the search space; return what the data are and how trials will be trained.
 
         Raises:
             SpecError: It cannot be built, or does not fit the data.
         """
-        material = self._loaded()
-        network = self._builder.try_out(_first_params(material.sweep))
-        found = strategy.planned(self._way(network, material.data), material.sweep)
-        kind = "compiled" if found[0].kind in (strategy.PROGRAM, keras_models.XLA) else "fit"
-        reasons = (f"trainer: {kind}, because network.builder builds the networks", *(one.reason for one in found))
-        data = replace(material.data.summary, builder_call=self._builder.describe_call(network))
+        sweep, data = self._inputs.sweep, self._inputs.data.summary
+        network = self._builder.try_out(_first_params(sweep))
+        strategies = strategy.strategies_for_sweep(self._strategy_for(network), sweep)
+        kind = "compiled" if strategies[0].kind in (strategy.PROGRAM, keras_models.XLA) else "fit"
+        reason = f"trainer: {kind}, because network.builder builds the networks"
+        reasons = (reason, *(chosen.reason for chosen in strategies))
+        data = replace(data, builder_call=self._builder.describe_call(network))
         return TrainerReady(data, TrainerPlan(kind, device=self._device, reasons=reasons))
 
-    def _way(self, network: Any, data: Dataset) -> strategy.Way:
-        is_fit = self._loaded().sweep.trainer.kind == "fit"
-        return strategy.way_of(network, self._device, data.x_train[:2], is_fit=is_fit)
+    def warm_up(self) -> None:
+        """Do nothing: building the first network has loaded TensorFlow."""
 
-    def _build(self, suggestion: Suggestion, data: Dataset) -> Any:  # noqa: ARG002  the builder knows the data
-        return self._builder.build(suggestion.params, suggestion.seed)
+    def train(self, suggestion: Suggestion, report: Callable[[EpochReport], None]) -> TrialResult:
+        """Train a suggestion to its end; an error while training becomes a result with reason `failed`.
 
-    def _penalty(self, network: Any, hp: Hyperparameters) -> float:  # noqa: ARG002  the network knows its penalties
-        return keras_models.weight_penalty(network) if self._program is None else self._program.penalty()
+        Raises:
+            Exception: Whatever `report` raises; it ends the attempt without a result.
+        """
+        return self._loop.train(suggestion, report)
 
-    def _scores(self, network: Any, data: Dataset) -> dict[str, float]:
-        return super()._scores(network if self._program is None else self._program.network, data)
+    def engine_for(self, suggestion: Suggestion) -> Engine:
+        """Build the network of a suggestion and choose the engine that trains it."""
+        network, hp = self._builder.build(suggestion.params, suggestion.seed), Hyperparameters.of(suggestion.params)
+        kind = self._strategy_for(network).kind
+        if kind != strategy.PROGRAM:
+            return KerasEngine(network, hp, self._rows, keras_models.weight_penalty, kind)
+        by_fit = KerasEngine(network, hp, self._rows, keras_models.weight_penalty)
+        if not strategy.is_for_program(hp) or self._programs.is_refused(key := ProgramKey.of(network, hp)):
+            return by_fit
+        return ProgramEngine(network, hp, key, self._programs, by_fit)
 
-    def _weights(self, network: Any) -> list[Any]:
-        return super()._weights(network if self._program is None else self._program.network)
-
-    def _set_rate(self, network: Any, rate: float) -> None:
-        if self._program is None:
-            super()._set_rate(network, rate)
-        else:
-            self._program.set_rate(rate)
-
-    def _fit(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps) -> None:
-        self._program, way = None, self._way(network, data)
-        if way.kind == strategy.PROGRAM and strategy.is_for_program(hp) and self._fit_program(network, hp, data, laps):
-            return
-        self._fit_steps(network, hp, data, laps, keras_models.GRAPH if way.kind == strategy.PROGRAM else way.kind)
-
-    def _fit_program(self, network: Any, hp: Hyperparameters, data: Dataset, laps: Laps) -> bool:
-        """Train by a program; return False, with nothing trained, where XLA cannot compile it."""
-        key = (structure_of(network), hp.optimizer, hp.batch_size)
-        if key in self._refused:
-            return False
-        if key not in self._programs:
-            self._programs = dict(list(self._programs.items())[-MAX_PROGRAMS + 1 :])
-            self._programs[key] = Program(network, hp, data.summary.task, self._hold(network, data))
-        self._program = program = self._programs[key]
-        program.load(network, hp)
-        orders = laps.orders()
-        for number in range(laps.n_epochs):
-            try:
-                measured = program.epoch(next(orders))
-            except _NOT_COMPILED:
-                if number:
-                    raise
-                self._refused.add(key)
-                del self._programs[key]
-                self._program = None
-                return False
-            if laps.after_epoch(measured):
-                break
-        return True
-
-    def _hold(self, network: Any, data: Dataset) -> tuple[Any, ...]:
-        x_train = inputs_of(network, data.x_train)
-        x_validation = inputs_of(network, data.x_validation)
-        shapes = tf.nest.map_structure(lambda part: part.shape, x_train)
-        if shapes != self._shapes:  # as good as always the same for all networks
-            self._shapes = shapes
-            self._held = (
-                keras_models.hold(x_train, data.y_train, data.w_train),
-                keras_models.hold(x_validation, data.y_validation),
-            )
-        return self._held
+    def _strategy_for(self, network: Any) -> strategy.Strategy:
+        is_fit, x = self._inputs.sweep.trainer.kind == "fit", self._inputs.data.x_train[:2]
+        return strategy.strategy_for(network, self._device, x, is_fit=is_fit)
 
 
 def _first_params(sweep: SweepSpec) -> dict[str, Any]:

@@ -22,15 +22,15 @@ _METRICS: Final = {
 }
 
 
-class Program:
+class EpochProgram:
     """Trains and validates a network for an epoch in one call; the numbers are those of `fit`.
 
-    Made once for all networks of a structure (`structures.structure_of`): what else differs is loaded.
+    It is made once for all networks of a structure (`structures.structure_of`). All else that differs is loaded.
 
     Args:
-        network: Functional or Sequential, of dense layers; trained in place.
-        hp: Names the optimizer and the batch size.
-        task: Decides loss and metric.
+        network: Functional or Sequential model of dense layers; a copy of it is trained.
+        hp: Point that names the optimizer and the batch size.
+        task: Task of the data, which decides loss and metric.
         rows: Training and validation rows from `keras_models.hold`, as the network takes them.
     """
 
@@ -38,13 +38,13 @@ class Program:
         self, network: keras.Model, hp: Hyperparameters, task: Task, rows: tuple[tuple[Any, ...], tuple[Any, ...]]
     ) -> None:
         self._dropouts: list[_Dropout] = []
-        self._network = self._with_own_dropout(network)
+        self._network = self._with_stand_in_dropout(network)
         self._variables = self._network.trainable_variables
-        self._penalties = [tf.Variable(tf.zeros((2,), keras.config.floatx())) for _ in self._variables]
+        self._strengths = [tf.Variable(tf.zeros((2,), keras.config.floatx())) for _ in self._variables]  # each (L1, L2)
         self._is_penalized = [variable.regularizer is not None for variable in self._variables]
         self._optimizer = keras_models.optimizer_of(hp)
         self._optimizer.build(self._variables)
-        self._fresh = [variable.numpy() for variable in self._optimizer.variables]
+        self._initial_optimizer = [variable.numpy() for variable in self._optimizer.variables]
         self._batch_size = hp.batch_size
         self._loss = keras_models.LOSSES[task](reduction="none")
         self._metric = _METRICS[task]
@@ -54,23 +54,23 @@ class Program:
         self._epoch = tf.function(self._run, jit_compile=True, autograph=False)
 
     def load(self, network: keras.Model, hp: Hyperparameters) -> None:
-        """Take over a network of the same structure as it starts.
+        """Load another network of the same structure, to train it from its start.
 
         Args:
-            network: Its weights, rates of dropout, seeds and strengths of regularizers are taken.
-            hp: Its learning rate is taken.
+            network: Network whose weights, dropout rates, seeds and regularizer strengths are loaded.
+            hp: Point whose learning rate is loaded.
         """
         self._network.set_weights(network.get_weights())
-        for own, layer in zip(self._dropouts, _dropouts(network), strict=True):
-            own.load(layer)
-        for penalty, variable in zip(self._penalties, network.trainable_variables, strict=True):
-            penalty.assign(strengths(variable.regularizer))
-        for variable, value in zip(self._optimizer.variables, self._fresh, strict=True):
+        for stand_in, layer in zip(self._dropouts, _dropouts(network), strict=True):
+            stand_in.load(layer)
+        for strength, variable in zip(self._strengths, network.trainable_variables, strict=True):
+            strength.assign(strengths(variable.regularizer))
+        for variable, value in zip(self._optimizer.variables, self._initial_optimizer, strict=True):
             variable.assign(value)
         self.set_rate(hp.learning_rate)
 
     def set_rate(self, rate: float) -> None:
-        """Let the coming epochs have another learning rate."""
+        """Set the learning rate of the epochs to come."""
         self._optimizer.learning_rate.assign(rate)
 
     @property
@@ -80,23 +80,23 @@ class Program:
 
     def penalty(self) -> float:
         """Return what the regularizers of the weights add to the data's loss."""
-        return sum(float(penalty) for penalty in self._each_penalty())
+        return sum(float(penalty) for penalty in self._penalties())
 
-    def _each_penalty(self) -> list[tf.Tensor]:
+    def _penalties(self) -> list[tf.Tensor]:
         """Return the penalty of each weight that has one."""
-        found = zip(self._variables, self._penalties, self._is_penalized, strict=True)
+        variables = zip(self._variables, self._strengths, self._is_penalized, strict=True)
         return [
             strength[0] * tf.reduce_sum(tf.abs(variable.value)) + strength[1] * tf.reduce_sum(tf.square(variable.value))
-            for variable, strength, is_penalized in found
+            for variable, strength, is_penalized in variables
             if is_penalized
         ]
 
-    def _with_own_dropout(self, network: keras.Model) -> keras.Model:
+    def _with_stand_in_dropout(self, network: keras.Model) -> keras.Model:
         """Return a network of the same layers and weights in which `_Dropout` stands for Dropout layers."""
 
         def stand_in(layer: keras.Layer) -> keras.Layer:
             if isinstance(layer, keras.Model):
-                return self._with_own_dropout(layer)
+                return self._with_stand_in_dropout(layer)
             if type(layer) is not keras.layers.Dropout or layer.rate == 0:
                 return layer
             self._dropouts.append(_Dropout(layer))
@@ -108,7 +108,7 @@ class Program:
         """Train an epoch and validate after it.
 
         Args:
-            order: Of the training rows (rows,).
+            order: Order of the training rows (rows,).
 
         Returns:
             `loss`, `accuracy` or `mae`, and the same with `val_`.
@@ -119,37 +119,42 @@ class Program:
 
     def _run(self, order: tf.Tensor) -> tf.Tensor:
         n_train, n_validation = len(self._y), len(self._y_validation)
-        trained = _over_batches(n_train, self._batch_size, lambda rows: self._step(tf.gather(order, rows)))
-        tested = _over_batches(n_validation, keras_models.EVALUATION_ROWS, self._test)
-        return tf.concat([trained / n_train, tested / n_validation], axis=0)
+        training_sums = _over_batches(
+            n_train, self._batch_size, lambda rows: self._step(tf.gather(order, rows))
+        )  # (2,)
+        validation_sums = _over_batches(n_validation, keras_models.EVALUATION_ROWS, self._test)  # (2,)
+        return tf.concat([training_sums / n_train, validation_sums / n_validation], axis=0)  # (4,)
 
     def _step(self, rows: tf.Tensor) -> tf.Tensor:
-        x, y = _taken(self._x, rows), tf.gather(self._y, rows)
+        """Take a step on a batch of rows (batch,); return its sums of loss and metric (2,)."""
+        x, y = _rows_of(self._x, rows), tf.gather(self._y, rows)
         with tf.GradientTape() as tape:
-            answers = self._network(x, training=True)
-            losses = self._loss(y, answers)
+            predictions = self._network(x, training=True)  # (batch, outputs)
+            losses = self._loss(y, predictions)  # (batch,)
             weighted = losses if self._weights is None else losses * tf.gather(self._weights, rows)
-            whole = tf.add_n([tf.reduce_mean(weighted), *self._each_penalty()])
-        self._optimizer.apply(tape.gradient(whole, self._variables), self._variables)
-        return self._sums(y, answers, losses)
+            loss = tf.add_n([tf.reduce_mean(weighted), *self._penalties()])
+        self._optimizer.apply(tape.gradient(loss, self._variables), self._variables)
+        return self._sums(y, predictions, losses)
 
     def _test(self, rows: tf.Tensor) -> tf.Tensor:
+        """Return the sums of loss and metric (2,) of a batch of validation rows (batch,)."""
         y = tf.gather(self._y_validation, rows)
-        answers = self._network(_taken(self._x_validation, rows), training=False)
-        return self._sums(y, answers, self._loss(y, answers))
+        predictions = self._network(_rows_of(self._x_validation, rows), training=False)  # (batch, outputs)
+        return self._sums(y, predictions, self._loss(y, predictions))
 
-    def _sums(self, y: tf.Tensor, answers: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
+    def _sums(self, y: tf.Tensor, predictions: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
         """Return the sums of loss and metric over the rows of a batch (2,)."""
-        column = y[:, None] if answers.shape[1] == 1 else y
-        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(self._metric(column, answers), losses.dtype))])
+        targets = y[:, None] if predictions.shape[1] == 1 else y
+        metric = tf.cast(self._metric(targets, predictions), losses.dtype)  # (batch,)
+        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(metric)])
 
 
-def _taken(x: Any, rows: tf.Tensor) -> Any:
+def _rows_of(x: Any, rows: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda part: tf.gather(part, rows), x)
 
 
 def _over_batches(n_rows: int, size: int, batch: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """Sum what each batch gives; the last one takes what is left."""
+    """Return the sum (2,) of what `batch` returns for the rows (batch,) of each batch; the last one may be shorter."""
     n_whole, n_left = divmod(n_rows, size)
     total = tf.zeros((2,), keras.config.floatx())
     if n_whole:
@@ -165,7 +170,7 @@ class _Dropout(keras.layers.Layer):  # type: ignore[misc]
     """Does what a Dropout layer does, with the masks that it would draw without XLA, which XLA computes fast.
 
     Args:
-        layer: Stood in for; its rate is above 0, and so is that of any layer loaded later.
+        layer: Layer to stand in for. Its rate is above 0, and so is that of any layer loaded later.
     """
 
     def __init__(self, layer: keras.layers.Dropout) -> None:
@@ -176,7 +181,7 @@ class _Dropout(keras.layers.Layer):  # type: ignore[misc]
         self.load(layer)
 
     def load(self, layer: keras.layers.Dropout) -> None:
-        """Take over the rate of a layer and the random numbers that it would draw next."""
+        """Set the rate to that of a layer, and the seed to what it would draw with next."""
         self._seed.assign(layer.seed_generator.state.value)
         self._limit.assign(dropout.threshold(np.array(layer.rate, np.float32)))
         self._scale.assign(1 / (1 - layer.rate))
@@ -192,7 +197,7 @@ class _Dropout(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _dropouts(network: keras.Model) -> Iterator[keras.layers.Dropout]:
-    """Yield the Dropout layers that drop of a network and of the networks in it, in their order."""
+    """Yield the Dropout layers with a rate above 0 in a network and in the networks inside it, in their order."""
     for layer in network.layers:
         if isinstance(layer, keras.Model):
             yield from _dropouts(layer)

@@ -1,4 +1,4 @@
-"""The fastest way to train a network, decided by what it contains.
+"""The fastest strategy to train a network, decided by what it contains.
 
 Measured on two cores (`make bench`, docs/performance.md): an epoch of dense layers as one XLA program is some ten times
 as fast as `fit` with all steps of an epoch in one call, which needs nothing but Keras; convolutions that XLA compiles
@@ -20,89 +20,96 @@ from dnnsweep.trainers.compiled import structures
 from dnnsweep.trainers.compiled.builder import inputs_of
 
 PROGRAM: Final = "program"
-#: Schedules of which a program is given the learning rate, once or between epochs.
-GIVEN: Final = ("constant", PLATEAU)
+#: Schedules that a program can follow: its learning rate is set once, or between epochs.
+PROGRAM_SCHEDULES: Final = ("constant", PLATEAU)
 
-_OWN_STEPS: Final = ("train_step", "test_step", "compute_loss")
+#: Methods that a model may override to train in its own manner, which a program would not do.
+_STEP_METHODS: Final = ("train_step", "test_step", "compute_loss")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Strategy:
     """How a network is trained.
 
     Args:
-        kind: `PROGRAM`, where an epoch is one program of XLA; else by `fit`, as `keras_models.GRAPH`, `XLA` or `EAGER`.
-        reason: Why, as a sentence.
+        kind: `PROGRAM`, where each epoch is one program of XLA; otherwise how `fit` runs: `keras_models.GRAPH`, `XLA`
+            or `EAGER`.
+        reason: Sentence that says why.
     """
 
     kind: str
     reason: str
 
 
-def way_of(network: keras.Model, device: str, x: Any, *, is_fit: bool = False) -> Way:
+def strategy_for(network: keras.Model, device: str, x: Any, *, is_fit: bool = False) -> Strategy:
     """Choose how a network is trained.
 
     Args:
-        network: Built, not compiled.
+        network: Network that is built and not compiled.
         device: `cpu` or `gpu`.
-        x: A few rows (rows, features), to try with.
+        x: A few rows (rows, features), to try the network with.
         is_fit: Whether the sweep file asks for Keras's own `fit`.
     """
     if (error := _untraceable(network, x)) is not None:
-        return Way(
+        return Strategy(
             keras_models.EAGER,
             f"way: fit, one operation after the other, because the network cannot be traced: {error}",
         )
     if is_fit:
-        return Way(
+        return Strategy(
             keras_models.GRAPH, "way: fit with all steps of an epoch in one call, as the sweep file asks for fit"
         )
-    if own := [name for name in _OWN_STEPS if getattr(type(network), name) is not getattr(keras.Model, name)]:
-        return Way(
+    if overridden := _overridden_steps(network):
+        return Strategy(
             keras_models.GRAPH,
-            f"way: fit with all steps of an epoch in one call, because the model has its own {own[0]}",
+            f"way: fit with all steps of an epoch in one call, because the model has its own {overridden[0]}",
         )
     if (obstacle := structures.obstacle(network)) is None:
-        return Way(PROGRAM, "way: each epoch is one program of XLA, because all layers are dense")
+        return Strategy(PROGRAM, "way: each epoch is one program of XLA, because all layers are dense")
     if device == "gpu" and all(layer.supports_jit for layer in structures.layers(network)):
-        return Way(
+        return Strategy(
             keras_models.XLA, "way: fit compiled by XLA, all steps of an epoch in one call, because there is a GPU"
         )
     how = "fit with all steps of an epoch in one call and without XLA"
-    return Way(keras_models.GRAPH, f"way: {how}, because of {obstacle}")
+    return Strategy(keras_models.GRAPH, f"way: {how}, because of {obstacle}")
 
 
 def is_for_program(hp: Hyperparameters) -> bool:
-    """Return whether a program can train with these: not on a schedule of its own, nor with clipped gradients."""
-    return hp.schedule in GIVEN and not hp.global_clipnorm
+    """Return whether a program can train at a point: not if the optimizer follows a schedule or clips gradients."""
+    return hp.schedule in PROGRAM_SCHEDULES and not hp.global_clipnorm
 
 
-def planned(way: Way, sweep: SweepSpec) -> tuple[Way, ...]:
-    """Return the ways in which the trials of a sweep are trained, the main one first.
+def strategies_for_sweep(main: Strategy, sweep: SweepSpec) -> tuple[Strategy, ...]:
+    """Return how the trials of a sweep are trained, the main strategy first.
 
     Args:
-        way: That of the networks.
-        sweep: Says what trials may ask for that programs do not have.
+        main: Strategy for the networks of the sweep.
+        sweep: Sweep file, whose trials may ask for what programs do not have.
     """
     schedules, norms = _values(sweep, "schedule"), _values(sweep, "global_clipnorm")
-    missing = [f"schedule {value}" for value in schedules if value not in GIVEN]
+    missing = [f"schedule {value}" for value in schedules if value not in PROGRAM_SCHEDULES]
     missing += ["global_clipnorm"] if any(norms) else []
-    if way.kind != PROGRAM or not missing:
-        return (way,)
+    if main.kind != PROGRAM or not missing:
+        return (main,)
     fit, lacks = "way: fit with all steps of an epoch in one call", ", ".join(missing)
-    if not set(GIVEN) & set(schedules) or all(norms):
-        return (Way(keras_models.GRAPH, f"{fit}, because programs do not have {lacks}"),)
-    return way, Way(keras_models.GRAPH, f"{fit} for trials with what programs do not have: {lacks}")
+    if not set(PROGRAM_SCHEDULES) & set(schedules) or all(norms):
+        return (Strategy(keras_models.GRAPH, f"{fit}, because programs do not have {lacks}"),)
+    return main, Strategy(keras_models.GRAPH, f"{fit} for trials with what programs do not have: {lacks}")
 
 
 def _values(sweep: SweepSpec, name: str) -> tuple[Any, ...]:
-    """Return the values that trials may have, of a range its ends."""
-    ends = (one.values if isinstance(one, Choice) else (one.low, one.high) for one in sweep.domains(name))
+    """Return the values that a hyperparameter may have; of a range, both ends."""
+    domains = sweep.domains(name)
+    ends = (domain.values if isinstance(domain, Choice) else (domain.low, domain.high) for domain in domains)
     return tuple(dict.fromkeys(value for values in ends for value in values))
 
 
+def _overridden_steps(network: keras.Model) -> list[str]:
+    return [name for name in _STEP_METHODS if getattr(type(network), name) is not getattr(keras.Model, name)]
+
+
 def _untraceable(network: keras.Model, x: Any) -> str | None:
-    """Return why a network cannot be made a graph, None if it can."""
+    """Return why a network cannot be made a graph; None if it can."""
     try:
         tf.function(lambda rows: network(rows, training=True)).get_concrete_function(inputs_of(network, x))
     except Exception as error:  # noqa: BLE001  whatever a layer raises is the reason

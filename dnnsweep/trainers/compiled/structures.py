@@ -9,7 +9,7 @@ from typing import Any, Final
 import keras
 
 _LAYERS: Final = keras.layers
-#: What was seen to be fast and right in a program; a subclass of one of them is something else.
+#: Layers that were measured to be fast and right in a program. Subclasses are not: they may compute something else.
 DENSE: Final = frozenset(
     {
         _LAYERS.InputLayer,
@@ -52,27 +52,27 @@ def layers(network: keras.Model) -> Iterator[keras.Layer]:
 
 
 def obstacle(network: keras.Model) -> str | None:
-    """Return what keeps a network from being trained by a program, in a few words; None if nothing does."""
+    """Return in a few words what keeps a network from being trained by a program; None if nothing does."""
     if not _is_plain(network):
         return f"the class {type(network).__name__}, which may have code of its own"
-    found = list(layers(network))
-    if others := sorted({type(layer).__name__ for layer in found if type(layer) not in DENSE}):
+    inner_layers = list(layers(network))
+    if others := sorted({type(layer).__name__ for layer in inner_layers if type(layer) not in DENSE}):
         return f"{', '.join(others)}, for which XLA is slow on a CPU or not measured"
-    for layer in found:
-        if (why := _oddity(layer)) is not None:
-            return f"{why} in the layer {layer.name}"
+    for layer in inner_layers:
+        if (obstacle_in_layer := _layer_obstacle(layer)) is not None:
+            return f"{obstacle_in_layer} in the layer {layer.name}"
     return None
 
 
 def _is_plain(network: keras.Model) -> bool:
     """Return whether a network is made of its layers alone, without code of its own."""
-    one = keras.Input((1,))
-    kinds = (keras.Sequential, type(keras.Model(one, one)))
+    tensor = keras.Input((1,))
+    kinds = (keras.Sequential, type(keras.Model(tensor, tensor)))  # Functional has no public name
     inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
     return type(network) in kinds and all(map(_is_plain, inner))
 
 
-def _oddity(layer: keras.Layer) -> str | None:
+def _layer_obstacle(layer: keras.Layer) -> str | None:
     config = layer.get_config()
     if not isinstance(config.get("activation", ""), str):
         return "an activation function that is not of Keras"
@@ -110,13 +110,18 @@ def _names(network: keras.Model) -> Iterator[str]:
     yield network.name
     for layer in network.layers:
         yield from _names(layer) if isinstance(layer, keras.Model) else (layer.name,)
-    yield from (one.name for one in network.inputs)
+    yield from (tensor.name for tensor in network.inputs)
 
 
 def _essence(config: Any, names: Mapping[str, str]) -> Any:
-    """Return what matters of a network's configuration, with numbers in the place of names."""
+    """Return what a program depends on of a network's configuration.
+
+    Args:
+        config: The configuration, or a part of it.
+        names: Names of the network, its layers and its inputs -> what stands for each, since names do not matter.
+    """
     if isinstance(config, list | tuple):
-        return [_essence(item, names) for item in config]
+        return [_essence(part, names) for part in config]
     if not isinstance(config, Mapping):
         return names.get(config, config) if isinstance(config, str) else config
     kept = {}

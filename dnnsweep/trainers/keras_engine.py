@@ -1,0 +1,142 @@
+"""The reference engine: Keras's own `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnnsweep.datasets import Dataset
+from dnnsweep.records import DataSummary, Suggestion
+from dnnsweep.space import Hyperparameters
+from dnnsweep.trainers import keras_models
+
+
+class Rows(NamedTuple):
+    """Training and validation rows as TensorFlow has them, in the shape that a network takes them in.
+
+    Args:
+        training: Features and targets; also their weights if the sweep file names any.
+        validation: Features and targets.
+    """
+
+    training: tuple[Any, ...]
+    validation: tuple[Any, ...]
+
+
+class HeldRows:
+    """Holds one copy of the rows for all networks that take them in the same shape.
+
+    Args:
+        data: Data whose rows are held.
+        inputs_of: Returns features in the shape that a network takes them in.
+    """
+
+    def __init__(self, data: Dataset, inputs_of: Callable[[Any, Any], Any] = lambda _, x: x) -> None:
+        self._data = data
+        self._inputs_of = inputs_of
+        self._shapes: Any = None
+        self._rows: Rows | None = None
+
+    @property
+    def summary(self) -> DataSummary:
+        """Return what the data are."""
+        return self._data.summary
+
+    def for_network(self, network: Any) -> Rows:
+        """Return the rows for a network; they are copied anew only if it takes them in another shape than the last."""
+        data = self._data
+        x_train, x_validation = (self._inputs_of(network, x) for x in (data.x_train, data.x_validation))
+        shapes = _shapes_of(x_train)
+        if self._rows is None or shapes != self._shapes:
+            self._shapes = shapes
+            training = keras_models.hold(x_train, data.y_train, data.w_train)
+            self._rows = Rows(training, keras_models.hold(x_validation, data.y_validation))
+        return self._rows
+
+
+def _shapes_of(x: Any) -> Any:
+    """Return the shapes of an array, or of each in a tuple, a list or a dictionary of arrays."""
+    if isinstance(x, Mapping):
+        return {name: part.shape for name, part in x.items()}
+    return [part.shape for part in x] if isinstance(x, list | tuple) else x.shape
+
+
+class KerasEngine:
+    """Trains by Keras's `fit`, all steps of an epoch in one call.
+
+    Args:
+        network: Network with its starting weights, not compiled.
+        hp: Point that names optimizer, schedule and batch size.
+        rows: Holder of the data's rows.
+        penalty_of: Returns what the regularizers of the network add to the loss.
+        mode: How `fit` runs: `keras_models.GRAPH`, `XLA` or `EAGER`.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        hp: Hyperparameters,
+        rows: HeldRows,
+        penalty_of: Callable[[Any], float],
+        mode: str = keras_models.GRAPH,
+    ) -> None:
+        self.network = network
+        self._hp = hp
+        self._held_rows = rows
+        self._penalty_of = penalty_of
+        self._mode = mode
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return self._held_rows.for_network(self.network)
+
+    def fit(
+        self, orders: Iterator[NDArray[np.int32]], n_epochs: int, after_epoch: Callable[[Mapping[str, float]], bool]
+    ) -> None:
+        """Train and validate, epoch by epoch."""
+        network, hp, data = self.network, self._hp, self._held_rows.summary
+        n_steps = keras_models.n_steps(data.n_train, hp.batch_size)
+        optimizer = keras_models.optimizer_of(hp, n_steps * n_epochs)
+        keras_models.compile_(network, optimizer, data.task, n_steps, self._mode)
+        batches = keras_models.batches_of(self._rows.training, orders, hp.batch_size)
+        validation = keras_models.evaluation_of(*self._rows.validation)
+        keras_models.fit(network, batches, validation, n_epochs, after_epoch)
+
+    def penalty(self) -> float:
+        """Return what the regularizers add to the loss."""
+        return self._penalty_of(self.network)
+
+    def predict(self) -> NDArray[Any]:
+        """Return the predictions (rows, outputs) for the validation rows."""
+        return keras_models.predictions_of(self.network, self._rows.validation[0], self._held_rows.summary.n_validation)
+
+    def weights(self) -> list[NDArray[Any]]:
+        """Return a copy of all weights."""
+        return list(self.network.get_weights())
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the epochs to come."""
+        self.network.optimizer.learning_rate = rate
+
+
+class KerasEngines:
+    """Builds the network of a suggestion by `keras_models.build`, to be trained by `fit`.
+
+    Args:
+        data: Data that the networks are for.
+    """
+
+    def __init__(self, data: Dataset) -> None:
+        self._data = data
+        self._rows = HeldRows(data)
+
+    def engine_for(self, suggestion: Suggestion) -> KerasEngine:
+        """Return an engine with the suggestion's network and its starting weights."""
+        hp, data = Hyperparameters.of(suggestion.params), self._data
+        n_features, task = data.summary.n_features, data.summary.task
+        network = keras_models.build(hp, n_features, task, data.n_outputs, suggestion.seed)
+        return KerasEngine(network, hp, self._rows, lambda network: keras_models.l2_penalty(network, hp))
