@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,18 +26,12 @@ from dnnsweep.cli.options import (
     Trainers,
 )
 from dnnsweep.errors import SweepFailedError
+from dnnsweep.executors import ExecutorKind
 
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
     from dnnsweep.client import SweepHandle
     from dnnsweep.records import Sweep
     from dnnsweep.trainers import TrainerPlan
-
-
-class ExecutorKind(StrEnum):
-    """Where trainers run."""
-
-    local = "local"
-    inprocess = "inprocess"
 
 
 @app.command()
@@ -69,7 +62,7 @@ def run(
     trainers: Trainers = None,
     executor: Annotated[
         ExecutorKind, typer.Option("--executor", help="Choose where to train; inprocess is for debugging.")
-    ] = ExecutorKind.local,
+    ] = ExecutorKind.LOCAL,
     home: Home = None,
     *,
     explain: Explain = False,
