@@ -34,21 +34,9 @@ ORDERS: Final[Mapping[str, Any]] = {
     "ended_at": TrialRow.ended_at,
 }
 _IN_BUDGET: Final = TrialRow.reason.in_([reason for reason in Reason if reason.is_in_budget])
+#: The columns of a trial's fields; `sweep` and `values` are not columns.
 _TRIAL_COLUMNS: Final = (
-    TrialRow.number,
-    TrialRow.params,
-    TrialRow.state,
-    TrialRow.reason,
-    TrialRow.best_epoch,
-    TrialRow.epochs,
-    TrialRow.seconds,
-    TrialRow.run_id,
-    TrialRow.seed,
-    TrialRow.attempts,
-    TrialRow.error,
-    TrialRow.metrics,
-    TrialRow.started_at,
-    TrialRow.ended_at,
+    *(getattr(TrialRow, name) for name in Trial.__slots__ if name in TrialRow.__table__.columns),
     *columns_of(TrialRow, "value"),
 )
 
