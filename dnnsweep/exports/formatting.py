@@ -6,7 +6,10 @@ import ast
 from collections.abc import Sequence
 from typing import Any, Final
 
+from dnnsweep.records import CLASS_SCORES
+
 WIDTH: Final = 88
+_SCORE_FUNCTIONS: Final = sorted({"r2_score", *(score.function for score in CLASS_SCORES.values())})
 #: Name -> the statement that imports it, in the order of a file.
 IMPORTS: Final = {
     "itertools": "import itertools",
@@ -23,11 +26,7 @@ IMPORTS: Final = {
     "load_digits": "from sklearn.datasets import load_digits",
     "load_iris": "from sklearn.datasets import load_iris",
     "load_wine": "from sklearn.datasets import load_wine",
-    "f1_score": "from sklearn.metrics import f1_score",
-    "precision_score": "from sklearn.metrics import precision_score",
-    "r2_score": "from sklearn.metrics import r2_score",
-    "recall_score": "from sklearn.metrics import recall_score",
-    "roc_auc_score": "from sklearn.metrics import roc_auc_score",
+    **{function: f"from sklearn.metrics import {function}" for function in _SCORE_FUNCTIONS},
     "SimpleImputer": "from sklearn.impute import SimpleImputer",
     "GroupShuffleSplit": "from sklearn.model_selection import GroupShuffleSplit",
     "train_test_split": "from sklearn.model_selection import train_test_split",

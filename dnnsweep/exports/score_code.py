@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from dnnsweep.exports.formatting import literal
 from dnnsweep.records import CLASS_SCORES, Task
 
 #: Metric -> its name in a listing; Keras measures all other metrics.
@@ -46,7 +47,9 @@ def _score_call(name: str, task: Task) -> str:
     if name == "auc":
         arguments = ', multi_class="ovr"' if task is Task.MULTICLASS else ".ravel()"
         return f"roc_auc_score(y, predictions{arguments})"
-    return f'{name}_score(y, labels, average="macro", zero_division=0)'
+    score = CLASS_SCORES[f"val_{name}"]
+    options = (f"{key}={literal(value)}" for key, value in score.options.items())
+    return f"{score.function}({', '.join(('y', 'labels', *options))})"
 
 
 def score_callback(monitors: Sequence[str], inputs: str) -> list[str]:

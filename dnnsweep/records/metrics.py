@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Final
 
 
 class Task(StrEnum):
@@ -14,13 +16,40 @@ class Task(StrEnum):
     REGRESSION = "regression"
 
 
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """A score of the answers to the validation rows, of which more is better.
+
+    Args:
+        name: Name in the sweep file.
+        function: Name of the function in `sklearn.metrics`. It takes the classes of the rows and the network's answers:
+            probabilities for `val_auc`, classes for all others.
+        options: Keyword arguments of the function.
+    """
+
+    name: str
+    function: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_OVER_CLASSES: Final = {"average": "macro", "zero_division": 0}
+
 CLASS_METRICS = ("loss", "accuracy")
 NUMBER_METRICS = ("loss", "mse", "mae")
-#: Metrics that are measured on the validation rows only, if a sweep file names them.
-CLASS_SCORES = ("val_auc", "val_f1", "val_precision", "val_recall")
+#: Metrics that are measured on the validation rows only, if a sweep file names them. Adding a line makes a score known
+#: to sweep files, `fit` and exported code; trial arrays compute it in `trainers.array.scores`.
+CLASS_SCORES: Final[Mapping[str, ClassScore]] = {
+    score.name: score
+    for score in (
+        ClassScore("val_auc", "roc_auc_score"),
+        ClassScore("val_f1", "f1_score", _OVER_CLASSES),
+        ClassScore("val_precision", "precision_score", _OVER_CLASSES),
+        ClassScore("val_recall", "recall_score", _OVER_CLASSES),
+    )
+}
 #: The number of weights of the network, which belongs to the trial and not to an epoch.
 N_PARAMETERS = "n_parameters"
-MAXIMIZED = frozenset({"accuracy", "auc", "f1", "precision", "recall", "r2"})
+MAXIMIZED = frozenset({"accuracy", "r2", *(name.removeprefix("val_") for name in CLASS_SCORES)})
 
 
 def metrics_for(task: Task) -> tuple[str, ...]:
@@ -40,7 +69,7 @@ def scores_for(task: Task) -> tuple[str, ...]:
     All are those of scikit-learn over all validation rows: the area under the ROC curve (each class against the rest,
     averaged over classes), and F1, precision and recall, averaged over classes.
     """
-    return () if task is Task.REGRESSION else CLASS_SCORES
+    return () if task is Task.REGRESSION else tuple(CLASS_SCORES)
 
 
 def direction_of(metric: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from dnnsweep.records import Task, metrics_for, scores_for
+from dnnsweep.records import CLASS_SCORES, Task, metrics_for, scores_for
 from dnnsweep.spec.base import Section, Whole, is_unused
 
 METRICS: Final = tuple(dict.fromkeys(metric for task in Task for metric in (*metrics_for(task), *scores_for(task))))
@@ -42,7 +42,7 @@ class TrainingSpec(Section):
     metrics: Annotated[tuple[Metric, ...], Field(strict=False)] = Field(
         default=(),
         exclude_if=is_unused,
-        description="scores to measure beside objective and monitor: val_auc, val_f1, val_precision, val_recall",
+        description=f"scores to measure beside objective and monitor: {', '.join(CLASS_SCORES)}",
     )
     timeout_seconds: float | None = Field(
         default=None, gt=0, description="a trial that trains longer ends as `timeout` after its epoch; null: no limit"

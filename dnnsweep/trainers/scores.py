@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
+from sklearn import metrics
 
-_AVERAGED: Final[Mapping[str, Callable[..., Any]]] = {
-    "val_f1": f1_score,
-    "val_precision": precision_score,
-    "val_recall": recall_score,
-}
+from dnnsweep.records import CLASS_SCORES
 
 
-def scores(names: Sequence[str], y: NDArray[Any], answers: NDArray[Any]) -> dict[str, float]:
+def scores(names: Collection[str], y: NDArray[Any], answers: NDArray[Any]) -> dict[str, float]:
     """Return scores of a network's answers.
 
     Args:
@@ -39,7 +35,8 @@ def scores(names: Sequence[str], y: NDArray[Any], answers: NDArray[Any]) -> dict
     def score(name: str) -> float:
         if name == "val_auc":
             return _auc(y, answers)
-        return float(_AVERAGED[name](y, labels, average="macro", zero_division=0))
+        class_score = CLASS_SCORES[name]
+        return float(getattr(metrics, class_score.function)(y, labels, **class_score.options))
 
     return {name: score(name) for name in names}
 
@@ -47,6 +44,6 @@ def scores(names: Sequence[str], y: NDArray[Any], answers: NDArray[Any]) -> dict
 def _auc(y: NDArray[Any], answers: NDArray[Any]) -> float:
     """Return the mean area under the ROC curve over the classes that some rows belong to and others do not."""
     if answers.shape[1] == 1:
-        return float(roc_auc_score(y, answers[:, 0])) if len(np.unique(y)) == 2 else float("nan")
-    areas = [roc_auc_score(y == label, answers[:, label]) for label in np.unique(y) if (y != label).any()]
+        return float(metrics.roc_auc_score(y, answers[:, 0])) if len(np.unique(y)) == 2 else float("nan")
+    areas = [metrics.roc_auc_score(y == label, answers[:, label]) for label in np.unique(y) if (y != label).any()]
     return float(np.mean(areas)) if areas else float("nan")
