@@ -32,11 +32,12 @@ from dnnsweep.records import (
     metrics_for,
     scores_for,
 )
-from dnnsweep.space import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, PLATEAU, Hyperparameters
+from dnnsweep.space import ACTIVATIONS, INITIALIZERS, PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan, TrialDroppedError, dropout, keras_models
 from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, optimizers, weights
 from dnnsweep.trainers.array.config import ArrayConfig, EarlyStoppingRule, PlateauRule
 from dnnsweep.trainers.array.metric_layout import MetricLayout
+from dnnsweep.trainers.array.optimizers import UPDATE_RULES
 from dnnsweep.trainers.array.slots import TrialArray
 from dnnsweep.trainers.array.stopping import END_CODES, decide
 from dnnsweep.trainers.array.types import PlateauState, SlotProgress
@@ -110,13 +111,13 @@ def twins() -> dict[int, tuple[TrialResult, TrialResult]]:
             l2=1e-3,
             initializer="orthogonal" if name == "lion" else tuple(INITIALIZERS)[i % 6],
         )
-        for i, name in enumerate(OPTIMIZERS)
+        for i, name in enumerate(UPDATE_RULES)
     ]
     in_array = results(array_of(own, 3), *asked)
     return {item.number: (fit.train(item, lambda _: None), in_array[item.number]) for item in asked}
 
 
-@pytest.mark.parametrize("number", range(len(OPTIMIZERS)), ids=OPTIMIZERS)
+@pytest.mark.parametrize("number", range(len(UPDATE_RULES)), ids=UPDATE_RULES)
 def test_a_trial_in_an_array_equals_its_fit_epoch_by_epoch(
     twins: dict[int, tuple[TrialResult, TrialResult]], number: int
 ) -> None:
@@ -297,7 +298,7 @@ def test_in_double_precision_every_optimizer_equals_fit(has_norm: bool) -> None:
         "hidden": (6,),
         "batch_size": 32,
     }  # 90 rows: a ragged last batch
-    assert_equal_in_double("iris", *(suggestion(i, optimizer=name, **knobs) for i, name in enumerate(OPTIMIZERS)))
+    assert_equal_in_double("iris", *(suggestion(i, optimizer=name, **knobs) for i, name in enumerate(UPDATE_RULES)))
 
 
 #: Activation, data, hidden layers, batch size: each value of each at least once.
@@ -331,7 +332,7 @@ COURSES = [("constant", 0.0), ("cosine", 0.0), ("cosine", 0.3), ("exponential", 
 
 def scheduled(optimizer: str, schedule: str, clipnorm: float) -> Suggestion:
     knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "l2": 1e-3, "optimizer": optimizer, "schedule": schedule}
-    number = 10 * list(OPTIMIZERS).index(optimizer) + COURSES.index((schedule, clipnorm))
+    number = 10 * list(UPDATE_RULES).index(optimizer) + COURSES.index((schedule, clipnorm))
     return suggestion(number, **knobs, global_clipnorm=clipnorm, batch_norm=clipnorm > 0)
 
 
@@ -339,14 +340,14 @@ def scheduled(optimizer: str, schedule: str, clipnorm: float) -> Suggestion:
 def on_schedules() -> tuple[TrainerInputs, dict[int, Reports]]:
     """Each optimizer on each schedule, clipped or not, in one array whose six slots are refilled."""
     inputs = with_clipping(load_inputs(job("wine")))
-    items = [scheduled(optimizer, *course) for optimizer in OPTIMIZERS for course in COURSES]
+    items = [scheduled(optimizer, *course) for optimizer in UPDATE_RULES for course in COURSES]
     return inputs, reports_in_double(inputs, items, slots=6)
 
 
 def pairs() -> list[Any]:
     """Every optimizer with every schedule; one pair in three is always tried, and with them each of both."""
     others = thorough("each optimizer is compared on one schedule, and each schedule with two optimizers at least")
-    places = product(enumerate(OPTIMIZERS), enumerate(["constant", "cosine", "exponential"]))
+    places = product(enumerate(UPDATE_RULES), enumerate(["constant", "cosine", "exponential"]))
     return [
         pytest.param(optimizer, schedule, marks=[] if (row + column) % 3 == 0 else others)
         for (row, optimizer), (column, schedule) in places
@@ -378,7 +379,7 @@ def test_in_double_precision_learning_rates_reduced_on_a_plateau_equal_those_of_
     knobs: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "l2": 1e-3}
     reduced = [
         suggestion(i, optimizer=name, schedule=PLATEAU, learning_rate=0.05, batch_norm=i % 2 == 0, **knobs)
-        for i, name in enumerate(OPTIMIZERS)
+        for i, name in enumerate(UPDATE_RULES)
     ]
     material = load_inputs(job("wine", reduce_on_plateau=plateau))
     assert len({epoch["learning_rate"] for epoch in fitted(material, reduced[0])}) >= 3
@@ -447,12 +448,12 @@ def test_another_number_of_slots_gives_the_same_within_rounding(slots: int) -> N
 def test_refilling_does_not_trace_again() -> None:
     material = load_inputs(job())
     array = TrialArray(group_of(suggestion(0).params), material, 2)
-    for i, name in enumerate(OPTIMIZERS):
+    for i, name in enumerate(UPDATE_RULES):
         array.enqueue(suggestion(i, optimizer=name, batch_norm=i % 2 == 0, dropout=i / 10))
     n_ended = 0
     while not array.is_idle:
         n_ended += len(array.step(lambda _: None))
-    assert n_ended == len(OPTIMIZERS)
+    assert n_ended == len(UPDATE_RULES)
     assert array.program._call.experimental_get_tracing_count() == 1
     assert array.program._fill.experimental_get_tracing_count() == 1
 
@@ -488,7 +489,7 @@ def test_masks_have_the_rate_and_are_independent() -> None:
 # ---- the rule
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", UPDATE_RULES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
 def test_the_rule_takes_the_steps_of_keras(name: str, dtype: str, tolerance: float) -> None:
     generator = np.random.default_rng(1)
@@ -498,7 +499,7 @@ def test_the_rule_takes_the_steps_of_keras(name: str, dtype: str, tolerance: flo
         optimizer = keras_models.optimizer_of(Hyperparameters(optimizer=name, learning_rate=0.01))
         for gradient in gradients:
             optimizer.apply([tf.constant(gradient)], [variable])
-    first_v = np.full_like(start, optimizers.UPDATE_RULES[name].first_v)
+    first_v = np.full_like(start, UPDATE_RULES[name].first_v)
     state = Updated(*([tf.constant(part[None])] for part in (start, np.zeros_like(start), first_v)))
     table = np.concatenate([optimizers.coefficients(name, 0.01, first, 10, dtype) for first in range(0, 50, 10)])
     for gradient, row in zip(gradients, table, strict=True):
