@@ -92,11 +92,11 @@ class LeasedSweep:
         def drain() -> None:
             controller.drain(max(0.0, shutdown.grace - CLOSING_SECONDS))
 
-        def request_and_drain() -> None:
-            shutdown.request()
+        def begin_and_drain() -> None:
+            shutdown.begin()
             drain()
 
-        with handle_signals(request_and_drain):
+        with handle_signals(begin_and_drain):
             if shutdown.is_requested:  # before the signals were handled here
                 drain()
             return self.profile.time_whole(controller.run)

@@ -1,4 +1,4 @@
-"""What SIGINT and SIGTERM do to a run: the first one is answered, each later one ends it at once."""
+"""What SIGINT and SIGTERM do to a run: the first of each kind is answered, a repeated one ends it at once."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def handle_signals(on_first: Callable[[], None]) -> Iterator[None]:
-    """Call a function at the first SIGINT or SIGTERM, and raise KeyboardInterrupt at each later one.
+    """Call a function at the first SIGINT and at the first SIGTERM; raise KeyboardInterrupt when one is repeated.
 
-    Handlers may be nested: the inner one counts its own signals, and the outer one is in place again afterwards.
-    Outside the main thread nothing changes, because only the main thread receives signals.
+    Each kind counts by itself, because a process manager may send both at once. Handlers may be nested: the inner one
+    counts its own signals, and the outer one is in place again afterwards. Outside the main thread nothing changes,
+    because only the main thread receives signals.
 
     Args:
-        on_first: Called in the main thread, between two of its instructions.
+        on_first: Called in the main thread, between two of its instructions; at most once for each kind.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    is_first = True
+    answered: set[int] = set()
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal is_first
-        if not is_first:
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if number in answered:
             raise KeyboardInterrupt
-        is_first = False
+        answered.add(number)
         on_first()
 
     previous = {number: signal.signal(number, handle) for number in SIGNALS}
@@ -59,6 +59,10 @@ class Shutdown:
         """Return whether the worker is asked to end."""
         return self._requested.is_set()
 
+    def begin(self) -> None:
+        """Note that the worker is to end, whether it was asked before or not."""
+        self._requested.set()
+
     def request(self) -> None:
         """Ask the worker to end.
 
@@ -66,7 +70,7 @@ class Shutdown:
             KeyboardInterrupt: The worker was asked before, or does what is not waited for (see `abruptly`).
         """
         is_first = not self.is_requested
-        self._requested.set()
+        self.begin()
         if self._is_abrupt or not is_first:
             raise KeyboardInterrupt
 

@@ -220,8 +220,7 @@ class Controller:
         elif isinstance(event, EpochReport):
             self._take_report(attempt, event)
         else:
-            attempt.result = event
-            self._reports.report_rest(event)  # the trial ends when every epoch of it was judged
+            self._take_result(attempt, event)
 
     def _handle_loss(self, event: TrainerLost) -> None:
         for number in event.numbers:
@@ -266,6 +265,14 @@ class Controller:
             n_final = self._pruner.n_final(attempt.number, len(attempt.reports))
             self._writes.progress(attempt.number, attempt.curve(n_final))  # MLflow does not forget what it was shown
         self._note_progress()
+
+    def _take_result(self, attempt: Attempt, result: TrialResult) -> None:
+        """End a trial, unless the pruner has yet to judge one of its epochs."""
+        if not self._pruner.needs_reports:
+            self._finish(attempt, result)
+            return
+        attempt.result = result
+        self._reports.report_rest(result)
 
     def _apply_verdicts(self) -> None:
         """End the trials that are pruned by now, and those that have ended and were judged to their last epoch."""
