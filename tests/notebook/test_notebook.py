@@ -54,6 +54,8 @@ def test_the_code_of_the_page_runs_in_cells_and_trains_the_same_inside_the_proce
     *printed, same = done.stdout.splitlines()
     command = [sys.executable, "-m", "dnnsweep", "best", "corners", "--top", "3", "--json"]
     best = json.loads(subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, check=True).stdout)
-    assert printed == [f"{trial['number']} {trial['value']} {trial['params']['learning_rate']}" for trial in best]
-    assert len(printed) == 3
+    trials, listing = printed[:3], "\n".join(printed[3:])
+    assert trials == [f"{trial['number']} {trial['value']} {trial['params']['learning_rate']}" for trial in best]
+    compile(listing, "listing", "exec")
+    assert listing.startswith(f'"""Best trial {best[0]["number"]} of the sweep corners')
     assert same == "the same"
