@@ -32,6 +32,7 @@ from dnnsweep.records import (
     TrialResult,
     curve_from_reports,
 )
+from dnnsweep.records.events import EventKind
 from dnnsweep.records.ranking import pareto_front, rank
 from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder, Progress, abandon
 from dnnsweep.runner.controller.incumbents import Incumbents
@@ -574,6 +575,20 @@ def test_what_ends_together_gives_the_same_trials(url: str, tmp_path: Path, undi
     control(ledger, Bursting(4), tmp_path).run()
 
     assert summary(ledger) == undisturbed
+
+
+def test_what_ends_together_ends_in_the_order_of_its_arrival(url: str, tmp_path: Path) -> None:
+    ledger, arrived, ended = stored(url, n_trials=12), list[int](), list[int]()
+
+    def look(progress: Progress) -> None:
+        if progress.ended is not None:
+            ended.append(progress.ended.suggestion.number)
+
+    control(ledger, Bursting(4, on_event=arrived.append), tmp_path, on_progress=look).run()
+
+    events = [event.number for event in ledger.events("sweep") if event.kind is EventKind.ENDED]
+    assert ended == arrived != sorted(arrived)
+    assert events == [None, *arrived, None]  # the sweep itself was left once when it was made
 
 
 def test_results_that_cannot_be_stored_are_not_said(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ class Pruner:
     A trial does not wait for a verdict: it trains on, and is cut off where it was pruned.
 
     Attributes:
-        needs_reports: Whether earlier trials must be told again after an interruption, with all their epochs.
+        needs_reports: Whether epochs are judged, so that each must be reported, after an interruption too.
 
     Args:
         rule: The section `pruner` of the sweep file: `kind` and the settings of that kind.

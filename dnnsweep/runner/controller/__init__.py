@@ -203,7 +203,7 @@ class Controller:
             self._queue.remove(suggestion)
             self._writes.start(suggestion.number, suggestion.attempt)
             now = self._watchdog.now()
-            self._trials.start(Attempt(suggestion, started_at=now, stored_at=now))
+            self._trials.hold(Attempt(suggestion, started_at=now, stored_at=now))
             self._note_progress()
 
     def _handle(self, event: TrainerEvent) -> None:
@@ -288,7 +288,7 @@ class Controller:
         """End a trial with what it did until it was pruned; its trainer, if it still trains, is asked to leave it."""
         self._finish(attempt, attempt.pruned(self._watchdog.now(), epoch))
         if attempt.result is None:
-            self._trials.await_leaving(attempt)
+            self._trials.hold(attempt)  # its trainer has yet to leave it
             self._executor.drop(attempt.number)
 
     def _finish(self, attempt: Attempt, reported: TrialResult) -> None:

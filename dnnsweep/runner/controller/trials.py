@@ -16,17 +16,14 @@ Outcome = tuple[Reason, tuple[float, ...] | None]
 class TrialState:
     """Where one trial stands.
 
-    A queued trial has neither attempt nor outcome, a running one has an attempt, an ended one has an outcome. A trial
-    that was pruned has both until its trainer has left it.
+    Which attempt a trainer holds at it is not told here: `Trials` keeps these apart, as most trials have ended.
 
     Args:
-        attempt: What a trainer works on; None while no trainer holds the trial.
         outcome: How the trial ended; None before.
         error: Why the trial failed, if it did.
         n_lost: How often the trial has lost its trainer.
     """
 
-    attempt: Attempt | None = None
     outcome: Outcome | None = None
     error: str | None = None
     n_lost: int = 0
@@ -45,7 +42,8 @@ class Trials:
 
     def __init__(self) -> None:
         self._states: dict[int, TrialState] = {}
-        self._held: dict[int, Attempt] = {}  # an index: most trials have ended, and are looked at no more
+        #: Trials that trainers hold: running ones, and pruned ones that their trainers have yet to leave.
+        self._held: dict[int, Attempt] = {}
         self.n_finished = self.n_failed = self.n_pruned = 0
         self.n_ended = self.n_ended_here = 0
 
@@ -58,7 +56,7 @@ class Trials:
 
     def running(self) -> list[Attempt]:
         """Return the attempts at running trials, in the order in which they were handed out."""
-        return [attempt for number, attempt in self._held.items() if self._states[number].outcome is None]
+        return [attempt for number, attempt in self._held.items() if self.outcome(number) is None]
 
     def running_attempt(self, number: int) -> Attempt | None:
         """Return the attempt at a trial; None if the trial does not run."""
@@ -79,13 +77,12 @@ class Trials:
         state = self._states.get(number)
         return None if state is None else state.error
 
-    def start(self, attempt: Attempt) -> None:
-        """Note that a trainer holds an attempt at a queued trial."""
-        self._state(attempt.number).attempt = self._held[attempt.number] = attempt
+    def hold(self, attempt: Attempt) -> None:
+        """Note that a trainer holds an attempt: at a queued trial, or at a pruned one that it has yet to leave."""
+        self._held[attempt.number] = attempt
 
     def release(self, number: int) -> None:
         """Note that no trainer holds a trial any more: it is queued again, or was left after it was pruned."""
-        self._state(number).attempt = None
         self._held.pop(number, None)
 
     def count_loss(self, number: int) -> int:
@@ -109,10 +106,6 @@ class Trials:
         self.restore(number, outcome)
         self._state(number).error = error
         self.n_ended_here += 1
-
-    def await_leaving(self, attempt: Attempt) -> None:
-        """Note that a trainer has yet to leave a trial that has ended."""
-        self._state(attempt.number).attempt = self._held[attempt.number] = attempt
 
 
 def evaluate(result: TrialResult, *metrics: str) -> tuple[TrialResult, tuple[float, ...] | None]:
