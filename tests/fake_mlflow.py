@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import pytest
+
+from dnnsweep.delivery.shipper import Shipper
 from dnnsweep.errors import TrackingError
+from dnnsweep.ledger import Ledger
+from dnnsweep.profiling import Profile
+from dnnsweep.settings import Settings
 from dnnsweep.tracking.page import RunPage
 
 
@@ -19,7 +25,7 @@ class FakeMlflow:
 
     def prepare(self) -> None:
         if FakeMlflow.is_away:
-            raise TrackingError("the shelf is away")
+            raise TrackingError("MLflow is away")
 
     def put(self, page: RunPage) -> str:
         self.prepare()
@@ -32,3 +38,17 @@ class FakeMlflow:
 
     def optimise(self) -> None:
         pass
+
+
+def ship_in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
+    """Stand in for `ShipperProcess`, whose process could not see what this one holds."""
+    return Shipper(Ledger.open(settings.database_url), FakeMlflow(settings), settings, sweep_id)
+
+
+def use_fake_mlflow(patch: pytest.MonkeyPatch) -> None:
+    """Let runs, workers and doctor of this process deliver to an empty `FakeMlflow`."""
+    for module in ("runner.shipping", "runner.leased_sweep", "tracking"):
+        patch.setattr(f"dnnsweep.{module}.Tracker", FakeMlflow)
+    patch.setattr("dnnsweep.runner.shipping.ShipperProcess", ship_in_this_process)
+    patch.setattr(FakeMlflow, "pages", {})
+    patch.setattr(FakeMlflow, "is_away", False)

@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from fake_mlflow import FakeMlflow
+from fake_mlflow import FakeMlflow, use_fake_mlflow
 from workspace import SWEEP
 
 import dnnsweep
@@ -73,10 +73,7 @@ def prepare(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("DNNSWEEP_HOME", str(home))
     monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("dnnsweep.runner.shipping.Tracker", FakeMlflow)
-    monkeypatch.setattr("dnnsweep.tracking.Tracker", FakeMlflow)
-    monkeypatch.setattr(FakeMlflow, "pages", {})
-    monkeypatch.setattr(FakeMlflow, "is_away", False)
+    use_fake_mlflow(monkeypatch)
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_mlflow import FakeMlflow
+from fake_mlflow import FakeMlflow, use_fake_mlflow
 from workspace import SWEEP, identity
 
 import dnnsweep
-from dnnsweep.delivery.shipper import Shipper
 from dnnsweep.errors import (
     ExportError,
     QueryError,
@@ -28,17 +27,11 @@ from dnnsweep.errors import (
     SweepNotFoundError,
 )
 from dnnsweep.ledger import Ledger, NewSweep
-from dnnsweep.profiling import Profile
 from dnnsweep.records import State, SweepState
 from dnnsweep.runner.controller import Progress
-from dnnsweep.settings import Settings
 from dnnsweep.spec import check
 
 Run = Callable[..., dnnsweep.SweepHandle]
-
-
-def in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
-    return Shipper(Ledger.open(settings.database_url), FakeMlflow(settings), settings, sweep_id)
 
 
 @pytest.fixture
@@ -47,11 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DNNSWEEP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
-    monkeypatch.setattr("dnnsweep.runner.shipping.Tracker", FakeMlflow)
-    monkeypatch.setattr("dnnsweep.tracking.Tracker", FakeMlflow)
-    monkeypatch.setattr("dnnsweep.runner.shipping.ShipperProcess", in_this_process)
-    monkeypatch.setattr(FakeMlflow, "pages", {})
-    monkeypatch.setattr(FakeMlflow, "is_away", False)
+    use_fake_mlflow(monkeypatch)
     return tmp_path / "home"
 
 

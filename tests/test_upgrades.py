@@ -16,18 +16,15 @@ from typing import Any
 
 import postgres
 import pytest
-from fake_mlflow import FakeMlflow
+from fake_mlflow import use_fake_mlflow
 from sqlalchemy import Engine, create_engine, inspect
 from workspace import identity
 
 import dnnsweep
 from dnnsweep.cli import main
-from dnnsweep.delivery.shipper import Shipper
 from dnnsweep.errors import LedgerError
 from dnnsweep.ledger import Ledger, database, migrations, upgrades
 from dnnsweep.ledger.tables import HEAD
-from dnnsweep.profiling import Profile
-from dnnsweep.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 LEDGERS = ROOT / "tests" / "data" / "ledgers"
@@ -80,17 +77,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DNNSWEEP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
-    monkeypatch.setattr("dnnsweep.runner.leased_sweep.Tracker", FakeMlflow)
-    monkeypatch.setattr("dnnsweep.runner.shipping.Tracker", FakeMlflow)
-    monkeypatch.setattr("dnnsweep.tracking.Tracker", FakeMlflow)
-    monkeypatch.setattr("dnnsweep.runner.shipping.ShipperProcess", _shipper)
-    monkeypatch.setattr(FakeMlflow, "pages", {})
+    use_fake_mlflow(monkeypatch)
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
-
-
-def _shipper(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
-    return Shipper(Ledger.open(settings.database_url), FakeMlflow(settings), settings, sweep_id)
 
 
 def typed(*words: str) -> int:

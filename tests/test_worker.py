@@ -6,19 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_mlflow import FakeMlflow
+from fake_mlflow import FakeMlflow, use_fake_mlflow
 from serving import settings_of, sweep
 from turns import write
 
 from dnnsweep import spec
-from dnnsweep.delivery.shipper import Shipper
 from dnnsweep.executors import ExecutorKind
 from dnnsweep.executors.local import n_cores
-from dnnsweep.ledger import Asked, Ledger
-from dnnsweep.profiling import Profile
+from dnnsweep.ledger import Asked
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
 from dnnsweep.runner.worker import Worker, WorkerOptions
-from dnnsweep.settings import Limits, Settings
+from dnnsweep.settings import Limits
 from dnnsweep.stores.local import LocalStore
 
 
@@ -30,12 +28,7 @@ def home(tmp_path: Path) -> Iterator[LocalStore]:
 
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    def in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
-        return Shipper(Ledger.open(settings.database_url), FakeMlflow(settings), settings, sweep_id)
-
-    monkeypatch.setattr("dnnsweep.runner.shipping.ShipperProcess", in_this_process)
-    monkeypatch.setattr(FakeMlflow, "pages", {})
-    monkeypatch.setattr(FakeMlflow, "is_away", False)
+    use_fake_mlflow(monkeypatch)
     return Worker(settings_of(tmp_path), Limits(), WorkerOptions(ExecutorKind.LOCAL, None, 30.0), lambda _: None)
 
 

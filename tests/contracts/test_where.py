@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_mlflow import FakeMlflow
+from fake_mlflow import use_fake_mlflow
 from fastapi.testclient import TestClient
 from serving import serving, settings_of
 from workspace import SWEEP
 
 import dnnsweep
-from dnnsweep.delivery.shipper import Shipper
-from dnnsweep.ledger import Ledger
-from dnnsweep.profiling import Profile
 from dnnsweep.service.app import create_app
-from dnnsweep.settings import Limits, Settings
+from dnnsweep.settings import Limits
 
 N_TRIALS = 12
 LOCAL = "http://127.0.0.1:8000"
@@ -32,10 +29,6 @@ CONDITIONS: dict[str, Callable[[dict[str, Any]], bool]] = {
 }
 
 
-def in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
-    return Shipper(Ledger.open(settings.database_url), FakeMlflow(settings), settings, sweep_id)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a finished sweep."""
@@ -44,9 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
         for name in ("DNNSWEEP_DATABASE_URL", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
-        patch.setattr("dnnsweep.runner.shipping.Tracker", FakeMlflow)
-        patch.setattr("dnnsweep.runner.shipping.ShipperProcess", in_this_process)
-        patch.setattr(FakeMlflow, "pages", {})
+        use_fake_mlflow(patch)
         dnnsweep.run(SWEEP, trials=N_TRIALS, executor="inprocess", home=folder)
     return folder
 
