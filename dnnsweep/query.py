@@ -10,26 +10,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from dnnsweep.errors import QueryError
-from dnnsweep.records import Reason, State
-from dnnsweep.space import KNOBS, Knob, did_you_mean, yaml_text
+from dnnsweep.space import KNOBS, TRIAL_FIELDS, Knob, did_you_mean, yaml_text
 
 MAX_LENGTH: Final = 2_000
 MAX_DEPTH: Final = 50
 
 #: Fields that a condition may name: hyperparameters, and other facts about a trial.
-FIELDS: Final[Mapping[str, Knob]] = {
-    **KNOBS,
-    "number": Knob("number", "integer"),
-    "value": Knob("value", "real"),
-    "value_2": Knob("value_2", "real"),
-    "state": Knob("state", "choice", choices=tuple(State)),
-    "reason": Knob("reason", "choice", choices=tuple(Reason)),
-    "epochs": Knob("epochs", "integer"),
-    "best_epoch": Knob("best_epoch", "integer"),
-    "seconds": Knob("seconds", "real"),
-    "attempts": Knob("attempts", "integer"),
-    "seed": Knob("seed", "integer"),
-}
+FIELDS: Final[Mapping[str, Knob]] = {**KNOBS, **TRIAL_FIELDS}
 
 _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
     ast.Eq: "==",

@@ -19,6 +19,10 @@ from dnnsweep.records.events import EventKind
 
 #: A trial that ends sooner is shown in MLflow once, when it has ended.
 QUICK_SECONDS: Final = 2.0
+#: Columns that a result has by the same name, as a field or a property. They are stored when a trial ends.
+_RESULT_COLUMNS: Final = tuple(
+    column.name for column in TrialRow.__table__.columns if hasattr(TrialResult, column.name) and not column.primary_key
+)
 #: A change, made in the transaction that stores the turn.
 Write = Callable[[Connection], None]
 
@@ -197,16 +201,11 @@ def _ending_columns(
 ) -> dict[str, Any]:
     """Return the columns of a trial that has ended just now."""
     finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
-    return {
+    return {name: getattr(result, name) for name in _RESULT_COLUMNS} | {
         "state": result.reason.state,
-        "reason": result.reason,
         **to_columns("value", values),
         "val_loss": finite.get("val_loss"),
         "metrics": finite,
-        "best_epoch": result.best_epoch,
         "epochs": result.curve.n_epochs,
-        "seconds": result.seconds,
-        "error": result.error,
-        "model_path": result.model_path,
         "ended_at": now_ms(),
     }

@@ -58,6 +58,7 @@ from dnnsweep.space.parsing import (
     parse_values,
     unknown_key,
 )
+from dnnsweep.space.trial_fields import TRIAL_FIELDS
 
 __all__ = [
     "ACTIVATIONS",
@@ -76,6 +77,7 @@ __all__ = [
     "PLATEAU",
     "SCHEDULES",
     "TRAINING_KNOBS",
+    "TRIAL_FIELDS",
     "Branch",
     "Case",
     "Choice",

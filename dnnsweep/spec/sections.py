@@ -21,13 +21,13 @@ from pydantic import (
 
 from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
-from dnnsweep.query import FIELDS
 from dnnsweep.records import CLASS_SCORES, N_PARAMETERS, Objective, direction_of
 from dnnsweep.records.sweeps import MAX_NAME_LENGTH, NAME_PATTERN
 from dnnsweep.space import (
     KNOBS,
     PLATEAU,
     TRAINING_KNOBS,
+    TRIAL_FIELDS,
     Choice,
     Conditional,
     Domain,
@@ -57,8 +57,6 @@ OBJECTIVES: Final = (*METRICS, N_PARAMETERS)
 ONE: Final = "one objective"
 TWO: Final = "two objectives"
 DEFAULTS: Final = Hyperparameters()
-#: Names that a builder's own hyperparameters must not have: those of a trial's other fields.
-TAKEN: Final = tuple(name for name in FIELDS if name not in KNOBS)
 
 
 def _named_validator_of(parse: Callable[[Any, Sequence[str] | None], tuple[Any, list[Mistake]]]) -> Callable[..., Any]:
@@ -85,7 +83,7 @@ def _check_activation(raw: Any) -> tuple[Any, list[Mistake]]:
 def _taken_names(sections: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the names that a builder's own hyperparameters must not have; None if there is no builder."""
     network = sections.get("network")  # missing if the section is wrong
-    return TAKEN if isinstance(network, NetworkSpec) and network.builder is not None else None
+    return tuple(TRIAL_FIELDS) if isinstance(network, NetworkSpec) and network.builder is not None else None
 
 
 def _check_space(raw: Any, taken: Sequence[str] | None) -> tuple[Any, list[Mistake]]:

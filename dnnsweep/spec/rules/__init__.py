@@ -13,6 +13,7 @@ from dnnsweep.errors import Mistake
 from dnnsweep.records import N_PARAMETERS, Task, metrics_for, scores_for
 from dnnsweep.space import (
     KNOBS,
+    TRIAL_FIELDS,
     Layers,
     Searched,
     closest_name,
@@ -25,7 +26,7 @@ from dnnsweep.space import (
 )
 from dnnsweep.spec.mistakes import Location
 from dnnsweep.spec.rules import conditions, data, objectives, sampling, training
-from dnnsweep.spec.sections import TAKEN, SweepSpec
+from dnnsweep.spec.sections import SweepSpec
 from dnnsweep.spec.training import METRICS
 
 _OBJECTIVE: Final = "objective"
@@ -114,7 +115,7 @@ def _check_enqueued(document: Mapping[str, Any]) -> Iterator[Mistake]:
     if not isinstance(raw, Mapping) or not isinstance(entries, list):
         return
     has_builder = bool(_mapping(document.get("network")).get("builder"))
-    domains = parse_space("space", raw, TAKEN if has_builder else None)[0]
+    domains = parse_space("space", raw, tuple(TRIAL_FIELDS) if has_builder else None)[0]
     searched = {name if name in KNOBS or has_builder else closest_name(name, tuple(KNOBS)) for name in raw}
     for index, entry in enumerate(entries):
         for name, value in _knobs(entry, has_builder=has_builder).items():
@@ -136,7 +137,7 @@ def _outside_remedy(domain: Searched, value: Any) -> str:
 
 def _knobs(entry: Any, *, has_builder: bool) -> dict[str, Any]:
     values = {name: raw for name, raw in _mapping(entry).items() if has_builder or name in KNOBS}
-    return parse_values("", values, TAKEN)[0]
+    return parse_values("", values, tuple(TRIAL_FIELDS))[0]
 
 
 def _check_builder(document: Mapping[str, Any]) -> Iterator[Mistake]:
