@@ -284,6 +284,25 @@ def test_a_sweep_stored_before_a_key_existed_can_still_be_run(ledger: Ledger) ->
     ledger.check("old", checked.digest, checked.identity())
 
 
+def test_a_file_without_space_is_refused_where_the_stored_sweep_searches_nothing(ledger: Ledger) -> None:
+    from dnnsweep import spec
+
+    file = {"name": "old", "dataset": {"source": "sklearn:iris"}}
+    stored, default = spec.check({**file, "space": {}}), spec.check(file)
+    other = spec.check({**file, "seed": 1})
+    store(
+        ledger,
+        replace(NEW, name="old", spec=stored.to_json(), identity=stored.identity(), digest=stored.digest),
+    )
+
+    ledger.check("old", stored.digest, stored.identity())
+    with pytest.raises(SweepConflictError, match="to continue the stored sweep, which searches nothing"):
+        ledger.check("old", default.digest, default.identity())
+    with pytest.raises(SweepConflictError) as caught:
+        ledger.check("old", other.digest, other.identity())
+    assert "space: {}" not in str(caught.value)
+
+
 def test_a_database_password_is_not_shown() -> None:
     with pytest.raises(DnnsweepError) as caught:
         Ledger.open("sqlite://user:SECRET@/nowhere/at/all.db", create=False)

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -33,6 +34,7 @@ from dnnsweep.space import (
     active_domain,
 )
 from dnnsweep.spec import (
+    DEFAULT_SPACE,
     HANDED_OVER,
     METRICS,
     DatasetSpec,
@@ -44,6 +46,7 @@ from dnnsweep.spec import (
     documents,
     json_schema,
     load,
+    search_notes,
 )
 
 EXAMPLE = """\
@@ -77,6 +80,7 @@ enqueue:                           # configurations to try first: the baseline y
 seed: 0
 """
 
+SPACE_PAGE = Path(__file__).parents[1] / "docs" / "space.md"
 MINIMAL = "name: a\ndataset: {source: sklearn:digits}\n"
 
 RIGHT_FILES: list[str] = [
@@ -265,7 +269,8 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
      ["training.reduce_on_plateau.factor", "training.reduce_on_plateau.min_lr"]),
     ("training: {reduce_on_plateau: {patience: -1, cooldown: 1.5, min_delta: -0.1}}",
      [f"training.reduce_on_plateau.{key}" for key in ("patience", "cooldown", "min_delta")]),
-    ("training: {reduce_on_plateau: {min_learning_rate: 1.0e-3}}", ["training.reduce_on_plateau.min_learning_rate"]),
+    ("training: {reduce_on_plateau: {min_learning_rate: 1.0e-3}}\nspace: {}",
+     ["training.reduce_on_plateau.min_learning_rate"]),
     ("training: {reduce_on_plateau: {min_learning_rate: 0.2}}\nspace: {learning_rate: {low: 0.1, high: 0.2}}",
      ["training.reduce_on_plateau.min_learning_rate"]),
     ("training: {reduce_on_plateau: {min_learning_rate: 0.2}}\nspace: {learning_rate: [0.1, 0.05]}",
@@ -548,7 +553,7 @@ def test_smallest_file_has_every_default() -> None:
     assert spec.dataset.source == HANDED_OVER
     assert spec.defaults == Hyperparameters()
     assert spec.objectives == (Objective("val_loss", "minimize"),)
-    assert (dict(spec.space), dict(spec.fixed), spec.enqueue) == ({}, {}, ())
+    assert (list(spec.space), dict(spec.fixed), spec.enqueue) == (list(DEFAULT_SPACE), {}, ())
 
 
 @pytest.mark.parametrize("text", RIGHT_FILES)
@@ -1051,7 +1056,7 @@ def test_the_schedule_without_its_section_has_the_numbers_of_keras(knobs: str) -
 
 def test_a_file_from_before_there_were_plateaus_is_the_same_sweep() -> None:
     """Computed by the version before."""
-    assert _read(MINIMAL).digest == "ff62404dfb6ffba050af61ada81b962bdfa1c3d1b7e4083a4cb5c61f7dfdd240"
+    assert _read(f"{MINIMAL}space: {{}}").digest == "ff62404dfb6ffba050af61ada81b962bdfa1c3d1b7e4083a4cb5c61f7dfdd240"
 
 
 @pytest.mark.parametrize(
@@ -1075,7 +1080,8 @@ def test_a_file_from_before_there_were_plateaus_is_the_same_sweep() -> None:
     ],
 )
 def test_sweeps_that_use_newer_keys_have_the_digests_that_ledgers_hold(document: dict[str, Any], digest: str) -> None:
-    assert check({"name": "a", "dataset": {"source": "sklearn:iris"}, **document}).digest == digest
+    file = {"name": "a", "dataset": {"source": "sklearn:iris"}, "space": {}, **document}
+    assert check(file).digest == digest
 
 
 def test_a_key_that_a_file_does_not_use_is_left_out_of_its_json() -> None:
@@ -1142,3 +1148,59 @@ def test_the_schema_takes_one_objective_or_a_list() -> None:
 
     assert [each for each in right if not is_valid(each)] == []
     assert [each for each in wrong if is_valid(each)] == []
+
+
+def test_a_file_without_space_searches_the_default_space() -> None:
+    [text] = re.findall(r"## The default space.*?```yaml\n(.*?)```", SPACE_PAGE.read_text(), re.DOTALL)
+    written = check({**documents.parse(MINIMAL, "text"), **documents.parse(text, "text")})
+
+    spec = check(documents.parse(MINIMAL, "text"))
+
+    assert spec == written
+    assert spec.digest == written.digest
+    assert search_notes(spec) == (
+        "The sweep searches the default space: initializer, dropout, l2, batch_norm, optimizer, learning_rate.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "searched"),
+    [
+        ({"fixed": {"dropout": 0.1, "optimizer": "adam"}}, ["initializer", "l2", "batch_norm", "learning_rate"]),
+        ({"network": {"builder": "python:builders:dense"}}, ["optimizer", "learning_rate"]),
+        ({"network": {"builder": "python:builders:dense"}, "fixed": {"learning_rate": 0.1}}, ["optimizer"]),
+    ],
+    ids=["fixed", "builder", "both"],
+)
+def test_the_default_space_leaves_out_what_is_fixed_or_not_known_of_a_network(
+    section: dict[str, Any], searched: list[str]
+) -> None:
+    spec = check({**documents.parse(MINIMAL, "text"), **section})
+
+    assert list(spec.space) == searched
+    assert search_notes(spec) == (f"The sweep searches the default space: {', '.join(searched)}.",)
+
+
+def test_an_empty_space_searches_nothing_and_says_so() -> None:
+    spec = check({**documents.parse(MINIMAL, "text"), "space": {}})
+
+    assert not spec.space
+    assert search_notes(spec) == (
+        "The sweep searches nothing. Its trials repeat one configuration, each with another seed.",
+    )
+    assert check(spec.to_json()) == spec
+
+
+def test_a_space_of_its_own_needs_no_note() -> None:
+    assert search_notes(check({**documents.parse(MINIMAL, "text"), "space": {"dropout": [0.0, 0.5]}})) == ()
+
+
+def test_a_grid_has_no_default_space() -> None:
+    document = {**documents.parse(MINIMAL, "text"), "sampler": {"kind": "grid"}}
+
+    with pytest.raises(SpecError) as caught:
+        check(document)
+    assert [(mistake.path, mistake.rule) for mistake in caught.value.mistakes] == [
+        ("space", "must list what a grid tries")
+    ]
+    assert not check({**document, "space": {}}).space

@@ -279,6 +279,7 @@ def _outlined_data(outline: Outline) -> Iterator[tuple[str, str]]:
 
 def _outlined_search(outline: Outline) -> Iterator[tuple[str, str]]:
     yield "objective", " and ".join(map(str, outline.objectives))
+    yield from (("note", note) for note in outline.search_notes)
     for name, domain in outline.spec["space"].items():
         for text in branch_texts(domain):
             yield "search", f"{name}: {text}"

@@ -66,15 +66,26 @@ def check_content(row: Row[Any], digest: str, identity: Mapping[str, Any]) -> No
         return
     from dnnsweep.spec import check, difference
 
-    changes = difference(check(row.spec).identity(), identity)
+    stored = check(row.spec).identity()
+    changes = difference(stored, identity)
     if changes:
         lines = "\n".join(f"  {line}" for line in changes)
         conflict = SweepConflictError(
-            f"the name {row.name} is taken by a sweep with another content:\n{lines}\n"
+            f"the name {row.name} is taken by a sweep with another content:\n{lines}\n{_space_remedy(stored, identity)}"
             f"choose another name with --name, or remove the old one with `dnnsweep delete {row.name}`"
         )
         conflict.difference = tuple(changes)
         raise conflict
+
+
+def _space_remedy(stored: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+    """Return what to do where only the search space is new: files without one have searched nothing until 0.2.0."""
+    if stored["space"] or identity != {**stored, "space": identity["space"]}:
+        return ""
+    return (
+        "a file without `space` searches the default space; write `space: {}` to continue the stored sweep, which "
+        "searches nothing, or "
+    )
 
 
 def check_free(row: Row[Any]) -> None:

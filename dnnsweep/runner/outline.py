@@ -9,7 +9,7 @@ from typing import Any
 from dnnsweep.ledger import summary_json
 from dnnsweep.records import DataSummary, Objective
 from dnnsweep.space import sometimes_absent
-from dnnsweep.spec import SweepSpec
+from dnnsweep.spec import SweepSpec, search_notes
 from dnnsweep.trainers import Job, TrainerPlan
 
 
@@ -25,6 +25,7 @@ class Outline:
         defaults: Values of the hyperparameters that are not searched.
         plan: How trials are trained, and why.
         otherwise: Values that conditional hyperparameters take where their conditions do not hold.
+        search_notes: What a person should know about the search, one sentence each.
     """
 
     spec: Mapping[str, Any]
@@ -34,6 +35,7 @@ class Outline:
     defaults: Mapping[str, Any]
     plan: TrainerPlan
     otherwise: Mapping[str, Any]
+    search_notes: tuple[str, ...]
 
     @property
     def direction(self) -> str:
@@ -73,4 +75,5 @@ def outline(spec: SweepSpec) -> Outline:
         defaults={name: value for name, value in defaults.items() if name not in spec.space},
         plan=ready.plan,
         otherwise={name: defaults[name] for name in sometimes_absent(spec.space, defaults)},
+        search_notes=search_notes(spec),
     )

@@ -17,7 +17,7 @@ from dnnsweep.runner.controller import Progress
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
 from dnnsweep.runner.shipping import deliver_rest
 from dnnsweep.settings import Settings
-from dnnsweep.spec import SweepSpec, check_task
+from dnnsweep.spec import SweepSpec, check_task, search_notes
 from dnnsweep.trainers import Job, TrainerPlan
 
 #: How often to look whether another process has let a sweep go.
@@ -35,6 +35,7 @@ class RunOptions:
         executor: Which executor runs the trainers.
         on_progress: Called after each change, in this thread.
         on_plan: Called once, with how trials will be trained, unless there is nothing left to train.
+        on_note: Called with each sentence that a person should know about search and data, when `on_plan` is.
         on_wait: Called again and again, with who runs the sweep, while another process does; None does not wait.
         profile: Filled with where the time goes.
     """
@@ -44,6 +45,7 @@ class RunOptions:
     executor: ExecutorKind = ExecutorKind.LOCAL
     on_progress: Callable[[Progress], None] = lambda _: None
     on_plan: Callable[[TrainerPlan], None] = lambda _: None
+    on_note: Callable[[str], None] = lambda _: None
     on_wait: Callable[[str], None] | None = None
     profile: Profile = field(default_factory=Profile)
 
@@ -109,6 +111,8 @@ def _train(spec: SweepSpec, settings: Settings, options: RunOptions, executor: E
     ready, profile = executor.open(), options.profile
     check_task(spec, ready.data.task)  # not every trainer does so itself
     options.on_plan(ready.plan)
+    for note in (*search_notes(spec), *ready.data.notes):
+        options.on_note(note)
     with closing(Ledger.open(settings.database_url, create=True, patience=settings.patience)) as ledger:
         lease = ledger.begin(new_sweep(spec, ready))
         leased = LeasedSweep(spec, settings, ledger, lease, executor, options.executor, profile)

@@ -14,6 +14,7 @@ from dnnsweep.records import Task
 from dnnsweep.space import grid_size, yaml_text
 from dnnsweep.spec import documents, mistakes, rules, schema
 from dnnsweep.spec.dataset import BALANCED, HANDED_OVER, DatasetSpec
+from dnnsweep.spec.default_space import DEFAULT_SPACE, fill_space, search_notes
 from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.rules.data import KERAS, SKLEARN
 from dnnsweep.spec.sections import (
@@ -29,6 +30,7 @@ from dnnsweep.spec.training import METRICS, EarlyStoppingSpec, PlateauSpec, Trai
 
 __all__ = [
     "BALANCED",
+    "DEFAULT_SPACE",
     "HANDED_OVER",
     "KERAS",
     "METRICS",
@@ -52,6 +54,7 @@ __all__ = [
     "load",
     "load_named",
     "read",
+    "search_notes",
 ]
 
 
@@ -123,6 +126,7 @@ def _check(document: Any, earlier: Sequence[Mistake]) -> SweepSpec:
         rule = "must be a mapping of sections"
         raise SpecError([*earlier, Mistake("sweep file", rule, yaml_text(document), "begin with `name:`")])
     plain, unreadable = documents.plain(document)
+    plain = fill_space(plain)
     spec, invalid, locations = _validate(plain)
     mistakes_found = [*earlier, *unreadable, *invalid, *rules.broken_rules(plain, locations)]
     if mistakes_found or spec is None:

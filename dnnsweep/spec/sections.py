@@ -239,7 +239,10 @@ class SweepSpec(Section):
         PlainValidator(_named_validator_of(_check_space)),
         PlainSerializer(_plain_space),
         WithJsonSchema(schema.space()),
-    ] = Field(default_factory=_empty_mapping, description="hyperparameters that are searched, each with its domain")
+    ] = Field(
+        default_factory=_empty_mapping,
+        description="hyperparameters that are searched, each with its domain; without it, the default space",
+    )
     fixed: Annotated[
         Mapping[str, Any],
         PlainValidator(_named_validator_of(_check_fixed)),

@@ -90,6 +90,14 @@ def _check_document(document: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _check_set_once(document)
     yield from _check_enqueued(document)
     yield from _check_builder(document)
+    yield from _check_grid_space(document)
+
+
+def _check_grid_space(document: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Check that a grid has a space, as there is no default one for it."""
+    if _mapping(document.get("sampler")).get("kind") == "grid" and "space" not in document:
+        remedy = "add, for example, dropout: [0.0, 0.2, 0.4]"
+        yield Mistake("space", "must list what a grid tries", "nothing", remedy)
 
 
 def _check_set_once(document: Mapping[str, Any]) -> Iterator[Mistake]:
