@@ -41,7 +41,7 @@ DOORS = {
     "rich": ("dnnsweep.cli",),
     "yaml": ("dnnsweep.spec",),
     "pydantic": ("dnnsweep.spec",),
-    "pandas": ("dnnsweep.datasets",),
+    "pandas": ("dnnsweep.datasets", "dnnsweep.reports"),
     "sklearn": ("dnnsweep.datasets", "dnnsweep.trainers.scores"),
 }
 #: Descriptions of arguments that make no sense without the line above.

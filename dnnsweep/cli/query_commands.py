@@ -19,6 +19,7 @@ class ExportForm(StrEnum):
     python = "python"
     yaml = "yaml"
     keras = "keras"
+    optuna = "optuna"
 
 
 _FORMS: Final = {".yaml": ExportForm.yaml, ".yml": ExportForm.yaml, ".keras": ExportForm.keras}
@@ -113,23 +114,45 @@ def export(
         typer.Option("--as", help="Choose the form to export.", show_default="by the ending of FILE, else python"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write to this file.", show_default="stdout")
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write to this file; for optuna, to a database such as sqlite:///study.db.",
+            show_default="stdout",
+        ),
     ] = None,
     trial: Number = None,
     home: Home = None,
 ) -> None:
-    """Export a configuration as Keras code, as a sweep file, or as a saved model."""
+    """Export a configuration as Keras code, as a sweep file or as a saved model; or all trials as an Optuna study."""
     from dnnsweep import client
     from dnnsweep.cli import exported_files
 
-    if form is ExportForm.keras and output is None:
+    if form is ExportForm.optuna:
+        _export_study(name, output, trial, home)
+        return
+    file = Path(output) if output else None
+    if form is ExportForm.keras and file is None:
         raise typer.BadParameter("a saved model must go to a file; add -o FILE.keras")
-    chosen = form or _FORMS.get(output.suffix if output else "", ExportForm.python)
+    chosen = form or _FORMS.get(file.suffix if file else "", ExportForm.python)
     if chosen is ExportForm.keras:
         with tempfile.TemporaryDirectory() as folder:  # for a model that a service holds
-            exported_files.copy_model(client.model_file(name, number=trial, home=home, folder=folder), output)
+            exported_files.copy_model(client.model_file(name, number=trial, home=home, folder=folder), file)
     else:
-        exported_files.write_text(client.export(name, form=chosen, number=trial, home=home), output)
+        exported_files.write_text(client.export(name, form=chosen, number=trial, home=home), file)
+
+
+def _export_study(name: str, url: str | None, trial: int | None, home: Path | None) -> None:
+    from dnnsweep import client
+
+    if url is None or "://" not in url:
+        raise typer.BadParameter("a study must go to a database; add -o sqlite:///study.db")
+    if trial is not None:
+        raise typer.BadParameter("a study has all trials of a sweep; remove --trial")
+    client.export_study(name, url, home=home)
+    typer.echo(f"written to {url}, as the study {name}", err=True)
 
 
 @app.command()

@@ -92,6 +92,7 @@ def run(
             executor=executor,
             on_progress=on_progress,
             on_plan=_print_reasons if explain else None,
+            on_note=_print_note,
             on_wait=_announce_once() if wait else None,
             profile=measured,
         )
@@ -110,6 +111,10 @@ def _announce_once() -> Callable[[str], None]:
         announced.append(holder)
 
     return announce
+
+
+def _print_note(note: str) -> None:
+    typer.echo(f"note: {note}", err=True)
 
 
 def _print_reasons(plan: TrainerPlan) -> None:

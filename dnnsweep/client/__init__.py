@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dnnsweep.client.handle import SweepHandle
 from dnnsweep.client.operations import delete, doctor, serve_ui, stop, work
 from dnnsweep.client.reads import (
-    SweepHandle,
     best,
     curve,
     events,
     export,
+    export_study,
     model_file,
+    optuna_study,
     show,
     show_best,
     show_trials,
@@ -29,7 +31,9 @@ __all__ = [
     "doctor",
     "events",
     "export",
+    "export_study",
     "model_file",
+    "optuna_study",
     "resume",
     "run",
     "serve_ui",

@@ -4,54 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnnsweep.errors import ExportError, SweepNotFoundError
-from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records import Curve, Sweep, Trial
 from dnnsweep.records.events import Event
-from dnnsweep.settings import find_settings
 from dnnsweep.stores import SweepStore
-from dnnsweep.stores.resolve import Home, open_store, remote_store
+from dnnsweep.stores.resolve import Home, open_store
 
-
-@dataclass(frozen=True, slots=True)
-class SweepHandle:
-    """A sweep by its name; every method reads the ledger anew.
-
-    Args:
-        name: Name of the sweep.
-        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`.
-    """
-
-    name: str
-    home: Path | None
-
-    @property
-    def state(self) -> SweepState:
-        """Return where the sweep stands."""
-        return self.show().state
-
-    def show(self) -> Sweep:
-        """Return the sweep."""
-        return show(self.name, home=self.home)
-
-    def trials(self, where: str | None = None) -> list[Trial]:
-        """Return the trials that meet a condition, in their order."""
-        return trials(self.name, where=where, home=self.home)
-
-    def best(self, top: int | None = None, where: str | None = None) -> list[Trial]:
-        """Return the best trials that meet a condition, best first; see `client.best`."""
-        return best(self.name, top=top, where=where, home=self.home)
-
-    def export(self, form: str = "python", number: int | None = None) -> str:
-        """Return a trial's configuration as `python` code or as a `yaml` sweep file."""
-        return export(self.name, form=form, number=number, home=self.home)
-
-
-def handle_on(name: str, home: Home) -> SweepHandle:
-    """Return a handle on a sweep of a home, or of the service that is asked instead of a home."""
-    return SweepHandle(name, None if remote_store(home) is not None else find_settings(home).home)
+if TYPE_CHECKING:
+    from dnnsweep.study.finished_study import OptunaStudy
 
 
 def sweeps(*, home: Home = None) -> list[Sweep]:
@@ -160,6 +123,49 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
         raise ExportError(f"a configuration can be exported as {' or '.join(forms)}, got {form!r}")
     with open_store(home) as store:
         return forms[form](store.sweep(name), _chosen_trial(store, name, number))
+
+
+def optuna_study(name: str, *, with_curves: bool = False, home: Home = None) -> OptunaStudy:
+    """Return the trials of a sweep as an Optuna study in memory, for Optuna's own analyses and plots.
+
+    Parameters are named as hyperparameters. Branch i of a conditional one is `name[i]`, layers are `name.layers` and
+    `name.units`.
+
+    Args:
+        name: Name of the sweep.
+        with_curves: Whether trials get the first objective at each epoch as intermediate values; read one by one.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+    """
+    from dnnsweep.spec import check
+    from dnnsweep.study.finished_study import make_study
+    from dnnsweep.study.parameters import Parameters
+
+    with open_store(home) as store:
+        sweep, trials = store.sweep(name), store.trials(name)
+        numbers = [trial.number for trial in trials if trial.epochs] if with_curves else []
+        reports = {number: store.curve(name, number).values(sweep.metric) for number in numbers}
+    spec = check(sweep.spec)
+    return make_study(name, sweep.directions, Parameters(spec.space, spec.default_params), trials, reports)
+
+
+def export_study(name: str, url: str, *, home: Home = None) -> None:
+    """Copy the trials of a sweep to a database as an Optuna study of the sweep's name, curves included.
+
+    Args:
+        name: Name of the sweep.
+        url: Address of the database, for example `sqlite:///study.db`.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+        ExportError: The database cannot be written, or has a study of this name.
+    """
+    from dnnsweep.study.finished_study import save_study
+
+    save_study(optuna_study(name, with_curves=True, home=home), url)
 
 
 def model_file(

@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dnnsweep.client.reads import SweepHandle, handle_on, show
+from dnnsweep.client.handle import SweepHandle, handle_on
+from dnnsweep.client.reads import show
 from dnnsweep.records import Sweep
 from dnnsweep.settings import find_settings
 from dnnsweep.stores.polling import watch_sweep
@@ -30,8 +31,10 @@ def run(
     overrides: Sequence[str] = (),
     trainers: int | None = None,
     executor: str = "local",
+    progress: bool = True,
     on_progress: Callable[[Any], None] | None = None,
     on_plan: Callable[[TrainerPlan], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
     profile: Profile | None = None,
 ) -> SweepHandle:
@@ -47,8 +50,11 @@ def run(
         overrides: Strings `path=value` that replace other parts of the file.
         trainers: Number of training processes; None takes the file's, else as many as repay their start.
         executor: `local` trains in processes of their own, `inprocess` in this process, for debugging.
+        progress: Whether to show a progress bar on a terminal or in a notebook, if `on_progress` is None.
         on_progress: Called with a `runner.controller.Progress` after each change.
         on_plan: Called once, with how trials will be trained and why, unless there is nothing left to train.
+        on_note: Called with each sentence that a person should know about the search and the data before trials are
+            trained.
         on_wait: Called again and again while another process runs the sweep, with a text that says which. None raises
             an error instead of waiting.
         profile: Filled with where the time went.
@@ -69,6 +75,7 @@ def run(
         >>> sweep = dnnsweep.run("sweeps/digits.yaml", trials=10)  # doctest: +SKIP
         >>> sweep.best(top=3)  # doctest: +SKIP
     """
+    from dnnsweep.client.progress_bar import ProgressBar
     from dnnsweep.executors import ExecutorKind
     from dnnsweep.profiling import Profile
     from dnnsweep.runner.run import RunOptions, run_sweep
@@ -77,16 +84,18 @@ def run(
     settings, replaced = find_settings(home), _overrides(overrides, name, trials, seconds)
     in_place_of_source = f"dataset.source='{HANDED_OVER}'"
     checked = load_named(spec, replaced) if data is None else load(spec, [*replaced, in_place_of_source])
-    options = RunOptions(
-        data=data,
-        n_trainers=trainers,
-        executor=ExecutorKind.named(executor),
-        on_progress=on_progress or (lambda _: None),
-        on_plan=on_plan or (lambda _: None),
-        on_wait=on_wait,
-        profile=profile or Profile(),
-    )
-    run_sweep(checked, settings, options)
+    with ProgressBar(checked.name, is_wanted=progress and on_progress is None) as bar:
+        options = RunOptions(
+            data=data,
+            n_trainers=trainers,
+            executor=ExecutorKind.named(executor),
+            on_progress=on_progress or bar.update,
+            on_plan=on_plan or (lambda _: None),
+            on_note=on_note or bar.write,
+            on_wait=on_wait,
+            profile=profile or Profile(),
+        )
+        run_sweep(checked, settings, options)
     return SweepHandle(checked.name, settings.home)
 
 
@@ -115,6 +124,7 @@ def resume(
     data: tuple[Any, Any] | None = None,
     home: Home = None,
     trainers: int | None = None,
+    progress: bool = True,
     on_progress: Callable[[Any], None] | None = None,
 ) -> SweepHandle:
     """Continue a sweep that was interrupted or stopped; a service's sweep is queued again for its workers.
@@ -124,6 +134,7 @@ def resume(
         data: The arrays that the sweep was started with, if it was started with arrays.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
         trainers: Number of training processes; None takes the file's, else as many as repay their start.
+        progress: Whether to show a progress bar on a terminal or in a notebook, if `on_progress` is None.
         on_progress: Called with a `runner.controller.Progress` after each change.
 
     Raises:
@@ -134,7 +145,7 @@ def resume(
         service.resume(name)
         return handle_on(name, home)
     spec = show(name, home=home).spec
-    return run(spec, data=data, home=home, trainers=trainers, on_progress=on_progress)
+    return run(spec, data=data, home=home, trainers=trainers, progress=progress, on_progress=on_progress)
 
 
 def submit(

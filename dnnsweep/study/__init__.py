@@ -8,14 +8,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dnnsweep.records import Reason, State
 from dnnsweep.space import SearchSpace
 from dnnsweep.study import samplers
 from dnnsweep.study.grid import Grid
-from dnnsweep.study.parameters import Parameters
+from dnnsweep.study.parameters import DIRECTIONS, Parameters
 
 #: Value told for a diverged trial before any other value was told, by direction.
 FIRST_PENALTY: Final = {"maximize": 0.0, "minimize": 1e9}
@@ -24,8 +23,6 @@ FIRST_PENALTY: Final = {"maximize": 0.0, "minimize": 1e9}
 GRID: Final = "dnnsweep:grid"
 #: Attribute of a study that holds its first population, which a larger budget later must not change.
 POPULATION: Final = "dnnsweep:population"
-
-_DIRECTIONS: Final = {"maximize": StudyDirection.MAXIMIZE, "minimize": StudyDirection.MINIMIZE}
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -61,7 +58,7 @@ class Study:
         self._parameters = Parameters(space, defaults)
         self._worst: tuple[float, ...] | None = None
         self._grid = Grid(space, seed, defaults) if kind == "grid" else None
-        self._study = optuna.create_study(directions=[_DIRECTIONS[name] for name in self._directions])
+        self._study = optuna.create_study(directions=[DIRECTIONS[name] for name in self._directions])
         self._study.sampler = self._sampler(0)
 
     def set_population(self, n_trials: int) -> None:

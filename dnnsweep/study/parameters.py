@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 
 from dnnsweep.space import (
     Choice,
@@ -22,6 +23,9 @@ from dnnsweep.space import (
     scalar_domains,
     to_scalars,
 )
+
+#: Directions of an objective, as Optuna has them.
+DIRECTIONS: Final = {"maximize": StudyDirection.MAXIMIZE, "minimize": StudyDirection.MINIMIZE}
 
 
 class Parameters:

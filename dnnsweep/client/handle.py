@@ -1,0 +1,156 @@
+"""A sweep by its name, for scripts and notebooks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dnnsweep.client import reads
+from dnnsweep.errors import DnnsweepError, ExportError, SweepNotFoundError
+from dnnsweep.records import Sweep, SweepState, Trial
+from dnnsweep.settings import find_settings
+from dnnsweep.stores.resolve import Home, remote_store
+
+if TYPE_CHECKING:  # loaded by the methods that need them
+    from dnnsweep.reports.trial_frame import DataFrame
+    from dnnsweep.study.finished_study import OptunaStudy
+
+#: How many trials the summary in a notebook lists.
+N_LISTED = 5
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SweepHandle:
+    """A sweep by its name; every method reads the ledger anew.
+
+    Args:
+        name: Name of the sweep.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`.
+    """
+
+    name: str
+    home: Path | None
+
+    def __repr__(self) -> str:
+        from dnnsweep.reports.sweep_summary import summarize
+
+        try:
+            return summarize(*reads.show_best(self.name, top=1, home=self.home))
+        except DnnsweepError as error:
+            return f"<sweep {self.name}: {error}>"
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows; None where the sweep cannot be read."""
+        from dnnsweep.reports.sweep_summary import summarize_as_html
+
+        try:
+            return summarize_as_html(*reads.show_best(self.name, top=N_LISTED, home=self.home))
+        except DnnsweepError:
+            return None
+
+    @property
+    def state(self) -> SweepState:
+        """Return where the sweep stands."""
+        return self.show().state
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """Return the hyperparameters of the best trial, fixed ones too.
+
+        Raises:
+            SweepNotFoundError: No trial is complete.
+        """
+        best = self.best(top=1)
+        if not best:
+            raise SweepNotFoundError(f"no trial of sweep {self.name} is complete")
+        return dict(best[0].params)
+
+    def show(self) -> Sweep:
+        """Return the sweep."""
+        return reads.show(self.name, home=self.home)
+
+    def trials(self, where: str | None = None) -> list[Trial]:
+        """Return the trials that meet a condition, in their order."""
+        return reads.trials(self.name, where=where, home=self.home)
+
+    def best(self, top: int | None = None, where: str | None = None) -> list[Trial]:
+        """Return the best trials that meet a condition, best first; see `client.best`."""
+        return reads.best(self.name, top=top, where=where, home=self.home)
+
+    def to_dataframe(self, where: str | None = None) -> DataFrame:
+        """Return the trials that meet a condition as a table: a row for each trial, a column for each hyperparameter.
+
+        Columns are `state`, `reason`, `value`, the hyperparameters by their names, `metrics.NAME` for each metric at
+        the best epoch, and how the trial was trained. The index is the trial's number.
+        """
+        from dnnsweep.reports.trial_frame import make_trial_frame
+
+        return make_trial_frame(self.trials(where))
+
+    def study(self, *, with_curves: bool = False) -> OptunaStudy:
+        """Return the trials as an Optuna study in memory, for Optuna's importances and plots.
+
+        Args:
+            with_curves: Whether trials get the first objective at each epoch as intermediate values; read one by one.
+        """
+        return reads.optuna_study(self.name, with_curves=with_curves, home=self.home)
+
+    def model(self, number: int | None = None) -> Any:
+        """Return the Keras model of a trial, with the weights of its best epoch.
+
+        Args:
+            number: Number of the trial; None for the best one.
+
+        Raises:
+            ExportError: The trial's weights were not kept, because another trial beats it.
+        """
+        from dnnsweep.trainers.saved_model import load_model
+
+        with tempfile.TemporaryDirectory() as folder:  # for a model that a service holds
+            return load_model(reads.model_file(self.name, number=number, home=self.home, folder=folder))
+
+    def export(
+        self, form: str = "python", path: str | os.PathLike[str] | None = None, number: int | None = None
+    ) -> str:
+        """Export a trial's configuration.
+
+        Args:
+            form: `python` for Keras code, `yaml` for a sweep file with everything fixed, `keras` for a saved model.
+            path: File to write; None only returns the text. A saved model needs one.
+            number: Number of the trial; None for the best one.
+
+        Returns:
+            The text that was exported; for a saved model the path of its file.
+
+        Raises:
+            ExportError: The form is unknown, the file cannot be written, or the trial's weights were not kept.
+        """
+        if form == "keras":
+            return self._export_model(path, number)
+        text = reads.export(self.name, form=form, number=number, home=self.home)
+        if path is not None:
+            try:
+                Path(path).write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise ExportError(f"{path} cannot be written: {error.strerror}") from error
+        return text
+
+    def _export_model(self, path: str | os.PathLike[str] | None, number: int | None) -> str:
+        if path is None or Path(path).suffix != ".keras":
+            raise ExportError("a saved model needs a file that ends in .keras; pass path='best.keras'")
+        with tempfile.TemporaryDirectory() as folder:  # for a model that a service holds
+            source = reads.model_file(self.name, number=number, home=self.home, folder=folder)
+            try:
+                shutil.copyfile(source, path)
+            except OSError as error:
+                raise ExportError(f"{path} cannot be written: {error.strerror}") from error
+        return str(path)
+
+
+def handle_on(name: str, home: Home) -> SweepHandle:
+    """Return a handle on a sweep of a home, or of the service that is asked instead of a home."""
+    return SweepHandle(name, None if remote_store(home) is not None else find_settings(home).home)
