@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from dnnsweep.confined_files import real_path_below
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.settings import Limits
 from dnnsweep.space import yaml_text
-from dnnsweep.spec import HANDED_OVER, SweepSpec
+from dnnsweep.spec import BUILT_IN, FILES, HANDED_OVER, SweepSpec
 
 _SOURCE: Final = "dataset.source"
-_FILES: Final = ("csv", "parquet", "npz")
-#: Kinds of sources that bring their own data sets.
-_BUILT_IN: Final = ("sklearn", "keras")
 #: Hyperparameters that say how many units a layer has.
 _WIDTHS: Final = ("hidden", "units")
 
@@ -41,43 +39,33 @@ def check_rows(n_rows: int, limits: Limits) -> None:
         raise SpecError([_too_much(_SOURCE, limits.max_rows, n_rows, " rows")])
 
 
-def with_real_paths(spec: SweepSpec, limits: Limits) -> dict[str, Any]:
-    """Return a checked sweep file as plain JSON whose source, where it is a file, is that file's real path."""
-    plain = spec.to_json()
-    kind, _, name = spec.dataset.source.partition(":")
-    if kind in _FILES and limits.data_root is not None:
-        path = os.path.realpath(limits.data_root / name)
-        plain["dataset"] = {**plain["dataset"], "source": f"{kind}:{path}"}
-    return plain
-
-
-def hide_data_root(text: str, limits: Limits) -> str:
-    """Return a text in which files below the data folder are named by relative paths."""
-    return text if limits.data_root is None else text.replace(f"{os.path.realpath(limits.data_root)}{os.sep}", "")
-
-
 def _check_source(spec: SweepSpec, limits: Limits) -> Iterator[Mistake]:
     source = spec.dataset.source
     kind, _, name = source.partition(":")
-    if kind in _FILES:
+    if kind in FILES:
         yield from _check_file(source, name, limits.data_root)
     elif source == HANDED_OVER:
         yield Mistake(_SOURCE, "arrays can only be passed in Python", "", "name a source")
-    elif kind not in _BUILT_IN and not _is_allowed(source, limits):
+    elif kind not in BUILT_IN and not _is_allowed(source, limits):
         yield _forbidden(_SOURCE, source)
 
 
 def _check_file(source: str, name: str, root: Path | None) -> Iterator[Mistake]:
-    """Check that a file exists below the data folder once links are followed; reveal nothing about others."""
+    """Check that a file exists below the data folder once links are followed; reveal nothing about others.
+
+    This tells mistakes early. What is trained on is checked where it is opened (`datasets.files`).
+    """
     if root is None:
         remedy = "name sklearn:NAME or keras:NAME, or ask the operator to set DNNSWEEP_DATA_ROOT"
         yield Mistake(_SOURCE, "files need a data folder, and this service has none", yaml_text(source), remedy)
         return
-    path, folder = Path(os.path.realpath(root / name)), Path(os.path.realpath(root))
-    if not path.is_relative_to(folder):
+    try:
+        path = root / real_path_below(root, name)
+    except FileNotFoundError:
         remedy = "write its path from there"
         yield Mistake(_SOURCE, "must be a file below the service's data folder", yaml_text(source), remedy)
-    elif not os.path.isfile(path):  # noqa: PTH113  pathlib's raises where a name is too long
+        return
+    if not os.path.isfile(path):  # noqa: PTH113  pathlib's raises where a name is too long
         rule = "must be a file that exists below the service's data folder"
         yield Mistake(_SOURCE, rule, yaml_text(source), "check the path; relative paths start there")
 

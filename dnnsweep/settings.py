@@ -124,7 +124,17 @@ def is_sendable(token: str) -> bool:
 
 
 #: The most that a sweep sent over the network may ask for, unless the operator says otherwise.
-DEFAULT_MAXIMA: Final[Mapping[str, int]] = {"TRIALS": 10_000, "EPOCHS": 10_000, "UNITS": 4_096, "ROWS": 10_000_000}
+DEFAULT_MAXIMA: Final[Mapping[str, int]] = {
+    "TRIALS": 10_000,
+    "EPOCHS": 10_000,
+    "UNITS": 4_096,
+    "ROWS": 10_000_000,
+    "COLUMNS": 10_000,
+    "BYTES": 1_000_000_000,
+}
+#: Memory that a trainer may take while it loads a file: so much, and so many times `Limits.max_bytes`.
+LOADING_BYTES: Final = 500_000_000
+LOADING_FACTOR: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,9 @@ class Limits:
         max_epochs: Most epochs of a trial, inclusive.
         max_units: Most units in a layer, inclusive.
         max_rows: Most rows of data, inclusive.
+        max_columns: Most columns of data, inclusive, and most inputs of a network after text was encoded.
+        max_bytes: Most bytes of data, inclusive: of a file, of what it holds once it is decompressed, of the table of
+            numbers that is made of it, and of a network's inputs.
     """
 
     data_root: Path | None = None
@@ -146,6 +159,13 @@ class Limits:
     max_epochs: int = DEFAULT_MAXIMA["EPOCHS"]
     max_units: int = DEFAULT_MAXIMA["UNITS"]
     max_rows: int = DEFAULT_MAXIMA["ROWS"]
+    max_columns: int = DEFAULT_MAXIMA["COLUMNS"]
+    max_bytes: int = DEFAULT_MAXIMA["BYTES"]
+
+    @property
+    def max_memory(self) -> int:
+        """Return the bytes of memory that a trainer may take while it loads a file."""
+        return LOADING_BYTES + LOADING_FACTOR * self.max_bytes
 
 
 def read_limits(environ: Mapping[str, str] = os.environ) -> Limits:
@@ -153,7 +173,7 @@ def read_limits(environ: Mapping[str, str] = os.environ) -> Limits:
 
     Args:
         environ: Environment variables; read are `DNNSWEEP_DATA_ROOT`, `DNNSWEEP_ALLOWED_PYTHON` (separated by commas),
-            `DNNSWEEP_MAX_TRIALS`, `..._EPOCHS`, `..._UNITS` and `..._ROWS`.
+            `DNNSWEEP_MAX_TRIALS`, `..._EPOCHS`, `..._UNITS`, `..._ROWS`, `..._COLUMNS` and `..._BYTES`.
 
     Raises:
         SettingsError: A limit is not a whole number above 0.

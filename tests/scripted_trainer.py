@@ -131,7 +131,9 @@ class LoadingTrainer(ScriptedTrainer):
         from dnnsweep import datasets, spec  # seconds, which the other trainers need not wait for
 
         sweep = spec.check(self._job.spec)
-        return TrainerReady(datasets.load(sweep.dataset, sweep.task, self._job.data).summary, OPENING.plan)
+        return TrainerReady(
+            datasets.load(sweep.dataset, sweep.task, self._job.data, self._job.limits).summary, OPENING.plan
+        )
 
 
 class CrashingTrainer(ScriptedTrainer):

@@ -47,15 +47,8 @@ def refusals(limits: Limits, *arguments: Any, **changes: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "sub/rows.csv", "sub/../rows.csv", "inside.csv", "./rows.csv"])
-def test_a_file_below_the_data_folder_may_be_named_and_is_found_at_its_real_path(root: Path, name: str) -> None:
-    known = Limits(data_root=root)
-    checked = spec.check(document(f"csv:{name}"))
-
-    policy.check(checked, known)
-
-    path = Path(policy.with_real_paths(checked, known)["dataset"]["source"].removeprefix("csv:"))
-    assert path == (root / name).resolve()
-    assert checked.dataset.source == f"csv:{name}"
+def test_a_file_below_the_data_folder_may_be_named(root: Path, name: str) -> None:
+    assert refusals(Limits(data_root=root), f"csv:{name}") == []
 
 
 @pytest.mark.parametrize(
@@ -165,7 +158,9 @@ def test_rows_are_counted_once_they_are_known() -> None:
 def test_limits_are_read_from_the_environment(tmp_path: Path) -> None:
     environ = {f"DNNSWEEP_MAX_{name}": str(place) for place, name in enumerate(DEFAULT_MAXIMA, 1)}
 
-    assert read_limits({**environ, "DNNSWEEP_DATA_ROOT": str(tmp_path)}) == Limits(tmp_path, frozenset(), 1, 2, 3, 4)
+    assert read_limits({**environ, "DNNSWEEP_DATA_ROOT": str(tmp_path)}) == Limits(
+        tmp_path, frozenset(), 1, 2, 3, 4, 5, 6
+    )
     assert read_limits({}) == Limits()
     for wrong in ("0", "-1", "ten", "1e3", "1.5", "²"):
         with pytest.raises(SettingsError, match="DNNSWEEP_MAX_ROWS must be a whole number above 0"):

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnsweep.datasets import sources
+from dnnsweep.datasets.bounds import INPUT_BYTES, bounded_memory, check_shape
 from dnnsweep.datasets.data_errors import data_error
-from dnnsweep.datasets.encoding import encode, encoding_notes
+from dnnsweep.datasets.encoding import count_inputs, encode, encoding_notes
 from dnnsweep.datasets.fingerprints import fingerprint
 from dnnsweep.datasets.frames import make_table
 from dnnsweep.datasets.row_weights import training_weights
@@ -18,7 +19,8 @@ from dnnsweep.datasets.splits import Rows, split
 from dnnsweep.datasets.targets import Target, make_target
 from dnnsweep.datasets.traits import data_traits
 from dnnsweep.records import DataSummary, Task
-from dnnsweep.spec import DatasetSpec
+from dnnsweep.settings import Limits
+from dnnsweep.spec import BUILT_IN, FILES, DatasetSpec
 
 __all__ = ["Dataset", "load"]
 
@@ -62,7 +64,9 @@ class Dataset:
         return len(self.summary.classes) if self.summary.task is Task.MULTICLASS else 1
 
 
-def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = None) -> Dataset:
+def load(
+    spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = None, limits: Limits | None = None
+) -> Dataset:
     """Read the rows that a sweep file names, split them, and encode them with what the training rows hold.
 
     The inputs are the number columns in their order, followed by the one-hot columns of each text column.
@@ -71,17 +75,28 @@ def load(spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = N
         spec: Names the source, and how it is split, scaled and weighted.
         task: `binary`, `multiclass` or `regression`; `auto` reads it from the target.
         data: Rows (n, ...) and target (n,) to use instead of the source.
+        limits: What the operator allows a sweep that came over the network: its files are opened below the data folder,
+            and their size is limited. None allows any file of any size.
 
     Raises:
-        DataError: The data cannot be read or used as the sweep file asks; it carries the mistakes with their paths.
+        DataError: The data cannot be read or used as the sweep file asks, or are larger than the operator allows; it
+            carries the mistakes with their paths.
 
     Example:
         >>> iris = load(DatasetSpec(source="sklearn:iris"))
         >>> iris.x_train.shape, iris.summary.task.value, iris.summary.classes
         ((90, 4), 'multiclass', ('setosa', 'versicolor', 'virginica'))
     """
-    source = sources.read(spec, data)
+    kind = spec.source.partition(":")[0]
+    with bounded_memory(limits if kind in FILES else None):  # a user's own function takes what it takes
+        return _load(spec, task, data, None if kind in BUILT_IN else limits)
+
+
+def _load(spec: DatasetSpec, task: str, data: tuple[Any, Any] | None, limits: Limits | None) -> Dataset:
+    source = sources.read(spec, data, limits)
     target, table = make_target(source, task), make_table(source)
+    if limits is not None:
+        check_shape(len(source.y), count_inputs(table), limits, INPUT_BYTES)
     traits = data_traits(source, table, target)
     source = replace(source, x=table.numbers, y=source.y[:0])  # hold a large file in one form only
     rows = split(target, spec, source.n_own_test, source.key)

@@ -52,6 +52,12 @@ def encode(table: Table, rows: Split, scale: str) -> tuple[Inputs, Inputs, Input
     return train, validation, test
 
 
+def count_inputs(table: Table) -> int:
+    """Return how many inputs a table may become at most: each text column one for each of its texts."""
+    n_texts = (len(pd.unique(texts)) for texts in table.text.T)
+    return len(table.number_columns) + sum(n_texts)
+
+
 def _numbers_pipeline(table: Table, scale: str) -> Any:
     # Each part is a copy already, so the steps may overwrite it.
     is_missing = np.isnan(table.numbers).any()

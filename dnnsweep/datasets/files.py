@@ -1,38 +1,54 @@
-"""Files of rows: csv, parquet and npz, read as they are."""
+"""Files of rows: opened once, and read from what was opened."""
 
 from __future__ import annotations
 
+import csv
 import lzma
+import math
+import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pandas as pd
 
+from dnnsweep.confined_files import open_below
+from dnnsweep.datasets.bounds import INPUT_BYTES, check_bound, check_shape
 from dnnsweep.datasets.data_errors import check_unique_names, data_error, name_some
 from dnnsweep.errors import DataError
+from dnnsweep.settings import Limits
 from dnnsweep.space import yaml_text
 
 PLAIN_KEYS: Final = ("x", "y")
 SPLIT_KEYS: Final = ("x_train", "y_train", "x_test", "y_test")
-#: Read numbers to the last bit, so that equal files give equal rows; pandas 3.1 and later do so by default.
-_EXACT: Final[Mapping[str, Any]] = (
-    {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
-)
 #: What the readers of text, npz and compressed files raise if a file is not what its name says.
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     OSError,
     ValueError,
     EOFError,
     RuntimeError,
-    MemoryError,
+    csv.Error,
     zlib.error,
     lzma.LZMAError,
     zipfile.BadZipFile,
 )
+
+
+def open_file(name: str, limits: Limits | None) -> BinaryIO:
+    """Open a file of rows; all that is checked and read afterwards is what was opened here.
+
+    Args:
+        name: Path of the file.
+        limits: What the operator allows: the file must be below the data folder. None allows any file.
+
+    Raises:
+        DataError: There is no such file, or it is too large.
+        OSError: It cannot be opened.
+    """
+    return _existing_file(name).open("rb") if limits is None else _open_below(name, limits)
 
 
 def _existing_file(name: str) -> Path:
@@ -40,7 +56,7 @@ def _existing_file(name: str) -> Path:
         path = Path(name).expanduser()
         is_file, is_folder = path.is_file(), path.is_dir()
     except (OSError, RuntimeError) as error:
-        raise _unreadable("a file that can be read", name, error, "check the path") from error
+        raise unreadable("a file that can be read", name, error, "check the path") from error
     if not is_file:
         got = f"the folder {yaml_text(name)}" if is_folder else yaml_text(name)
         remedy = "check the path; relative paths start in the folder where dnnsweep was started"
@@ -48,74 +64,164 @@ def _existing_file(name: str) -> Path:
     return path
 
 
-def _unreadable(kind: str, name: str, error: Exception, remedy: str) -> DataError:
+def _open_below(name: str, limits: Limits) -> BinaryIO:
+    try:
+        if limits.data_root is None:
+            raise FileNotFoundError
+        file = open_below(limits.data_root, name)
+    except OSError as error:  # its message is not shown: it might tell of files elsewhere
+        rule, remedy = "must be a file below the service's data folder that can be read", "check the path"
+        raise data_error("dataset.source", rule, yaml_text(name), remedy) from error
+    try:
+        check_bound(os.fstat(file.fileno()).st_size, limits.max_bytes, "bytes")
+    except DataError:
+        file.close()
+        raise
+    return file
+
+
+def unreadable(kind: str, name: str, error: Exception, remedy: str) -> DataError:
+    """Return the error about a file that is not what it must be; `Mistake` describes what it says."""
     reason, *_ = str(error).strip().splitlines() or [type(error).__name__]
     return data_error("dataset.source", f"must be {kind}", f"{yaml_text(name)}: {reason}", remedy)
 
 
-def read_csv_frame(name: str) -> pd.DataFrame:
-    """Read a CSV file with a header line.
-
-    Raises:
-        DataError: The file cannot be read, repeats a column name, or holds no rows.
-    """
-    path = _existing_file(name)
-    try:
-        # The header is read by itself: where a row is longer, pandas would take its first value for an index.
-        header = pd.read_csv(path, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0].tolist()
-        frame = pd.read_csv(path, low_memory=False, **_EXACT)
-    except UnicodeDecodeError as error:
-        raise _unreadable("a CSV file in UTF-8", name, error, "save it as UTF-8") from error
-    except _UNREADABLE as error:
-        remedy = "separate the columns with commas" if _has_other_separators(path) else "check the file"
-        raise _unreadable("a CSV file with a line of column names", name, error, remedy) from error
-    check_unique_names(header)
-    if not len(frame):
-        raise data_error("dataset.source", "must hold rows", "column names only")
-    return frame
-
-
-def _has_other_separators(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        header = lines.readline(10_000)
-    return "," not in header and any(mark in header for mark in ";\t|")
-
-
-def read_parquet_frame(name: str) -> pd.DataFrame:
+def read_parquet_frame(name: str, limits: Limits | None = None) -> pd.DataFrame:
     """Read a parquet file without its index.
 
+    Args:
+        name: Path of the file.
+        limits: What the operator allows a sweep that came over the network; None for any file of any size.
+
     Raises:
-        DataError: The file cannot be read, repeats a column name, or holds no rows.
+        DataError: The file cannot be read, is too large, repeats a column name, or holds no rows.
     """
-    path = _existing_file(name)
     try:
-        frame = pd.read_parquet(path, engine="pyarrow")
-    except (*_UNREADABLE, NotImplementedError) as error:
-        raise _unreadable("a parquet file", name, error, "check the file") from error
+        with open_file(name, limits) as file:
+            if limits is not None:
+                _check_parquet(file, limits)
+            frame = pd.read_parquet(file, engine="pyarrow")
+    except (*UNREADABLE, NotImplementedError) as error:
+        raise unreadable("a parquet file", name, error, "check the file") from error
     check_unique_names([str(column) for column in frame.columns])
     if not len(frame):
         raise data_error("dataset.source", "must hold rows", "column names only")
     return frame.reset_index(drop=True)
 
 
-def read_npz_arrays(name: str) -> Mapping[str, Any]:
-    """Read `x` and `y` of an npz file, or `x_train`, `y_train`, `x_test` and `y_test`.
+def _check_parquet(file: BinaryIO, limits: Limits) -> None:
+    """Check the size that a parquet file tells, and that of its texts, which it may hold once for many rows.
 
     Raises:
-        DataError: The file cannot be read or lacks these arrays.
+        DataError: It is too large, or has columns of lists or structures, whose size it does not tell.
     """
-    path = _existing_file(name)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parquet = pq.ParquetFile(file)
+    told = parquet.metadata
+    check_shape(told.num_rows, told.num_columns, limits)
+    n_bytes = sum(told.row_group(index).total_byte_size for index in range(told.num_row_groups))
+    check_bound(n_bytes, limits.max_bytes, "bytes once it is decompressed")
+    nested = [field.name for field in parquet.schema_arrow if pa.types.is_nested(field.type)]
+    if nested:
+        got, remedy = f"lists or structures in {name_some(nested)}", "remove it from the file"
+        raise data_error("dataset.source", "columns must hold numbers or text", got, remedy)
+    n_bytes = 0
+    for part in _value_bytes(file, parquet):
+        n_bytes += part
+        check_bound(n_bytes, limits.max_bytes, "bytes once each row has its own text")
+    file.seek(0)
+
+
+def _value_bytes(file: BinaryIO, parquet: Any) -> Iterator[int]:
+    """Yield the bytes that the values of a parquet file take in memory, part by part."""
+    import pyarrow.parquet as pq
+
+    told = parquet.metadata
+    widths = {field.name: _width(field.type) for field in parquet.schema_arrow}
+    yield sum(width * told.num_rows for width in widths.values() if width is not None)
+    texts = [name for name, width in widths.items() if width is None]
+    file.seek(0)
+    parts = pq.ParquetFile(file, read_dictionary=texts)
+    for index in range(told.num_row_groups):
+        for name in texts:
+            columns = parts.read_row_group(index, [name]).columns
+            yield from (_text_bytes(chunk) for column in columns for chunk in column.chunks)
+
+
+def _width(kind: Any) -> int | None:
+    """Return the bytes of each value of a type of pyarrow; None if they differ."""
     try:
-        with path.open("rb") as file:
+        return int(kind.bit_width) // 8
+    except ValueError:
+        return None
+
+
+def _text_bytes(chunk: Any) -> int:
+    """Return the bytes that an array of texts takes once each row has its own."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(chunk.type):
+        return int(chunk.nbytes)
+    lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+    return int(pc.sum(lengths.take(chunk.indices)).as_py() or 0)
+
+
+def read_npz_arrays(name: str, limits: Limits | None = None) -> Mapping[str, Any]:
+    """Read `x` and `y` of an npz file, or `x_train`, `y_train`, `x_test` and `y_test`.
+
+    Args:
+        name: Path of the file.
+        limits: What the operator allows a sweep that came over the network; None for any file of any size.
+
+    Raises:
+        DataError: The file cannot be read, is too large, or lacks these arrays.
+    """
+    try:
+        with open_file(name, limits) as file:
+            if limits is not None:
+                _check_npz(file, limits)
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.lib.npyio.NpzFile):
                 return {key: archive[key] for key in array_keys(archive.files)}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         remedy = "write it with numpy.savez, without arrays of Python objects"
-        raise _unreadable("an npz file of plain arrays", name, error, remedy) from error
+        raise unreadable("an npz file of plain arrays", name, error, remedy) from error
     raise data_error(
         "dataset.source", "must be an npz file", f"{yaml_text(name)}, a single array", "write it with numpy.savez"
     )
+
+
+def _check_npz(file: BinaryIO, limits: Limits) -> None:
+    """Check the sizes that the headers of an npz file's arrays tell; only so much is read of each array.
+
+    Raises:
+        DataError: There are too many rows, columns or bytes.
+        ValueError: An array has no header.
+    """
+    n_bytes = 0
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        for key in array_keys([name.removesuffix(".npy") for name in names]):
+            with archive.open(key if key in names else f"{key}.npy") as member:
+                (n_rows, *others), kind = _array_header(member)
+            n_values = n_rows * math.prod(others)
+            check_shape(n_rows, math.prod(others), limits, INPUT_BYTES)
+            n_bytes += n_values * max(kind.itemsize, INPUT_BYTES)
+            check_bound(n_bytes, limits.max_bytes, "bytes as arrays")
+    file.seek(0)
+
+
+def _array_header(member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and the type that the header of an array tells; at least one dimension."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(member)
+    if version not in readers:
+        raise ValueError(f"version {version} of the format is not known")
+    shape, _, kind = readers[version](member)
+    return shape or (1,), kind
 
 
 def array_keys(names: Sequence[str]) -> tuple[str, ...]:

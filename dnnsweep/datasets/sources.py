@@ -15,9 +15,12 @@ import sklearn.datasets
 from dnnsweep import user_functions
 from dnnsweep.datasets import keras_files
 from dnnsweep.datasets.arrays import Features, as_features, as_target
+from dnnsweep.datasets.bounds import INPUT_BYTES, check_shape
+from dnnsweep.datasets.csv_files import read_csv_frame
 from dnnsweep.datasets.data_errors import data_error, name_some
-from dnnsweep.datasets.files import array_keys, read_csv_frame, read_npz_arrays, read_parquet_frame
+from dnnsweep.datasets.files import array_keys, read_npz_arrays, read_parquet_frame
 from dnnsweep.errors import DataError, Mistake
+from dnnsweep.settings import Limits
 from dnnsweep.space import did_you_mean, yaml_text
 from dnnsweep.spec import HANDED_OVER, KERAS, SKLEARN, DatasetSpec
 
@@ -59,21 +62,25 @@ class Source:
     weight: pd.Series | None = None
 
 
-def read(spec: DatasetSpec, data: tuple[Any, Any] | None) -> Source:
+def read(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None) -> Source:
     """Read all rows of a source.
 
     Args:
         spec: Names the source and its columns.
         data: Rows and target to use instead of the source.
+        limits: What the operator allows; None for any file, and data of any size.
 
     Raises:
-        DataError: There is no such source, or it cannot be read as rows and a target.
+        DataError: There is no such source, it is too large, or it cannot be read as rows and a target.
         SpecError: The user's own function cannot be imported.
     """
-    return _set_roles_apart(spec, _read_source(spec, data))
+    source = _read_source(spec, data, limits)
+    if limits is not None:
+        check_shape(len(source.x), source.x.shape[1], limits, INPUT_BYTES)
+    return _set_roles_apart(spec, source)
 
 
-def _read_source(spec: DatasetSpec, data: tuple[Any, Any] | None) -> Source:
+def _read_source(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None) -> Source:
     kind, _, name = spec.source.partition(":")
     if data is not None:
         return _read_arrays(data)
@@ -84,7 +91,7 @@ def _read_source(spec: DatasetSpec, data: tuple[Any, Any] | None) -> Source:
         rule = "must name a known kind of source"
         remedy = f"write one of {', '.join(_READERS)}, then a colon and a name or path"
         raise data_error("dataset.source", rule, yaml_text(spec.source), remedy)
-    return _READERS[kind](spec, name)
+    return _READERS[kind](spec, name, limits)
 
 
 def _read_arrays(data: Any) -> Source:
@@ -105,7 +112,7 @@ def _check_index(x: Any, y: Any) -> None:
         raise data_error("dataset.source", "x and y must have the same index", "different ones", remedy)
 
 
-def _read_sklearn(_: DatasetSpec, name: str) -> Source:
+def _read_sklearn(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
     _check_name("sklearn", name, SKLEARN)
     # By default scikit-learn scales diabetes by all its rows, but no scaler may see test rows.
     options = {"scaled": False} if name == "diabetes" else {}
@@ -114,7 +121,7 @@ def _read_sklearn(_: DatasetSpec, name: str) -> Source:
     return Source(bunch.data, pd.Series(bunch.target), tuple(map(str, bunch.feature_names)), labels=labels)
 
 
-def _read_keras(_: DatasetSpec, name: str) -> Source:
+def _read_keras(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
     _check_name("keras", name, KERAS)
     return _source_from_arrays(keras_files.load_arrays(name))
 
@@ -125,9 +132,9 @@ def _check_name(kind: str, name: str, names: Sequence[str]) -> None:
         raise data_error("dataset.source", rule, yaml_text(f"{kind}:{name}"), did_you_mean(name, names))
 
 
-def _read_function(spec: DatasetSpec, _: str) -> Source:
+def _read_function(spec: DatasetSpec, _: str, limits: Limits | None) -> Source:
     """Call the user's own function; what it prints goes to stderr, because stdout holds data only."""
-    function = user_functions.load(spec.source, "dataset.source")
+    function = user_functions.load(spec.source, "dataset.source", is_confined=limits is not None)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             returned = function()
@@ -261,11 +268,11 @@ def _describe_values(y: pd.Series) -> str:
     return {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}.get(y.dtype.kind, "text")
 
 
-_READERS: Final[Mapping[str, Callable[[DatasetSpec, str], Source]]] = {
+_READERS: Final[Mapping[str, Callable[[DatasetSpec, str, Limits | None], Source]]] = {
     "sklearn": _read_sklearn,
     "keras": _read_keras,
-    "csv": lambda spec, name: _source_from_frame(spec, read_csv_frame(name)),
-    "parquet": lambda spec, name: _source_from_frame(spec, read_parquet_frame(name)),
-    "npz": lambda _, name: _source_from_arrays(read_npz_arrays(name)),
+    "csv": lambda spec, name, limits: _source_from_frame(spec, read_csv_frame(name, limits)),
+    "parquet": lambda spec, name, limits: _source_from_frame(spec, read_parquet_frame(name, limits)),
+    "npz": lambda _, name, limits: _source_from_arrays(read_npz_arrays(name, limits)),
     "python": _read_function,
 }

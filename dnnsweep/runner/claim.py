@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from dnnsweep.errors import DnnsweepError
 from dnnsweep.executors import ExecutorKind, create_executor
@@ -15,7 +15,7 @@ from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, SweepState
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
 from dnnsweep.runner.signals import Shutdown
-from dnnsweep.settings import Settings
+from dnnsweep.settings import Limits, Settings
 from dnnsweep.spec import SweepSpec, check_task
 from dnnsweep.trainers import Job
 
@@ -31,7 +31,7 @@ class Claim:
         ledger: The ledger that holds the sweep.
         lease: The right to write the sweep.
         spec: The checked sweep file.
-        trainer_spec: What trainers are told of the file, as plain JSON: with the real path of its data.
+        limits: What the operator allows a sweep that came over the network; None for a sweep of this home.
         executor: Which executor runs the trainers.
         n_trainers: Trainers to start; None for as many as repay their start.
         check_data: Called with the summary of the data; raises where they are more than the operator allows.
@@ -41,7 +41,7 @@ class Claim:
     ledger: Ledger
     lease: Lease
     spec: SweepSpec
-    trainer_spec: Mapping[str, Any]
+    limits: Limits | None
     executor: ExecutorKind
     n_trainers: int | None
     check_data: Callable[[DataSummary], None]
@@ -58,7 +58,7 @@ def run_claimed(claim: Claim, settings: Settings) -> SweepState:
     sweep = ledger.sweep(spec.name)
     if has_spent_budget(sweep, spec):
         return lease.end(SweepState.COMPLETE)
-    job = Job(claim.trainer_spec, str(settings.models(spec.name)), None, stored_plan(sweep))
+    job = Job(spec.to_json(), str(settings.models(spec.name)), None, stored_plan(sweep), claim.limits)
     executor = create_executor(
         claim.executor, job, settings.trainer, n_trainers=claim.n_trainers, max_trainers=spec.window
     )

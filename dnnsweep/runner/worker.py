@@ -111,7 +111,7 @@ class Worker:
             self._say(f"sweep {name}: {error}")
             return
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  one bad sweep does not end a worker
-            why = policy.hide_data_root(redact(str(error)), self._limits) or type(error).__name__
+            why = redact(str(error)) or type(error).__name__
             self._say(f"sweep {name}: {why}")
             is_passing = isinstance(error, KeyboardInterrupt | LedgerAwayError)
             state = _hand_back(ledger, lease, name, None if is_passing else why)
@@ -131,7 +131,7 @@ class Worker:
             ledger=ledger,
             lease=lease,
             spec=spec,
-            trainer_spec=policy.with_real_paths(spec, self._limits) if is_restricted else spec.to_json(),
+            limits=self._limits if is_restricted else None,
             executor=self._options.executor,
             n_trainers=self._allowed_trainers(spec, is_restricted=is_restricted),
             check_data=self._check_rows if is_restricted else lambda _: None,

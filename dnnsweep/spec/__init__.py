@@ -13,7 +13,7 @@ from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
 from dnnsweep.space import grid_size, yaml_text
 from dnnsweep.spec import documents, mistakes, rules, schema
-from dnnsweep.spec.dataset import BALANCED, HANDED_OVER, DatasetSpec
+from dnnsweep.spec.dataset import BALANCED, BUILT_IN, FILES, HANDED_OVER, DatasetSpec
 from dnnsweep.spec.default_space import DEFAULT_SPACE, fill_space, search_notes
 from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.rules.data import KERAS, SKLEARN
@@ -30,7 +30,9 @@ from dnnsweep.spec.training import METRICS, EarlyStoppingSpec, PlateauSpec, Trai
 
 __all__ = [
     "BALANCED",
+    "BUILT_IN",
     "DEFAULT_SPACE",
+    "FILES",
     "HANDED_OVER",
     "KERAS",
     "METRICS",

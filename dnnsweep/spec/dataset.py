@@ -14,6 +14,10 @@ from dnnsweep.space import yaml_text
 from dnnsweep.spec.base import Section, Whole, is_unused, raise_mistakes, validator_of
 
 HANDED_OVER: Final = "arrays:"
+#: Kinds of sources that bring their own data sets, whose sizes are known.
+BUILT_IN: Final = ("sklearn", "keras")
+#: Kinds of sources that are files, named by a path.
+FILES: Final = ("csv", "parquet", "npz")
 BALANCED: Final = "balanced"
 #: `balanced`, or label -> weight.
 ClassWeight: TypeAlias = str | Mapping[str, float]

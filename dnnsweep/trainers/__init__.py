@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dnnsweep.records import AttemptStarted, DataSummary, EpochReport, Suggestion, TrialResult
+from dnnsweep.settings import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,14 @@ class Job:
         models: Folder for the models of ended trials; None saves no model.
         data: `(x, y)` handed over in Python; None if the sweep file names the source of its data.
         plan: How the sweep's trials were trained before; None lets the trainer decide.
+        limits: What the operator allows a sweep that came over the network; None for a sweep of this machine.
     """
 
     spec: Mapping[str, Any]
     models: str | None = None
     data: tuple[Any, Any] | None = None
     plan: TrainerPlan | None = None
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)

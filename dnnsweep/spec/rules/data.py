@@ -9,12 +9,12 @@ from typing import Any, Final
 from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
 from dnnsweep.space import did_you_mean, yaml_text
-from dnnsweep.spec.dataset import HANDED_OVER
+from dnnsweep.spec.dataset import BUILT_IN, FILES, HANDED_OVER
 from dnnsweep.spec.sections import SweepSpec
 
 SKLEARN: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 KERAS: Final = ("mnist", "fashion_mnist", "cifar10", "california_housing")
-KINDS: Final = ("sklearn", "keras", "csv", "parquet", "npz", "python", "arrays")
+KINDS: Final = (*BUILT_IN, *FILES, "python", "arrays")
 #: Kinds of sources whose columns have names.
 TABLES: Final = ("csv", "parquet")
 
@@ -31,7 +31,7 @@ def check_source(spec: SweepSpec) -> Iterator[Mistake]:
     elif kind in built_in and name not in built_in[kind]:
         rule = f"must be one of {', '.join(f'{kind}:{data_set}' for data_set in built_in[kind])}"
         yield Mistake(path, rule, got, did_you_mean(name, built_in[kind]))
-    elif kind in ("csv", "parquet", "npz") and not name.strip():
+    elif kind in FILES and not name.strip():
         yield Mistake(path, "must name a file", got, f"write {kind}:PATH")
     elif kind == "python" and not re.fullmatch(user_functions.PATTERN, source):
         yield Mistake(path, "must name a function", got, "write python:MODULE:FUNCTION")

@@ -39,7 +39,7 @@ class CompiledTrainer(SequentialTrainer):
         super().__init__()
         self._inputs = inputs
         self._device = device
-        self._builder = Builder(inputs.sweep, inputs.data)
+        self._builder = Builder(inputs.sweep, inputs.data, is_confined=job.limits is not None)
         self._rows = HeldRows(inputs.data, inputs_of)
         self._programs = EpochPrograms(self._rows)
         self._loop = TrialLoop(inputs, job.models, self.engine_for)

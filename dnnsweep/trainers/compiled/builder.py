@@ -40,14 +40,15 @@ class Builder:
     Args:
         sweep: Names the function, and what is searched and fixed.
         data: Rows that the networks are for.
+        is_confined: Whether the function's file must not be reached by a link that leads elsewhere.
 
     Raises:
         SpecError: There is no such function, or its parameters do not fit the sweep file.
     """
 
-    def __init__(self, sweep: SweepSpec, data: Dataset) -> None:
+    def __init__(self, sweep: SweepSpec, data: Dataset, *, is_confined: bool = False) -> None:
         self._name = str(sweep.network.builder)
-        self._function = user_functions.load(self._name, PATH)
+        self._function = user_functions.load(self._name, PATH, is_confined=is_confined)
         self._data = data
         self._facts = {"n_features": data.summary.n_features, "n_outputs": data.n_outputs}
         self._check_parameters(sweep)
