@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -135,7 +135,7 @@ class Timed:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self) -> TrainerReady:
+    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:  # noqa: ARG002  it loads no data
         return TrainerReady(DATA, TrainerPlan("timed"))
 
     def submit(self, suggestion: Suggestion) -> bool:

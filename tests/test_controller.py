@@ -76,7 +76,7 @@ class Scripted:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self) -> TrainerReady:
+    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:  # noqa: ARG002  it loads no data
         return TrainerReady(DATA, TrainerPlan("scripted"))
 
     def submit(self, suggestion: Suggestion) -> bool:

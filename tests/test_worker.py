@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_mlflow import FakeMlflow, use_fake_mlflow
@@ -11,13 +12,16 @@ from serving import settings_of, sweep
 from turns import write
 
 from dnnsweep import spec
+from dnnsweep.errors import DataError, LedgerAwayError
 from dnnsweep.executors import ExecutorKind
 from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Asked
-from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
+from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, TrialResult
+from dnnsweep.runner import claim
 from dnnsweep.runner.worker import Worker, WorkerOptions
 from dnnsweep.settings import Limits
 from dnnsweep.stores.local import LocalStore
+from dnnsweep.trainers import TrainerReady
 
 
 @pytest.fixture
@@ -34,9 +38,9 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
 
 def trained(home: LocalStore, name: str, state: SweepState) -> None:
     home.submit(sweep(name))
-    claim = home.ledger.claim()
-    assert claim is not None
-    lease = claim[0]
+    claimed = home.ledger.claim()
+    assert claimed is not None
+    lease = claimed[0]
     write(lease).advance([], [Asked(Suggestion(0, {"dropout": 0.1}, 0), {})], {})
     write(lease).start(0, 1)
     curve = Curve((Series("val_loss", (0.5,)),), (1000,))
@@ -101,3 +105,74 @@ def test_a_worker_that_is_asked_to_end_before_it_began_ends(worker: Worker, home
     worker.run()
 
     assert home.sweep("pretend").state is SweepState.QUEUED
+
+
+class LoadingExecutor:
+    """Its trainer loads data until somebody gives up; what happens in each moment is given."""
+
+    def __init__(self, *moments: Callable[[], object]) -> None:
+        self._moments = moments
+        self.is_closed = False
+
+    def open(self, on_wait: Callable[[], None]) -> TrainerReady:
+        for happen in self._moments:
+            happen()
+            on_wait()
+        raise DataError([])
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def loaded(worker: Worker, home: LocalStore, monkeypatch: pytest.MonkeyPatch, *moments: Callable[[], object]) -> Sweep:
+    """Return a sweep as a worker leaves it that has loaded its data."""
+    executor = LoadingExecutor(*moments)
+    monkeypatch.setattr(claim, "create_executor", lambda *_, **__: executor)
+    home.submit(sweep("slow"))
+    worker._claim_or_deliver(home.ledger)
+    assert executor.is_closed
+    return home.sweep("slow")
+
+
+def test_a_stop_is_obeyed_while_data_load(worker: Worker, home: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.0)
+    left = loaded(worker, home, monkeypatch, lambda: home.stop("slow"), lambda: pytest.fail("it loads on"))
+
+    assert (left.state, left.error) == (SweepState.STOPPED, None)
+    assert home.submit(sweep("slow")).state is SweepState.QUEUED
+
+
+def test_a_stop_that_was_withdrawn_meanwhile_queues_the_sweep_again(
+    worker: Worker, home: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.0)
+    close = LoadingExecutor.close
+    monkeypatch.setattr(LoadingExecutor, "close", lambda self: (home.submit(sweep("slow")), close(self)))
+
+    assert loaded(worker, home, monkeypatch, lambda: home.stop("slow")).state is SweepState.QUEUED
+
+
+def test_a_ledger_that_is_away_does_not_end_the_loading_of_data(home: LocalStore) -> None:
+    home.submit(sweep("slow"))
+    claimed = home.ledger.claim()
+    assert claimed is not None
+    held, _ = claimed
+    moments = iter((0.0, 0.5, 1.0, 1.0, 2.5, 2.5))
+
+    class AwayLease:
+        n_asked = 0
+
+        def is_stop_requested(self) -> bool:
+            self.n_asked += 1
+            if self.n_asked == 1:
+                raise LedgerAwayError("for a moment")
+            return held.is_stop_requested()
+
+    lease: Any = AwayLease()
+    check = claim.StopCheck(lease, lambda: next(moments))
+    check.look()  # half a second later
+    check.look()  # a second later
+    home.stop("slow")
+    with pytest.raises(claim.StopRequestedError):
+        check.look()
+    assert lease.n_asked == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import queue
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -70,8 +70,11 @@ class Executor(Protocol):
     memory_mb: list[tuple[int, float]]
     slot_epochs: tuple[int, int]
 
-    def open(self) -> TrainerReady:
+    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:
         """Start the trainers; return what the data are and how trials are trained, as the first trainer tells.
+
+        Args:
+            on_wait: Called again and again until then, in this thread; what it raises ends the wait.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
 
 from dnnsweep.executors import TrainerEvent, TrialDropped, create_trainer, run_trainer
 from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job, TrainerReady, TrialDroppedError
 
+#: How long to wait for the data before something else may be looked at.
+WAIT_SECONDS: Final = 0.2
+
 
 class InProcessExecutor:
     """Trains in one thread.
 
-    Training has a thread of its own, so that the controller can renew its lease and listen to Ctrl-C meanwhile. A
-    thread cannot be ended: a trial that is interrupted runs on until the process ends.
+    Loading and training have a thread of their own, so that the controller can renew its lease and listen to Ctrl-C
+    meanwhile. A thread cannot be ended: what is interrupted runs on until the process ends.
 
     Args:
         job: The sweep to train.
@@ -26,6 +31,7 @@ class InProcessExecutor:
     def __init__(self, job: Job, trainer: str = DEFAULT_TRAINER) -> None:
         self._trainer = create_trainer(trainer, job)
         self._suggestions: queue.SimpleQueue[Suggestion | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[TrainerReady | Exception] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[TrainerEvent | Exception] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._held: set[int] = set()
@@ -33,12 +39,17 @@ class InProcessExecutor:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self) -> TrainerReady:
-        """Load the data."""
-        ready = self._trainer.open()
-        self._max_held = ready.plan.slots
+    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:
+        """Load the data; an error that this raises is raised here."""
         self._thread.start()
-        return ready
+        while True:
+            on_wait()
+            with suppress(queue.Empty):
+                ready = self._ready.get(timeout=WAIT_SECONDS)
+                if isinstance(ready, Exception):
+                    raise ready
+                self._max_held = ready.plan.slots
+                return ready
 
     def submit(self, suggestion: Suggestion) -> bool:
         """Take as many suggestions as the trainer has slots."""
@@ -50,6 +61,11 @@ class InProcessExecutor:
         return True
 
     def _serve(self) -> None:
+        try:
+            self._ready.put(self._trainer.open())
+        except Exception as error:  # noqa: BLE001  raised again where the data are waited for
+            self._ready.put(error)
+            return
         try:
             run_trainer(self._trainer, self._suggestions, self._emit)
         except Exception as error:  # noqa: BLE001  raised again where events are read

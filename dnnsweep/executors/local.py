@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, cast
 
 from dnnsweep.errors import DnnsweepError, TrainerError
@@ -54,10 +54,11 @@ class LocalExecutor:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self) -> TrainerReady:
+    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:
         """Start the trainers; return as soon as the first one has loaded the data."""
         self._pool.start(min(self._n_trainers or 1, self._max_trainers))
         while True:
+            on_wait()
             for handle in self._pool.wait(timeout=0.2):
                 message = self._receive(handle)
                 if isinstance(message, TrainerReady):

@@ -190,6 +190,11 @@ class Lease:
 
         return self._store([write], read, is_patient=is_patient)
 
+    def is_stop_requested(self) -> bool:
+        """Return whether the sweep is asked to stop; changes nothing."""
+        with self._database.read() as connection:
+            return bool(connection.execute(self._select(SweepRow.is_stop_requested)).scalar())
+
     def spent_seconds(self) -> float:
         """Return the wall time over all runs of the sweep."""
         with self._database.read() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from dnnsweep.trainers import Job
 
 #: How often a lease is prolonged while the data are loaded.
 PROLONG_SECONDS: Final = 3.0
+#: How often a wish to stop is looked for meanwhile.
+LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,48 @@ def run_claimed(claim: Claim, settings: Settings) -> SweepState:
         claim.executor, job, settings.trainer, n_trainers=claim.n_trainers, max_trainers=spec.window
     )
     with closing(executor):
-        with claim.shutdown.abruptly(), _prolonged(lease):  # loading can take long, and a request ends it at once
-            ready = executor.open()
+        try:
+            with claim.shutdown.abruptly(), _prolonged(lease):  # loading can take long, and a request ends it at once
+                ready = executor.open(on_wait=StopCheck(lease).look)
+        except StopRequestedError:
+            executor.close()
+            return lease.end(SweepState.STOPPED)
         check_task(spec, ready.data.task)  # not every trainer does so itself
         claim.check_data(ready.data)
         ledger.store_data(lease, new_sweep(spec, ready))
         leased = LeasedSweep(spec, settings, ledger, lease, executor, claim.executor, Profile(), claim.shutdown)
         return leased.train(lambda _: None)
+
+
+class StopRequestedError(Exception):
+    """The sweep is to stop, and its data are not loaded yet."""
+
+
+class StopCheck:
+    """Looks every now and then whether a sweep that is not trained yet is to stop.
+
+    Args:
+        lease: The lease on the sweep.
+        clock: Returns seconds, from any beginning.
+    """
+
+    def __init__(self, lease: Lease, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease = lease
+        self._clock = clock
+        self._looked_at = clock()
+
+    def look(self) -> None:
+        """Look if it is time to do so.
+
+        Raises:
+            StopRequestedError: The sweep is to stop.
+        """
+        if self._clock() - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = self._clock()
+        with suppress(DnnsweepError):  # the database may come back before the data are loaded
+            if self._lease.is_stop_requested():
+                raise StopRequestedError
 
 
 @contextmanager

@@ -163,11 +163,14 @@ def test_a_worker_without_time_puts_what_it_trains_back_with_the_same_seeds(
     assert workspace.trials()[5].attempts == 2
 
 
-def test_a_worker_that_loads_data_hands_them_back_at_once(workspace: Workspace) -> None:
+def test_a_worker_that_loads_data_stops_and_hands_back_at_once(workspace: Workspace) -> None:
     submit(workspace)
     loading = workspace.start("worker", environ={"DNNSWEEP_TRAINER": "scripted_trainer:SlowTrainer"})
     until(workspace, lambda: states(workspace) == [SweepState.RUNNING])
-    time.sleep(1)
+    assert workspace.run("stop", "pretend").code == 0
+    until(workspace, lambda: states(workspace) == [SweepState.STOPPED])
+    submit(workspace)
+    until(workspace, lambda: states(workspace) == [SweepState.RUNNING])
 
     assert terminate(loading) == 0
     assert states(workspace) == [SweepState.QUEUED]

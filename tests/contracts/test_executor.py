@@ -76,6 +76,19 @@ def test_opening_returns_what_the_trainer_found_in_the_data(executor_of: Maker) 
     assert executor_of().open().data == SUMMARY
 
 
+def test_who_waits_for_the_data_can_give_up(executor_of: Maker) -> None:
+    executor, n_calls = executor_of(trainer="scripted_trainer:SlowTrainer"), 0
+
+    def give_up() -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 3:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        executor.open(give_up)
+
+
 def test_a_suggestion_comes_back_as_reports_and_a_result(executor_of: Maker) -> None:
     executor = executor_of()
     executor.open()
