@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -228,9 +229,49 @@ def test_the_best_model_is_sent(client: TestClient, home: LocalStore, settings: 
     folder.mkdir(parents=True)
     (folder / "trial-4.keras").write_bytes(b"weights")
 
-    assert client.get("/sweeps/pretend/model").content == b"weights"
+    got = client.get("/sweeps/pretend/model")
+    assert (got.content, got.headers["content-length"]) == (b"weights", "7")
     assert "pretend-trial-4.keras" in client.get("/sweeps/pretend/model?trial=4").headers["content-disposition"]
     problem(client.get("/sweeps/pretend/model?trial=3"), 404)
+
+
+@pytest.mark.parametrize("linked", ["pretend/best/trial-4.keras", "pretend/best", "pretend"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "after it was found"])
+def test_a_link_in_place_of_a_model_is_not_followed(
+    client: TestClient,
+    home: LocalStore,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    linked: str,
+    is_late: bool,
+) -> None:
+    trained(home)
+    with home.ledger._database.write() as connection:
+        connection.exec_driver_sql("UPDATE trials SET model_path = 'trial-4.keras' WHERE number = 4")
+    elsewhere = settings.home / "elsewhere"
+    for models, content in ((settings.models("pretend").parent, b"weights"), (elsewhere, b"secret")):
+        (models / "pretend" / "best").mkdir(parents=True)
+        (models / "pretend" / "best" / "trial-4.keras").write_bytes(content)
+    path, open_part = settings.models("pretend").parent / linked, os.open
+
+    def put_link() -> None:
+        path.rename(settings.home / "moved")
+        path.symlink_to(elsewhere / linked)
+
+    def swap(*arguments: Any, **options: Any) -> int:
+        if not path.is_symlink():
+            put_link()
+        return open_part(*arguments, **options)
+
+    assert client.get("/sweeps/pretend/model").content == b"weights"
+    if is_late:
+        monkeypatch.setattr(os, "open", swap)
+    else:
+        put_link()
+    refused = client.get("/sweeps/pretend/model")
+
+    assert "the model of trial 4 cannot be read" in problem(refused, 404)["detail"]
+    assert "secret" not in refused.text
 
 
 # -- events ---------------------------------------------------------------------------------------------------------

@@ -318,12 +318,17 @@ def test_files_lie_at_their_artifact_paths(tracker: Tracker, settings: Settings,
     assert (settings.artifacts / "digits" / run_id / "artifacts" / "best" / "model.keras").exists()
 
 
-def test_file_that_is_gone_is_left_out(
+def test_file_that_is_gone_or_a_link_to_another_folder_is_left_out(
     tracker: Tracker, client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", logger="dnnsweep")
 
-    run_id = tracker.put(replace(PAGE, files={"best/model.keras": str(tmp_path / "gone.keras")}))
+    (tmp_path / "secret").write_text("of another folder")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "linked.keras").symlink_to(tmp_path / "secret")
+    files = {"best/model.keras": str(tmp_path / "gone.keras"), "2.keras": str(tmp_path / "models" / "linked.keras")}
+
+    run_id = tracker.put(replace(PAGE, files=files))
 
     assert [file.path for file in client.list_artifacts(run_id)] == ["notes"]
     assert client.get_run(run_id).info.status == "FINISHED"

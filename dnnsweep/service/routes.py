@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from dnnsweep import policy
@@ -30,6 +33,7 @@ log: Final = logging.getLogger(__name__)
 MAX_OFFSET: Final = 10**9
 MAX_NUMBER: Final = 2**31 - 1
 MAX_PAGE: Final = 1000
+MODEL_BLOCK_BYTES: Final = 1 << 18
 _PRIVATE: Final = responses(401)
 
 router = APIRouter()
@@ -225,7 +229,7 @@ def best(
 
 @router.get(
     "/sweeps/{name}/model",
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     dependencies=READING,
     responses={
         200: {"description": "A Keras model.", "content": {"application/octet-stream": {}}},
@@ -246,8 +250,14 @@ def model(
         if not best_trials:
             raise SweepNotFoundError(f"no trial of sweep {name} is complete")
         number = best_trials[0].number
-    path = store.model(name, number)
-    return FileResponse(path, media_type="application/octet-stream", filename=f"{name}-trial-{number}.keras")
+    file = store.open_model(name, number)
+    headers = {
+        "Content-Length": str(os.fstat(file.fileno()).st_size),
+        "Content-Disposition": f'attachment; filename="{name}-trial-{number}.keras"',
+    }
+    blocks = iter(partial(file.read, MODEL_BLOCK_BYTES), b"")
+    media_type, close = "application/octet-stream", BackgroundTask(file.close)
+    return StreamingResponse(blocks, headers=headers, media_type=media_type, background=close)
 
 
 # ---- events

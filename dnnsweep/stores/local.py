@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from dnnsweep.confined_files import open_below
 from dnnsweep.errors import ExportError
 from dnnsweep.ledger import Ledger, LedgerStats, NewSweep, Page
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
@@ -94,6 +95,18 @@ class LocalStore:
         if not path.exists():
             raise ExportError(f"the model of trial {number} must be in {path}, but is not; export it as python")
         return path
+
+    def open_model(self, name: str, number: int) -> BinaryIO:
+        """Open the file of a trial's model; a link that leads out of the home's models is not followed.
+
+        Raises:
+            ExportError: There is none.
+        """
+        path = self.model(name, number)
+        try:
+            return open_below(self._settings.models(name).parent, str(path))
+        except OSError as error:
+            raise ExportError(f"the model of trial {number} cannot be read; export it as python") from error
 
     def submit(self, document: Any, *, is_restricted: bool = False) -> Sweep:
         return self.put(document, is_restricted=is_restricted)[0]

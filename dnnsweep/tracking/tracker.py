@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import math
+import os
 import posixpath
 import shutil
 import tempfile
@@ -12,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
+from dnnsweep.confined_files import open_below
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import access, store
 from dnnsweep.tracking.access import explain_errors, ignore_errors, silence_logs
@@ -281,27 +283,25 @@ def _put_artifacts(client: Any, run_id: str, page: RunPage, delivered: _Delivere
             client.log_text(run_id, text, path)
             delivered.artifacts[path] = hash(text)
     for path, source in page.files.items():
-        signature = _signature(Path(source))
-        if signature is None:
+        try:
+            file = open_below(Path(source).parent, Path(source).name)
+        except FileNotFoundError:
             log.debug("%s of run %s was left out: %s is gone", path, run_id, source)  # a better one has replaced it
-        elif delivered.artifacts.get(path) != signature:
-            _log_file(client, run_id, path, Path(source))
-            delivered.artifacts[path] = signature
+            continue
+        with file:
+            status = os.fstat(file.fileno())
+            signature = status.st_mtime_ns, status.st_size
+            if delivered.artifacts.get(path) != signature:
+                _log_file(client, run_id, path, file)
+                delivered.artifacts[path] = signature
 
 
-def _signature(source: Path) -> tuple[int, int] | None:
-    try:
-        status = source.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_size
-
-
-def _log_file(client: Any, run_id: str, path: str, source: Path) -> None:
+def _log_file(client: Any, run_id: str, path: str, source: BinaryIO) -> None:
     folder, name = posixpath.split(path)
     with tempfile.TemporaryDirectory() as scratch:
-        # MLflow names an artifact after its file.
-        file = source if source.name == name else Path(shutil.copyfile(source, Path(scratch) / name))
+        file = Path(scratch) / name  # MLflow names an artifact after its file, and opens it by its name
+        with file.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
         client.log_artifact(run_id, str(file), folder or None)
 
 
