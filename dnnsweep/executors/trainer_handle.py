@@ -28,6 +28,8 @@ TRAINER_ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    # Arrow's own pool reserves a gigabyte, of which `datasets.bounds` could not tell what is used.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 #: Time for a process to end after its connection has closed, so that its exit code can be read.
 EXIT_SECONDS: Final = 0.5
