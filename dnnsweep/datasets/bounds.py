@@ -20,26 +20,26 @@ BLOCK_BYTES: Final = 1 << 18
 _STATUS: Final = Path("/proc/self/status")
 
 
-def check_bound(got: int, maximum: int, unit: str) -> None:
+def check_bound(got: int, maximum: int, unit: str, *, is_all: bool = True) -> None:
     """Check a number against the most that the operator allows.
 
     Args:
         got: Number of rows, columns or bytes.
         maximum: The most, inclusive.
         unit: What is counted, in the plural.
+        is_all: Whether everything was counted; if not, `got` is what was counted so far.
 
     Raises:
         DataError: There are more.
     """
     if got > maximum:
-        rule, remedy = (
-            f"must be at most {maximum} {unit} on this service",
-            "use less data, or ask the operator for more",
-        )
-        raise data_error("dataset.source", rule, f"{got} {unit}", remedy)
+        rule, remedy = f"must be at most {maximum} {unit} on this service", "use less, or ask the operator for more"
+        raise data_error("dataset.source", rule, f"{got} {unit}" if is_all else "more", remedy)
 
 
-def check_shape(n_rows: int, n_columns: int, limits: Limits, value_bytes: int = TABLE_BYTES) -> None:
+def check_shape(
+    n_rows: int, n_columns: int, limits: Limits, value_bytes: int = TABLE_BYTES, *, is_all: bool = True
+) -> None:
     """Check how large a table is.
 
     Args:
@@ -47,13 +47,15 @@ def check_shape(n_rows: int, n_columns: int, limits: Limits, value_bytes: int = 
         n_columns: Number of columns.
         limits: What the operator allows.
         value_bytes: Bytes of each value.
+        is_all: Whether all rows were counted.
 
     Raises:
         DataError: There are too many rows or columns, or the table takes too many bytes.
     """
-    check_bound(n_rows, limits.max_rows, "rows")
+    check_bound(n_rows, limits.max_rows, "rows", is_all=is_all)
     check_bound(n_columns, limits.max_columns, "columns")
-    check_bound(n_rows * n_columns * value_bytes, limits.max_bytes, f"bytes as {8 * value_bytes}-bit numbers")
+    n_bytes, unit = n_rows * n_columns * value_bytes, f"bytes as {8 * value_bytes}-bit numbers"
+    check_bound(n_bytes, limits.max_bytes, unit, is_all=is_all)
 
 
 class BoundedStream(io.RawIOBase):

@@ -119,8 +119,8 @@ class _CsvContent:
         return BoundedStream.buffered(self._source, check)
 
     def _check(self, limits: Limits, n_bytes: int, n_lines: int) -> None:
-        check_bound(n_bytes, limits.max_bytes, "bytes once it is decompressed")
-        check_shape(n_lines - 1, self._n_columns, limits)  # a row that is too short is filled up
+        check_bound(n_bytes, limits.max_bytes, "bytes once it is decompressed", is_all=False)
+        check_shape(n_lines - 1, self._n_columns, limits, is_all=False)  # a row that is too short is filled up
 
     def _count_columns(self, limits: Limits) -> int:
         text = io.TextIOWrapper(self._stream(is_header=True), "utf-8-sig", newline="")
@@ -130,7 +130,7 @@ class _CsvContent:
 
 
 def _check_header(n_bytes: int, _: int) -> None:
-    check_bound(n_bytes, HEADER_BYTES, "bytes of column names and first row")
+    check_bound(n_bytes, HEADER_BYTES, "bytes of column names and first row", is_all=False)
 
 
 def _decompressed(file: BinaryIO, name: str, compression: str | None) -> BinaryIO:
