@@ -25,6 +25,7 @@ from dnnsweep.cli.options import (
     Overrides,
     Trainers,
 )
+from dnnsweep.cli.terminal import is_terminal
 from dnnsweep.errors import SweepFailedError
 from dnnsweep.executors import ExecutorKind
 
@@ -223,7 +224,9 @@ def delete(
     from dnnsweep import client
 
     client.show(name, home=home)
-    if not yes and sys.stdin.isatty():
+    if not yes:
+        if not is_terminal(sys.stdin):
+            raise typer.BadParameter("without a terminal nobody can be asked; add --yes to delete the sweep")
         typer.confirm(f"Delete sweep {name} and all its trials?", abort=True, err=True)
     is_gone = client.delete(name, home=home)
     rest = "" if is_gone else "; its MLflow runs will be removed by the next command that can reach MLflow"

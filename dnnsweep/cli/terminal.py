@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TextIO
 
 #: What a terminal may obey: all control characters but tab and line break.
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether somebody sits before a stream; None, or a closed one, is that of a process without it."""
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 def escape_controls(text: str) -> str:
