@@ -49,23 +49,25 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.id = database.ledger_id
+        self.is_read_only = database.is_read_only
         self.outbox = Outbox(database)
         self._cache = SweepCache()
 
     @classmethod
-    def open(cls, url: str, *, create: bool = False, patience: float = 0.0) -> Ledger:
+    def open(cls, url: str, *, create: bool = False, patience: float = 0.0, may_only_read: bool = False) -> Ledger:
         """Open the ledger at a database URL.
 
         Args:
             url: Address of the database, in SQLAlchemy's form.
             create: Whether to create what does not exist.
             patience: Seconds for which leases try again to write while the database is away.
+            may_only_read: Whether to open a SQLite file for reading if it cannot be written.
 
         Raises:
             SweepNotFoundError: There is no ledger and `create` is false.
             LedgerError: It cannot be opened.
         """
-        return cls(open_database(url, create=create, patience=patience))
+        return cls(open_database(url, create=create, patience=patience, may_only_read=may_only_read))
 
     def close(self) -> None:
         """Close every connection."""

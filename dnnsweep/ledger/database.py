@@ -28,7 +28,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dnnsweep.errors import LedgerAwayError, LedgerError, SweepNotFoundError
-from dnnsweep.ledger import upgrades
+from dnnsweep.ledger import read_only, upgrades
 from dnnsweep.ledger.tables import HEAD, LedgerRow
 
 T = TypeVar("T")
@@ -68,10 +68,12 @@ class Database:
         engine: SQLAlchemy's engine.
         ledger_id: Identifies the ledger among all ledgers.
         patience: Seconds for which `retry_while_away` tries again while the database is away.
+        is_read_only: Whether nothing can be written.
     """
 
-    def __init__(self, engine: Engine, ledger_id: str, patience: float = 0.0) -> None:
+    def __init__(self, engine: Engine, ledger_id: str, patience: float = 0.0, *, is_read_only: bool = False) -> None:
         self.engine = engine
+        self.is_read_only = is_read_only
         self.ledger_id = ledger_id
         self.patience = patience
 
@@ -141,6 +143,9 @@ def _translate_errors() -> Iterator[None]:
         raise
     except SQLAlchemyError as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        if read_only.is_write_refused(error):
+            remedy = "change the permissions, or copy the home to a place that can be written"
+            raise LedgerError(f"the ledger can only be read here, not written: {reason}; {remedy}") from error
         kind = LedgerAwayError if _is_away(error) else LedgerError
         raise kind(f"the ledger cannot be read or written now: {reason}; run the command again") from error
 
@@ -164,13 +169,14 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
-def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
+def open_database(url: str, *, create: bool, patience: float = 0.0, may_only_read: bool = False) -> Database:
     """Open the ledger's database and bring its schema up to date.
 
     Args:
         url: Address of the database, in SQLAlchemy's form.
         create: Whether to create what does not exist.
         patience: Seconds for which a controller's writes are tried again while the database is away.
+        may_only_read: Whether to open a SQLite file for reading if it cannot be written.
 
     Raises:
         SweepNotFoundError: There is no ledger and `create` is false.
@@ -191,10 +197,54 @@ def open_database(url: str, *, create: bool, patience: float = 0.0) -> Database:
         return _open_engine(engine, create=create, patience=patience)
     except DatabaseError as error:
         engine.dispose()
-        raise LedgerError(f"the ledger cannot be opened: {error.orig}; check {_show_address(engine)}") from error
+        if may_only_read and read_only.may_be_read_only(error):
+            return _open_for_reading(engine, error)
+        raise _refusal(engine, error) from error
     except BaseException:
         engine.dispose()
         raise
+
+
+def _open_for_reading(engine: Engine, refusal: DatabaseError) -> Database:
+    """Open a SQLite file that cannot be written, or whose folder cannot.
+
+    Raises:
+        LedgerError: It cannot be read either, or its schema would have to be brought up to date first.
+    """
+    address = _show_address(engine)
+    try:
+        connect = read_only.connector(Path(address))
+    except (sqlite3.Error, OSError):
+        raise _refusal(engine, refusal) from refusal
+    reader = create_engine(engine.url, creator=connect)
+    event.listen(reader, "begin", _begin_sqlite)
+    try:
+        version = upgrades.read_version(reader)
+        upgrades.check_version(version, address)
+        _check_head(version, address)
+        return Database(reader, _read_ledger_id(reader), is_read_only=True)
+    except DatabaseError:
+        reader.dispose()
+        raise _refusal(engine, refusal) from refusal
+    except BaseException:
+        reader.dispose()
+        raise
+
+
+def _check_head(version: str | None, address: str) -> None:
+    if version != HEAD:
+        raise LedgerError(
+            f"the ledger {address} must be brought up to date, from schema version {version} to {HEAD}, but cannot be "
+            "written; copy the home to a place that can"
+        )
+
+
+def _refusal(engine: Engine, error: DatabaseError) -> LedgerError:
+    address = _show_address(engine)
+    remedy = f"check {address}"
+    if read_only.may_be_read_only(error):
+        remedy += ", which must be writable, like its folder, for all that does not only read"
+    return LedgerError(f"the ledger cannot be opened: {error.orig}; {remedy}")
 
 
 def _open_engine(engine: Engine, *, create: bool, patience: float) -> Database:
@@ -271,8 +321,8 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
     while connection.execute("PRAGMA journal_mode").fetchone()[0] in _ROLLBACK_MODES:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > until:
+        except sqlite3.OperationalError as error:
+            if time.monotonic() > until or error.sqlite_errorname.startswith(read_only.REFUSALS):
                 raise
             time.sleep(0.02)
 

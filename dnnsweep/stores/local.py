@@ -31,13 +31,13 @@ class LocalStore:
     @classmethod
     @contextmanager
     def opened(cls, settings: Settings, *, create: bool = False) -> Iterator[LocalStore]:
-        """Open a home, and close it afterwards.
+        """Open a home, for reading if it cannot be written, and close it afterwards.
 
         Raises:
             SweepNotFoundError: There is no home, and `create` is false.
             LedgerError: It cannot be opened.
         """
-        ledger = Ledger.open(settings.database_url, create=create)
+        ledger = Ledger.open(settings.database_url, create=create, may_only_read=not create)
         try:
             yield cls(settings, ledger)
         finally:
