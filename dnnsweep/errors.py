@@ -122,6 +122,13 @@ class TrackingError(DnnsweepError):
     """The tracking server cannot be reached or refuses."""
 
 
+class ArtifactError(TrackingError):
+    """The tracking server took a run, but not all of its files."""
+
+    #: Id of the run.
+    run_id: str = ""
+
+
 class ServiceError(DnnsweepError):
     """The service cannot be reached, refuses, or sends an answer that makes no sense."""
 

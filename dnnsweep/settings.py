@@ -40,7 +40,12 @@ class Settings:
     @property
     def is_tracking_embedded(self) -> bool:
         """Return whether MLflow's store is the SQLite file in the home."""
-        return self.tracking_uri == sqlite_url(self.home / "mlflow.db")
+        return self.tracking_uri == sqlite_url(self.tracking_file)
+
+    @property
+    def tracking_file(self) -> Path:
+        """Return the SQLite file of the embedded store."""
+        return self.home / "mlflow.db"
 
     @property
     def artifacts(self) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dnnsweep.tracking.store import readable_copy
+from dnnsweep.tracking.store_file import find_loss, is_writable
 from dnnsweep.tracking.tracker import Tracker
 from dnnsweep.tracking.ui import serve_ui, ui_command, ui_environment, ui_url
 
-__all__ = ["Tracker", "serve_ui", "ui_command", "ui_environment", "ui_url"]
+__all__ = ["Tracker", "find_loss", "is_writable", "readable_copy", "serve_ui", "ui_command", "ui_environment", "ui_url"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,16 +15,36 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from dnnsweep.errors import TrackingError
+from dnnsweep.settings import Settings
 
 # MLflow reads these from the environment only. No retries: MLflow would repeat the request that creates a run, and
 # leave two of them when only the answer was lost; whoever delivers pages tries again and finds the run by its key.
 ENVIRONMENT: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
 }
 LEVEL_VARIABLE: Final = "MLFLOW_LOGGING_LEVEL"
+#: Values of MLFLOW_TRACKING_URI that are complete without a scheme.
+PLAIN_NAMES: Final = frozenset({"databricks", "databricks-uc", "uc"})
+_START: Final = "start the server or correct MLFLOW_TRACKING_URI, what was not delivered is kept"
+#: What an error says -> what to do about it. None of these faults passes by itself.
+_REMEDIES: Final = (
+    (
+        re.compile(r"error code 401|[Nn]ot authenticated|UNAUTHENTICATED"),
+        "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+    ),
+    (
+        re.compile(r"error code 403|PERMISSION_DENIED|Permission denied"),
+        "give this user the right to write there, or log in as another one with MLFLOW_TRACKING_USERNAME",
+    ),
+    (
+        re.compile(r"error code 404|unsupported URI|[Uu]nsupported scheme|Unsupported URI"),
+        "correct MLFLOW_TRACKING_URI, which must lead to MLflow's server",
+    ),
+)
 LIBRARIES: Final = frozenset({"mlflow", "alembic", "sqlalchemy", "huey", "urllib3"})
 
 
@@ -68,23 +89,44 @@ def silence_logs() -> Iterator[None]:
 
 
 @contextmanager
-def explain_errors(uri: str) -> Iterator[None]:
-    """Turn whatever MLflow raises into a `TrackingError` that names the store."""
+def explain_errors(settings: Settings) -> Iterator[None]:
+    """Turn whatever MLflow raises into a `TrackingError` that names the store, the reason and the remedy."""
     try:
         yield
     except TrackingError:
         raise
     except Exception as error:  # MLflow lets through what requests, SQLAlchemy, Alembic and JSON parsers raise
-        raise TrackingError(_explain(uri, error)) from error
+        raise TrackingError(explain(settings, error)) from error
 
 
-def _explain(uri: str, error: Exception) -> str:
+def explain(settings: Settings, error: Exception) -> str:
+    """Return why MLflow did not do what it was asked, and what to do about it."""
+    uri = settings.tracking_uri
     shown = strip_password(uri)
     text = " ".join(str(error).replace(uri.rstrip("/"), shown.rstrip("/")).split())[:500]
-    return (
-        f"the tracking store must take runs, got {type(error).__name__} from {shown}: {text}; "
-        "start the server or correct MLFLOW_TRACKING_URI, what was not delivered is kept"
-    )
+    return f"MLflow must take runs, got {type(error).__name__} from {shown}: {text}; {_remedy(settings, text)}"
+
+
+def _remedy(settings: Settings, text: str) -> str:
+    """Return what to do about an error: only a server that is away comes back by itself."""
+    if settings.is_tracking_embedded:
+        return f"what was not delivered is kept, see that {settings.home} can be written"
+    return next((remedy for pattern, remedy in _REMEDIES if pattern.search(text)), _START)
+
+
+def check_address(settings: Settings) -> None:
+    """Check that the address of the tracking server has a scheme; MLflow would take it for a folder.
+
+    Raises:
+        TrackingError: It has none.
+    """
+    uri = settings.tracking_uri
+    if "://" not in uri and uri.partition(":")[0] not in PLAIN_NAMES:
+        got = strip_password(f"//{uri}").removeprefix("//")
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI must be an address with a scheme, got {got}; write http://HOST:PORT, "
+            "what was not delivered is kept"
+        )
 
 
 def strip_password(uri: str) -> str:

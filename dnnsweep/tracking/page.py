@@ -9,6 +9,11 @@ from typing import Final
 KEY_TAG: Final = "dnnsweep.key"
 NAME_TAG: Final = "mlflow.runName"
 PARENT_TAG: Final = "mlflow.parentRunId"
+#: The statuses of runs that have ended.
+ENDED: Final = ("FINISHED", "FAILED", "KILLED")
+#: The longest values that MLflow takes, in characters.
+MAX_PARAM_LENGTH: Final = 6000
+MAX_TAG_LENGTH: Final = 8000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,20 @@ class RunPage:
 
     @property
     def all_tags(self) -> dict[str, str]:
-        """Return the tags, with those that name the run and fold it under another one."""
+        """Return the tags as MLflow takes them, with those that name the run and fold it under another one."""
         identity = {KEY_TAG: self.key, NAME_TAG: self.name}
         if self.parent_run_id:
             identity[PARENT_TAG] = self.parent_run_id
-        return {**self.tags, **identity}
+        return {name: _shorten(text, MAX_TAG_LENGTH) for name, text in {**self.tags, **identity}.items()}
+
+    @property
+    def all_params(self) -> dict[str, str]:
+        """Return the parameters as MLflow takes them."""
+        return {name: _shorten(text, MAX_PARAM_LENGTH) for name, text in self.params.items()}
+
+
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)

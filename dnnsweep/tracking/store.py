@@ -11,30 +11,37 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from dnnsweep.settings import cache_folder, sqlite_url
+from dnnsweep.errors import TrackingError
+from dnnsweep.settings import Settings, cache_folder, sqlite_url
+from dnnsweep.tracking.store_file import PARTS, set_aside
 
 log: Final = logging.getLogger(__name__)
 
 
-def create_store(database: Path, environ: Mapping[str, str] = os.environ) -> None:
+def create_store(database: Path, environ: Mapping[str, str] = os.environ) -> bool:
     """Create MLflow's SQLite file in a folder beside it and move it in, so that a kill leaves no half-made file.
+
+    Returns whether it was created: a file that exists is left alone.
 
     The file is a copy of an empty store that MLflow's own migrations made earlier, for the same version of MLflow. If
     there is none, or the least doubt about it, the migrations run.
 
     Args:
-        database: The file to create; one that exists is left alone.
+        database: The file to create.
         environ: Environment variables that say where the empty store is kept; see `template_path`.
     """
     if database.exists():
-        return
+        return False
     database.parent.mkdir(parents=True, exist_ok=True)
+    if any(database.with_name(database.name + part).exists() for part in PARTS):
+        set_aside(database)  # the log of a file that is gone
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=database.parent) as scratch:
         created = Path(scratch) / database.name
         template = template_path(environ)
@@ -45,6 +52,31 @@ def create_store(database: Path, environ: Mapping[str, str] = os.environ) -> Non
             # So that readers, the UI for example, never make a delivery wait.
             connection.execute("PRAGMA journal_mode = WAL")
         _move_in(created, database)
+    return True
+
+
+@contextmanager
+def readable_copy(settings: Settings) -> Iterator[Settings]:
+    """Copy the embedded store, if there is one, for reading: MLflow writes when it opens a store.
+
+    Yields:
+        The settings, with the address of the copy, which is gone afterwards.
+
+    Raises:
+        TrackingError: The store cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="dnnsweep-mlflow-") as folder:
+        copy = Path(folder) / settings.tracking_file.name
+        try:
+            for part in PARTS[:2]:  # SQLite makes the index of the log anew
+                source = settings.tracking_file.with_name(settings.tracking_file.name + part)
+                if source.exists():
+                    shutil.copyfile(source, copy.with_name(copy.name + part))
+        except OSError as error:
+            rule = f"MLflow's store must be readable, got {settings.tracking_file}: {error.strerror}"
+            raise TrackingError(f"{rule}; change its permissions") from error
+        create_store(copy)
+        yield replace(settings, tracking_uri=sqlite_url(copy))
 
 
 def template_path(environ: Mapping[str, str] = os.environ) -> Path | None:

@@ -16,22 +16,21 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from dnnsweep.confined_files import open_below
+from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.settings import Settings
-from dnnsweep.tracking import access, store
+from dnnsweep.tracking import access, store, store_file
 from dnnsweep.tracking.access import explain_errors, ignore_errors, silence_logs
-from dnnsweep.tracking.page import KEY_TAG, Point, RunPage, RunState
+from dnnsweep.tracking.page import ENDED, KEY_TAG, Point, RunPage, RunState
 from dnnsweep.tracking.views import experiment_tags
 
 OWN_TAG_PREFIX: Final = "dnnsweep."
-ENDED: Final = frozenset({"FINISHED", "FAILED", "KILLED"})
-MAX_PARAM_LENGTH: Final = 6000
-MAX_TAG_LENGTH: Final = 8000
 
 MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
 TAKEN: Final = "RESOURCE_ALREADY_EXISTS"
 INVALID: Final = "INVALID_PARAMETER_VALUE"
 
 log: Final = logging.getLogger(__name__)
+_REMOVAL: Final = ": MLflow shows every sweep of the ledger; `dnnsweep delete` removes one from both"
 
 
 @dataclass(slots=True)
@@ -52,7 +51,7 @@ class Tracker:
 
     A run is found by its id or by its key, so a crash between creating it and filling it leaves no second one. A run
     that somebody deleted is restored by the next page that knows its id, because the ledger keeps that id; one that was
-    purged is created again.
+    purged is created again. An embedded store that is gone or corrupt is made anew: what was corrupt is moved aside.
 
     Args:
         settings: Where the tracking store and its artifacts are.
@@ -61,23 +60,64 @@ class Tracker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: Any = None
+        self._identity: store_file.Identity | None = None
+        self._loss: str | None = None
         self._experiments: dict[str, str] = {}
         self._delivered: dict[str, _Delivered] = {}
 
-    def prepare(self) -> None:
+    def prepare(self) -> str | None:
         """Create the embedded store if it is missing, which takes seconds, and import MLflow; `put` does so if need be.
+
+        Returns:
+            Why the embedded store is another one than before, so that it lacks what was put; None if it is the same, or
+            if that was told before.
 
         Raises:
             TrackingError: The store cannot be created or opened, or MLflow does not know its kind of address.
         """
-        if self._client is not None:
+        self._prepare()
+        loss, self._loss = self._loss, None
+        return loss
+
+    def _prepare(self) -> None:
+        if self._client is not None and self._is_same_file():
             return
-        with explain_errors(self._settings.tracking_uri):
-            if self._settings.is_tracking_embedded:
-                store.create_store(self._database)
+        with self._explained():
+            access.check_address(self._settings)
+            uri = self._open_file() if self._settings.is_tracking_embedded else self._settings.tracking_uri
             mlflow = access.load()
             with silence_logs():
-                self._client = mlflow.MlflowClient(tracking_uri=self._settings.tracking_uri)
+                self._client = mlflow.MlflowClient(tracking_uri=uri)
+
+    def _is_same_file(self) -> bool:
+        return not self._settings.is_tracking_embedded or store_file.identify(self._database) == self._identity
+
+    def _open_file(self) -> str:
+        """Note which file the embedded store is, after it was created if need be; return its address for MLflow."""
+        if self._database.exists() and self._database.stat().st_size == 0:
+            self._set_aside(store_file.EMPTY)  # MLflow would fill it with tables, and nobody would miss the runs
+        if store.create_store(self._database):
+            self._loss = self._loss or f"MLflow's store {self._database} was gone and was made anew"
+        elif self._identity is not None and not self._is_same_file():
+            self._loss = self._loss or f"MLflow's store {self._database} was replaced by another one"
+        self._forget()
+        self._identity = store_file.identify(self._database)
+        return store_file.fresh_url(self._database, self._identity)
+
+    def _forget(self) -> None:
+        """Forget what was put into a store that is gone."""
+        self._client = self._identity = None
+        self._experiments.clear()
+        self._delivered.clear()
+
+    def check(self) -> None:
+        """Read all of the embedded store's file, and move it aside if it is corrupt: SQLite may answer from memory.
+
+        Raises:
+            TrackingError: It was corrupt.
+        """
+        self._prepare()
+        self._set_aside_corrupt()
 
     def put(self, page: RunPage) -> str:
         """Bring a run up to a page, creating it first if need be, and return its id.
@@ -87,6 +127,7 @@ class Tracker:
 
         Raises:
             ValueError: A point is not finite; MLflow would show NaN as 0.
+            ArtifactError: The run is there but for its files, which have no place, or one that cannot be written.
             TrackingError: The server cannot be reached or refuses; nothing is lost, put the page again.
         """
         _check_finite(page)
@@ -95,11 +136,23 @@ class Tracker:
             run_id = str(run.info.run_id)
             delivered = self._delivered.setdefault(run_id, _Delivered())
             _put_values(client, run, page, delivered)
-            _put_artifacts(client, run_id, page, delivered)
+            refusal = self._put_artifacts(client, run_id, page, delivered)
             _put_status(client, run, page)
+        if refusal is not None:
+            raise refusal
         if page.status in ENDED:
             self._delivered.pop(run_id, None)
         return run_id
+
+    def _put_artifacts(self, client: Any, run_id: str, page: RunPage, delivered: _Delivered) -> ArtifactError | None:
+        """Put the files of a run; return why that was refused. The run ends without them if need be."""
+        try:
+            _put_artifacts(client, run_id, page, delivered)
+        except Exception as error:  # noqa: BLE001  each kind of place for artifacts raises errors of its own
+            refusal = ArtifactError(f"of a run, its files did not arrive: {access.explain(self._settings, error)}")
+            refusal.run_id = run_id
+            return refusal
+        return None
 
     def delete(self, run_id: str) -> None:
         """Delete a run so that it can be restored; one that is gone already is fine.
@@ -124,6 +177,16 @@ class Tracker:
             condition = f"tags.`{KEY_TAG}` LIKE '{prefix}%'"
             return [_state(run) for run in _search(client, stored.experiment_id, condition, is_all=True)]
 
+    def run(self, run_id: str) -> RunState | None:
+        """Return a run, even if it was deleted; None if there is none.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        with self._open() as client:
+            run = ignore_errors({MISSING}, client.get_run, run_id)
+            return None if run is None else _state(run)
+
     def points(self, run_id: str, metrics: Sequence[str]) -> set[Point]:
         """Return all points of some metrics of a run.
 
@@ -137,19 +200,28 @@ class Tracker:
                 for point in client.get_metric_history(run_id, metric)
             }
 
-    def artifacts(self, run_id: str) -> set[str]:
-        """Return the paths of a run's artifacts.
+    def artifacts(self, run_id: str) -> dict[str, int | None]:
+        """Return the paths of a run's artifacts, and how many bytes each has, where MLflow knows.
 
         Raises:
             TrackingError: The server cannot be reached or refuses.
         """
         with self._open() as client:
-            folders, files = [""], set[str]()
+            folders, files = [""], dict[str, int | None]()
             while folders:
                 entries = client.list_artifacts(run_id, folders.pop() or None)
                 folders += [entry.path for entry in entries if entry.is_dir]
-                files |= {entry.path for entry in entries if not entry.is_dir}
+                files |= {entry.path: entry.file_size for entry in entries if not entry.is_dir}
             return files
+
+    def download(self, run_id: str, path: str, folder: Path) -> Path:
+        """Copy an artifact into a folder and return the copy.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        with self._open() as client:
+            return Path(client.download_artifacts(run_id, path, str(folder)))
 
     def experiment_id(self, name: str) -> str | None:
         """Return the id of an experiment; None if there is none or it was deleted.
@@ -169,13 +241,34 @@ class Tracker:
 
     @property
     def _database(self) -> Path:
-        return self._settings.home / "mlflow.db"
+        return self._settings.tracking_file
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
-        self.prepare()
-        with explain_errors(self._settings.tracking_uri), silence_logs():
+        self._prepare()
+        with self._explained(), silence_logs():
             yield self._client
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Explain whatever MLflow raises; a corrupt embedded store is moved aside, so that a new one can be made."""
+        try:
+            with explain_errors(self._settings):
+                yield
+        except TrackingError:
+            self._set_aside_corrupt()
+            raise
+
+    def _set_aside_corrupt(self) -> None:
+        flaw = store_file.describe_flaw(self._database) if self._settings.is_tracking_embedded else None
+        if flaw is not None:
+            raise TrackingError(self._set_aside(flaw))
+
+    def _set_aside(self, flaw: str) -> str:
+        aside = store_file.set_aside(self._database)
+        self._forget()
+        self._loss = f"MLflow's store {self._database} was corrupt ({flaw}), was moved to {aside} and is made anew"
+        return self._loss
 
     def _find_or_create(self, client: Any, page: RunPage) -> Any:
         run = ignore_errors({MISSING}, client.get_run, page.run_id) if page.run_id else None
@@ -210,6 +303,7 @@ class Tracker:
             ignore_errors({TAKEN}, client.create_experiment, name, self._artifact_location(name), tags)
             experiment = client.get_experiment_by_name(name)
         if experiment.lifecycle_stage == "deleted":
+            log.warning("experiment %s was deleted in MLflow and is restored%s", name, _REMOVAL)
             client.restore_experiment(experiment.experiment_id)
         for tag, value in tags.items():
             if tag not in experiment.tags:
@@ -217,22 +311,20 @@ class Tracker:
         return str(experiment.experiment_id)
 
     def _artifact_location(self, experiment: str) -> str | None:
-        if not self._settings.is_tracking_embedded:
-            return None
-        return (self._settings.artifacts / experiment).as_uri()
+        return (self._settings.artifacts / experiment).as_uri() if self._settings.is_tracking_embedded else None
 
 
 def _find_or_create_in(client: Any, experiment_id: str, page: RunPage) -> Any:
     if not page.is_new:
         for run in _search(client, experiment_id, f"tags.`{KEY_TAG}` = '{page.key}'", limit=1):
             return run
-    return client.create_run(experiment_id, start_time=page.started_at, tags=_tags(page), run_name=page.name)
+    return client.create_run(experiment_id, start_time=page.started_at, tags=page.all_tags, run_name=page.name)
 
 
 def _state(run: Any) -> RunState:
     return RunState(
         run_id=str(run.info.run_id),
-        key=run.data.tags[KEY_TAG],
+        key=run.data.tags.get(KEY_TAG, ""),
         status=run.info.status,
         started_at=run.info.start_time or 0,
         is_deleted=run.info.lifecycle_stage == "deleted",
@@ -255,20 +347,16 @@ def _search(
             return
 
 
-def _tags(page: RunPage) -> dict[str, str]:
-    return {name: _fit(value, MAX_TAG_LENGTH) for name, value in page.all_tags.items()}
-
-
 def _put_values(client: Any, run: Any, page: RunPage, delivered: _Delivered) -> None:
     entities = importlib.import_module("mlflow.entities")
-    tags = {name: value for name, value in _tags(page).items() if run.data.tags.get(name) != value}
+    tags = {name: value for name, value in page.all_tags.items() if run.data.tags.get(name) != value}
     stale = [name for name in run.data.tags if name.startswith(OWN_TAG_PREFIX) and name not in page.all_tags]
-    params = {name: value for name, value in page.params.items() if name not in run.data.params}
+    params = {name: value for name, value in page.all_params.items() if name not in run.data.params}
     points = [point for point in page.points if point not in delivered.points]
     client.log_batch(  # cut by the client into requests of at most 1000 values
         run.info.run_id,
         metrics=[entities.Metric(point.metric, point.value, point.time, point.step) for point in points],
-        params=[entities.Param(name, _fit(value, MAX_PARAM_LENGTH)) for name, value in params.items()],
+        params=[entities.Param(name, value) for name, value in params.items()],
         tags=[entities.RunTag(name, value) for name, value in tags.items()],
         synchronous=True,
     )
@@ -320,7 +408,3 @@ def _check_finite(page: RunPage) -> None:
         if not math.isfinite(point.value):
             got = f"{point.metric}={point.value} at step {point.step}"
             raise ValueError(f"{page.name}: points must be finite, got {got}; leave it out")
-
-
-def _fit(value: str, length: int) -> str:
-    return value if len(value) <= length else value[: length - 1] + "…"

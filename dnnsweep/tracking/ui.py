@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
 from dnnsweep.errors import TrackingError
 from dnnsweep.settings import Settings
 from dnnsweep.tracking.access import strip_password
+from dnnsweep.tracking.store import readable_copy
+from dnnsweep.tracking.store_file import is_writable
 from dnnsweep.tracking.tracker import Tracker
 from dnnsweep.tracking.views import view_key
 
+log: Final = logging.getLogger(__name__)
+#: The file that takes what the UI prints.
+LOG: Final = "mlflow-ui.log"
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 120.0
 
@@ -78,26 +87,42 @@ def serve_ui(
     Raises:
         TrackingError: The store cannot be read, or the UI does not come up.
     """
+    if not settings.is_tracking_embedded:
+        on_ready(ui_url(settings.tracking_uri, _experiment_id(settings, experiment), direction))
+        return
+    with _served_store(settings) as (served, folder):
+        experiment_id = _experiment_id(served, experiment)
+        if _answers(port):
+            raise TrackingError(f"the port of the UI must be free, got {port}, which is in use; choose another one")
+        process = _start(served, port, folder)
+        try:
+            _wait_until_up(process, port, folder)
+            on_ready(ui_url(f"http://{HOST}:{port}", experiment_id, direction))
+            process.wait()
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _experiment_id(settings: Settings, experiment: str | None) -> str | None:
     tracker = Tracker(settings)
     tracker.prepare()
-    experiment_id = None if experiment is None else tracker.experiment_id(experiment)
-    if not settings.is_tracking_embedded:
-        on_ready(ui_url(settings.tracking_uri, experiment_id, direction))
+    return None if experiment is None else tracker.experiment_id(experiment)
+
+
+@contextmanager
+def _served_store(settings: Settings) -> Iterator[tuple[Settings, Path]]:
+    """Yield the settings to serve, and a folder for the log; for a home that cannot be written, those of a copy."""
+    if is_writable(settings.tracking_file):
+        yield settings, settings.home
         return
-    if _answers(port):
-        raise TrackingError(f"the port of the UI must be free, got {port}, which is in use; choose another one")
-    process = _start(settings, port)
-    try:
-        _wait_until_up(process, port)
-        on_ready(ui_url(f"http://{HOST}:{port}", experiment_id, direction))
-        process.wait()
-    finally:
-        process.terminate()
-        process.wait()
+    log.warning("the home %s can only be read, so the UI shows a copy of MLflow's store as it is now", settings.home)
+    with readable_copy(settings) as copied, tempfile.TemporaryDirectory() as folder:
+        yield copied, Path(folder)
 
 
-def _start(settings: Settings, port: int) -> subprocess.Popen[bytes]:
-    with (settings.home / "mlflow-ui.log").open("wb") as output:
+def _start(settings: Settings, port: int, folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / LOG).open("wb") as output:
         return subprocess.Popen(  # noqa: S603  our own interpreter
             ui_command(settings, port=port),
             env=ui_environment(),
@@ -107,11 +132,13 @@ def _start(settings: Settings, port: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_up(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > until:
-            raise TrackingError(f"the UI must come up on port {port}, but did not; mlflow-ui.log in the home says why")
+            lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            last = f": {lines[-1]}" if lines else ""
+            raise TrackingError(f"the UI must come up on port {port}, but did not{last}; {folder / LOG} says more")
         time.sleep(0.1)
 
 
