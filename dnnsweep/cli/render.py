@@ -101,7 +101,10 @@ def _data_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
 
 def _run_text(sweep: Sweep) -> str:
     run = sweep.run_id or "no run yet"
-    return run if sweep.n_undelivered == 0 else f"{run}, {sweep.n_undelivered} updates behind"
+    if sweep.n_undelivered == 0:
+        return run
+    why = f": {sweep.delivery_error}" if sweep.delivery_error else ""
+    return f"{run}, {sweep.n_undelivered} updates behind{why}"
 
 
 def print_events(events: Sequence[Event], form: str) -> None:
@@ -143,10 +146,15 @@ def print_diagnosis(diagnosis: Diagnosis, form: str) -> None:
     compared = f"{diagnosis.n_sweeps} sweeps, {diagnosis.n_runs} runs"
     if not differences:
         sys.stdout.write(f"ledger and MLflow agree: {compared}\n")
-    elif all(difference.is_repaired for difference in differences):
-        sys.stdout.write(f"{compared}: {len(differences)} differences, all repaired\n")
+        return
+    n_left = sum(not difference.is_repaired for difference in differences)
+    if n_left == 0:
+        outcome = ", all repaired"
+    elif diagnosis.is_repairing:
+        outcome = f", {n_left} of them not repaired"
     else:
-        sys.stdout.write(f"{compared}: {len(differences)} differences; `dnnsweep doctor` repairs them\n")
+        outcome = "; `dnnsweep doctor` repairs them"
+    sys.stdout.write(f"{compared}: {len(differences)} differences{outcome}\n")
 
 
 def print_trials(sweep: Sweep, trials: Sequence[Trial], form: str) -> None:
@@ -206,7 +214,9 @@ def print_conclusion(sweep: Sweep, resume_command: str, *, by_worker: bool = Fal
     if sweep.n_undelivered:
         who = "a worker" if by_worker else f"`{resume_command}` or `dnnsweep doctor`"
         waiting = f"{sweep.n_undelivered} updates are still waiting for MLflow"
-        sys.stderr.write(f"{waiting}; {who} will deliver them once it is reachable\n")
+        why = f": {sweep.delivery_error}" if sweep.delivery_error else ""
+        when = " once that is mended" if why else ""
+        sys.stderr.write(escape_controls(f"{waiting}{why}; {who} will deliver them{when}\n"))
 
 
 def _ending(sweep: Sweep) -> str:

@@ -10,6 +10,8 @@ from dnnsweep.records import N_PARAMETERS, Curve, Reason, State, Sweep, SweepSta
 from dnnsweep.space import KNOBS, TRAINING_KNOBS
 from dnnsweep.tracking.page import Point, RunPage
 
+#: Where the run of a sweep has the model of its best trial.
+MODEL_ARTIFACT: Final = "best/model.keras"
 _SWEEP_STATUS: Final = {
     SweepState.QUEUED: "SCHEDULED",
     SweepState.RUNNING: "RUNNING",
@@ -25,6 +27,11 @@ _TRIAL_STATUS: Final = {
     State.PRUNED: "FINISHED",
     State.FAILED: "FAILED",
 }
+
+
+def run_key(ledger_id: str, sweep_id: str, number: int | None = None) -> str:
+    """Return the key of a sweep's own run, or of a trial's; the first is the beginning of the second."""
+    return f"{ledger_id}/{sweep_id}" if number is None else f"{ledger_id}/{sweep_id}/{number}"
 
 
 def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str, model_path: str | None) -> RunPage:
@@ -45,7 +52,7 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
         "mlflow.note.content": sweep.description or "",
     }
     return RunPage(
-        key=f"{ledger_id}/{sweep.id}",
+        key=run_key(ledger_id, sweep.id),
         experiment=sweep.name,
         name=sweep.name,
         status=_SWEEP_STATUS[sweep.state],
@@ -57,7 +64,7 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
         tags={name: text for name, text in tags.items() if text},
         points=tuple(points),
         texts={"sweep.yaml": spec},
-        files={} if model_path is None else {"best/model.keras": model_path},
+        files={} if model_path is None else {MODEL_ARTIFACT: model_path},
     )
 
 
@@ -122,7 +129,7 @@ def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve, *, is_n
         is_new: Whether nobody ever tried to put this page.
     """
     return RunPage(
-        key=f"{ledger_id}/{sweep.id}/{trial.number}",
+        key=run_key(ledger_id, sweep.id, trial.number),
         experiment=sweep.name,
         name=run_name(trial, sweep.spec.get("space", {})),
         status="KILLED" if trial.reason is Reason.STOPPED else _TRIAL_STATUS[trial.state],

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
 
 from dnnsweep.delivery.pages import BestSoFar, sweep_page, trial_page
-from dnnsweep.errors import LedgerError, TrackingError
+from dnnsweep.delivery.verification import verify
+from dnnsweep.errors import ArtifactError, LedgerError, TrackingError
 from dnnsweep.ledger import PARENT, Entry, Ledger
 from dnnsweep.ledger.outbox import DELETE
-from dnnsweep.records import Sweep
+from dnnsweep.records import Sweep, SweepState
 from dnnsweep.settings import Settings
-from dnnsweep.tracking.page import RunPage
+from dnnsweep.tracking import Tracker, find_loss
+from dnnsweep.tracking.page import ENDED, RunPage, RunState
 
 log: Final = logging.getLogger(__name__)
 #: How many outbox entries are claimed at once.
@@ -28,19 +31,33 @@ MAX_BACKOFF_SECONDS: Final = 30.0
 SWEEP_SECONDS: Final = 1.0
 #: How many failures in a row mean that MLflow is away.
 LAST_TRIES: Final = 3
+#: How often, at most, a process compares an ended sweep with MLflow.
+MAX_VERIFICATIONS: Final = 3
 
 
 class RunStore(Protocol):
     """What takes the pages of runs; `tracking.Tracker` is the real one."""
 
-    def prepare(self) -> None:
-        """Get ready, which may take seconds the first time."""
+    def prepare(self) -> str | None:
+        """Get ready, which may take seconds the first time; return why the store lacks what was put, if it does."""
+
+    def check(self) -> None:
+        """Raise an error if the store cannot keep what was put."""
 
     def put(self, page: RunPage) -> str:
         """Bring a run up to its page and return its id; putting twice changes nothing."""
 
     def delete(self, run_id: str) -> None:
         """Remove a run; one that is gone is fine."""
+
+    def run(self, run_id: str) -> RunState | None:
+        """Return a run, even if it was deleted; None if there is none."""
+
+    def runs(self, experiment: str, prefix: str) -> list[RunState]:
+        """Return the runs of an experiment whose key begins with a text, deleted ones too."""
+
+    def optimise(self) -> None:
+        """Speed up what reads the store."""
 
 
 class OutboxSender:
@@ -60,10 +77,12 @@ class OutboxSender:
         self._ledger = ledger
         self._store = store
         self._settings = settings
-        self._sweep_id = sweep_id
+        self.sweep_id = sweep_id
         self._sweeps: dict[str, Sweep | None] = {}
         self._curves: dict[str, BestSoFar] = {}
         self._sweep_put_at: dict[str, float] = {}
+        self._unverified: set[str] = set()
+        self._n_verified: dict[str, int] = {}
 
     def deliver(self, limit: int = BATCH) -> int:
         """Send what is due; return how many entries were sent.
@@ -74,23 +93,46 @@ class OutboxSender:
         Raises:
             TrackingError: Nothing was sent, because MLflow cannot be reached or refuses.
         """
-        n_sent, failures = 0, list[Exception]()
+        n_sent, n_in_a_row, errors = 0, 0, list[Exception]()
         self._sweeps.clear()
         for entry in self._claim(limit):
-            if len(failures) >= LAST_TRIES:
+            if n_in_a_row >= LAST_TRIES:
                 self._ledger.outbox.release(entry)
                 continue
             try:
                 self._ledger.outbox.remove_sent(entry, self._send(entry))
             except Exception as error:  # noqa: BLE001  whatever MLflow raises
-                wait = min(FIRST_BACKOFF_SECONDS * 2**entry.attempts, MAX_BACKOFF_SECONDS)
-                self._ledger.outbox.postpone(entry, str(error), wait)
-                failures.append(error)
+                self._postpone(entry, error)
+                errors.append(error)
+                n_in_a_row = 0 if isinstance(error, ArtifactError) else n_in_a_row + 1
             else:
-                n_sent, failures = n_sent + 1, []
-        if failures and n_sent == 0:
-            raise TrackingError(str(failures[0])) from failures[0]
+                n_sent, n_in_a_row = n_sent + 1, 0
+        if errors and n_sent == 0:
+            raise TrackingError(str(errors[0])) from errors[0]
+        self._verify_ended()
         return n_sent
+
+    def _postpone(self, entry: Entry, error: Exception) -> None:
+        if isinstance(error, ArtifactError):  # the run is there, and others can be folded under it
+            self._store_run(entry.sweep_id, entry.number, error.run_id)
+        wait = min(FIRST_BACKOFF_SECONDS * 2**entry.attempts, MAX_BACKOFF_SECONDS)
+        self._ledger.outbox.postpone(entry, str(error), wait)
+
+    def _verify_ended(self) -> None:
+        """Compare what MLflow has of sweeps that have ended with what was put, once all of it was sent.
+
+        Raises:
+            TrackingError: MLflow cannot be reached, or its store was corrupt.
+        """
+        for sweep_id in [id_ for id_ in self._unverified if self._ledger.outbox.count(id_) == 0]:
+            self._unverified.discard(sweep_id)
+            sweep = self._ledger.sweep_of(sweep_id)
+            if sweep is None or sweep.state in (SweepState.RUNNING, SweepState.QUEUED):
+                continue  # who runs it now compares it when it ends
+            n_before = self._n_verified.setdefault(sweep_id, 0)
+            if n_before < MAX_VERIFICATIONS:
+                self._n_verified[sweep_id] = n_before + 1
+                verify(self._ledger, self._store, sweep)
 
     def _send(self, entry: Entry) -> str | None:
         if entry.kind == DELETE:
@@ -107,8 +149,8 @@ class OutboxSender:
         """Take what is due; a sweep whose run was just brought up to date waits while there are trials to send."""
         since = time.monotonic() - SWEEP_SECONDS
         recent = [sweep_id for sweep_id, put_at in self._sweep_put_at.items() if put_at > since]
-        entries = self._ledger.outbox.claim(limit, self._sweep_id, without=recent)
-        return entries or (self._ledger.outbox.claim(limit, self._sweep_id) if recent else [])
+        entries = self._ledger.outbox.claim(limit, self.sweep_id, without=recent)
+        return entries or (self._ledger.outbox.claim(limit, self.sweep_id) if recent else [])
 
     def _put_sweep(self, sweep: Sweep) -> str:
         curve = self._curves.setdefault(sweep.id, BestSoFar(*sweep.directions))
@@ -116,16 +158,50 @@ class OutboxSender:
         run_id = self._store.put(page)
         self._sweep_put_at[sweep.id] = time.monotonic()
         self._sweeps[sweep.id] = replace(sweep, run_id=run_id)
+        if page.status in ENDED:
+            self._unverified.add(sweep.id)
+        if sweep.run_id not in (None, run_id):
+            self._refill(sweep)
         return run_id
+
+    def _refill(self, sweep: Sweep) -> None:
+        """Send all trials of a sweep again whose own run had vanished from MLflow: theirs are gone too, or unfolded."""
+        n_runs = self._ledger.outbox.refill(sweep.id)
+        if n_runs:  # else they wait already, because the whole store is new
+            log.warning(
+                "MLflow had lost the run of sweep %s; it was made anew, and its %d trials are delivered again; "
+                "`dnnsweep doctor` fills in what MLflow may have lost of other sweeps",
+                sweep.name,
+                n_runs,
+            )
+
+    def forget(self) -> None:
+        """Forget when sweeps were put: the store that took them is gone."""
+        self._sweep_put_at.clear()
 
     def _put_trial(self, sweep: Sweep, entry: Entry) -> str:
         if sweep.run_id is None:  # its own entry waits after a failure
-            run_id = self._put_sweep(sweep)
-            self._ledger.outbox.set_run(sweep.id, PARENT, run_id)
-            sweep = replace(sweep, run_id=run_id)
+            sweep = replace(sweep, run_id=self._create_run(sweep))
         trial = self._ledger.trial_of(sweep, entry.number)
         curve = self._ledger.curve(sweep.id, entry.number)
-        return self._store.put(trial_page(self._ledger.id, sweep, trial, curve, is_new=entry.claimed_by is None))
+        run_id = self._store.put(trial_page(self._ledger.id, sweep, trial, curve, is_new=entry.claimed_by is None))
+        if trial.run_id not in (None, run_id):  # was it the only one that has vanished?
+            self._ledger.outbox.add(sweep.id, PARENT)
+        return run_id
+
+    def _create_run(self, sweep: Sweep) -> str:
+        """Put the run of a sweep for the sake of its trials, and store it; its files may come later."""
+        try:
+            run_id = self._put_sweep(sweep)
+        except ArtifactError as error:
+            run_id = error.run_id
+        self._store_run(sweep.id, PARENT, run_id)
+        return run_id
+
+    def _store_run(self, sweep_id: str, number: int, run_id: str) -> None:
+        self._ledger.outbox.set_run(sweep_id, number, run_id)
+        if number == PARENT and (sweep := self._sweeps.get(sweep_id)) is not None:
+            self._sweeps[sweep_id] = replace(sweep, run_id=run_id)
 
 
 def sweep_page_of(ledger: Ledger, settings: Settings, sweep: Sweep, curve: BestSoFar | None = None) -> RunPage:
@@ -163,9 +239,11 @@ class Shipper:
     def __init__(self, ledger: Ledger, store: RunStore, settings: Settings, sweep_id: str | None = None) -> None:
         self._outbox = ledger.outbox
         self._store = store
-        self._sweep_id = sweep_id
         self._sender = OutboxSender(ledger, store, settings, sweep_id)
+        self._loss: str | None = None
+        self._has_sent = False
         self._closing = threading.Event()
+        self._has_tried = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dnnsweep-shipper", daemon=True)
         self.error: str | None = None
 
@@ -173,47 +251,70 @@ class Shipper:
         """Begin to deliver."""
         self._thread.start()
 
-    def close(self, seconds: float) -> None:
+    @property
+    def is_alive(self) -> bool:
+        """Return whether it delivers."""
+        return self._thread.is_alive()
+
+    def serve(self, sweep_id: str | None) -> None:
+        """From now on deliver what this process runs: another sweep, or none."""
+        self._sender.sweep_id = sweep_id
+
+    def close(self, seconds: float, first_seconds: float = 0.0) -> None:
         """Deliver what is left and end; gives up early when MLflow was away `LAST_TRIES` times in a row.
 
         Args:
             seconds: How long the delivery may take.
+            first_seconds: How long the first delivery may take, MLflow's import included, if there was none yet.
         """
         self._closing.set()
-        if self._thread.ident is not None:  # it was started
-            self._thread.join(seconds)
+        if self._thread.ident is None:  # it was never started
+            return
+        until = time.monotonic() + seconds
+        self._has_tried.wait(max(seconds, first_seconds))
+        self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         n_failures = 0
         while True:
             is_closing = self._closing.is_set()
-            n_sent = self._deliver()
+            n_sent = self._deliver(is_last=is_closing)
+            self._has_tried.set()
             if self.error is not None:
                 n_failures += 1
             elif n_sent:
-                n_failures = 0
+                n_failures, self._has_sent = 0, True
             seconds = self._seconds_to_next()
-            if is_closing and (n_failures >= LAST_TRIES or seconds is None):
-                return
+            if is_closing and (n_failures >= LAST_TRIES or (seconds is None and self.error is None)):
+                break
             if n_failures and not is_closing:
                 self._closing.wait(min(FIRST_BACKOFF_SECONDS * 2 ** (n_failures - 1), MAX_BACKOFF_SECONDS))
             elif n_sent == 0 and not is_closing:
                 self._closing.wait(IDLE_SECONDS)
             elif n_sent == 0:
                 time.sleep(min(seconds or 0.0, FIRST_BACKOFF_SECONDS))
+        if self._has_sent:
+            self._store.optimise()
 
     def _seconds_to_next(self) -> float | None:
         """Return how long the next entry still waits; None if there is none."""
         try:
-            due = self._outbox.next_due(self._sweep_id)
+            due = self._outbox.next_due(self._sender.sweep_id)
         except LedgerError as error:  # while the database is away, nobody can tell
             self.error = str(error)
             return FIRST_BACKOFF_SECONDS
         return None if due is None else max(0.0, due / 1000 - time.time())
 
-    def _deliver(self) -> int:
+    def _deliver(self, *, is_last: bool) -> int:
+        """Send what is due; return how many entries were sent.
+
+        Args:
+            is_last: Whether this is the end, so that what failed before is not put off any longer.
+        """
         try:
-            self._store.prepare()
+            self._prepare()
+            if is_last:
+                self._outbox.make_due()
             n_sent = self._sender.deliver()
         except Exception as error:  # whatever MLflow raises, training goes on, and the outbox keeps the entries
             self.error = str(error)
@@ -221,6 +322,19 @@ class Shipper:
             return 0
         self.error = None
         return n_sent
+
+    def _prepare(self) -> None:
+        """Get the store ready, and make everything due again if it is another one than before."""
+        with suppress(TrackingError):  # whatever puts a page fails alike, and the outbox keeps the reason
+            self._loss = self._store.prepare() or self._loss
+        if self._loss is None:
+            return
+        self._sender.forget()
+        n_runs = self._outbox.refill()
+        if n_runs:
+            rest = "`dnnsweep doctor` delivers those that are left when this command has ended"
+            log.warning("%s; %d runs are delivered again, %s", self._loss, n_runs, rest)
+        self._loss = None
 
 
 def deliver_all(ledger: Ledger, store: RunStore, settings: Settings, seconds: float) -> bool:
@@ -237,3 +351,21 @@ def deliver_all(ledger: Ledger, store: RunStore, settings: Settings, seconds: fl
     shipper.start()
     shipper.close(seconds)
     return ledger.outbox.next_due() is None
+
+
+def catch_up(ledger: Ledger, settings: Settings, seconds: float) -> None:
+    """Deliver what is left, if anything is, after an embedded store that is gone or corrupt was made anew.
+
+    Args:
+        ledger: Read for pages; its outbox is emptied.
+        settings: Where the tracking store and models are.
+        seconds: How long the delivery may take.
+    """
+    is_lost = find_loss(settings) is not None
+    if not is_lost and ledger.outbox.next_due() is None:
+        return
+    tracker = Tracker(settings)
+    if is_lost:
+        with suppress(TrackingError):  # it says what was moved aside, as the next delivery does
+            tracker.check()
+    deliver_all(ledger, tracker, settings, seconds)

@@ -6,7 +6,22 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from dnnsweep.ledger import events, owners
 from dnnsweep.ledger.database import Database, now_ms
@@ -124,7 +139,9 @@ class Outbox:
     def claim(
         self, limit: int, sweep_id: str | None = None, seconds: float = CLAIM_SECONDS, without: Collection[str] = ()
     ) -> list[Entry]:
-        """Claim entries that are due, oldest first, sweeps before their trials; no other sender gets them for a while.
+        """Claim entries that are due: of the own sweep first, then sweeps before their trials, then the oldest first.
+
+        No other sender gets them for a while.
 
         Args:
             limit: Claim at most this many entries.
@@ -132,7 +149,7 @@ class Outbox:
             seconds: How long the claim lasts, if the sender dies.
             without: Sweeps whose own entry is left out, unlike the entries of their trials.
         """
-        order = (OutboxRow.number != PARENT, OutboxRow.id)
+        order = (OutboxRow.sweep_id != (sweep_id or ""), OutboxRow.number != PARENT, OutboxRow.id)
         columns = (getattr(OutboxRow, name) for name in Entry.__slots__)
         time = now_ms()
         is_claimable: tuple[ColumnElement[bool], ...] = (
@@ -188,6 +205,25 @@ class Outbox:
             freed = update(OutboxRow).where(claimed, OutboxRow.claimed_by.in_(gone))
             connection.execute(freed.values(claimed_until=0))
             connection.execute(update(OutboxRow).where(OutboxRow.due_at > time).values(due_at=time))
+
+    def refill(self, sweep_id: str | None = None) -> int:
+        """Make all runs that MLflow was shown due again, of one sweep or of all; return how many entries are new."""
+        sweeps = select(SweepRow.id, literal(PARENT).label("number")).where(SweepRow.run_id.is_not(None))
+        trials = select(TrialRow.sweep_id, TrialRow.number).where(TrialRow.run_id.is_not(None))
+        if sweep_id is not None:
+            sweeps, trials = sweeps.where(SweepRow.id == sweep_id), trials.where(TrialRow.sweep_id == sweep_id)
+        shown = union_all(sweeps, trials).subquery()
+        own = (OutboxRow.sweep_id == shown.c.id, OutboxRow.number == shown.c.number, OutboxRow.kind == SYNC)
+        time = literal(now_ms())
+        new = select(shown.c.id, shown.c.number, literal(SYNC), time, time).where(~exists().where(*own))
+        columns = ["sweep_id", "number", "kind", "created_at", "due_at"]
+        with self._database.write() as connection:
+            return connection.execute(insert(OutboxRow).from_select(columns, new)).rowcount
+
+    def add(self, sweep_id: str, *numbers: int) -> None:
+        """Add that trials, or the sweep itself, have something to show."""
+        with self._database.write() as connection:
+            add_change(connection, sweep_id, *numbers)
 
     def next_due(self, sweep_id: str | None = None) -> int | None:
         """Return when this sender may send its next entry, in milliseconds since 1970; None if it has no entry."""

@@ -78,11 +78,13 @@ class SweepCache:
 
 
 def count_undelivered(connection: Connection, sweeps: Sequence[Sweep]) -> list[Sweep]:
-    """Return sweeps with the number of updates that MLflow has not seen by now; delivery changes no version."""
+    """Return sweeps with how many updates MLflow has not seen by now, and why; delivery changes no version."""
     is_entry = OutboxRow.sweep_id.in_([sweep.id for sweep in sweeps])
-    statement = select(OutboxRow.sweep_id, func.count().label("n_entries")).where(is_entry).group_by(OutboxRow.sweep_id)
-    counts = {row.sweep_id: row.n_entries for row in connection.execute(statement)}
-    return [replace(sweep, n_undelivered=counts.get(sweep.id, 0)) for sweep in sweeps]
+    columns = (OutboxRow.sweep_id, func.count(), func.max(OutboxRow.error))
+    statement = select(*columns).where(is_entry).group_by(OutboxRow.sweep_id)
+    entries = {sweep_id: (count, error) for sweep_id, count, error in connection.execute(statement)}
+    counted = ((sweep, *entries.get(sweep.id, (0, None))) for sweep in sweeps)
+    return [replace(sweep, n_undelivered=count, delivery_error=error) for sweep, count, error in counted]
 
 
 def _is_shown_as(connection: Connection, state: SweepState) -> ColumnElement[bool]:

@@ -68,6 +68,8 @@ class Sweep:
         objectives: What the sweep improves: one objective or two; `metric` and `direction` are the first one's.
         n_pruned: Number of trials that the pruner ended.
         front: The trials that no other beats, best first in the first objective; with one objective the best one.
+        delivery_error: Why MLflow refused an update that it has not seen yet, or could not be reached; None if it did
+            not, or if it was not tried yet.
     """
 
     id: str
@@ -96,6 +98,7 @@ class Sweep:
     objectives: tuple[Objective, ...] = field(kw_only=True)
     n_pruned: int = 0
     front: tuple[int, ...] = ()
+    delivery_error: str | None = None
 
     @property
     def metric(self) -> str:

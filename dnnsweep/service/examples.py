@@ -54,6 +54,7 @@ SWEEP: Final[dict[str, Any]] = {
     "objectives": [{"metric": "val_accuracy", "direction": "maximize"}],
     "n_pruned": 0,
     "front": [],
+    "delivery_error": None,
 }
 TRIAL: Final[dict[str, Any]] = {
     "sweep": "digits",
