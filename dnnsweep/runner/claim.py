@@ -15,6 +15,7 @@ from dnnsweep.ledger import Lease, Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, SweepState
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
+from dnnsweep.runner.shipping import Shipping
 from dnnsweep.runner.signals import Shutdown
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.spec import SweepSpec, check_task
@@ -39,6 +40,7 @@ class Claim:
         n_trainers: Trainers to start; None for as many as repay their start.
         check_data: Called with the summary of the data; raises where they are more than the operator allows.
         shutdown: When the worker must end.
+        shipping: Brings the sweep to MLflow.
     """
 
     ledger: Ledger
@@ -49,6 +51,7 @@ class Claim:
     n_trainers: int | None
     check_data: Callable[[DataSummary], None]
     shutdown: Shutdown
+    shipping: Shipping
 
 
 def run_claimed(claim: Claim, settings: Settings) -> SweepState:
@@ -75,7 +78,7 @@ def run_claimed(claim: Claim, settings: Settings) -> SweepState:
         check_task(spec, ready.data.task)  # not every trainer does so itself
         claim.check_data(ready.data)
         ledger.store_data(lease, new_sweep(spec, ready))
-        leased = LeasedSweep(spec, settings, ledger, lease, executor, claim.executor, Profile(), claim.shutdown)
+        leased = LeasedSweep(spec, settings, ledger, lease, executor, claim.shipping, Profile(), claim.shutdown)
         return leased.train(lambda _: None)
 
 

@@ -9,18 +9,17 @@ from typing import Final
 
 from dnnsweep import study
 from dnnsweep.errors import DnnsweepError, LeaseLostError
-from dnnsweep.executors import Executor, ExecutorKind
+from dnnsweep.executors import Executor
 from dnnsweep.ledger import Lease, Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.ranking import reaches_target
 from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder, Progress, abandon
-from dnnsweep.runner.shipping import create_shipper, delivery_seconds
+from dnnsweep.runner.shipping import Shipping
 from dnnsweep.runner.signals import Shutdown, handle_signals
 from dnnsweep.settings import Settings
 from dnnsweep.spec import SweepSpec
 from dnnsweep.study.pruning import NoPruning, Pruner
-from dnnsweep.tracking import Tracker
 from dnnsweep.trainers import TrainerPlan, TrainerReady
 
 #: The methods of a lease, beside its turns, whose time a profile counts as the ledger's.
@@ -39,7 +38,7 @@ class LeasedSweep:
         ledger: The ledger that holds the sweep.
         lease: The right to write the sweep.
         executor: An open executor, which is closed once the sweep is trained.
-        kind: Which executor it is.
+        shipping: Brings the sweep to MLflow.
         profile: Filled with where the time goes.
         shutdown: When the worker that runs the sweep must end; None where no worker runs it.
     """
@@ -49,7 +48,7 @@ class LeasedSweep:
     ledger: Ledger
     lease: Lease
     executor: Executor
-    kind: ExecutorKind
+    shipping: Shipping
     profile: Profile
     shutdown: Shutdown | None = None
 
@@ -60,12 +59,11 @@ class LeasedSweep:
             LeaseLostError: Another controller took the sweep over.
             DnnsweepError: The sweep cannot go on; unless a worker runs it, which does so itself, it was abandoned.
         """
-        shipper = create_shipper(self.kind, self.ledger, self.settings, self.lease.sweep_id, self.profile)
         state = SweepState.INTERRUPTED
         try:
             controller = self._controller(on_progress)
             self.ledger.outbox.make_due()
-            shipper.start()
+            self.shipping.begin(self.ledger, self.lease.sweep_id, self.profile)
             state = self._control(controller)
         except LeaseLostError:
             raise
@@ -77,9 +75,7 @@ class LeasedSweep:
             raise
         finally:
             self.executor.close()
-            shipper.close(delivery_seconds(state, self.shutdown))
-            if state is SweepState.COMPLETE and self.ledger.outbox.count(self.lease.sweep_id) == 0:
-                Tracker(self.settings).optimise()
+            self.shipping.end(state)
         return state
 
     def _control(self, controller: Controller) -> SweepState:

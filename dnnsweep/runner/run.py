@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dnnsweep.delivery.shipper import catch_up
 from dnnsweep.errors import SweepHeldError, SweepNotFoundError
 from dnnsweep.executors import Executor, ExecutorKind, create_executor
 from dnnsweep.ledger import Ledger
@@ -15,7 +16,7 @@ from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.runner.controller import Progress
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
-from dnnsweep.runner.shipping import deliver_rest
+from dnnsweep.runner.shipping import COMPLETE_WAIT_SECONDS, RunShipping
 from dnnsweep.settings import Settings
 from dnnsweep.spec import SweepSpec, check_task, search_notes
 from dnnsweep.trainers import Job, TrainerPlan
@@ -77,7 +78,7 @@ def _run_unheld(spec: SweepSpec, settings: Settings, options: RunOptions) -> Swe
     if stored is not None and has_spent_budget(stored, spec):
         with closing(Ledger.open(settings.database_url)) as ledger:
             _conclude(ledger, stored, spec)
-            deliver_rest(ledger, settings)  # may wait for MLflow
+            catch_up(ledger, settings, COMPLETE_WAIT_SECONDS)
         return SweepState.COMPLETE
     plan = None if stored is None else stored_plan(stored)
     job = Job(spec.to_json(), str(settings.models(spec.name)), options.data, plan)
@@ -115,7 +116,8 @@ def _train(spec: SweepSpec, settings: Settings, options: RunOptions, executor: E
         options.on_note(note)
     with closing(Ledger.open(settings.database_url, create=True, patience=settings.patience)) as ledger:
         lease = ledger.begin(new_sweep(spec, ready))
-        leased = LeasedSweep(spec, settings, ledger, lease, executor, options.executor, profile)
+        shipping = RunShipping(options.executor, settings)
+        leased = LeasedSweep(spec, settings, ledger, lease, executor, shipping, profile)
         state = leased.train(options.on_progress)
     n_slots, n_busy = executor.slot_epochs
     profile.note_usage(n_slots=n_slots, n_busy=n_busy, memory_mb=executor.memory_mb)

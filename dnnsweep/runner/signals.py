@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -52,6 +53,7 @@ class Shutdown:
     def __init__(self, grace: float) -> None:
         self.grace = grace
         self._requested = threading.Event()
+        self._requested_at = 0.0
         self._is_abrupt = False
 
     @property
@@ -61,7 +63,14 @@ class Shutdown:
 
     def begin(self) -> None:
         """Note that the worker is to end, whether it was asked before or not."""
+        if not self.is_requested:
+            self._requested_at = time.monotonic()
         self._requested.set()
+
+    @property
+    def seconds_left(self) -> float:
+        """Return how much of its time the worker still has; none if it ends without a request."""
+        return max(0.0, self._requested_at + self.grace - time.monotonic()) if self.is_requested else 0.0
 
     def request(self) -> None:
         """Ask the worker to end.

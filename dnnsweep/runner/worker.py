@@ -16,7 +16,7 @@ from dnnsweep.ledger import Lease, Ledger
 from dnnsweep.records import DataSummary, SweepState
 from dnnsweep.redaction import redact
 from dnnsweep.runner.claim import Claim, run_claimed
-from dnnsweep.runner.shipping import deliver_unowned
+from dnnsweep.runner.shipping import INTERRUPTED_WAIT_SECONDS, WorkerShipping
 from dnnsweep.runner.signals import Shutdown, handle_signals
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.spec import SweepSpec, check
@@ -60,6 +60,7 @@ class Worker:
         self._options = options
         self._say = say
         self._shutdown = Shutdown(options.grace)
+        self._shipping = WorkerShipping(options.executor, settings)
         self._delivered_at = -DELIVERY_EVERY_SECONDS
 
     def run(self) -> None:
@@ -70,8 +71,12 @@ class Worker:
         """
         with handle_signals(self._shutdown.request), closing(self._open_ledger()) as ledger:
             self._say("waiting for sweeps")
-            while not self._shutdown.is_requested:
-                self._claim_or_deliver(ledger)
+            try:
+                while not self._shutdown.is_requested:
+                    self._claim_or_deliver(ledger)
+                self._shipping.close(min(INTERRUPTED_WAIT_SECONDS, self._shutdown.seconds_left))
+            finally:
+                self._shipping.close(0.0)
         self._say("ended")
 
     def _open_ledger(self) -> Ledger:
@@ -136,6 +141,7 @@ class Worker:
             n_trainers=self._allowed_trainers(spec, is_restricted=is_restricted),
             check_data=self._check_rows if is_restricted else lambda _: None,
             shutdown=self._shutdown,
+            shipping=self._shipping,
         )
 
     def _allowed_trainers(self, spec: SweepSpec, *, is_restricted: bool) -> int | None:
@@ -152,7 +158,7 @@ class Worker:
         if time.monotonic() - self._delivered_at < DELIVERY_EVERY_SECONDS:
             return
         self._delivered_at = time.monotonic()
-        deliver_unowned(ledger, self._settings, self._shutdown.grace)
+        self._shipping.tend(ledger)
 
 
 def _hand_back(ledger: Ledger, lease: Lease, name: str, why: str | None) -> SweepState:
