@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from dnnsweep.errors import LedgerError
 from dnnsweep.settings import find_settings, read_limits
 from dnnsweep.stores.local import LocalStore
 from dnnsweep.stores.resolve import Home, open_store, remote_store
@@ -89,10 +90,16 @@ def doctor(name: str | None = None, *, repair: bool = True, home: Home = None) -
 
     Raises:
         TrackingError: MLflow cannot be reached or refuses.
+        LedgerError: The home can only be read, and `repair` is true.
     """
     from dnnsweep.delivery.doctor import diagnose
 
     with LocalStore.opened(find_settings(home)) as store:
+        if repair and store.ledger.is_read_only:
+            raise LedgerError(
+                f"a home that can only be read cannot be repaired, got {find_settings(home).home}; "
+                "`dnnsweep doctor --check` compares"
+            )
         return diagnose(store.ledger, find_settings(home), name, repair=repair)
 
 
@@ -117,5 +124,6 @@ def serve_ui(
     settings = find_settings(home)
     with LocalStore.opened(settings) as store:
         direction = None if name is None else store.sweep(name).direction
-        deliver_all(store.ledger, tracking.Tracker(settings), settings, MLFLOW_WAIT_SECONDS)
+        if not store.ledger.is_read_only:
+            deliver_all(store.ledger, tracking.Tracker(settings), settings, MLFLOW_WAIT_SECONDS)
     tracking.serve_ui(settings, port, on_ready=on_address, experiment=name, direction=direction)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final, Protocol
 
+from dnnsweep.delivery.kept_models import describe_damage, fetch_model, kept_models
 from dnnsweep.delivery.pages import trial_page
-from dnnsweep.delivery.shipper import RunStore, deliver_all, sweep_page_of
+from dnnsweep.delivery.shipper import RunStore, catch_up, sweep_page_of
+from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.ledger import PARENT, Ledger
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.settings import Settings
-from dnnsweep.tracking import Tracker
-from dnnsweep.tracking.page import Point, RunPage, RunState
+from dnnsweep.tracking import Tracker, find_loss, is_writable, readable_copy
+from dnnsweep.tracking.page import ENDED, Point, RunPage, RunState
 
-ENDED: Final = ("FINISHED", "FAILED", "KILLED")
 #: How long the delivery of what waits in the outbox may take before ledger and MLflow are compared.
 CATCH_UP_SECONDS: Final = 300.0
 #: How many names a description of a difference lists.
@@ -23,7 +26,7 @@ MAX_NAMES: Final = 3
 
 
 class Kind(StrEnum):
-    """How MLflow may differ from the ledger."""
+    """How MLflow, or the files of models, may differ from the ledger."""
 
     MISSING = "missing"
     DUPLICATE = "duplicate"
@@ -31,6 +34,7 @@ class Kind(StrEnum):
     WRONG = "wrong"
     ORPHAN = "orphan"
     BEHIND = "behind"
+    MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,14 @@ class Difference:
 class ReadableStore(RunStore, Protocol):
     """A run store that can be read as well; `tracking.Tracker` is the real one."""
 
-    def runs(self, experiment: str, prefix: str) -> list[RunState]:
-        """Return the runs of an experiment whose key begins with a text, deleted ones too."""
-
     def points(self, run_id: str, metrics: Sequence[str]) -> set[Point]:
         """Return all points of some metrics of a run."""
 
-    def artifacts(self, run_id: str) -> set[str]:
-        """Return the paths of a run's artifacts."""
+    def artifacts(self, run_id: str) -> dict[str, int | None]:
+        """Return the paths of a run's artifacts, and how many bytes each has, where MLflow knows."""
+
+    def download(self, run_id: str, path: str, folder: Path) -> Path:
+        """Copy an artifact into a folder and return the copy."""
 
 
 @dataclass(slots=True)
@@ -87,22 +91,45 @@ class Diagnosis:
         n_runs: Runs that MLflow should show of them.
         skipped: Names of the sweeps that a controller runs now, or that wait for a worker.
         differences: What differs, in the order in which it was found.
+        is_repairing: Whether what differed was to be repaired.
     """
 
     n_sweeps: int = 0
     n_runs: int = 0
     skipped: list[str] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
+    is_repairing: bool = True
 
 
 def diagnose(ledger: Ledger, settings: Settings, name: str | None, *, repair: bool) -> Diagnosis:
     """Compare sweeps with their runs in MLflow; see `diagnose_store`.
 
-    With `repair`, what waits in the outbox is delivered first, which may take up to `CATCH_UP_SECONDS`.
+    With `repair`, an embedded store that is gone or corrupt is made anew, and what waits in the outbox is delivered
+    first, which may take up to `CATCH_UP_SECONDS`. Without it nothing is written at all.
     """
-    if repair and ledger.outbox.next_due() is not None:
-        deliver_all(ledger, Tracker(settings), settings, CATCH_UP_SECONDS)
-    return diagnose_store(ledger, Tracker(settings), settings, name, repair=repair)
+    if repair:
+        catch_up(ledger, settings, CATCH_UP_SECONDS)
+        return diagnose_store(ledger, Tracker(settings), settings, name, repair=True)
+    with unchanged_store(settings) as store:
+        return diagnose_store(ledger, store, settings, name, repair=False)
+
+
+@contextmanager
+def unchanged_store(settings: Settings) -> Iterator[ReadableStore]:
+    """Open MLflow to be read only: an embedded store that is not there, or cannot be written, is stood in by a copy.
+
+    Raises:
+        TrackingError: The embedded store is corrupt.
+    """
+    file = settings.tracking_file
+    if settings.is_tracking_embedded and not (file.exists() and is_writable(file)):
+        with readable_copy(settings) as copied:
+            yield Tracker(copied)
+        return
+    loss = find_loss(settings)
+    if loss is not None:
+        raise TrackingError(f"{loss}; `dnnsweep doctor` without --check moves it aside and fills a new one")
+    yield Tracker(settings)
 
 
 def diagnose_store(
@@ -122,7 +149,7 @@ def diagnose_store(
         TrackingError: MLflow cannot be reached or refuses.
     """
     sweeps = ledger.sweeps() if name is None else [ledger.sweep(name)]
-    diagnosis = Diagnosis()
+    diagnosis = Diagnosis(is_repairing=repair)
     for sweep in sweeps:
         if sweep.state in (SweepState.RUNNING, SweepState.QUEUED):
             diagnosis.skipped.append(sweep.name)
@@ -147,19 +174,40 @@ class _SweepComparison:
 
     def run(self) -> list[Difference]:
         """Compare the sweep's own run, then those of its trials, then what belongs to none of them."""
-        sweep = self._sweep
         runs_by_key = self._runs_by_key()
-        differences = self._undelivered()
-        parent = sweep_page_of(self._ledger, self._settings, sweep)
+        differences = [*self._undelivered(), *self._compare_models()]
+        parent = self._own_page()
         differences += self._compare(None, parent, runs_by_key.pop(parent.key, []))
-        for trial in self._ledger.trials_of(sweep):
+        for trial in self._ledger.trials_of(self._sweep):
             if not trial.attempts:
                 continue  # it was never started, so that there is nothing to show
-            curve = self._ledger.curve(sweep.id, trial.number)
+            curve = self._ledger.curve(self._sweep.id, trial.number)
             page = trial_page(self._ledger.id, self._sweep, trial, curve)
             differences += self._compare(trial.number, page, runs_by_key.pop(page.key, []))
         orphans = [run for runs in runs_by_key.values() for run in runs if not run.is_deleted]
         return differences + [self._remove_orphan(run) for run in orphans]
+
+    def _own_page(self) -> RunPage:
+        """Return the page of the sweep's own run, without a damaged model: MLflow's copy may be the last one."""
+        page = sweep_page_of(self._ledger, self._settings, self._sweep)
+        whole = {path: file for path, file in page.files.items() if describe_damage(Path(file)) is None}
+        return replace(page, files=whole)
+
+    def _compare_models(self) -> Iterator[Difference]:
+        """Look for the models that are kept; yield those that are not whole, after MLflow's copy was fetched."""
+        for number, file in kept_models(self._ledger, self._settings, self._sweep):
+            damage = describe_damage(file)
+            if damage is None:
+                continue
+            is_fetched = (
+                self._is_repairing
+                and number == self._sweep.best_number
+                and fetch_model(self._store, self._sweep.run_id, file)
+            )
+            remedy = f"`dnnsweep export {self._sweep.name} --trial {number}` writes the code that trains it again"
+            detail = f"its model {file} {damage}"
+            found = self._difference(number, Kind.MODEL, None, detail if is_fetched else f"{detail}; {remedy}")
+            yield replace(found, is_repaired=is_fetched)
 
     def _runs_by_key(self) -> dict[str, list[RunState]]:
         runs_by_key: dict[str, list[RunState]] = {}
@@ -207,30 +255,41 @@ class _SweepComparison:
         return self._put(number, page, differences)
 
     def _put(self, number: int | None, page: RunPage, differences: Sequence[Difference]) -> list[Difference]:
-        """Put the whole page, as any delivery does, and store which run shows it now; return the repaired differences.
+        """Put the whole page, as any delivery does, and store which run shows it now; return what was repaired by that.
 
         Args:
             number: Number of the trial; None for the sweep's own run.
             page: What the run should show.
-            differences: What is repaired by that.
+            differences: What is to be repaired by that. It counts as repaired if MLflow then shows the page.
         """
-        run_id = self._store.put(page)
+        refusal = ""
+        try:
+            run_id = self._store.put(page)
+        except ArtifactError as error:  # the run is there but for its files
+            run_id, refusal = error.run_id, f"; {error}"
         self._ledger.outbox.set_run(self._sweep.id, PARENT if number is None else number, run_id)
         if number is None:
             self._sweep = replace(self._sweep, run_id=run_id)  # trials are folded under it
-        return [replace(difference, is_repaired=True) for difference in differences]
+        is_repaired = self._shows(run_id, page)
+        return [
+            replace(difference, is_repaired=is_repaired, detail=difference.detail + refusal)
+            for difference in differences
+        ]
+
+    def _shows(self, run_id: str, page: RunPage) -> bool:
+        run = self._store.run(run_id)
+        return run is not None and self._mistakes(run, replace(page, run_id=run_id)) == ([], False)
 
     def _mistakes(self, run: RunState, page: RunPage) -> tuple[list[tuple[Kind, str]], bool]:
         """Return what is wrong with a run, and whether only a new run can show the page.
 
         MLflow can neither change a parameter nor take a point back.
         """
-        wrong_params = {name for name, value in page.params.items() if run.params.get(name, value) != value}
+        wrong_params = {name for name, value in page.all_params.items() if run.params.get(name, value) != value}
         wrong_tags = {name for name, value in page.all_tags.items() if run.tags.get(name) != value}
         points = self._store.points(run.run_id, sorted({point.metric for point in page.points}))
         missing_points, foreign_points = set(page.points) - points, points - set(page.points)
-        artifacts = {*page.texts, *page.files}
-        missing_artifacts = artifacts - self._store.artifacts(run.run_id) if artifacts else set()
+        missing_artifacts, other_artifacts = self._wrong_artifacts(run, page)
         names_by_rule = {
             "parameters differ": wrong_params,
             "parameters are missing": set(page.params) - set(run.params),
@@ -238,12 +297,21 @@ class _SweepComparison:
             "points are missing": {_point_name(point) for point in missing_points},
             "points are not the ledger's": {_point_name(point) for point in foreign_points},
             "artifacts are missing": missing_artifacts,
+            "artifacts have another size": other_artifacts,
         }
         mistakes = list(_wrong_status(run, page))
         mistakes += [(Kind.WRONG, f"{rule}: {_name_some(names)}") for rule, names in names_by_rule.items() if names]
         if page.run_id != run.run_id:
             mistakes.append((Kind.WRONG, f"the ledger names the run {page.run_id or 'none'}"))
         return mistakes, bool(wrong_params or foreign_points)
+
+    def _wrong_artifacts(self, run: RunState, page: RunPage) -> tuple[set[str], set[str]]:
+        """Return the files that a run lacks, and those that differ from the page's in their size, where it is known."""
+        sizes = {path: len(text.encode()) for path, text in page.texts.items()}
+        sizes |= {path: Path(file).stat().st_size for path, file in page.files.items()}
+        stored = self._store.artifacts(run.run_id) if sizes else {}
+        other = {path for path in sizes.keys() & stored.keys() if stored[path] not in (None, sizes[path])}
+        return set(sizes) - set(stored), other
 
 
 def _run_to_keep(runs: Sequence[RunState], page: RunPage) -> RunState:
