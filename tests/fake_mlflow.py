@@ -11,7 +11,7 @@ from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.settings import Settings
-from dnnsweep.tracking.page import RunPage
+from dnnsweep.tracking.page import RunPage, RunState
 
 
 class FakeMlflow:
@@ -27,6 +27,8 @@ class FakeMlflow:
         if FakeMlflow.is_away:
             raise TrackingError("MLflow is away")
 
+    check = prepare
+
     def put(self, page: RunPage) -> str:
         self.prepare()
         FakeMlflow.pages[page.key] = page
@@ -36,8 +38,29 @@ class FakeMlflow:
         self.prepare()
         FakeMlflow.pages.pop(run_id, None)
 
+    def run(self, run_id: str) -> RunState | None:
+        return next((run for run in self.runs("", "") if run.run_id == run_id), None)
+
+    def runs(self, _: str, prefix: str) -> list[RunState]:
+        self.prepare()
+        return [state_of(page) for key, page in FakeMlflow.pages.items() if key.startswith(prefix)]
+
     def optimise(self) -> None:
         pass
+
+
+def state_of(page: RunPage) -> RunState:
+    """Return the run that shows a page, whose id is the page's key."""
+    return RunState(
+        run_id=page.key,
+        key=page.key,
+        status=page.status,
+        started_at=page.started_at,
+        is_deleted=False,
+        params=page.all_params,
+        tags=page.all_tags,
+        n_metrics=0,
+    )
 
 
 def ship_in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipper:
@@ -47,7 +70,7 @@ def ship_in_this_process(settings: Settings, sweep_id: str, _: Profile) -> Shipp
 
 def use_fake_mlflow(patch: pytest.MonkeyPatch) -> None:
     """Let runs, workers and doctor of this process deliver to an empty `FakeMlflow`."""
-    for module in ("runner.shipping", "runner.leased_sweep", "tracking"):
+    for module in ("runner.shipping", "delivery.shipper", "tracking"):
         patch.setattr(f"dnnsweep.{module}.Tracker", FakeMlflow)
     patch.setattr("dnnsweep.runner.shipping.ShipperProcess", ship_in_this_process)
     patch.setattr(FakeMlflow, "pages", {})

@@ -1,4 +1,4 @@
-"""A proxy before MLflow's server that loses answers after the work was done, refuses, or hangs; as tests wish."""
+"""A proxy before MLflow's server that loses answers after the work was done, asks twice, refuses or hangs."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Fault(StrEnum):
     NONE = "none"
     #: The server does what it is asked; its answer never arrives.
     LOST = "lost"
+    #: The server is asked twice; its second answer is passed on.
+    TWICE = "twice"
     #: The server is not asked; the answer is 500.
     ERROR = "error"
     #: The server is not asked; no answer ever arrives.
@@ -84,6 +86,8 @@ class Proxy:
                 self.lost.append(urlsplit(request.path).path)
             request.close_connection = True
             return
+        if fault is Fault.TWICE:
+            self._forward(request, body)
         status, headers, content = (500, [], b"broken") if fault is Fault.ERROR else self._forward(request, body)
         request.send_response(status)
         for name, value in headers:

@@ -413,8 +413,9 @@ def test_what_a_worker_delivers_asks_for_no_other_command(
     shown = dnnsweep.show("digits")
     for by_worker, who in ((True, "a worker"), (False, "`dnnsweep resume digits` or `dnnsweep doctor`")):
         render.print_conclusion(replace(shown, n_undelivered=2), "dnnsweep resume digits", by_worker=by_worker)
-        expected = f"2 updates are still waiting for MLflow; {who} will deliver them once it is reachable"
-        assert capsys.readouterr().err.splitlines()[-1] == expected
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f"2 updates are still waiting for MLflow; {who} will deliver them"
+        )
 
 
 def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,10 +425,11 @@ def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: 
 
     assert said.code == 0
     assert said.err.splitlines()[-1] == (
-        "3 updates are still waiting for MLflow; `dnnsweep resume pretend` or `dnnsweep doctor` will deliver them "
-        "once it is reachable"
+        "3 updates are still waiting for MLflow: MLflow is away; `dnnsweep resume pretend` or `dnnsweep doctor` will "
+        "deliver them once that is mended"
     )
-    assert "3 updates behind" in call("show", "pretend").out
+    assert "3 updates behind: MLflow is away" in call("show", "pretend").out
+    assert call("show", "pretend", "--json").json["delivery_error"] == "MLflow is away"
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql+nothing://x"])
@@ -724,6 +726,21 @@ def test_delete_asks_a_person_and_does_what_they_say(call: Call, file: Write, mo
     monkeypatch.setattr(sys, "stdin", Person("y\n"))
     assert call("delete", "pretend").code == 0
     assert call("list", "--json").json == []
+
+
+@pytest.mark.parametrize("stdin", [io.StringIO("y\n"), None], ids=["piped", "closed"])
+def test_delete_refuses_where_it_can_ask_nobody(
+    call: Call, file: Write, monkeypatch: pytest.MonkeyPatch, stdin: io.StringIO | None
+) -> None:
+    run(call, file(), "--trials", "1")
+    monkeypatch.setattr(sys, "stdin", stdin)
+
+    refused = call("delete", "pretend")
+
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert len(call("list", "--json").json) == 1
+    assert call("delete", "pretend", "--yes").code == 0
 
 
 def test_delete_says_when_runs_are_left_in_mlflow(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:

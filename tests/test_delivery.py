@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_mlflow import state_of
 from test_ledger import NEW, SOMEBODY_ELSE, ask, finish, suggestion
 from test_ledger import store as stored
 from turns import write
@@ -15,7 +16,7 @@ from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import Asked, Lease, Ledger, Told
 from dnnsweep.records import SweepState
 from dnnsweep.settings import find_settings
-from dnnsweep.tracking.page import RunPage
+from dnnsweep.tracking.page import RunPage, RunState
 
 SETTINGS = find_settings("home", {})
 
@@ -45,6 +46,22 @@ class Recording:
 
     def delete(self, run_id: str) -> None:
         self.deleted.append(run_id)
+
+    def check(self) -> None:
+        pass
+
+    def run(self, run_id: str) -> RunState | None:
+        return next((run for run in self.runs("", "") if run.run_id == run_id), None)
+
+    def runs(self, _: str, prefix: str) -> list[RunState]:
+        return [
+            replace(state_of(page), run_id=f"run of {key.partition('/')[2].partition('/')[2] or 'parent'}")
+            for key, page in self.pages.items()
+            if key.startswith(prefix)
+        ]
+
+    def optimise(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -224,10 +241,13 @@ def test_a_sweep_waits_while_its_trials_come_fast_and_is_whole_at_the_end(
 
 
 def test_a_sweep_that_was_put_by_another_process_is_whole_in_the_next(ledger: Ledger, lease: Lease) -> None:
-    OutboxSender(ledger, Recording(), SETTINGS, lease.sweep_id).deliver()
+    first, store = Recording(), Recording()
+    OutboxSender(ledger, first, SETTINGS, lease.sweep_id).deliver()
     lease.end(SweepState.COMPLETE)
-    store = Recording()
+    store.pages = dict(first.pages)  # the same MLflow, seen from another process
 
     assert deliver_all(ledger, store, SETTINGS, 30)
 
-    assert [[point.value for point in page.points] for page in store.pages.values()] == [[0.5, 0.6, 0.7]]
+    assert store.keys == ["parent"]
+    parent = next(page for page in store.pages.values() if page.parent_run_id is None)
+    assert [point.value for point in parent.points] == [0.5, 0.6, 0.7]

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,7 @@ from workspace import Workspace, prepared
 
 import dnnsweep
 from dnnsweep.delivery.doctor import Kind
+from dnnsweep.errors import TrackingError
 from dnnsweep.records import Trial
 
 PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
@@ -71,6 +78,16 @@ def _other_point(client: Any, _: str, trial: Trial) -> None:
     client.log_metric(trial.run_id, "val_loss", 0.0, step=2)
 
 
+def _no_files(client: Any, _: str, trial: Trial) -> None:
+    parent = client.get_run(trial.run_id).data.tags["mlflow.parentRunId"]
+    shutil.rmtree(Path(client.get_run(parent).info.artifact_uri.removeprefix("file://")))
+
+
+def _cut_file(client: Any, _: str, trial: Trial) -> None:
+    parent = client.get_run(trial.run_id).data.tags["mlflow.parentRunId"]
+    os.truncate(Path(client.get_run(parent).info.artifact_uri.removeprefix("file://")) / "sweep.yaml", 10)
+
+
 def _rebuilt(client: Any, experiment: str, trial: Trial) -> None:
     """A run of the same key with other parameters and without any point."""
     run = client.get_run(trial.run_id)
@@ -90,6 +107,8 @@ def _rebuilt(client: Any, experiment: str, trial: Trial) -> None:
         (_other_tag, {Kind.WRONG}),
         (_other_point, {Kind.WRONG}),
         (_rebuilt, {Kind.STALE, Kind.WRONG}),
+        (_no_files, {Kind.WRONG}),
+        (_cut_file, {Kind.WRONG}),
     ],
 )
 def test_each_damage_is_found_and_repaired(workspace: Workspace, client: Any, damage: Damage, kinds: set[Kind]) -> None:
@@ -99,7 +118,7 @@ def test_each_damage_is_found_and_repaired(workspace: Workspace, client: Any, da
 
     found = diagnosed(workspace, repair=False)
     assert {kind for _, kind, _ in found} == kinds
-    assert {number for number, _, _ in found} == {None if Kind.ORPHAN in kinds else 1}
+    assert {number for number, _, _ in found} == {None if damage in (_orphan, _no_files, _cut_file) else 1}
     assert not any(is_repaired for _, _, is_repaired in found)
     assert diagnosed(workspace, repair=False) == found  # to look changes nothing
 
@@ -151,6 +170,110 @@ def test_what_waits_in_the_outbox_is_delivered_first(workspace: Workspace) -> No
 
     assert diagnosed(workspace, repair=False) == [(None, "behind", False)]
     assert diagnosed(workspace, repair=True) == []
+
+
+def test_a_value_that_is_longer_than_mlflow_takes_is_no_difference(workspace: Workspace) -> None:
+    with closing(sqlite3.connect(workspace.home / "dnnsweep.db")) as connection, connection:
+        change = "UPDATE trials SET params = json_set(params, '$.notes', ?), error = ? WHERE number = 3"
+        connection.execute(change, ("é" * 7000, "x" * 9000))
+
+    repaired = diagnosed(workspace, repair=True)
+
+    assert repaired == [(3, "wrong", True)] * 2  # a parameter and a tag were not there
+    assert diagnosed(workspace, repair=False) == []
+
+
+@pytest.fixture
+def model(workspace: Workspace) -> Iterator[Path]:
+    """The kept model of the best trial, which MLflow has a copy of."""
+    sweep = dnnsweep.show("pretend", home=workspace.home)
+    path = workspace.home / "models" / "pretend" / "best" / "best.keras"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("weights"), b"0123456789" * 100)
+    assert name_model(workspace, sweep.best_number, path.name) == 1
+    diagnosed(workspace, repair=True)  # MLflow may lack it
+    assert diagnosed(workspace, repair=False) == []
+    yield path
+    name_model(workspace, sweep.best_number, None)
+    shutil.rmtree(workspace.home / "models")
+
+
+def name_model(workspace: Workspace, number: int | None, name: str | None) -> int:
+    with closing(sqlite3.connect(workspace.home / "dnnsweep.db")) as connection, connection:
+        return connection.execute("UPDATE trials SET model_path = ? WHERE number = ?", (name, number)).rowcount
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"), [(Path.unlink, "is missing"), (lambda path: os.truncate(path, 50), "is damaged")]
+)
+def test_a_model_that_is_gone_or_damaged_is_fetched_from_mlflow(
+    workspace: Workspace, model: Path, damage: Callable[[Path], None], what: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    best, content = dnnsweep.show("pretend", home=workspace.home).best_number, model.read_bytes()
+    damage(model)
+
+    checked = workspace.run("doctor", "--check")
+    assert checked.code == 1
+    assert f"sweep pretend, trial {best}: model: its model {model} {what}; `dnnsweep export" in checked.out
+    assert diagnosed(workspace, repair=True) == [(best, "model", True)]
+    assert capfd.readouterr() == ("", "")
+    assert model.read_bytes() == content
+    assert diagnosed(workspace, repair=False) == []
+
+
+def test_a_model_that_is_lost_in_both_places_is_said_to_be_lost_and_the_rest_is_repaired(
+    workspace: Workspace, client: Any, model: Path
+) -> None:
+    sweep = dnnsweep.show("pretend", home=workspace.home)
+    copy = Path(client.get_run(sweep.run_id).info.artifact_uri.removeprefix("file://")) / "best" / "model.keras"
+    model.unlink()
+    os.truncate(copy, 50)
+
+    assert diagnosed(workspace, repair=True) == [(sweep.best_number, "model", False)]
+    said = workspace.run("doctor")
+    assert said.code == 1
+    assert "1 differences, 1 of them not repaired" in said.out
+    assert f"`dnnsweep export pretend --trial {sweep.best_number}` writes the code that trains it again" in said.out
+    copy.unlink()
+
+
+def test_a_difference_that_mlflow_keeps_is_not_said_to_be_repaired(
+    workspace: Workspace, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    client.set_tag(workspace.trials()[1].run_id, "dnnsweep.reason", "failed")
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "log_batch", lambda *_, **__: None)
+
+        assert diagnosed(workspace, repair=True) == [(1, "wrong", False)]
+
+    assert diagnosed(workspace, repair=True) == [(1, "wrong", True)]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"this is no database " * 500])
+def test_an_embedded_store_that_is_gone_or_corrupt_is_made_anew(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    caplog.set_level(logging.WARNING, logger="dnnsweep")
+    database = workspace.home / "mlflow.db"
+    for path in workspace.home.glob("mlflow.db*"):
+        path.unlink()
+    if content is None:
+        assert {kind for _, kind, _ in diagnosed(workspace, repair=False)} == {"missing"}
+        assert not database.exists()  # to look creates nothing
+    else:
+        database.write_bytes(content)
+        with pytest.raises(TrackingError, match=r"is corrupt: .*; `dnnsweep doctor` without --check moves it aside"):
+            diagnosed(workspace, repair=False)
+
+    assert diagnosed(workspace, repair=True) == []
+
+    assert "5 runs are delivered again" in caplog.text
+    assert diagnosed(workspace, repair=False) == []
+    asides = [path.read_bytes() for path in workspace.home.glob("mlflow.db.aside-*")]
+    assert asides == ([] if content is None else [content])
 
 
 def test_an_mlflow_that_cannot_be_reached_is_an_error_and_no_traceback(workspace: Workspace) -> None:

@@ -9,19 +9,21 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dnnsweep.errors import TrackingError
+from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.settings import Settings, find_settings
-from dnnsweep.tracking import Tracker, serve_ui, ui_command, ui_environment, ui_url
+from dnnsweep.tracking import Tracker, readable_copy, serve_ui, ui_command, ui_environment, ui_url
 from dnnsweep.tracking.page import Point, RunPage
 
 ROOT = Path(__file__).parents[1]
@@ -473,6 +475,180 @@ def test_broken_store_is_a_tracking_error(tmp_path: Path) -> None:
 
     with pytest.raises(TrackingError, match="not a database"):
         Tracker(find_settings(tmp_path, {})).put(PAGE)
+
+
+def remove(database: Path) -> None:
+    database.unlink()
+
+
+def empty(database: Path) -> None:
+    os.truncate(database, 0)
+
+
+def scramble(database: Path) -> None:
+    with database.open("r+b") as file:
+        file.write(b"garbage!" * (database.stat().st_size // 8))
+
+
+def exchange(database: Path) -> None:
+    other = database.with_name("other.db")
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(other)) as target:
+        source.backup(target)
+        target.execute("DELETE FROM experiments WHERE name = 'digits'")
+        target.commit()
+    other.replace(database)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said", "is_kept"),
+    [
+        (remove, "was gone and was made anew", False),
+        (empty, "was corrupt (the file is empty), was moved to", True),
+        (scramble, "was corrupt (", True),
+        (exchange, "was replaced by another one", False),
+    ],
+)
+def test_a_store_that_is_damaged_behind_the_trackers_back_is_noticed_and_made_anew(
+    tracker: Tracker,
+    settings: Settings,
+    template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Path], None],
+    said: str,
+    *,
+    is_kept: bool,
+) -> None:
+    from dnnsweep.tracking import store
+
+    monkeypatch.setattr(store, "_run_migrations", lambda made: shutil.copy(template, made))
+    assert tracker.prepare() is None
+    first = tracker.put(PAGE)
+    damage(settings.tracking_file)
+
+    with suppress(TrackingError):  # a corrupt one is moved aside before a new one is made
+        tracker.check()
+    loss = tracker.prepare()
+
+    assert loss is not None
+    assert said in loss
+    assert tracker.prepare() is None  # it is said once
+    again = tracker.put(replace(PAGE, run_id=first))
+    with closing(sqlite3.connect(settings.tracking_file)) as connection:
+        assert (again,) in connection.execute("SELECT run_uuid FROM runs").fetchall()
+        assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    asides = [
+        path for path in settings.home.iterdir() if ".aside-" in path.name and path.name[-4:] not in ("-wal", "-shm")
+    ]
+    assert bool(asides) is is_kept
+
+
+def test_the_log_of_a_store_that_is_gone_is_not_applied_to_the_next_one(
+    tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dnnsweep.tracking import store
+
+    monkeypatch.setattr(store, "_run_migrations", lambda made: shutil.copy(template, made))
+    (tmp_path / "mlflow.db-wal").write_bytes(b"of another file")
+
+    assert store.create_store(tmp_path / "mlflow.db")
+
+    assert [path.read_bytes() for path in tmp_path.glob("*.aside-*-wal")] == [b"of another file"]
+    assert not (tmp_path / "mlflow.db-wal").exists()
+
+
+def test_what_was_moved_aside_is_never_overwritten(tmp_path: Path) -> None:
+    from dnnsweep.tracking import store_file
+
+    kept = []
+    for content in (b"first", b"second"):
+        (tmp_path / "mlflow.db").write_bytes(content)
+        kept.append(store_file.set_aside(tmp_path / "mlflow.db"))
+
+    assert [path.read_bytes() for path in kept] == [b"first", b"second"]
+
+
+def test_a_store_that_is_locked_is_not_taken_for_a_corrupt_one(settings: Settings) -> None:
+    from dnnsweep.tracking import store_file
+
+    with closing(sqlite3.connect(settings.tracking_file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert store_file.describe_flaw(settings.tracking_file, seconds=0) is None
+    assert store_file.describe_flaw(settings.tracking_file) is None
+
+
+def test_a_run_whose_files_have_no_place_is_whole_but_for_them(
+    tracker: Tracker, settings: Settings, client: Any
+) -> None:
+    settings.artifacts.write_text("no folder")
+
+    with pytest.raises(ArtifactError, match="its files did not arrive") as refused:
+        tracker.put(PAGE)
+
+    run = client.get_run(refused.value.run_id)
+    assert (run.info.status, run.data.params) == ("FINISHED", PAGE.params)
+    settings.artifacts.unlink()
+    assert tracker.put(replace(PAGE, run_id=run.info.run_id)) == run.info.run_id
+    assert artifact(client, run.info.run_id, "notes/sweep.yaml") == b"name: digits\n"
+
+
+@pytest.mark.parametrize("uri", ["localhost:5000", "mlflow.example.org", "me:secret@mlflow:5000", "./mlruns"])
+def test_an_address_without_a_scheme_is_said_to_have_none(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(
+        TrackingError, match=r"must be an address with a scheme, got .*; write http://HOST:PORT"
+    ) as error:
+        Tracker(find_settings(tmp_path, {"MLFLOW_TRACKING_URI": uri})).put(PAGE)
+
+    assert "secret" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (401, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        (403, "give this user the right to write there"),
+        (404, "correct MLFLOW_TRACKING_URI"),
+        (500, "start the server"),
+    ],
+)
+def test_a_server_that_refuses_is_told_from_one_that_is_away(tmp_path: Path, status: int, remedy: str) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(TrackingError, match=remedy):
+            Tracker(find_settings(tmp_path, {"MLFLOW_TRACKING_URI": uri})).put(PAGE)
+        server.shutdown()
+
+
+def test_an_experiment_that_somebody_deleted_comes_back_and_that_is_said(
+    tracker: Tracker, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = tracker.put(RUNNING)
+    client.delete_experiment(tracker.experiment_id("digits"))
+
+    tracker.put(replace(PAGE, run_id=run_id))
+
+    assert tracker.experiment_id("digits") is not None
+    assert ["experiment digits was deleted in MLflow and is restored" in text for text in caplog.messages] == [True]
+
+
+def test_a_copy_is_read_in_place_of_a_store_and_leaves_it_as_it_is(tracker: Tracker, settings: Settings) -> None:
+    run_id = tracker.put(PAGE)
+    before = settings.tracking_file.read_bytes()
+
+    with readable_copy(settings) as copied:
+        reader = Tracker(copied)
+        assert [run.run_id for run in reader.runs("digits", "ledger/")] == [run_id]
+        assert reader.artifacts(run_id) == {"notes/sweep.yaml": 13}
+
+    assert settings.tracking_file.read_bytes() == before
 
 
 FROM_NOTHING = """

@@ -16,8 +16,17 @@ from dnnsweep.errors import DataError, LedgerAwayError
 from dnnsweep.executors import ExecutorKind
 from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Asked
+from dnnsweep.profiling import Profile
 from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, TrialResult
 from dnnsweep.runner import claim
+from dnnsweep.runner.shipping import (
+    COMPLETE_WAIT_SECONDS,
+    FIRST_WAIT_SECONDS,
+    INTERRUPTED_WAIT_SECONDS,
+    UNOWNED,
+    RunShipping,
+    WorkerShipping,
+)
 from dnnsweep.runner.worker import Worker, WorkerOptions
 from dnnsweep.settings import Limits
 from dnnsweep.stores.local import LocalStore
@@ -36,6 +45,13 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     return Worker(settings_of(tmp_path), Limits(), WorkerOptions(ExecutorKind.LOCAL, None, 30.0), lambda _: None)
 
 
+def deliver(worker: Worker, home: LocalStore) -> None:
+    """Let an idle worker begin to deliver, and wait until it has."""
+    worker._delivered_at -= 60
+    worker._deliver(home.ledger)
+    worker._shipping.close(60)
+
+
 def trained(home: LocalStore, name: str, state: SweepState) -> None:
     home.submit(sweep(name))
     claimed = home.ledger.claim()
@@ -52,7 +68,7 @@ def trained(home: LocalStore, name: str, state: SweepState) -> None:
 def test_an_idle_worker_brings_to_mlflow_what_nobody_else_does(worker: Worker, home: LocalStore) -> None:
     trained(home, "ended", SweepState.COMPLETE)
     home.submit(sweep("next"))  # of which there is nothing to show
-    worker._deliver(home.ledger)
+    deliver(worker, home)
 
     assert home.ledger.outbox.count() == 0
     assert {page.name for page in FakeMlflow.pages.values() if page.experiment == "ended"} >= {"ended"}
@@ -61,21 +77,113 @@ def test_an_idle_worker_brings_to_mlflow_what_nobody_else_does(worker: Worker, h
 
 def test_it_leaves_alone_what_another_process_delivers(worker: Worker, home: LocalStore) -> None:
     trained(home, "running", SweepState.RUNNING)
-    worker._deliver(home.ledger)
+    deliver(worker, home)
 
     assert FakeMlflow.pages == {}
 
 
 def test_runs_of_a_sweep_that_was_deleted_over_the_network_go_too(worker: Worker, home: LocalStore) -> None:
     trained(home, "ended", SweepState.COMPLETE)
-    worker._deliver(home.ledger)
+    deliver(worker, home)
     assert len(FakeMlflow.pages) == 2
 
     assert home.delete("ended") is False
-    worker._delivered_at -= 60
-    worker._deliver(home.ledger)
+    deliver(worker, home)
 
     assert FakeMlflow.pages == {}
+
+
+@pytest.fixture
+def shippers(monkeypatch: pytest.MonkeyPatch) -> list[SlowShipper]:
+    """The shippers that are started, which deliver nothing before they are told to."""
+    made: list[SlowShipper] = []
+    monkeypatch.setattr("dnnsweep.runner.shipping.ShipperProcess", lambda *words: SlowShipper(made, *words))
+    return made
+
+
+class SlowShipper:
+    """Stands in for a process that has not imported MLflow yet."""
+
+    def __init__(self, made: list[SlowShipper], _: object, sweep_id: str, __: object) -> None:
+        made.append(self)
+        self.served = [sweep_id]
+        self.is_alive = True
+        self.closed: list[float] = []
+
+    def start(self) -> None:
+        pass
+
+    def serve(self, sweep_id: str) -> None:
+        self.served.append(sweep_id)
+
+    def close(self, seconds: float, first_seconds: float = 0.0) -> None:
+        self.closed.append(max(seconds, first_seconds))
+
+
+@pytest.mark.parametrize("grace", [0.0, 2.0, 30.0])
+def test_however_short_its_grace_a_worker_lets_a_delivery_go_on_until_nothing_is_left(
+    tmp_path: Path, home: LocalStore, shippers: list[SlowShipper], grace: float
+) -> None:
+    worker = Worker(settings_of(tmp_path), Limits(), WorkerOptions(ExecutorKind.LOCAL, None, grace), lambda _: None)
+    trained(home, "ended", SweepState.COMPLETE)
+    for _ in range(3):
+        worker._delivered_at -= 60
+        worker._deliver(home.ledger)
+    assert [shipper.closed for shipper in shippers] == [[]]
+
+    for entry in home.ledger.outbox.claim(9):
+        home.ledger.outbox.remove_sent(entry, "run")
+    worker._delivered_at -= 60
+    worker._deliver(home.ledger)
+    assert len(shippers[0].closed) == 1
+
+
+def test_one_delivery_goes_on_from_sweep_to_sweep(
+    tmp_path: Path, home: LocalStore, shippers: list[SlowShipper]
+) -> None:
+    shipping = WorkerShipping(ExecutorKind.LOCAL, settings_of(tmp_path))
+    for sweep_id in ("first", "second"):
+        shipping.begin(home.ledger, sweep_id, Profile())
+        shipping.end(SweepState.COMPLETE)
+
+    assert [shipper.served for shipper in shippers] == [["first", UNOWNED, "second", UNOWNED]]
+    assert shippers[0].closed == []  # nobody waits for MLflow
+
+    shippers[0].is_alive = False  # its process was killed too often
+    shipping.begin(home.ledger, "third", Profile())
+    assert shippers[1].served == ["third"]
+
+
+@pytest.mark.parametrize("grace", [0.0, 1.0, 60.0])
+def test_a_worker_that_ends_waits_for_mlflow_no_longer_than_its_grace(
+    tmp_path: Path, home: LocalStore, shippers: list[SlowShipper], grace: float
+) -> None:
+    worker = Worker(settings_of(tmp_path), Limits(), WorkerOptions(ExecutorKind.LOCAL, None, grace), lambda _: None)
+    trained(home, "ended", SweepState.COMPLETE)
+    worker._deliver(home.ledger)
+    worker._shutdown.request()
+
+    worker.run()
+
+    assert max(shippers[0].closed) <= min(grace, INTERRUPTED_WAIT_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds"),
+    [
+        (SweepState.COMPLETE, COMPLETE_WAIT_SECONDS),
+        (SweepState.STOPPED, COMPLETE_WAIT_SECONDS),
+        (SweepState.INTERRUPTED, FIRST_WAIT_SECONDS),
+    ],
+)
+def test_a_run_waits_for_mlflow_at_least_until_something_was_delivered(
+    tmp_path: Path, home: LocalStore, shippers: list[SlowShipper], state: SweepState, seconds: float
+) -> None:
+    shipping = RunShipping(ExecutorKind.LOCAL, settings_of(tmp_path))
+    shipping.begin(home.ledger, "mine", Profile())
+    shipping.end(state)
+
+    assert shippers[0].closed == [seconds]
 
 
 @pytest.mark.parametrize(

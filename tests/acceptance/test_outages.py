@@ -74,6 +74,18 @@ def test_answers_lost_after_the_work_was_done_leave_one_run_for_each_trial(
 
 
 @pytest.mark.timeout(300)
+def test_requests_that_are_sent_twice_leave_one_run_for_each_trial(
+    tmp_path: Path, server: chaos.MlflowServer, expected: Identity
+) -> None:
+    with disturbed(tmp_path, server, "twice") as (workspace, proxy, file):
+        proxy.disturb(Fault.TWICE)
+        done = workspace.run("run", file, "--trainers", "2")
+        assert done.code == 0, done.err
+        assert "MLflow had 13 runs of sweep twice twice; the second ones were deleted" in done.err
+        assert_whole(workspace, server, "twice", expected)
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", [Fault.ERROR, Fault.HANG])
 def test_a_server_that_answers_nothing_useful_keeps_nobody_waiting(
     tmp_path: Path, server: chaos.MlflowServer, expected: Identity, fault: Fault
