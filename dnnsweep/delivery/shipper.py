@@ -112,6 +112,11 @@ class OutboxSender:
         self._verify_ended()
         return n_sent
 
+    def note_refusal(self, error: TrackingError) -> None:
+        """Store with the first entry that is due why nothing can be sent at all."""
+        for entry in self._claim(1):
+            self._postpone(entry, error)
+
     def _postpone(self, entry: Entry, error: Exception) -> None:
         if isinstance(error, ArtifactError):  # the run is there, and others can be folded under it
             self._store_run(entry.sweep_id, entry.number, error.run_id)
@@ -324,9 +329,16 @@ class Shipper:
         return n_sent
 
     def _prepare(self) -> None:
-        """Get the store ready, and make everything due again if it is another one than before."""
-        with suppress(TrackingError):  # whatever puts a page fails alike, and the outbox keeps the reason
+        """Get the store ready, and make everything due again if it is another one than before.
+
+        Raises:
+            TrackingError: The store cannot be made ready.
+        """
+        try:
             self._loss = self._store.prepare() or self._loss
+        except TrackingError as error:
+            self._sender.note_refusal(error)
+            raise
         if self._loss is None:
             return
         self._sender.forget()

@@ -232,6 +232,8 @@ def _open_for_reading(engine: Engine, refusal: DatabaseError) -> Database:
 
 
 def _check_head(version: str | None, address: str) -> None:
+    if version is None:
+        raise SweepNotFoundError(f"there is no sweep yet in {address}")
     if version != HEAD:
         raise LedgerError(
             f"the ledger {address} must be brought up to date, from schema version {version} to {HEAD}, but cannot be "
