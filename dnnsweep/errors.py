@@ -91,7 +91,13 @@ class SweepConflictError(DnnsweepError):
 
 
 class SweepHeldError(DnnsweepError):
-    """Another controller is running this sweep."""
+    """Another controller is running this sweep, or may be running it.
+
+    Attributes:
+        is_certain: Whether it was seen to run; if not, it has to be watched for longer.
+    """
+
+    is_certain = True
 
 
 class LeaseLostError(DnnsweepError):

@@ -700,14 +700,16 @@ def test_stopping_what_does_not_run_says_so(ask: Call) -> None:
     assert ask("stop", "odd") == Said(0, "", "sweep odd is not running\n")
 
 
-def test_stopping_what_runs_leaves_a_wish(call: Call, file: Write, home: Path) -> None:
+def test_stopping_what_runs_leaves_a_wish(call: Call, file: Write, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.ledger.lease.PROLONG_SECONDS", 0.1)
     run(call, file(), "--trials", "1")
     with closing(Ledger.open(f"sqlite:///{home / 'dnnsweep.db'}")) as ledger:
         lease = ledger.begin(NewSweep.of(check(ledger.sweep("pretend").spec)), owner="elsewhere:1")
 
         assert call("stop", "pretend") == Said(0, "", "sweep pretend is being stopped\n")
         assert lease.renew()[0] is True
-        assert call("delete", "pretend", "--yes").code == 1
+        with lease.prolonged():
+            assert call("delete", "pretend", "--yes").code == 1
 
 
 def test_delete_asks_a_person_and_does_what_they_say(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_mlflow import FakeMlflow, use_fake_mlflow
+from leases import gone
 from workspace import SWEEP, identity
 
 import dnnsweep
 from dnnsweep.errors import (
     ExportError,
+    LeaseLostError,
     QueryError,
     SpecError,
     SweepConflictError,
@@ -30,6 +32,7 @@ from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.records import State, SweepState
 from dnnsweep.runner.controller import Progress
 from dnnsweep.spec import check
+from dnnsweep.stores import polling
 
 Run = Callable[..., dnnsweep.SweepHandle]
 
@@ -199,9 +202,7 @@ def test_an_interrupted_sweep_with_a_lowered_budget_is_complete(run: Run) -> Non
 def test_a_process_that_died_before_it_could_say_complete_is_mended_by_the_next_run(run: Run, home: Path) -> None:
     trials = run(trials=4).trials()
     with closing(sqlite3.connect(home / "dnnsweep.db")) as connection:
-        connection.execute(
-            "UPDATE sweeps SET state = 'RUNNING', ended_at = NULL, owner = 'elsewhere:1', expires_at = 1"
-        )
+        connection.execute("UPDATE sweeps SET state = 'RUNNING', ended_at = NULL, owner = ?", (gone(),))
         connection.commit()
 
     sweep = run(trials=4)
@@ -286,17 +287,40 @@ def test_budget_description_and_resources_are_not_part_of_a_sweeps_identity(run:
     assert (sweep.show().description, sweep.show().n_finished) == ("new words", 2)
 
 
-def test_a_sweep_that_another_process_runs_is_refused_and_untouched(run: Run, home: Path) -> None:
+def test_a_sweep_that_another_process_runs_is_refused_and_untouched(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnnsweep.ledger.lease.PROLONG_SECONDS", 0.1)
     run(trials=2)
     with closing(Ledger.open(f"sqlite:///{home / 'dnnsweep.db'}")) as ledger:
-        ledger.begin(NewSweep.of(check(ledger.sweep("pretend").spec)), owner="elsewhere:1")
+        lease = ledger.begin(NewSweep.of(check(ledger.sweep("pretend").spec)), owner="elsewhere:1")
+        with lease.prolonged():
+            for refused in (lambda: run(trials=5), lambda: dnnsweep.delete("pretend")):
+                with pytest.raises(SweepHeldError, match="is being run by process 1 on elsewhere"):
+                    refused()
 
-    with pytest.raises(SweepHeldError, match="process 1 on elsewhere"):
-        run(trials=5)
-    with pytest.raises(SweepHeldError, match="process 1 on elsewhere"):
+            assert (dnnsweep.show("pretend").n_trials, dnnsweep.stop("pretend")) == (2, True)
+
+
+def test_a_sweep_whose_holder_was_seen_to_be_silent_for_a_whole_lease_goes_on_and_can_be_deleted(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for module in ("checks", "watch"):
+        monkeypatch.setattr(f"dnnsweep.ledger.{module}.LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(polling, "QUIET_SECONDS", 0.0)
+    run(trials=2)
+    with closing(Ledger.open(f"sqlite:///{home / 'dnnsweep.db'}")) as ledger:
+        spec = NewSweep.of(check(ledger.sweep("pretend").spec))
+        lease = ledger.begin(spec, owner="elsewhere:1")
+
+        assert run(trials=5).state is SweepState.COMPLETE
+        with pytest.raises(LeaseLostError, match="another controller took this sweep over"):
+            lease.renew()
+        assert "process 1 on elsewhere, as far as is known; its lease must be watched for 0.2 seconds" in caplog.text
+
+        ledger.begin(spec, owner="elsewhere:1")
         dnnsweep.delete("pretend")
-
-    assert (dnnsweep.show("pretend").n_trials, dnnsweep.stop("pretend")) == (2, True)
+        assert ledger.sweeps() == []
 
 
 def test_a_sweep_that_keeps_failing_is_given_up_and_can_be_resumed(run: Run) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leases import gone
 from turns import write
 
 from dnnsweep.errors import LeaseLostError, LedgerAwayError
@@ -217,11 +218,10 @@ def test_events_tell_what_happened_in_order(ledger: Ledger, lease: Lease) -> Non
     ]
 
 
-def test_trials_of_a_controller_that_died_are_said_to_be_lost(ledger: Ledger, lease: Lease) -> None:
+def test_trials_of_a_controller_that_died_are_said_to_be_lost(ledger: Ledger) -> None:
+    lease = ledger.begin(NEW, owner=gone())
     write(lease).advance([], [asked(0), asked(1)], {})
     write(lease).start(0, 1)
-    with ledger._database.write() as connection:
-        connection.exec_driver_sql("UPDATE sweeps SET expires_at = 0")
 
     ledger.begin(NEW)
 

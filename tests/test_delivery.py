@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from fake_mlflow import state_of
-from test_ledger import NEW, SOMEBODY_ELSE, ask, finish, suggestion
+from leases import SOMEBODY_ELSE
+from test_ledger import NEW, ask, finish, suggestion
 from test_ledger import store as stored
 from turns import write
 

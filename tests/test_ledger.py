@@ -12,6 +12,7 @@ from typing import Any
 
 import postgres
 import pytest
+from leases import SOMEBODY_ELSE, gone
 from sqlalchemy import column, create_engine, insert, table
 from turns import write
 
@@ -26,6 +27,7 @@ from dnnsweep.errors import (
 )
 from dnnsweep.ledger import PARENT, Asked, Entry, Lease, Ledger, NewSweep, Told, Turn
 from dnnsweep.ledger.outbox import DELETE, SYNC
+from dnnsweep.ledger.turn import QUICK_SECONDS
 from dnnsweep.records import (
     Curve,
     DataSummary,
@@ -56,7 +58,6 @@ NEW = NewSweep(
     window=4,
     objectives=(Objective("val_accuracy", "maximize"),),
 )
-SOMEBODY_ELSE = "another-host:1"
 
 
 def store(ledger: Ledger, new: NewSweep) -> None:
@@ -237,8 +238,8 @@ def test_a_sweep_that_is_held_cannot_be_acquired(ledger: Ledger) -> None:
         ledger.begin(NEW)
 
 
-def test_an_expired_lease_can_be_taken_over_and_its_old_owner_writes_nothing_more(ledger: Ledger) -> None:
-    old = ledger.begin(NEW, owner=SOMEBODY_ELSE, seconds=0)
+def test_a_lost_lease_can_be_taken_over_and_its_old_owner_writes_nothing_more(ledger: Ledger) -> None:
+    old = ledger.begin(NEW, owner=gone())
     new = ledger.begin(NEW)
     ask(new, 1)
 
@@ -269,7 +270,7 @@ def test_the_lease_of_a_dead_process_of_this_machine_does_not_block(ledger: Ledg
 
 
 def test_a_sweep_whose_process_is_gone_is_interrupted_not_running(ledger: Ledger) -> None:
-    ledger.begin(NEW, owner=SOMEBODY_ELSE, seconds=0)
+    ledger.begin(NEW, owner=gone())
 
     assert ledger.sweep("digits").state is SweepState.INTERRUPTED
 
@@ -338,9 +339,8 @@ def test_tokens_only_grow(ledger: Ledger) -> None:
 
 
 def test_taking_a_sweep_over_puts_its_running_trials_back_in_the_queue(ledger: Ledger) -> None:
-    old = ledger.begin(NEW, owner=SOMEBODY_ELSE, seconds=0)
+    old = ledger.begin(NEW, owner=gone())
     ask(old, 2)
-    old._seconds = 0
     write(old).start(1, 1)
 
     ledger.begin(NEW)
@@ -789,7 +789,7 @@ def test_a_claimed_entry_is_nobody_elses_until_its_time_is_over(ledger: Ledger, 
     assert keys(ledger.outbox.claim(9, lease.sweep_id)) == [(PARENT, SYNC)]
     ledger.outbox.make_due()
     assert ledger.outbox.claim(9, lease.sweep_id) == []
-    assert ledger.outbox.next_due(lease.sweep_id) is not None
+    assert ledger.outbox.seconds_to_next(lease.sweep_id) is not None
 
 
 def test_what_a_process_claimed_that_is_gone_is_due_at_once(
@@ -960,10 +960,9 @@ def test_a_trial_that_has_just_started_waits_and_one_that_ends_is_due_at_once(le
     write(lease).finish(result(0), (0.5,), {})
 
     assert [entry.number for entry in ledger.outbox.claim(10, lease.sweep_id)] == [0]
-    due, started = ledger.outbox.next_due(lease.sweep_id), ledger.trial("digits", 1).started_at
-    assert due is not None
-    assert started is not None
-    assert due > started
+    seconds = ledger.outbox.seconds_to_next(lease.sweep_id)
+    assert seconds is not None
+    assert 0 < seconds <= QUICK_SECONDS
 
 
 def test_what_could_not_be_sent_keeps_its_time_when_it_changes(ledger: Ledger, lease: Lease) -> None:

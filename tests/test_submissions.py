@@ -11,12 +11,15 @@ from typing import Any
 
 import postgres
 import pytest
-from sqlalchemy import update
+from fake_clock import FakeClock
+from leases import SOMEBODY_ELSE, gone, watch_for
+from sqlalchemy import select
 from turns import write
+from workspace import wait_until
 
 from dnnsweep import spec
 from dnnsweep.errors import LeaseLostError, QueryError, SweepConflictError, SweepHeldError, SweepNotFoundError
-from dnnsweep.ledger import Asked, Lease, Ledger, NewSweep, database, queries, sweep_cache
+from dnnsweep.ledger import Asked, Lease, LeaseWatch, Ledger, NewSweep, database, queries, sweep_cache
 from dnnsweep.ledger.submissions import MAX_DEATHS
 from dnnsweep.ledger.tables import SweepRow
 from dnnsweep.records import (
@@ -34,15 +37,19 @@ from dnnsweep.records import (
 )
 
 DATA = DataSummary("f" * 64, Task.MULTICLASS, 64, ("a",), ("0", "1", "2"), 60, 20, 20)
-SOMEBODY_ELSE = "another-host:1"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+def ledger(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
     url = f"sqlite:///{tmp_path / 'dnnsweep.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql").database()
-    opened = Ledger.open(url, create=True)
+    opened = Ledger.open(url, create=True, watch=LeaseWatch(clock))
     yield opened
     opened.close()
 
@@ -70,6 +77,11 @@ def claimed(ledger: Ledger, **arguments: Any) -> tuple[Lease, str]:
     found = ledger.claim(**arguments)
     assert found is not None
     return found
+
+
+def last_turn(ledger: Ledger) -> int:
+    with ledger._database.read() as connection:
+        return int(connection.execute(select(SweepRow.last_turn)).scalar_one())
 
 
 def train(lease: Lease, *values: float, first: int = 0) -> None:
@@ -221,7 +233,7 @@ def test_a_sweep_on_which_workers_die_again_and_again_fails_and_lets_others_pass
     submit(ledger, "deadly", priority=9)
     submit(ledger, "harmless")
     for _ in range(MAX_DEATHS):
-        assert claimed(ledger, seconds=0)[1] == "deadly"  # a lease that is over at once, as of a worker that is gone
+        assert claimed(ledger, owner=gone())[1] == "deadly"
 
     assert claimed(ledger)[1] == "harmless"
 
@@ -235,7 +247,7 @@ def test_a_sweep_on_which_workers_die_again_and_again_fails_and_lets_others_pass
 def test_a_worker_that_dies_after_a_trial_has_ended_does_not_count_against_its_sweep(ledger: Ledger) -> None:
     submit(ledger, budget={"trials": 20})
     for number in range(2 * MAX_DEATHS):
-        lease, _ = claimed(ledger, seconds=0)
+        lease, _ = claimed(ledger, owner=gone())
         train(lease, 0.5, first=number)
 
     assert claimed(ledger)[1] == "digits"
@@ -243,9 +255,8 @@ def test_a_worker_that_dies_after_a_trial_has_ended_does_not_count_against_its_s
 
 def test_what_a_dead_worker_left_is_claimed_again_and_its_trials_are_queued(ledger: Ledger) -> None:
     submit(ledger)
-    dead, _ = claimed(ledger, owner=SOMEBODY_ELSE, seconds=60)
+    dead, _ = claimed(ledger, owner=gone())
     write(dead).advance([], [Asked(Suggestion(0, {"dropout": 0.0}, 7), {})], {})
-    dead._seconds = 0
     write(dead).start(0, 1)
     assert ledger.sweep("digits").state is SweepState.QUEUED
 
@@ -259,7 +270,7 @@ def test_what_a_dead_worker_left_is_claimed_again_and_its_trials_are_queued(ledg
 
 def test_a_sweep_that_somebody_runs_by_hand_is_not_the_workers(ledger: Ledger) -> None:
     submit(ledger)
-    ledger.begin(new(), owner=SOMEBODY_ELSE, seconds=0)
+    ledger.begin(new(), owner=gone())
 
     assert ledger.sweep("digits").state is SweepState.INTERRUPTED
     assert ledger.claim() is None
@@ -299,15 +310,18 @@ def test_running_a_queued_sweep_by_hand_notes_its_data(ledger: Ledger) -> None:
     assert (ledger.sweep("digits").data["n_test"], ledger.sweep("digits").trainer) == (20, "fit")
 
 
-def test_a_lease_can_be_prolonged_while_the_data_are_loaded(ledger: Ledger) -> None:
+def test_a_lease_is_renewed_while_the_data_are_loaded_which_does_not_count_as_the_sweeps_time(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnnsweep.ledger.lease.PROLONG_SECONDS", 0.01)
     submit(ledger)
-    lease, _ = claimed(ledger, owner=SOMEBODY_ELSE, seconds=0)
-    assert ledger.sweep("digits").state is SweepState.QUEUED
+    lease, _ = claimed(ledger)
 
-    lease._seconds = 60
-    lease.prolong()
+    with lease.prolonged():
+        assert wait_until(lambda: last_turn(ledger) >= 3)
+    lease.start_counting()
+    lease.renew()
 
-    assert ledger.sweep("digits").state is SweepState.RUNNING
     assert lease.spent_seconds() == pytest.approx(0.0, abs=0.01)
 
 
@@ -335,13 +349,12 @@ def test_a_sweep_that_waits_is_stopped_at_once_and_is_not_claimed(ledger: Ledger
     assert ledger.claim() is None
 
 
-def test_a_stop_that_a_worker_did_not_live_to_obey_is_obeyed_by_the_next(ledger: Ledger) -> None:
+def test_a_stop_that_a_worker_did_not_live_to_obey_is_obeyed_by_the_next(ledger: Ledger, clock: FakeClock) -> None:
     submit(ledger, "stopped")
     submit(ledger, "next")
-    lease, _ = claimed(ledger, owner=SOMEBODY_ELSE)
-    ledger.request_stop("stopped")
-    lease._seconds = 0
-    write(lease).start(0, 1)
+    claimed(ledger, owner=SOMEBODY_ELSE)
+    assert ledger.request_stop("stopped") is True
+    watch_for(ledger, clock)
 
     assert claimed(ledger)[1] == "next"
     assert ledger.sweep("stopped").state is SweepState.STOPPED
@@ -374,12 +387,13 @@ def test_a_sweep_that_is_submitted_again_before_it_has_stopped_goes_on(ledger: L
     assert claimed(ledger)[1] == "digits"
 
 
-def test_a_sweep_whose_worker_died_goes_on_when_it_is_submitted_after_its_stop(ledger: Ledger) -> None:
+def test_a_sweep_whose_worker_died_goes_on_when_it_is_submitted_after_its_stop(
+    ledger: Ledger, clock: FakeClock
+) -> None:
     submit(ledger)
     claimed(ledger, owner=SOMEBODY_ELSE)
     ledger.request_stop("digits")
-    with ledger._database.write() as connection:
-        connection.execute(update(SweepRow).values(expires_at=0))
+    watch_for(ledger, clock)
 
     submit(ledger)
 
@@ -402,9 +416,9 @@ def test_sweeps_are_paged_and_chosen_by_where_they_stand(ledger: Ledger, look: C
     for name in ("a", "b", "c", "d"):
         submit(ledger, name)
     claimed(ledger, owner=SOMEBODY_ELSE)
-    claimed(ledger, owner=SOMEBODY_ELSE, seconds=0)
+    claimed(ledger, owner=gone())
     ledger.request_stop("d")
-    ledger.begin(new("c"), owner=SOMEBODY_ELSE, seconds=0)
+    ledger.begin(new("c"), owner=gone())
 
     assert look() == (["a", "b", "c", "d"], 4)
     assert look(limit=2, offset=1) == (["b", "c"], 4)
@@ -417,7 +431,7 @@ def test_sweeps_are_paged_and_chosen_by_where_they_stand(ledger: Ledger, look: C
 
 def counted_anew(ledger: Ledger) -> list[Sweep]:
     with ledger._database.read() as connection:
-        return queries.read_sweeps(connection)
+        return queries.read_sweeps(connection, ledger._watch)
 
 
 def test_what_was_read_before_is_read_anew_once_it_has_changed(ledger: Ledger) -> None:

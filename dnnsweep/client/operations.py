@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dnnsweep.errors import LedgerError
 from dnnsweep.settings import find_settings, read_limits
 from dnnsweep.stores.local import LocalStore
+from dnnsweep.stores.polling import retry_while_uncertain
 from dnnsweep.stores.resolve import Home, open_store, remote_store
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def delete(name: str, *, home: Home = None) -> bool:
     settings = find_settings(home)
     with LocalStore.opened(settings) as store:
         tracker = Tracker(settings)
-        return store.delete(name) or deliver_all(store.ledger, tracker, settings, MLFLOW_WAIT_SECONDS)
+        is_gone = retry_while_uncertain(lambda: store.delete(name))
+        return is_gone or deliver_all(store.ledger, tracker, settings, MLFLOW_WAIT_SECONDS)
 
 
 def work(

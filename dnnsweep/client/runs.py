@@ -11,7 +11,7 @@ from dnnsweep.client.handle import SweepHandle, handle_on
 from dnnsweep.client.reads import show
 from dnnsweep.records import Sweep
 from dnnsweep.settings import find_settings
-from dnnsweep.stores.polling import watch_sweep
+from dnnsweep.stores.polling import retry_while_uncertain, watch_sweep
 from dnnsweep.stores.resolve import Home, open_store, remote_store
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run(
         on_note: Called with each sentence that a person should know about the search and the data before trials are
             trained.
         on_wait: Called again and again while another process runs the sweep, with a text that says which. None raises
-            an error instead of waiting.
+            an error as soon as that process was seen to run.
         profile: Filled with where the time went.
 
     Returns:
@@ -180,7 +180,7 @@ def submit(
 
     checked = load_named(spec, _overrides(overrides, name, trials, seconds))
     with open_store(home, create=True) as store:
-        store.submit(checked)
+        retry_while_uncertain(lambda: store.submit(checked))
     return handle_on(checked.name, home)
 
 

@@ -24,6 +24,8 @@ log: Final = logging.getLogger(__name__)
 BATCH: Final = 20
 #: How often the outbox is looked at while it is empty.
 IDLE_SECONDS: Final = 0.5
+#: How long to wait at least, when nothing is left but what another process is about to send.
+SOON_SECONDS: Final = 0.05
 #: How long an entry waits after its first failure; twice as long after each further one, up to the maximum.
 FIRST_BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 30.0
@@ -297,18 +299,17 @@ class Shipper:
             elif n_sent == 0 and not is_closing:
                 self._closing.wait(IDLE_SECONDS)
             elif n_sent == 0:
-                time.sleep(min(seconds or 0.0, FIRST_BACKOFF_SECONDS))
+                time.sleep(min(max(seconds or 0.0, SOON_SECONDS), FIRST_BACKOFF_SECONDS))
         if self._has_sent:
             self._store.optimise()
 
     def _seconds_to_next(self) -> float | None:
         """Return how long the next entry still waits; None if there is none."""
         try:
-            due = self._outbox.next_due(self._sender.sweep_id)
+            return self._outbox.seconds_to_next(self._sender.sweep_id)
         except LedgerError as error:  # while the database is away, nobody can tell
             self.error = str(error)
             return FIRST_BACKOFF_SECONDS
-        return None if due is None else max(0.0, due / 1000 - time.time())
 
     def _deliver(self, *, is_last: bool) -> int:
         """Send what is due; return how many entries were sent.
@@ -362,7 +363,7 @@ def deliver_all(ledger: Ledger, store: RunStore, settings: Settings, seconds: fl
     shipper = Shipper(ledger, store, settings)
     shipper.start()
     shipper.close(seconds)
-    return ledger.outbox.next_due() is None
+    return ledger.outbox.seconds_to_next() is None
 
 
 def catch_up(ledger: Ledger, settings: Settings, seconds: float) -> None:
@@ -374,7 +375,7 @@ def catch_up(ledger: Ledger, settings: Settings, seconds: float) -> None:
         seconds: How long the delivery may take.
     """
     is_lost = find_loss(settings) is not None
-    if not is_lost and ledger.outbox.next_due() is None:
+    if not is_lost and ledger.outbox.seconds_to_next() is None:
         return
     tracker = Tracker(settings)
     if is_lost:

@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from dnnsweep.ledger import checks, creation, curves, events, outbox, owners, queries, stats, submissions
+from dnnsweep.ledger import checks, creation, curves, events, outbox, queries, stats, submissions
+from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.creation import NewSweep, summary_json
-from dnnsweep.ledger.database import Database, now_ms, open_database, retry_on_race
-from dnnsweep.ledger.lease import LEASE_SECONDS, Lease, StudyTrial, take_lease
+from dnnsweep.ledger.database import Database, open_database, retry_on_race
+from dnnsweep.ledger.lease import Lease, StudyTrial, take_lease
 from dnnsweep.ledger.outbox import Entry, Outbox
 from dnnsweep.ledger.queries import Page, Part
 from dnnsweep.ledger.stats import LedgerStats
@@ -18,6 +19,7 @@ from dnnsweep.ledger.sweep_cache import SweepCache, count_undelivered
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.ledger.trial_rows import requeue_running
 from dnnsweep.ledger.turn import Asked, Told, Turn
+from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.ledger.where import parse_where
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import Event, EventKind
@@ -27,6 +29,7 @@ __all__ = [
     "Asked",
     "Entry",
     "Lease",
+    "LeaseWatch",
     "Ledger",
     "LedgerStats",
     "NewSweep",
@@ -44,17 +47,27 @@ class Ledger:
 
     Args:
         database: The ledger's database, whose schema is at the newest version.
+        watch: What this process has seen of others' leases so far; None for nothing.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, watch: LeaseWatch | None = None) -> None:
         self._database = database
+        self._watch = watch or LeaseWatch()
         self.id = database.ledger_id
         self.is_read_only = database.is_read_only
-        self.outbox = Outbox(database)
-        self._cache = SweepCache()
+        self.outbox = Outbox(database, self._watch)
+        self._cache = SweepCache(self._watch)
 
     @classmethod
-    def open(cls, url: str, *, create: bool = False, patience: float = 0.0, may_only_read: bool = False) -> Ledger:
+    def open(
+        cls,
+        url: str,
+        *,
+        create: bool = False,
+        patience: float = 0.0,
+        may_only_read: bool = False,
+        watch: LeaseWatch | None = None,
+    ) -> Ledger:
         """Open the ledger at a database URL.
 
         Args:
@@ -62,52 +75,55 @@ class Ledger:
             create: Whether to create what does not exist.
             patience: Seconds for which leases try again to write while the database is away.
             may_only_read: Whether to open a SQLite file for reading if it cannot be written.
+            watch: What this process has seen of others' leases so far; None for nothing.
 
         Raises:
             SweepNotFoundError: There is no ledger and `create` is false.
             LedgerError: It cannot be opened.
         """
-        return cls(open_database(url, create=create, patience=patience, may_only_read=may_only_read))
+        return cls(open_database(url, create=create, patience=patience, may_only_read=may_only_read), watch)
+
+    def look(self) -> None:
+        """Look at all leases that are held: who looks again and again knows which of them are lost."""
+        with self._database.read() as connection:
+            self._watch.look(connection)
 
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
 
-    def begin(self, new: NewSweep, owner: str | None = None, seconds: float = LEASE_SECONDS) -> Lease:
+    def begin(self, new: NewSweep, owner: str | None = None) -> Lease:
         """Take the lease on a sweep: create the sweep, or give the one that exists the budget of its file.
 
         Args:
             new: The sweep as its file describes it.
             owner: Name of the process that takes the lease; None for this one.
-            seconds: How long the lease lasts after each write.
 
         Raises:
             SweepConflictError: The name is taken by another content, or the data have changed.
-            SweepHeldError: Another controller holds the sweep, and its lease has not expired.
+            SweepHeldError: Another controller holds the sweep, and its lease is not known to be lost.
         """
-        return retry_on_race(
-            new.name, lambda: self._database.retry_while_away(lambda: self._begin(new, owner, seconds))
-        )
+        return retry_on_race(new.name, lambda: self._database.retry_while_away(lambda: self._begin(new, owner)))
 
-    def _begin(self, new: NewSweep, owner: str | None, seconds: float) -> Lease:
+    def _begin(self, new: NewSweep, owner: str | None) -> Lease:
         with self._database.write() as connection:
             row = checks.lock_sweep(connection, new.name)
             if row is None:
-                columns = creation.new_columns(new)
+                columns = creation.new_columns(connection, new)
                 connection.execute(insert(SweepRow).values(columns))
                 events.record_events(connection, columns["id"], EventKind.CREATED, PARENT)
             else:
-                checks.check_free(row)
+                checks.check_free(row, self._watch)
                 creation.check_same_sweep(row, new)
                 values = {**creation.budget_columns(new.spec), **creation.data_columns(new, row)}
                 connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
-            return self._lease(connection, new.name, owner, seconds)
+            return self._lease(connection, new.name, owner)
 
-    def _lease(self, connection: Connection, name: str, owner: str | None, seconds: float) -> Lease:
+    def _lease(self, connection: Connection, name: str, owner: str | None) -> Lease:
         """Take the lease for a run by hand, which takes the sweep out of the workers' queue."""
         row = checks.require_sweep(connection, name)
-        checks.check_free(row)
-        return take_lease(self._database, connection, row, owner, seconds, queued_at=None)
+        checks.check_free(row, self._watch)
+        return take_lease(self._database, connection, row, owner, queued_at=None)
 
     def submit(self, new: NewSweep, *, is_restricted: bool) -> tuple[Sweep, bool]:
         """Put a sweep into the queue for workers; return it, and whether it is new.
@@ -123,19 +139,16 @@ class Ledger:
             SweepConflictError: The name is taken by another content.
             SweepHeldError: It is running, with another budget.
         """
-        submitted = submissions.Submission(
-            creation.new_columns(new), new.identity, creation.budget_columns(new.spec), is_restricted
-        )
-        return retry_on_race(new.name, lambda: submissions.submit(self._database, submitted))
+        submitted = submissions.Submission(new, is_restricted)
+        return retry_on_race(new.name, lambda: submissions.submit(self._database, self._watch, submitted))
 
-    def claim(self, owner: str | None = None, seconds: float = LEASE_SECONDS) -> tuple[Lease, str] | None:
+    def claim(self, owner: str | None = None) -> tuple[Lease, str] | None:
         """Take the lease on the sweep that is next for a worker; return it with the sweep's name, or None.
 
         Args:
             owner: Name of the process that takes the lease; None for this one.
-            seconds: How long the lease lasts after each write.
         """
-        return submissions.claim_next(self._database, owner, seconds)
+        return submissions.claim_next(self._database, self._watch, owner)
 
     def store_data(self, lease: Lease, new: NewSweep) -> None:
         """Store what the data of a claimed sweep are and how it will be trained.
@@ -160,11 +173,12 @@ class Ledger:
         """
         with self._database.write() as connection:
             row = checks.require_sweep(connection, name)
-            checks.check_free(row)
+            checks.check_free(row, self._watch)
             values = {
                 "state": SweepState.COMPLETE,
                 "error": None,
-                "ended_at": row.ended_at or now_ms(),
+                "ended_at": row.ended_at or now_ms(connection),
+                **submissions.UNHELD,
                 **creation.budget_columns(spec),
             }
             values["token"] = row.token + 1
@@ -183,7 +197,7 @@ class Ledger:
             row = connection.execute(checks.select_by_name(name)).first()
         if row is not None:
             checks.check_content(row, digest, identity)
-            checks.check_free(row)
+            checks.check_free(row, self._watch)
 
     def sweeps(self, state: SweepState | None = None) -> list[Sweep]:
         """Return sweeps, oldest first: all, or those that are shown in a state."""
@@ -212,7 +226,7 @@ class Ledger:
     def sweep_of(self, sweep_id: str) -> Sweep | None:
         """Return a sweep by its id, if it still exists."""
         with self._database.read() as connection:
-            return next(iter(queries.read_sweeps(connection, SweepRow.id == sweep_id)), None)
+            return next(iter(queries.read_sweeps(connection, self._watch, SweepRow.id == sweep_id)), None)
 
     def trials(self, name: str, where: str | None = None) -> list[Trial]:
         """Return the trials of a sweep that meet a condition, in their order; see `trial_page`."""
@@ -316,7 +330,7 @@ class Ledger:
     def stats(self) -> LedgerStats:
         """Return statistics over the whole ledger."""
         with self._database.read() as connection:
-            return stats.read_stats(connection)
+            return stats.read_stats(connection, self._watch)
 
     def model_name(self, sweep_id: str, number: int) -> str | None:
         """Return the file name of the trial's Keras model; None if another trial of its sweep beats it."""
@@ -332,8 +346,8 @@ class Ledger:
         """
         with self._database.write() as connection:
             row = checks.require_sweep(connection, name)
-            if not owners.is_held(row.owner, row.expires_at, now_ms()):
-                return submissions.stop_waiting(connection, row)
+            if self._watch.is_free(row):
+                return submissions.stop_waiting(connection, self._watch, row)
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=True))
             events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
             return True
@@ -347,6 +361,6 @@ class Ledger:
         """
         with self._database.write() as connection:
             row = checks.require_sweep(connection, name)
-            checks.check_free(row)
+            checks.check_free(row, self._watch)
             outbox.add_removals(connection, row.id)
             connection.execute(delete(SweepRow).where(SweepRow.id == row.id))

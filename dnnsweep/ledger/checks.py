@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
 from dnnsweep.errors import SweepConflictError, SweepHeldError, SweepNotFoundError
 from dnnsweep.ledger import owners
-from dnnsweep.ledger.database import now_ms
 from dnnsweep.ledger.tables import SweepRow
+from dnnsweep.ledger.watch import LEASE_SECONDS, LeaseWatch
 from dnnsweep.records import SweepState
 
 
@@ -88,16 +87,20 @@ def _space_remedy(stored: Mapping[str, Any], identity: Mapping[str, Any]) -> str
     )
 
 
-def check_free(row: Row[Any]) -> None:
+def check_free(row: Row[Any], watch: LeaseWatch) -> None:
     """Check that nobody runs a sweep.
 
     Raises:
-        SweepHeldError: Somebody runs it.
+        SweepHeldError: Somebody runs it, or may run it.
     """
-    if owners.is_held(row.owner, row.expires_at, now_ms()):
-        until = datetime.fromtimestamp(row.expires_at / 1000).astimezone()
-        raise SweepHeldError(
-            f"sweep {row.name} is being run by {owners.describe_owner(row.owner)}, whose lease lasts until "
-            f"{until:%H:%M:%S} and is renewed while it runs; wait for it with --wait, or stop it with "
-            f"`dnnsweep stop {row.name}`"
-        )
+    if watch.is_free(row):
+        return
+    held = f"sweep {row.name} is being run by {owners.describe_owner(row.owner)}"
+    if watch.is_alive(row):
+        raise SweepHeldError(f"{held}; wait for it with --wait, or stop it with `dnnsweep stop {row.name}`")
+    uncertain = SweepHeldError(
+        f"{held}, as far as is known; its lease must be watched for {LEASE_SECONDS:g} seconds without a renewal before "
+        "that counts as gone"
+    )
+    uncertain.is_certain = False
+    raise uncertain

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from dnnsweep.errors import SweepConflictError
 from dnnsweep.ledger import checks
+from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.columns import objective_columns
-from dnnsweep.ledger.database import now_ms
 from dnnsweep.records import DataSummary, Objective, SweepState, encode_traits
 
 if TYPE_CHECKING:  # commands that only read load no models of the sweep file
@@ -72,7 +72,7 @@ class NewSweep:
         )
 
 
-def new_columns(new: NewSweep) -> dict[str, Any]:
+def new_columns(connection: Connection, new: NewSweep) -> dict[str, Any]:
     """Return the columns of a sweep that is new."""
     return {
         "id": uuid.uuid4().hex,
@@ -84,7 +84,7 @@ def new_columns(new: NewSweep) -> dict[str, Any]:
         **objective_columns(new.objectives),
         "window": new.window,
         "system_attrs": {},
-        "created_at": now_ms(),
+        "created_at": now_ms(connection),
         **budget_columns(new.spec),
     }
 

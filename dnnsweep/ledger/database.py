@@ -28,7 +28,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dnnsweep.errors import LedgerAwayError, LedgerError, SweepNotFoundError
-from dnnsweep.ledger import read_only, upgrades
+from dnnsweep.ledger import clock, read_only, upgrades
 from dnnsweep.ledger.tables import HEAD, LedgerRow
 
 T = TypeVar("T")
@@ -54,11 +54,6 @@ CREATE_TRIES: Final = 20
 PASSING: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")
 #: SQLite's journal modes other than WAL that a file may be in; an in-memory database has another one.
 _ROLLBACK_MODES: Final = ("delete", "truncate", "persist", "off")
-
-
-def now_ms() -> int:
-    """Return the time in milliseconds since 1970 (UTC)."""
-    return time.time_ns() // 1_000_000
 
 
 class Database:
@@ -279,6 +274,7 @@ def _create_engine(url: str, *, create: bool) -> Engine:
         connect_args=_connect_args(address),
         pool_pre_ping=not is_sqlite,  # a server may have been restarted since
     )
+    clock.ask_anew(engine)
     if is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -338,7 +334,7 @@ def _migrate(engine: Engine) -> None:
     with writing(engine) as connection:
         upgrades.upgrade(connection, _show_address(engine))
         if connection.execute(select(LedgerRow.id)).first() is None:
-            connection.execute(insert(LedgerRow).values(id=uuid.uuid4().hex, created_at=now_ms()))
+            connection.execute(insert(LedgerRow).values(id=uuid.uuid4().hex, created_at=clock.now_ms(connection)))
 
 
 def _read_ledger_id(engine: Engine) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, literal, select
 
-from dnnsweep.ledger.database import now_ms
+from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow, TrialRow
 from dnnsweep.records import Sweep
 from dnnsweep.records.events import Event, EventKind
@@ -21,7 +21,7 @@ def record_events(
     detail: str | None = None,
 ) -> None:
     """Record, in the caller's transaction, what happens to trials (or to the sweep itself, `PARENT`)."""
-    time = now_ms()
+    time = now_ms(connection)
     rows = [
         {"sweep_id": sweep_id, "number": number, "kind": kind, "attempt": attempt, "detail": detail, "time": time}
         for number in numbers
@@ -37,7 +37,7 @@ def record_delivery(connection: Connection, sweep_id: str, number: int) -> None:
         (SweepRow.id == sweep_id,) if number == PARENT else (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
     )
     columns = ["sweep_id", "number", "kind", "time"]
-    values = (literal(sweep_id), literal(number), literal(EventKind.DELIVERED.value), literal(now_ms()))
+    values = (literal(sweep_id), literal(number), literal(EventKind.DELIVERED.value), literal(now_ms(connection)))
     ended = select(*values).select_from(row.__table__).where(*is_row, row.ended_at.is_not(None))
     connection.execute(insert(EventRow).from_select(columns, ended))
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
-from dnnsweep.errors import LeaseLostError
+from dnnsweep.errors import LeaseLostError, LedgerError
 from dnnsweep.ledger import checks, curves, events, outbox, owners
+from dnnsweep.ledger.clock import boot_seconds, now_ms
 from dnnsweep.ledger.columns import columns_of, from_columns
-from dnnsweep.ledger.database import Database, now_ms
+from dnnsweep.ledger.database import Database
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 from dnnsweep.ledger.trial_rows import requeue_running
 from dnnsweep.ledger.turn import Turn, Write, update_sweep
+from dnnsweep.ledger.watch import LEASE_SECONDS
 from dnnsweep.records import Reason, State, SweepState
 from dnnsweep.records.events import EventKind
 
 T = TypeVar("T")
-#: How long a controller may be silent before another one may take its sweep over.
-LEASE_SECONDS: Final = 15.0
+#: After so long without a transaction, `Lease.prolonged` makes one; a controller that turns makes them more often.
+PROLONG_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +70,29 @@ _HOLD: Final = (
 
 
 class Lease:
-    """The right to run one sweep until a time; a controller writes its trials in turns.
+    """The right to run one sweep while it is renewed; a controller writes its trials in turns.
 
-    While the database is away, transactions are retried (`Database.retry_while_away`). Each leaves its number behind,
-    so that one which was stored although the answer was lost is not stored twice.
+    Each transaction renews the lease: it leaves its number behind, by which others see that the holder is there
+    (`watch.LeaseWatch`). While the database is away, transactions are retried (`Database.retry_while_away`); the number
+    tells one that was stored although the answer was lost, so that it is not stored twice. Threads take turns.
 
     Args:
         database: The ledger's database.
         sweep_id: Id of the sweep.
         token: Grows with every lease on this sweep; the ledger refuses older ones.
-        seconds: How long the lease lasts after each write.
+        clock: Returns seconds, from any beginning, those included in which the machine slept.
     """
 
-    def __init__(self, database: Database, sweep_id: str, token: int, seconds: float) -> None:
+    def __init__(
+        self, database: Database, sweep_id: str, token: int, clock: Callable[[], float] = boot_seconds
+    ) -> None:
         self._database = database
-        self._seconds = seconds
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._renewed_at = clock()
         self._counted_at = time.monotonic()
         self._n_transactions = 0
+        self._is_over = False
         self.sweep_id = sweep_id
         self.token = token
 
@@ -91,9 +100,14 @@ class Lease:
     def turn(self) -> Iterator[Turn]:
         """Yield what writes are given to; they are stored in one transaction at the end, or not at all.
 
+        A process that was held up for so long that it may have lost the lease asks the ledger first: between here and
+        the transaction a controller moves files as well, which no ledger can refuse.
+
         Raises:
             LeaseLostError: Another controller holds the sweep, or it was deleted.
         """
+        if self._clock() - self._renewed_at >= LEASE_SECONDS:
+            self._store([], _read_nothing)
         turn = Turn(self.sweep_id, self.token)
         try:
             yield turn
@@ -103,7 +117,7 @@ class Lease:
             self._store(writes, _read_nothing)
 
     def _store(self, writes: Sequence[Write], read: Callable[[Connection], T], *, is_patient: bool = True) -> T:
-        """Do all writes in one transaction that holds the lease, prolongs it, and counts the sweep's wall time.
+        """Do all writes in one transaction that holds the lease, renews it, and counts the sweep's wall time.
 
         Args:
             writes: The writes in their order.
@@ -113,27 +127,38 @@ class Lease:
         Returns:
             What `read` returned.
         """
+        with self._lock:
+            moment = time.monotonic()  # unlike the time of day, it stands still while a laptop sleeps
+            answer = self._transact(moment - self._counted_at, writes, read, is_patient=is_patient)
+            self._counted_at = moment
+            return answer
+
+    def _transact(
+        self, spent: float, writes: Sequence[Write], read: Callable[[Connection], T], *, is_patient: bool
+    ) -> T:
         self._n_transactions += 1
-        moment = time.monotonic()  # unlike the time of day, it stands still while a laptop sleeps
+        began_at = self._clock()
 
         def store() -> T:
+            nonlocal began_at
+            began_at = self._clock()
             with self._database.write() as connection:
-                if self._hold(connection, moment - self._counted_at):
+                if self._hold(connection, spent):
                     for write in writes:
                         write(connection)
                 return read(connection)
 
         answer = self._database.retry_while_away(store, is_patient=is_patient)
-        self._counted_at = moment
+        self._renewed_at = began_at
         return answer
 
     def _hold(self, connection: Connection, spent: float) -> bool:
-        """Prolong the lease in a transaction; return whether its writes are not stored yet.
+        """Renew the lease in a transaction; return whether its writes are not stored yet.
 
         Raises:
             LeaseLostError: Another controller holds it, or the sweep was deleted.
         """
-        expires_at = now_ms() + int(self._seconds * 1000)
+        expires_at = now_ms(connection) + int(LEASE_SECONDS * 1000)
         key = {"own_id": self.sweep_id, "own_token": self.token, "own_turn": self._n_transactions}
         if connection.execute(_HOLD, {**key, "spent": spent, "expires_at": expires_at}).rowcount == 1:
             return True
@@ -143,7 +168,7 @@ class Lease:
         return False
 
     def renew(self) -> tuple[bool, int]:
-        """Prolong the lease; return whether the sweep is asked to stop, and how much of it MLflow has not seen yet."""
+        """Renew the lease; return whether the sweep is asked to stop, and how much of it MLflow has not seen yet."""
         behind = select(func.count()).select_from(OutboxRow).where(OutboxRow.sweep_id == self.sweep_id)
         asked = select(SweepRow.is_stop_requested, behind.scalar_subquery()).where(SweepRow.id == self.sweep_id)
 
@@ -153,14 +178,33 @@ class Lease:
 
         return self._store([], read)
 
-    def prolong(self) -> None:
-        """Prolong the lease while the data are loaded, which does not count as the sweep's time.
-
-        Raises:
-            LeaseLostError: Another controller holds it, or the sweep was deleted.
-        """
+    def start_counting(self) -> None:
+        """Let the sweep's time begin now; what was done before, such as loading the data, does not count."""
         self._counted_at = time.monotonic()
-        self._store([], _read_nothing, is_patient=False)
+
+    @contextmanager
+    def prolonged(self) -> Iterator[None]:
+        """Renew the lease, by another thread, whenever this one is busy with something else than turns for a while."""
+        is_over = threading.Event()
+
+        def prolong() -> None:
+            while not is_over.wait(PROLONG_SECONDS / 3):
+                with suppress(LedgerError, LeaseLostError):  # a lost lease is noticed when the sweep is written
+                    self._prolong()
+
+        thread = threading.Thread(target=prolong, name="dnnsweep-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def _prolong(self) -> None:
+        """Renew the lease unless it was renewed a moment ago, or is over; no time is counted."""
+        with self._lock:
+            if not self._is_over and self._clock() - self._renewed_at >= PROLONG_SECONDS:
+                self._transact(0.0, [], _read_nothing, is_patient=False)
 
     def end(self, state: SweepState, error: str | None = None, *, is_patient: bool = True) -> SweepState:
         """End the sweep and put what still runs back in the queue.
@@ -176,7 +220,7 @@ class Lease:
 
         def write(connection: Connection) -> None:
             left_as = checks.state_on_release(connection, self.sweep_id, state)
-            ended_at = None if left_as is SweepState.QUEUED else now_ms()  # handed back to the other workers
+            ended_at = None if left_as is SweepState.QUEUED else now_ms(connection)  # handed back to the other workers
             columns = {"state": left_as, "error": error, "ended_at": ended_at, "is_stop_requested": False}
             update_sweep(connection, self.sweep_id, **columns, owner=None, expires_at=None)
             numbers = requeue_running(connection, self.sweep_id)
@@ -188,7 +232,10 @@ class Lease:
         def read(connection: Connection) -> SweepState:
             return SweepState(connection.execute(self._select(SweepRow.state)).scalar_one())
 
-        return self._store([write], read, is_patient=is_patient)
+        with self._lock:
+            state = self._store([write], read, is_patient=is_patient)
+            self._is_over = True
+            return state
 
     def is_stop_requested(self) -> bool:
         """Return whether the sweep is asked to stop; changes nothing."""
@@ -225,9 +272,7 @@ def _read_nothing(_connection: Connection) -> None:
     pass
 
 
-def take_lease(
-    database: Database, connection: Connection, row: Row[Any], owner: str | None, seconds: float, **more: Any
-) -> Lease:
+def take_lease(database: Database, connection: Connection, row: Row[Any], owner: str | None, **more: Any) -> Lease:
     """Take the lease on a sweep that is free, in the caller's transaction; trials that nobody trains are queued again.
 
     Args:
@@ -235,12 +280,11 @@ def take_lease(
         connection: A transaction that writes.
         row: The sweep's row, locked.
         owner: Name of the process that takes the lease; None for this one.
-        seconds: How long the lease lasts after each write.
         more: Columns of the sweep to set.
     """
     columns = {
         "owner": owner or owners.this_process(),
-        "expires_at": now_ms() + int(seconds * 1000),
+        "expires_at": now_ms(connection) + int(LEASE_SECONDS * 1000),
         "token": row.token + 1,
         "last_turn": 0,
         "state": SweepState.RUNNING,
@@ -256,7 +300,7 @@ def take_lease(
     events.record_events(connection, row.id, EventKind.LOST, *lost, detail="its controller died")
     if row.fingerprint:  # else there is nothing to show of it yet
         outbox.add_change(connection, row.id, PARENT)
-    return Lease(database, row.id, row.token + 1, seconds)
+    return Lease(database, row.id, row.token + 1)
 
 
 def _study_trial(row: Mapping[Any, Any]) -> StudyTrial:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,8 +25,11 @@ from sqlalchemy import (
 )
 
 from dnnsweep.ledger import events, owners
-from dnnsweep.ledger.database import Database, now_ms
+from dnnsweep.ledger.clock import now_ms
+from dnnsweep.ledger.database import Database
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
+from dnnsweep.ledger.watch import LeaseWatch
+from dnnsweep.records import SweepState
 
 SYNC: Final = "sync"
 DELETE: Final = "delete"
@@ -44,7 +48,7 @@ _AGAIN: Final = (
         due_at=case((_IS_LATER, bindparam("own_due")), else_=OutboxRow.due_at),
     )
 )
-#: How long a sender may take over what it claimed.
+#: How long a sender may take over what it claimed, and the longest time for which an entry waits after a failure.
 CLAIM_SECONDS: Final = 120.0
 
 
@@ -82,25 +86,25 @@ def add_change(connection: Connection, sweep_id: str, *numbers: int, seconds: fl
         numbers: Numbers of the trials.
         seconds: How long an entry may wait for further changes; one that failed to be sent keeps its own time.
     """
-    time = now_ms()
-    due = time + int(seconds * 1000)
+    now = now_ms(connection)
+    due = now + int(seconds * 1000)
     for number in numbers:
         own = {"own_sweep": sweep_id, "own_number": number, "own_due": due}
         if connection.execute(_AGAIN, own).rowcount == 0:
-            new = {"sweep_id": sweep_id, "number": number, "kind": SYNC, "created_at": time, "due_at": due}
+            new = {"sweep_id": sweep_id, "number": number, "kind": SYNC, "created_at": now, "due_at": due}
             connection.execute(_NEW, new)
 
 
 def add_removals(connection: Connection, sweep_id: str) -> None:
     """Add, in the caller's transaction, that all runs of a sweep are to be deleted."""
     connection.execute(delete(OutboxRow).where(OutboxRow.sweep_id == sweep_id))
-    time = now_ms()
+    now = now_ms(connection)
     parent = select(SweepRow.run_id).where(SweepRow.id == sweep_id)
     runs = [(PARENT, connection.execute(parent).scalar())]
     children = select(TrialRow.number, TrialRow.run_id).where(TrialRow.sweep_id == sweep_id)
     runs += [(row.number, row.run_id) for row in connection.execute(children)]
     rows = [
-        {"sweep_id": sweep_id, "number": number, "kind": DELETE, "run_id": run, "created_at": time, "due_at": time}
+        {"sweep_id": sweep_id, "number": number, "kind": DELETE, "run_id": run, "created_at": now, "due_at": now}
         for number, run in runs
         if run is not None
     ]
@@ -120,10 +124,12 @@ def _set_run(connection: Connection, sweep_id: str, number: int, run_id: str) ->
         connection.execute(update(TrialRow).where(*is_trial).values(run_id=run_id))
 
 
-def _is_free(time: int, sweep_id: str | None) -> ColumnElement[bool]:
-    """Return the condition under which a sender may send an entry: of its own sweep, or of one that nobody runs."""
-    held = select(SweepRow.id).where(SweepRow.owner.is_not(None), SweepRow.expires_at > time)
-    return or_(OutboxRow.sweep_id == sweep_id, OutboxRow.sweep_id.not_in(held))
+def _is_over(moment: Any, now: int) -> ColumnElement[bool]:
+    """Return the condition under which a moment is over.
+
+    Nobody stores a moment further away than `CLAIM_SECONDS`, unless by a clock that was ahead.
+    """
+    return or_(moment <= now, moment > now + int(CLAIM_SECONDS * 1000))
 
 
 class Outbox:
@@ -131,10 +137,33 @@ class Outbox:
 
     Args:
         database: The ledger's database.
+        watch: Tells which sweeps nobody runs.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, watch: LeaseWatch) -> None:
         self._database = database
+        self._watch = watch
+        self._claims: dict[tuple[int, int], float] = {}
+
+    def _is_free(self, connection: Connection, sweep_id: str | None) -> ColumnElement[bool]:
+        """Return the condition under which a sender may send an entry: of its own sweep, or of one that nobody runs."""
+        is_held = and_(SweepRow.state == SweepState.RUNNING, ~self._watch.shown_free_condition(connection))
+        held = select(SweepRow.id).where(is_held)
+        return or_(OutboxRow.sweep_id == sweep_id, OutboxRow.sweep_id.not_in(held))
+
+    def _claimed_here(self, connection: Connection) -> list[int]:
+        """Return the entries that other processes of this machine have claimed and may be sending, whatever the time.
+
+        Such a claim ends when its process does, or after this process has seen it for `CLAIM_SECONDS`.
+        """
+        claimed = select(OutboxRow.id, OutboxRow.claimed_until, OutboxRow.claimed_by)
+        rows = connection.execute(claimed.where(OutboxRow.claimed_until > 0)).all()
+        others = {row.claimed_by for row in rows} - {None, owners.this_process()}
+        here = {other for other in others if owners.is_here(other)}
+        now = time.monotonic()
+        claims = {(row.id, row.claimed_until) for row in rows if row.claimed_by in here}
+        self._claims = {claim: self._claims.get(claim, now) for claim in claims}
+        return [id_ for (id_, _), seen_at in self._claims.items() if now - seen_at < CLAIM_SECONDS]
 
     def claim(
         self, limit: int, sweep_id: str | None = None, seconds: float = CLAIM_SECONDS, without: Collection[str] = ()
@@ -151,20 +180,21 @@ class Outbox:
         """
         order = (OutboxRow.sweep_id != (sweep_id or ""), OutboxRow.number != PARENT, OutboxRow.id)
         columns = (getattr(OutboxRow, name) for name in Entry.__slots__)
-        time = now_ms()
-        is_claimable: tuple[ColumnElement[bool], ...] = (
-            OutboxRow.due_at <= time,
-            OutboxRow.claimed_until <= time,
-            _is_free(time, sweep_id),
-        )
-        if without:
-            is_claimable = (*is_claimable, or_(OutboxRow.number != PARENT, OutboxRow.sweep_id.not_in(without)))
-        statement = select(*columns).where(*is_claimable).order_by(*order).limit(limit).with_for_update()
         with self._database.write() as connection:
+            now = now_ms(connection)
+            is_claimable: tuple[ColumnElement[bool], ...] = (
+                _is_over(OutboxRow.due_at, now),
+                _is_over(OutboxRow.claimed_until, now),
+                OutboxRow.id.not_in(self._claimed_here(connection)),
+                self._is_free(connection, sweep_id),
+            )
+            if without:
+                is_claimable = (*is_claimable, or_(OutboxRow.number != PARENT, OutboxRow.sweep_id.not_in(without)))
+            statement = select(*columns).where(*is_claimable).order_by(*order).limit(limit).with_for_update()
             entries = [Entry(*row) for row in connection.execute(statement)]
             taken = update(OutboxRow).where(OutboxRow.id.in_([entry.id for entry in entries]))
             if entries:
-                claim = {"claimed_until": time + int(seconds * 1000), "claimed_by": owners.this_process()}
+                claim = {"claimed_until": now + int(seconds * 1000), "claimed_by": owners.this_process()}
                 connection.execute(taken.values(claim))
             return entries
 
@@ -174,7 +204,7 @@ class Outbox:
             if connection.execute(delete(OutboxRow).where(*_is_unchanged(entry))).rowcount and entry.kind == SYNC:
                 events.record_delivery(connection, entry.sweep_id, entry.number)
             again = update(OutboxRow).where(OutboxRow.id == entry.id)
-            connection.execute(again.values(due_at=now_ms(), claimed_until=0))
+            connection.execute(again.values(due_at=now_ms(connection), claimed_until=0))
             if run_id is not None:
                 _set_run(connection, entry.sweep_id, entry.number, run_id)
 
@@ -184,10 +214,10 @@ class Outbox:
             _set_run(connection, sweep_id, number, run_id)
 
     def postpone(self, entry: Entry, error: str, seconds: float) -> None:
-        """Store why an entry could not be sent, and make it due again later."""
-        later = {"due_at": now_ms() + int(seconds * 1000), "claimed_until": 0}
-        values = {"attempts": OutboxRow.attempts + 1, "error": error, **later}
+        """Store why an entry could not be sent, and make it due again later, after at most `CLAIM_SECONDS`."""
         with self._database.write() as connection:
+            later = {"due_at": now_ms(connection) + int(min(seconds, CLAIM_SECONDS) * 1000), "claimed_until": 0}
+            values = {"attempts": OutboxRow.attempts + 1, "error": error, **later}
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(values))
 
     def release(self, entry: Entry) -> None:
@@ -197,14 +227,14 @@ class Outbox:
 
     def make_due(self) -> None:
         """Make entries due now that wait after a failure, or that were claimed by a process that is gone."""
-        time = now_ms()
-        claimed = OutboxRow.claimed_until > time
+        claimed = OutboxRow.claimed_until > 0
         with self._database.write() as connection:
+            now = now_ms(connection)
             holders = connection.execute(select(OutboxRow.claimed_by).where(claimed).distinct()).scalars().all()
             gone = [holder for holder in holders if holder is not None and owners.is_gone(holder)]
             freed = update(OutboxRow).where(claimed, OutboxRow.claimed_by.in_(gone))
             connection.execute(freed.values(claimed_until=0))
-            connection.execute(update(OutboxRow).where(OutboxRow.due_at > time).values(due_at=time))
+            connection.execute(update(OutboxRow).where(OutboxRow.due_at > now).values(due_at=now))
 
     def refill(self, sweep_id: str | None = None) -> int:
         """Make all runs that MLflow was shown due again, of one sweep or of all; return how many entries are new."""
@@ -214,10 +244,10 @@ class Outbox:
             sweeps, trials = sweeps.where(SweepRow.id == sweep_id), trials.where(TrialRow.sweep_id == sweep_id)
         shown = union_all(sweeps, trials).subquery()
         own = (OutboxRow.sweep_id == shown.c.id, OutboxRow.number == shown.c.number, OutboxRow.kind == SYNC)
-        time = literal(now_ms())
-        new = select(shown.c.id, shown.c.number, literal(SYNC), time, time).where(~exists().where(*own))
         columns = ["sweep_id", "number", "kind", "created_at", "due_at"]
         with self._database.write() as connection:
+            now = literal(now_ms(connection))
+            new = select(shown.c.id, shown.c.number, literal(SYNC), now, now).where(~exists().where(*own))
             return connection.execute(insert(OutboxRow).from_select(columns, new)).rowcount
 
     def add(self, sweep_id: str, *numbers: int) -> None:
@@ -225,12 +255,14 @@ class Outbox:
         with self._database.write() as connection:
             add_change(connection, sweep_id, *numbers)
 
-    def next_due(self, sweep_id: str | None = None) -> int | None:
-        """Return when this sender may send its next entry, in milliseconds since 1970; None if it has no entry."""
-        time = now_ms()
+    def seconds_to_next(self, sweep_id: str | None = None) -> float | None:
+        """Return how long it takes until this sender may send its next entry; None if it has no entry."""
         moment = case((OutboxRow.claimed_until > OutboxRow.due_at, OutboxRow.claimed_until), else_=OutboxRow.due_at)
         with self._database.read() as connection:
-            return connection.execute(select(func.min(moment)).where(_is_free(time, sweep_id))).scalar()
+            now = now_ms(connection)
+            wait = case((_is_over(moment, now), 0), else_=moment - now)
+            shortest = connection.execute(select(func.min(wait)).where(self._is_free(connection, sweep_id))).scalar()
+        return None if shortest is None else shortest / 1000
 
     def count(self, sweep_id: str | None = None) -> int:
         """Return how many entries, of one sweep or of all, MLflow has not seen."""

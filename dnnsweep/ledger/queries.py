@@ -10,10 +10,9 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import ColumnElement, Connection, Row, Select, String, Subquery, and_, case, func, literal, select
 
 from dnnsweep.errors import QueryError, SweepNotFoundError
-from dnnsweep.ledger import owners
 from dnnsweep.ledger.columns import columns_of, from_columns, read_objectives, to_columns
-from dnnsweep.ledger.database import now_ms
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
+from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.ledger.where import to_sql
 from dnnsweep.query import Condition
 from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
@@ -111,7 +110,7 @@ def _rank_trials(sweep_ids: Select[Any]) -> Subquery:
     return select(*columns).join(SweepRow, SweepRow.id == TrialRow.sweep_id).where(*complete).subquery()
 
 
-def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> list[Sweep]:
+def read_sweeps(connection: Connection, watch: LeaseWatch, *conditions: ColumnElement[bool]) -> list[Sweep]:
     """Return the sweeps that meet the conditions, oldest first."""
     sweep_ids = select(SweepRow.id).where(*conditions)
     counts, waiting, ranked = _count_trials(sweep_ids), _count_undelivered(sweep_ids), _rank_trials(sweep_ids)
@@ -129,14 +128,14 @@ def read_sweeps(connection: Connection, *conditions: ColumnElement[bool]) -> lis
         .where(*conditions)
         .order_by(SweepRow.created_at, SweepRow.name)
     )
-    return [_to_sweep(connection, row) for row in connection.execute(statement).all()]
+    return [_to_sweep(connection, watch, row) for row in connection.execute(statement).all()]
 
 
-def _to_sweep(connection: Connection, row: Row[Any]) -> Sweep:
+def _to_sweep(connection: Connection, watch: LeaseWatch, row: Row[Any]) -> Sweep:
     values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     stored = {name: values[name] for name in Sweep.__slots__ if name in values}
     derived = {
-        "state": shown_state(row),
+        "state": shown_state(connection, watch, row),
         "window": row.window_size,
         "objectives": read_objectives(values),
     }
@@ -146,10 +145,10 @@ def _to_sweep(connection: Connection, row: Row[Any]) -> Sweep:
     return replace(sweep, front=tuple(_read_front(connection, sweep, None)))
 
 
-def shown_state(row: Row[Any]) -> SweepState:
+def shown_state(connection: Connection, watch: LeaseWatch, row: Row[Any]) -> SweepState:
     """Return the state in which a sweep is shown: one whose lease is lost is not running any more."""
     state = SweepState(row.state)
-    if state is SweepState.RUNNING and not owners.is_held(row.owner, row.expires_at, now_ms()):
+    if state is SweepState.RUNNING and watch.is_shown_free(connection, row):
         return SweepState.INTERRUPTED if row.queued_at is None else SweepState.QUEUED  # whoever ran it is gone
     return state
 
@@ -167,13 +166,13 @@ def _is_complete(sweep: Sweep) -> tuple[ColumnElement[bool], ...]:
     return TrialRow.sweep_id == sweep.id, TrialRow.state == State.COMPLETE
 
 
-def read_sweep(connection: Connection, name: str) -> Sweep:
+def read_sweep(connection: Connection, watch: LeaseWatch, name: str) -> Sweep:
     """Return one sweep.
 
     Raises:
         SweepNotFoundError: There is no sweep of this name.
     """
-    sweeps = read_sweeps(connection, SweepRow.name == name)
+    sweeps = read_sweeps(connection, watch, SweepRow.name == name)
     if not sweeps:
         raise SweepNotFoundError.named(name)
     return sweeps[0]

@@ -9,9 +9,9 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from dnnsweep.ledger import submissions
-from dnnsweep.ledger.database import now_ms
-from dnnsweep.ledger.lease import LEASE_SECONDS
+from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
+from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import State, SweepState
 
 #: The time over which the speed is measured.
@@ -30,7 +30,7 @@ class LedgerStats:
         trials_per_second: Trials that ended per second, over the last minute.
         n_undelivered: Entries of the outbox.
         outbox_seconds: Age of the oldest entry of the outbox.
-        lease_seconds: The longest time for which the lease of a running sweep has not been renewed.
+        lease_seconds: The longest time for which the lease of a running sweep was seen not to be renewed.
     """
 
     n_waiting: int
@@ -43,18 +43,16 @@ class LedgerStats:
     lease_seconds: float
 
 
-def read_stats(connection: Connection) -> LedgerStats:
+def read_stats(connection: Connection, watch: LeaseWatch) -> LedgerStats:
     """Return statistics over a whole ledger."""
-    time = now_ms()
-    waiting = select(func.count()).select_from(SweepRow).where(submissions.waiting_condition(connection))
+    time = now_ms(connection)
+    waiting = select(func.count()).select_from(SweepRow).where(submissions.waiting_condition(connection, watch))
     sweeps = select(SweepRow.state, func.count()).group_by(SweepRow.state)
     trials = select(TrialRow.state, func.count()).group_by(TrialRow.state)
     recent = select(func.count()).select_from(TrialRow).where(TrialRow.ended_at > time - SPEED_SECONDS * 1000)
     outbox = select(func.count(), func.min(OutboxRow.created_at)).select_from(OutboxRow)
-    renewed = select(func.min(SweepRow.expires_at)).where(submissions.held_condition(connection))
     by_state = {str(state): int(n) for state, n in connection.execute(trials)}
     n_undelivered, oldest = connection.execute(outbox).one()
-    expires_at = connection.execute(renewed).scalar()
     ended = (State.COMPLETE, State.PRUNED, State.FAILED)
     return LedgerStats(
         n_waiting=connection.execute(waiting).scalar_one(),
@@ -64,7 +62,7 @@ def read_stats(connection: Connection) -> LedgerStats:
         trials_per_second=connection.execute(recent).scalar_one() / SPEED_SECONDS,
         n_undelivered=n_undelivered,
         outbox_seconds=_seconds(oldest, time),
-        lease_seconds=_seconds(None if expires_at is None else expires_at - int(LEASE_SECONDS * 1000), time),
+        lease_seconds=watch.longest_silence(connection),
     )
 
 

@@ -8,15 +8,20 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, update
 
-from dnnsweep.ledger import checks, events, outbox, owners, queries
-from dnnsweep.ledger.database import Database, now_ms
+from dnnsweep.ledger import checks, creation, events, outbox, queries
+from dnnsweep.ledger.clock import now_ms
+from dnnsweep.ledger.creation import NewSweep
+from dnnsweep.ledger.database import Database
 from dnnsweep.ledger.lease import Lease, take_lease
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow
 from dnnsweep.ledger.trial_rows import requeue_running
+from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.events import EventKind
 from dnnsweep.records.ranking import reaches_target
 
+#: The columns of a sweep that nobody holds.
+UNHELD: Final[Mapping[str, Any]] = {"owner": None, "expires_at": None}
 #: How many workers may die on a sweep, while none of its trials ends, before it is given up.
 MAX_DEATHS: Final = 5
 
@@ -26,47 +31,45 @@ class Submission:
     """A sweep on its way into the queue.
 
     Args:
-        columns: Columns of the sweep's row, if the sweep is new.
-        identity: The part of its file that identifies the sweep.
-        budget: The columns of what may change in its file.
+        new: The sweep as its file describes it.
         is_restricted: Whether the sweep came over the network, so that the operator's limits hold.
     """
 
-    columns: Mapping[str, Any]
-    identity: Mapping[str, Any]
-    budget: Mapping[str, Any]
+    new: NewSweep
     is_restricted: bool
 
 
-def submit(database: Database, submitted: Submission) -> tuple[Sweep, bool]:
+def submit(database: Database, watch: LeaseWatch, submitted: Submission) -> tuple[Sweep, bool]:
     """Put a sweep into the queue; return it as it is stored, and whether it is new. See `Ledger.submit`."""
-    name = submitted.columns["name"]
+    name = submitted.new.name
     with database.write() as connection:
-        is_new = _store(connection, checks.lock_sweep(connection, name), submitted)
-        return queries.read_sweep(connection, name), is_new  # in this transaction: it may be deleted right after
+        is_new = _store(connection, watch, checks.lock_sweep(connection, name), submitted)
+        return queries.read_sweep(connection, watch, name), is_new  # in this transaction: it may be deleted right after
 
 
-def _store(connection: Connection, row: Row[Any] | None, submitted: Submission) -> bool:
+def _store(connection: Connection, watch: LeaseWatch, row: Row[Any] | None, submitted: Submission) -> bool:
     if row is None:
-        values = {**submitted.columns, "is_restricted": submitted.is_restricted, **_queued_columns()}
-        connection.execute(insert(SweepRow).values(values))
+        values = creation.new_columns(connection, submitted.new)
+        queued = {"is_restricted": submitted.is_restricted, **_queued_columns(connection)}
+        connection.execute(insert(SweepRow).values({**values, **queued}))
         events.record_events(connection, values["id"], EventKind.CREATED, PARENT)
         events.record_events(connection, values["id"], EventKind.QUEUED, PARENT)
         return True
-    checks.check_content(row, submitted.columns["digest"], submitted.identity)
-    _submit_again(connection, row, submitted)
+    checks.check_content(row, submitted.new.digest, submitted.new.identity)
+    _submit_again(connection, watch, row, submitted)
     return False
 
 
-def _submit_again(connection: Connection, row: Row[Any], submitted: Submission) -> None:
-    state, is_same = queries.shown_state(row), row.spec == submitted.budget["spec"]
+def _submit_again(connection: Connection, watch: LeaseWatch, row: Row[Any], submitted: Submission) -> None:
+    budget = creation.budget_columns(submitted.new.spec)
+    state, is_same = queries.shown_state(connection, watch, row), row.spec == budget["spec"]
     if is_same and state in (SweepState.RUNNING, SweepState.QUEUED):
         _withdraw_stop(connection, row)
         return
-    checks.check_free(row)
-    values = {**submitted.budget, "is_restricted": submitted.is_restricted, "is_stop_requested": False}
-    if state is not SweepState.QUEUED and not _has_spent(connection, row, submitted.budget):
-        values |= _queued_columns()
+    checks.check_free(row, watch)
+    values = {**budget, **UNHELD, "is_restricted": submitted.is_restricted, "is_stop_requested": False}
+    if state is not SweepState.QUEUED and not _has_spent(connection, watch, row, budget):
+        values |= _queued_columns(connection)
         events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
     if row.fingerprint:
@@ -80,29 +83,30 @@ def _withdraw_stop(connection: Connection, row: Row[Any]) -> None:
         events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
 
 
-def _has_spent(connection: Connection, row: Row[Any], budget: Mapping[str, Any]) -> bool:
+def _has_spent(connection: Connection, watch: LeaseWatch, row: Row[Any], budget: Mapping[str, Any]) -> bool:
     """Return whether nothing is left to train: all trials of the budget, or a value as good as its target."""
-    sweep = queries.read_sweep(connection, row.name)
+    sweep = queries.read_sweep(connection, watch, row.name)
     target = budget["spec"]["budget"].get("target")
     return sweep.n_finished >= budget["n_trials"] or reaches_target(sweep.best_value, target, sweep.direction)
 
 
-def _queued_columns() -> dict[str, Any]:
+def _queued_columns(connection: Connection) -> dict[str, Any]:
+    last = connection.execute(select(func.max(SweepRow.queued_at))).scalar() or 0
     return {
         "state": SweepState.QUEUED,
-        "queued_at": now_ms(),
+        "queued_at": max(now_ms(connection), last + 1),  # behind all others, whatever a clock was set to meanwhile
         "error": None,
         "ended_at": None,
         "is_stop_requested": False,
     }
 
 
-def stop_waiting(connection: Connection, row: Row[Any]) -> bool:
+def stop_waiting(connection: Connection, watch: LeaseWatch, row: Row[Any]) -> bool:
     """Take a sweep that nobody runs from the queue, in the caller's transaction; return whether it was waiting."""
-    if queries.shown_state(row) is not SweepState.QUEUED:
+    if queries.shown_state(connection, watch, row) is not SweepState.QUEUED:
         return False
-    values = {"state": SweepState.STOPPED, "ended_at": now_ms(), "token": row.token + 1, "is_stop_requested": False}
-    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
+    values = {"state": SweepState.STOPPED, "ended_at": now_ms(connection), "is_stop_requested": False, **UNHELD}
+    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
     requeue_running(connection, row.id)
     events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
     events.record_events(connection, row.id, EventKind.ENDED, PARENT, detail="stopped")
@@ -111,26 +115,26 @@ def stop_waiting(connection: Connection, row: Row[Any]) -> bool:
     return True
 
 
-def claim_next(database: Database, owner: str | None, seconds: float) -> tuple[Lease, str] | None:
+def claim_next(database: Database, watch: LeaseWatch, owner: str | None) -> tuple[Lease, str] | None:
     """Take the lease on the sweep that is next; return it with the sweep's name, or None if none waits.
 
     The highest priority comes first; among equal ones, the sweep that has waited longest. On PostgreSQL workers skip
     rows that another worker is about to take; on SQLite they take the file's lock in turn.
     """
     with database.read() as connection:  # idle workers ask often: finding nothing must not take a lock
-        if connection.execute(select(SweepRow.id).where(waiting_condition(connection)).limit(1)).first() is None:
+        if connection.execute(select(SweepRow.id).where(waiting_condition(connection, watch)).limit(1)).first() is None:
             return None
     while True:
         with database.write() as connection:
-            row = connection.execute(_select_next(connection)).first()
+            row = connection.execute(_select_next(connection, watch)).first()
             if row is None:
                 return None
             if row.is_stop_requested:
-                stop_waiting(connection, row)  # its worker died before it could obey
+                stop_waiting(connection, watch, row)  # its worker died before it could obey
             elif row.state == SweepState.RUNNING and _count_deaths(connection, row) >= MAX_DEATHS:
                 _give_up(connection, row)
             else:
-                lease = take_lease(database, connection, row, owner, seconds, queued_at=row.queued_at)
+                lease = take_lease(database, connection, row, owner, queued_at=row.queued_at)
                 return lease, str(row.name)
 
 
@@ -145,30 +149,21 @@ def _count_deaths(connection: Connection, row: Row[Any]) -> int:
 def _give_up(connection: Connection, row: Row[Any]) -> None:
     """Mark a sweep that kills its workers as failed, in the caller's transaction: others wait behind it."""
     error = f"{MAX_DEATHS} workers died on it, one after the other, before any trial had ended; resume it to try again"
-    values = {"state": SweepState.FAILED, "ended_at": now_ms(), "token": row.token + 1, "error": error}
-    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(owner=None, expires_at=None, **values))
+    values = {"state": SweepState.FAILED, "ended_at": now_ms(connection), "error": error, **UNHELD}
+    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
     requeue_running(connection, row.id)
     events.record_events(connection, row.id, EventKind.ENDED, PARENT, detail=f"failed: {error}")
     if row.fingerprint:
         outbox.add_change(connection, row.id, PARENT)
 
 
-def _select_next(connection: Connection) -> Select[Any]:
+def _select_next(connection: Connection, watch: LeaseWatch) -> Select[Any]:
     order = (SweepRow.priority.desc(), SweepRow.queued_at, SweepRow.created_at, SweepRow.name)
-    statement = select(SweepRow.__table__).where(waiting_condition(connection)).order_by(*order).limit(1)
+    statement = select(SweepRow.__table__).where(waiting_condition(connection, watch)).order_by(*order).limit(1)
     return statement.with_for_update(skip_locked=True)
 
 
-def waiting_condition(connection: Connection) -> ColumnElement[bool]:
-    """Return the condition under which a sweep waits for a worker: queued, or left behind by one that died."""
-    abandoned = and_(SweepRow.state == SweepState.RUNNING, SweepRow.queued_at.is_not(None), ~held_condition(connection))
+def waiting_condition(connection: Connection, watch: LeaseWatch) -> ColumnElement[bool]:
+    """Return the condition under which a worker may take a sweep: it is queued, or its worker's lease is lost."""
+    abandoned = and_(SweepRow.queued_at.is_not(None), watch.free_condition(connection))
     return or_(SweepRow.state == SweepState.QUEUED, abandoned)
-
-
-def held_condition(connection: Connection) -> ColumnElement[bool]:
-    """Return the condition under which somebody runs a sweep, as `owners.is_held` knows it."""
-    time = now_ms()
-    is_leased = and_(SweepRow.owner.is_not(None), func.coalesce(SweepRow.expires_at, 0) > time)
-    holders = connection.execute(select(SweepRow.owner).where(is_leased).distinct()).scalars()
-    gone = [holder for holder in holders if holder is not None and owners.is_gone(holder)]
-    return and_(is_leased, SweepRow.owner.not_in(gone)) if gone else is_leased

@@ -9,9 +9,10 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
 from dnnsweep.errors import SweepNotFoundError
-from dnnsweep.ledger import queries, submissions
+from dnnsweep.ledger import queries
 from dnnsweep.ledger.queries import Page
 from dnnsweep.ledger.tables import OutboxRow, SweepRow
+from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import Sweep, SweepState
 
 #: Sweeps that are kept as they were last read.
@@ -31,9 +32,14 @@ _BY_NAME: Final = select(*_LIGHT).where(SweepRow.name == bindparam("own_name"))
 
 
 class SweepCache:
-    """Reads sweeps, and keeps them until their version has changed."""
+    """Reads sweeps, and keeps them until their version has changed.
 
-    def __init__(self) -> None:
+    Args:
+        watch: Tells which leases are lost.
+    """
+
+    def __init__(self, watch: LeaseWatch) -> None:
+        self._watch = watch
         self._kept: dict[str, tuple[tuple[Any, ...], Sweep]] = {}
 
     def read_sweep(self, connection: Connection, name: str) -> Sweep:
@@ -58,7 +64,7 @@ class SweepCache:
             limit: Return at most this many sweeps; None for all.
             offset: Leave out this many sweeps at the beginning.
         """
-        conditions = [] if state is None else [_is_shown_as(connection, state)]
+        conditions = [] if state is None else [self._is_shown_as(connection, state)]
         ordered = select(*_LIGHT).where(*conditions).order_by(SweepRow.created_at, SweepRow.name)
         sweeps = self._read(connection, connection.execute(ordered.limit(limit).offset(offset)).all())
         total = connection.execute(select(func.count()).select_from(SweepRow).where(*conditions)).scalar_one()
@@ -70,11 +76,23 @@ class SweepCache:
         current = {id_: kept[id_] for id_, version in versions.items() if id_ in kept and kept[id_][0] == version}
         stale = [id_ for id_ in versions if id_ not in current]
         if stale:
-            read = queries.read_sweeps(connection, SweepRow.id.in_(stale))
+            read = queries.read_sweeps(connection, self._watch, SweepRow.id.in_(stale))
             current |= {sweep.id: (versions[sweep.id], sweep) for sweep in read}
             others = [(id_, entry) for id_, entry in kept.items() if id_ not in current]
             self._kept = dict([*others, *current.items()][-MAX_KEPT:])
-        return [replace(current[row.id][1], state=queries.shown_state(row)) for row in rows if row.id in current]
+        shown = {row.id: queries.shown_state(connection, self._watch, row) for row in rows}
+        return [replace(current[row.id][1], state=shown[row.id]) for row in rows if row.id in current]
+
+    def _is_shown_as(self, connection: Connection, state: SweepState) -> ColumnElement[bool]:
+        """Return the condition under which a sweep is shown in a state."""
+        is_running = SweepRow.state == SweepState.RUNNING
+        if state not in (SweepState.RUNNING, SweepState.QUEUED, SweepState.INTERRUPTED):
+            return SweepRow.state == state
+        is_free = self._watch.shown_free_condition(connection)
+        if state is SweepState.RUNNING:
+            return and_(is_running, ~is_free)
+        is_queued = SweepRow.queued_at.is_not(None)
+        return (SweepRow.state == state) | (is_free & (is_queued if state is SweepState.QUEUED else ~is_queued))
 
 
 def count_undelivered(connection: Connection, sweeps: Sequence[Sweep]) -> list[Sweep]:
@@ -85,16 +103,3 @@ def count_undelivered(connection: Connection, sweeps: Sequence[Sweep]) -> list[S
     entries = {sweep_id: (count, error) for sweep_id, count, error in connection.execute(statement)}
     counted = ((sweep, *entries.get(sweep.id, (0, None))) for sweep in sweeps)
     return [replace(sweep, n_undelivered=count, delivery_error=error) for sweep, count, error in counted]
-
-
-def _is_shown_as(connection: Connection, state: SweepState) -> ColumnElement[bool]:
-    """Return the condition under which a sweep is shown in a state."""
-    is_running = SweepRow.state == SweepState.RUNNING
-    if state is SweepState.RUNNING:
-        return and_(is_running, submissions.held_condition(connection))
-    if state is SweepState.QUEUED:
-        return submissions.waiting_condition(connection)
-    if state is SweepState.INTERRUPTED:
-        left = and_(is_running, SweepRow.queued_at.is_(None), ~submissions.held_condition(connection))
-        return (SweepRow.state == state) | left
-    return SweepRow.state == state

@@ -10,8 +10,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, update
 
 from dnnsweep.ledger import events, outbox
+from dnnsweep.ledger.clock import Moment
 from dnnsweep.ledger.columns import to_columns
-from dnnsweep.ledger.database import now_ms
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.ledger.trial_rows import requeue_running, update_trial
 from dnnsweep.records import Curve, State, Suggestion, TrialResult
@@ -93,9 +93,10 @@ class Turn:
             asked: What it suggested then.
             study_attrs: What it remembers about the study.
         """
-        rows = [self._new_row(item) for item in asked]
+        moment = Moment()
 
         def write(connection: Connection) -> None:
+            rows = [self._new_row(item, moment.ms(connection)) for item in asked]
             update_sweep(connection, self._sweep_id, system_attrs=dict(study_attrs))
             for item in told:
                 columns: dict[str, Any] = {
@@ -112,7 +113,7 @@ class Turn:
 
         self._add(write)
 
-    def _new_row(self, asked: Asked) -> dict[str, Any]:
+    def _new_row(self, asked: Asked, created_at: int) -> dict[str, Any]:
         suggestion = asked.suggestion
         return {
             "sweep_id": self._sweep_id,
@@ -123,7 +124,7 @@ class Turn:
             "metrics": {},
             "epoch_times": [],
             "system_attrs": dict(asked.system_attrs),
-            "created_at": now_ms(),
+            "created_at": created_at,
         }
 
     def start(self, number: int, attempt: int) -> None:
@@ -132,11 +133,11 @@ class Turn:
             "state": State.RUNNING,
             "attempts": attempt,
             "token": self._token,
-            "started_at": now_ms(),
         }
+        moment = Moment()
 
         def write(connection: Connection) -> None:
-            update_trial(connection, self._sweep_id, number, **columns)
+            update_trial(connection, self._sweep_id, number, **columns, started_at=moment.ms(connection))
             outbox.add_change(connection, self._sweep_id, number, seconds=QUICK_SECONDS)
             events.record_events(connection, self._sweep_id, EventKind.STARTED, number, attempt=attempt)
 
@@ -166,14 +167,15 @@ class Turn:
             metrics: All metrics at the best epoch.
             kept: Trials whose models are kept beside this one's, if it has one.
         """
-        columns = _ending_columns(result, values, metrics)
+        columns, moment = _ending_columns(result, values, metrics), Moment()
 
         def write(connection: Connection) -> None:
             if result.model_path is not None:  # nothing beats it so far; the models of beaten trials are not kept
                 has_model = (TrialRow.sweep_id == self._sweep_id, TrialRow.model_path.is_not(None))
                 beaten = update(TrialRow).where(*has_model, TrialRow.number.not_in(list(kept)))
                 connection.execute(beaten.values(model_path=None))
-            update_trial(connection, self._sweep_id, result.number, result.curve, **columns)
+            ended_at = moment.ms(connection)
+            update_trial(connection, self._sweep_id, result.number, result.curve, **columns, ended_at=ended_at)
             outbox.add_change(connection, self._sweep_id, result.number)
             how = f"{result.reason}: {result.error}" if result.error else result.reason.value
             kind, attempt = EventKind.ENDED, result.attempt
@@ -199,7 +201,7 @@ def update_sweep(connection: Connection, sweep_id: str, **values: Any) -> None:
 def _ending_columns(
     result: TrialResult, values: tuple[float, ...] | None, metrics: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Return the columns of a trial that has ended just now."""
+    """Return the columns of a trial that has ended, except when."""
     finite = {name: number for name, number in metrics.items() if math.isfinite(number)}
     return {name: getattr(result, name) for name in _RESULT_COLUMNS} | {
         "state": result.reason.state,
@@ -207,5 +209,4 @@ def _ending_columns(
         "val_loss": finite.get("val_loss"),
         "metrics": finite,
         "epochs": result.curve.n_epochs,
-        "ended_at": now_ms(),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -21,9 +20,7 @@ from dnnsweep.settings import Limits, Settings
 from dnnsweep.spec import SweepSpec, check_task
 from dnnsweep.trainers import Job
 
-#: How often a lease is prolonged while the data are loaded.
-PROLONG_SECONDS: Final = 3.0
-#: How often a wish to stop is looked for meanwhile.
+#: How often a wish to stop is looked for while the data are loaded.
 LOOK_SECONDS: Final = 1.0
 
 
@@ -70,7 +67,7 @@ def run_claimed(claim: Claim, settings: Settings) -> SweepState:
     )
     with closing(executor):
         try:
-            with claim.shutdown.abruptly(), _prolonged(lease):  # loading can take long, and a request ends it at once
+            with claim.shutdown.abruptly(), _uncounted(lease):  # loading can take long, and a request ends it at once
                 ready = executor.open(on_wait=StopCheck(lease).look)
         except StopRequestedError:
             executor.close()
@@ -114,19 +111,10 @@ class StopCheck:
 
 
 @contextmanager
-def _prolonged(lease: Lease) -> Iterator[None]:
-    """Prolong a lease again and again while something is done that may take longer than the lease lasts."""
-    is_over = threading.Event()
-
-    def prolong() -> None:
-        while not is_over.wait(PROLONG_SECONDS):
-            with suppress(DnnsweepError):  # a lost lease is noticed when the sweep is written
-                lease.prolong()
-
-    thread = threading.Thread(target=prolong, name="dnnsweep-lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
+def _uncounted(lease: Lease) -> Iterator[None]:
+    """Hold a lease while something is done that does not count as the sweep's time."""
+    with lease.prolonged():
+        try:
+            yield
+        finally:
+            lease.start_counting()

@@ -61,10 +61,11 @@ class LeasedSweep:
         """
         state = SweepState.INTERRUPTED
         try:
-            controller = self._controller(on_progress)
-            self.ledger.outbox.make_due()
-            self.shipping.begin(self.ledger, self.lease.sweep_id, self.profile)
-            state = self._control(controller)
+            with self.lease.prolonged():  # taking up thousands of trials, or sampling after them, can take long
+                controller = self._controller(on_progress)
+                self.ledger.outbox.make_due()
+                self.shipping.begin(self.ledger, self.lease.sweep_id, self.profile)
+                state = self._control(controller)
         except LeaseLostError:
             raise
         except BaseException as error:

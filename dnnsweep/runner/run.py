@@ -11,7 +11,7 @@ from typing import Any, Final
 from dnnsweep.delivery.shipper import catch_up
 from dnnsweep.errors import SweepHeldError, SweepNotFoundError
 from dnnsweep.executors import Executor, ExecutorKind, create_executor
-from dnnsweep.ledger import Ledger
+from dnnsweep.ledger import LeaseWatch, Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.runner.controller import Progress
@@ -19,6 +19,7 @@ from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_swee
 from dnnsweep.runner.shipping import COMPLETE_WAIT_SECONDS, RunShipping
 from dnnsweep.settings import Settings
 from dnnsweep.spec import SweepSpec, check_task, search_notes
+from dnnsweep.stores.polling import retry_while_uncertain
 from dnnsweep.trainers import Job, TrainerPlan
 
 #: How often to look whether another process has let a sweep go.
@@ -37,7 +38,8 @@ class RunOptions:
         on_progress: Called after each change, in this thread.
         on_plan: Called once, with how trials will be trained, unless there is nothing left to train.
         on_note: Called with each sentence that a person should know about search and data, when `on_plan` is.
-        on_wait: Called again and again, with who runs the sweep, while another process does; None does not wait.
+        on_wait: Called again and again, with who runs the sweep, while another process does; None waits no longer than
+            it takes to see that it does.
         profile: Filled with where the time goes.
     """
 
@@ -58,9 +60,10 @@ def run_sweep(spec: SweepSpec, settings: Settings, options: RunOptions) -> Sweep
         SweepHeldError: Another process runs the sweep, and `options.on_wait` is None.
         DnnsweepError: The sweep cannot be run; `client.run` lists the reasons.
     """
+    watch = LeaseWatch()
     while True:
         try:
-            return _run_unheld(spec, settings, options)
+            return retry_while_uncertain(lambda: _run_unheld(spec, settings, options, watch))
         except SweepHeldError as held:
             if options.on_wait is None:
                 raise
@@ -68,15 +71,15 @@ def run_sweep(spec: SweepSpec, settings: Settings, options: RunOptions) -> Sweep
         time.sleep(WAIT_SECONDS)
 
 
-def _run_unheld(spec: SweepSpec, settings: Settings, options: RunOptions) -> SweepState:
+def _run_unheld(spec: SweepSpec, settings: Settings, options: RunOptions, watch: LeaseWatch) -> SweepState:
     """Run a sweep that nobody else runs.
 
     Raises:
         SweepHeldError: Somebody else does.
     """
-    stored = _read_sweep(spec, settings)  # first: what cannot be run is refused before trainers are started
+    stored = _read_sweep(spec, settings, watch)  # first: what cannot be run is refused before trainers are started
     if stored is not None and has_spent_budget(stored, spec):
-        with closing(Ledger.open(settings.database_url)) as ledger:
+        with closing(Ledger.open(settings.database_url, watch=watch)) as ledger:
             _conclude(ledger, stored, spec)
             catch_up(ledger, settings, COMPLETE_WAIT_SECONDS)
         return SweepState.COMPLETE
@@ -86,16 +89,16 @@ def _run_unheld(spec: SweepSpec, settings: Settings, options: RunOptions) -> Swe
     with closing(
         create_executor(options.executor, job, settings.trainer, n_trainers=n_trainers, max_trainers=spec.window)
     ) as executor:
-        return _train(spec, settings, options, executor)
+        return _train(spec, settings, options, executor, watch)
 
 
-def _read_sweep(spec: SweepSpec, settings: Settings) -> Sweep | None:
+def _read_sweep(spec: SweepSpec, settings: Settings, watch: LeaseWatch) -> Sweep | None:
     """Return the sweep as the ledger has it; None if it is new.
 
     Raises:
         SweepConflictError: The name is taken by another content.
     """
-    with suppress(SweepNotFoundError), closing(Ledger.open(settings.database_url)) as ledger:
+    with suppress(SweepNotFoundError), closing(Ledger.open(settings.database_url, watch=watch)) as ledger:
         ledger.check(spec.name, spec.digest, spec.identity())
         return ledger.sweep(spec.name)
     return None
@@ -107,14 +110,17 @@ def _conclude(ledger: Ledger, stored: Sweep, spec: SweepSpec) -> None:
         ledger.mark_complete(spec.name, spec.to_json())
 
 
-def _train(spec: SweepSpec, settings: Settings, options: RunOptions, executor: Executor) -> SweepState:
+def _train(
+    spec: SweepSpec, settings: Settings, options: RunOptions, executor: Executor, watch: LeaseWatch
+) -> SweepState:
     """Let trainers load the data, take the lease on the sweep, and train it."""
     ready, profile = executor.open(), options.profile
     check_task(spec, ready.data.task)  # not every trainer does so itself
     options.on_plan(ready.plan)
     for note in (*search_notes(spec), *ready.data.notes):
         options.on_note(note)
-    with closing(Ledger.open(settings.database_url, create=True, patience=settings.patience)) as ledger:
+    url, patience = settings.database_url, settings.patience
+    with closing(Ledger.open(url, create=True, patience=patience, watch=watch)) as ledger:
         lease = ledger.begin(new_sweep(spec, ready))
         shipping = RunShipping(options.executor, settings)
         leased = LeasedSweep(spec, settings, ledger, lease, executor, shipping, profile)

@@ -106,7 +106,7 @@ class WorkerShipping:
 
     def tend(self, ledger: Ledger) -> None:
         """Deliver what MLflow has missed of sweeps that nobody runs, or rest if there is nothing."""
-        if ledger.outbox.next_due(UNOWNED) is None:
+        if ledger.outbox.seconds_to_next(UNOWNED) is None:
             self.close(IDLE_WAIT_SECONDS)
         elif self._shipper is None or not self._shipper.is_alive:
             ledger.outbox.make_due()

@@ -71,7 +71,8 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = N_THREADS
-    yield
+    with app.state.service.looking():
+        yield
     app.state.service.close()
 
 

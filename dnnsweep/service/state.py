@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from dnnsweep.errors import LedgerError, LedgerVersionError
@@ -15,6 +16,8 @@ from dnnsweep.settings import Limits, Settings
 from dnnsweep.stores.local import LocalStore
 
 log: Final = logging.getLogger(__name__)
+#: How often to look at the leases of running sweeps.
+LOOK_SECONDS: Final = 2.0
 
 
 class ServiceState:
@@ -66,6 +69,25 @@ class ServiceState:
             raise
         except LedgerError as error:
             log.warning("%s", redact(str(error)))
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look at all leases again and again, by another thread, so that requests know which of them are lost."""
+        is_over = threading.Event()
+
+        def look() -> None:
+            while not is_over.wait(LOOK_SECONDS):
+                with suppress(LedgerError):  # what is not seen does not count as a silence
+                    if self.is_open:
+                        self.store.ledger.look()
+
+        thread = threading.Thread(target=look, name="dnnsweep-looking", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join(LOOK_SECONDS)  # a database that does not answer shall not keep the service from ending
 
     def close(self) -> None:
         """Close every connection."""

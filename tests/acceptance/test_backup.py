@@ -68,9 +68,8 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Itera
 
 
 def let_minutes_pass(home: Path) -> None:
-    """Let the lease of the sweep and the claims on its outbox run out, as they have when a home is restored later."""
+    """Let the claims on the outbox run out, as they have when a home is restored later."""
     with closing(sqlite3.connect(home / "dnnsweep.db")) as ledger, ledger:
-        ledger.execute("UPDATE sweeps SET expires_at = 0")
         ledger.execute("UPDATE outbox SET claimed_until = 0")
 
 
