@@ -16,6 +16,7 @@ import chaos
 import postgres
 import pytest
 from proxy import Fault, Proxy
+from set_clock import SetClock
 from workspace import Workspace, identity, prepared, wait_until
 
 N_TRIALS = 12
@@ -139,22 +140,36 @@ def pause(pid: int, database: Path) -> None:
 
 
 @pytest.mark.timeout(200)
-def test_a_controller_paused_for_longer_than_its_lease_can_write_nothing_more(
+def test_whatever_the_clocks_only_a_controller_that_is_paused_is_replaced_and_it_can_write_nothing_more(
     tmp_path: Path, expected: Identity
 ) -> None:
     workspace = prepared(tmp_path, None, chaos.PRETEND)
-    file = workspace.file(**chaos.pretended(n_trials=N_TRIALS, sleep=0.3).sweep)
-    first = workspace.start("run", file, "--trainers", "2")
-    first.until_ended(4)
+    words = {**chaos.pretended(n_trials=N_TRIALS).sweep, "description": f"sleep=0.1 gate={workspace.gate}"}
+    clocks = {ahead: SetClock(tmp_path / f"clock{ahead}", ahead) for ahead in (-200, 0, 200)}
+    environ = {ahead: clock.environ(workspace.environ["PYTHONPATH"]) for ahead, clock in clocks.items()}
+    file = workspace.file(**words)
+    first = workspace.start("run", file, "--trainers", "2", environ=environ[0])
+    first.until_ended(8)
+    waiting = workspace.start("run", file, "--trainers", "2", "--wait", environ=environ[200])
+    for ahead in (200, -200):  # its clock is set while others look, whose clocks are wrong as well
+        clocks[0].set_ahead(ahead)
+        deletion = workspace.run("delete", "pretend", "--yes", environ=environ[-ahead])
+        assert (deletion.code, deletion.out) == (1, "")
+        assert f"is being run by process {first.process.pid}" in deletion.err
+        shown = workspace.run("show", "pretend", "--json", environ=environ[-ahead])
+        assert shown.json["state"] == "RUNNING"
+    assert (first.process.poll(), waiting.process.poll()) == (None, None)
+    assert waiting.n_ended == 0
+
     pause(first.process.pid, workspace.home / "dnnsweep.db")
-    second = workspace.start("run", file, "--trainers", "2", "--wait")
-    second.until_ended(1)
+    workspace.gate.touch()
+    waiting.until_ended(1)
     os.kill(first.process.pid, signal.SIGCONT)
 
     assert first.code == 1
     assert "another controller took this sweep over" in first.err
     assert "Traceback" not in first.err
-    assert second.code == 0, second.err
+    assert waiting.code == 0, waiting.err
     assert identity(workspace.trials()) == expected
     assert workspace.end() == []
 
