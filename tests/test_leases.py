@@ -260,6 +260,7 @@ def test_a_reader_believes_the_servers_clock_or_much_time_by_its_own_and_takes_n
     shown = SweepState.INTERRUPTED if is_postgresql(ledger) else SweepState(on_sqlite)
     assert ledger.sweep("digits").state is shown
     assert [sweep.name for sweep in ledger.sweeps(shown)] == ["digits"]
+    assert ledger.request_stop("digits") is (shown is SweepState.RUNNING)
     with pytest.raises(SweepHeldError):
         ledger.delete("digits")
 

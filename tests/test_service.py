@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from serving import READER, WRITER, serving, settings_of, sweep
 from turns import write
 from typer.testing import CliRunner
+from workspace import wait_until
 
 from dnnsweep import spec
 from dnnsweep.cli import app as commands
@@ -156,6 +157,23 @@ def test_a_sweep_that_somebody_runs_is_neither_deleted_nor_resumed_with_another_
     assert "is being run by process 1" in problem(client.delete("/sweeps/pretend"), 409)["detail"]
     problem(client.post("/sweeps", json=sweep(budget={"trials": 99})), 409)
     assert client.post("/sweeps/pretend/stop").json()["is_stopping"] is True
+
+
+def test_a_service_that_has_watched_a_silent_holder_for_a_whole_lease_lets_its_sweep_go(
+    settings: Settings, home: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnnsweep.service.state.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("dnnsweep.ledger.watch.LEASE_SECONDS", 0.1)
+    home.submit(sweep())
+    home.ledger.claim(owner="another-host:1")
+    app = create_app(settings, Limits(), ())
+    with TestClient(app, base_url=LOCAL) as client:
+        assert client.get("/sweeps/pretend").json()["state"] == "RUNNING"
+        silences = app.state.service.store.ledger._watch._silences
+        assert wait_until(lambda: max(silence.seconds for silence in silences.values()) >= 0.1)  # no request looks
+
+        assert client.get("/sweeps/pretend").json()["state"] == "QUEUED"
+        assert client.delete("/sweeps/pretend").status_code == 200
 
 
 def test_what_the_operator_does_not_allow_is_neither_submitted_nor_resumed(

@@ -78,6 +78,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DNNSWEEP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DNNSWEEP_TRAINER", "scripted_trainer:ScriptedTrainer")
+    monkeypatch.setattr("dnnsweep.ledger.watch.LEASE_SECONDS", 0.1)  # for so long is a lost holder watched
     use_fake_mlflow(monkeypatch)
     (tmp_path / "home").mkdir()
     return tmp_path / "home"

@@ -350,7 +350,8 @@ class Ledger:
                 return submissions.stop_waiting(connection, self._watch, row)
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=True))
             events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
-            return True
+            shown = queries.shown_state(connection, self._watch, row)
+            return shown in (SweepState.RUNNING, SweepState.QUEUED)
 
     def delete(self, name: str) -> None:
         """Remove a sweep with all its trials; its MLflow runs are put in the outbox to be deleted.
