@@ -14,6 +14,8 @@ from dnnsweep.space import KNOBS, TRIAL_FIELDS, Knob, did_you_mean, yaml_text
 
 MAX_LENGTH: Final = 2_000
 MAX_DEPTH: Final = 50
+#: The most comparisons; the database makes each of them for each trial, and one for a list.
+MAX_COMPARISONS: Final = 50
 
 #: Fields that a condition may name: hyperparameters, and other facts about a trial.
 FIELDS: Final[Mapping[str, Knob]] = {**KNOBS, **TRIAL_FIELDS}
@@ -81,7 +83,8 @@ def parse(text: str, builder_knobs: Mapping[str, Knob] = MappingProxyType({})) -
         builder_knobs: The builder's own hyperparameters, which the expression may name too.
 
     Raises:
-        QueryError: The text is not in the language, a field does not exist, or a literal is not of its kind.
+        QueryError: The text is not in the language or makes too many comparisons, a field does not exist, or a literal
+            is not of its kind.
 
     Example:
         >>> parse("dropout < 0.3")
@@ -98,7 +101,26 @@ def parse(text: str, builder_knobs: Mapping[str, Knob] = MappingProxyType({})) -
         raise QueryError(
             f"--where must be an expression like \"optimizer == 'adam'\", got {yaml_text(text)}: {reason}"
         ) from error
-    return _condition(tree.body, 0, {**FIELDS, **builder_knobs})
+    condition = _condition(tree.body, 0, {**FIELDS, **builder_knobs})
+    if (n_comparisons := count_comparisons(condition)) > MAX_COMPARISONS:
+        remedy = "write the values of one field as a list, like number in [1, 2]"
+        raise QueryError(f"--where must have at most {MAX_COMPARISONS} comparisons, got {n_comparisons}; {remedy}")
+    return condition
+
+
+def count_comparisons(condition: Condition) -> int:
+    """Return how often a condition compares a field; `in` with a list is one comparison.
+
+    Example:
+        >>> count_comparisons(parse("0.1 < dropout <= 0.3 and number in [1, 2, 3]"))
+        3
+    """
+    match condition:
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            return sum(map(count_comparisons, parts))
+        case Not(part=part):
+            return count_comparisons(part)
+    return 1
 
 
 def _condition(node: ast.expr, depth: int, fields: _Fields) -> Condition:
@@ -179,7 +201,8 @@ def _typed_comparison(field: Knob, operator: str, literal: Any) -> Comparison:
     if operator in ("in", "not in"):
         if not isinstance(literal, tuple):
             raise QueryError(f"--where: {field.name} {operator} must be followed by a list, got {yaml_text(literal)}")
-        return Comparison(field.name, operator, tuple(_checked_literal(field, "==", item) for item in literal))
+        items = tuple(_checked_literal(field, "==", item) for item in literal)
+        return Comparison(field.name, operator, tuple(dict.fromkeys(items)))
     return Comparison(field.name, operator, _checked_literal(field, operator, literal))
 
 

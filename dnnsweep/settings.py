@@ -128,7 +128,7 @@ def is_sendable(token: str) -> bool:
     return all("!" <= letter <= "~" for letter in token)
 
 
-#: The most that a sweep sent over the network may ask for, unless the operator says otherwise.
+#: The most that what comes over the network may ask for, unless the operator says otherwise.
 DEFAULT_MAXIMA: Final[Mapping[str, int]] = {
     "TRIALS": 10_000,
     "EPOCHS": 10_000,
@@ -136,6 +136,7 @@ DEFAULT_MAXIMA: Final[Mapping[str, int]] = {
     "ROWS": 10_000_000,
     "COLUMNS": 10_000,
     "BYTES": 1_000_000_000,
+    "RATE": 50,
 }
 #: Memory that a trainer may take while it loads a file: so much, and so many times `Limits.max_bytes`.
 LOADING_BYTES: Final = 500_000_000
@@ -144,7 +145,7 @@ LOADING_FACTOR: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that sweeps sent over the network may ask for.
+    """The most that sweeps sent over the network, and those who send them, may ask for.
 
     Args:
         data_root: Folder whose files a sweep may name; None allows no files.
@@ -156,6 +157,7 @@ class Limits:
         max_columns: Most columns of data, inclusive, and most inputs of a network after text was encoded.
         max_bytes: Most bytes of data, inclusive: of a file, of what it holds once it is decompressed, of the table of
             numbers that is made of it, and of a network's inputs.
+        max_rate: Most requests of a token in a second, on average.
     """
 
     data_root: Path | None = None
@@ -166,6 +168,7 @@ class Limits:
     max_rows: int = DEFAULT_MAXIMA["ROWS"]
     max_columns: int = DEFAULT_MAXIMA["COLUMNS"]
     max_bytes: int = DEFAULT_MAXIMA["BYTES"]
+    max_rate: int = DEFAULT_MAXIMA["RATE"]
 
     @property
     def max_memory(self) -> int:
@@ -178,7 +181,8 @@ def read_limits(environ: Mapping[str, str] = os.environ) -> Limits:
 
     Args:
         environ: Environment variables; read are `DNNSWEEP_DATA_ROOT`, `DNNSWEEP_ALLOWED_PYTHON` (separated by commas),
-            `DNNSWEEP_MAX_TRIALS`, `..._EPOCHS`, `..._UNITS`, `..._ROWS`, `..._COLUMNS` and `..._BYTES`.
+            `DNNSWEEP_MAX_TRIALS`, `..._EPOCHS`, `..._UNITS`, `..._ROWS`, `..._COLUMNS`, `..._BYTES`
+            and `..._RATE`.
 
     Raises:
         SettingsError: A limit is not a whole number above 0.

@@ -739,6 +739,11 @@ CONDITIONS: dict[str, Callable[[Trial], bool]] = {
     "not (value > 0.5)": lambda t: t.value is not None and not t.value > 0.5,
     "epochs == 2 or number == 5": lambda t: t.epochs == 2 or t.number == 5,
     "number in []": lambda _: False,
+    "number in [1, 2.0, 4611686018427387904, 1]": lambda t: t.number in (1, 2),
+    "dropout in [0.1, 1, None]": lambda t: t.params["dropout"] in (0.1, 1),
+    "batch_norm in [true]": lambda t: t.params["batch_norm"],
+    "reason in [None, 'diverged']": lambda t: t.reason in (None, "diverged"),
+    "value not in [0.5, None]": lambda t: t.value is not None and t.value != 0.5,
     "seconds >= 1.5": lambda t: t.seconds is not None and t.seconds >= 1.5,
 }
 
@@ -768,6 +773,16 @@ def test_a_condition_selects_what_plain_python_selects(mixed: Ledger, text: str)
     expected = [trial.number for trial in mixed.trials("digits") if CONDITIONS[text](trial)]
 
     assert numbers(mixed.trials("digits", text)) == expected
+
+
+def test_the_same_condition_is_parsed_once(mixed: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    monkeypatch.setattr("dnnsweep.ledger.where.parse", lambda *given: parsed.append(given[0]) or parse(*given))
+
+    for _ in range(3):
+        assert numbers(mixed.trials("digits", "number < 2.25")) == [0, 1, 2]
+
+    assert parsed == ["number < 2.25"]
 
 
 # -- outbox -----------------------------------------------------------------------------------------------------------

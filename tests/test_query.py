@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnnsweep.errors import QueryError
-from dnnsweep.query import FIELDS, MAX_DEPTH, MAX_LENGTH, AllOf, AnyOf, Comparison, Condition, Not, parse
+from dnnsweep.query import FIELDS, MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, AllOf, AnyOf, Comparison, Condition, Not, parse
 from dnnsweep.records import Trial
 from dnnsweep.space import KNOBS
 
@@ -49,6 +49,7 @@ TREES: list[tuple[str, Condition]] = [
     ("reason == 'early_stopped'", Comparison("reason", "==", "early_stopped")),
     ("optimizer in ('sgd', 'adam')", Comparison("optimizer", "in", ("sgd", "adam"))),
     ("optimizer not in ['sgd']", Comparison("optimizer", "not in", ("sgd",))),
+    ("optimizer in ['sgd', 'adam', 'sgd']", Comparison("optimizer", "in", ("sgd", "adam"))),
     ("optimizer in []", Comparison("optimizer", "in", ())),
     ("best_epoch in [None, 1]", Comparison("best_epoch", "in", (None, 1))),
     ("hidden == [64, 32]", Comparison("hidden", "==", (64, 32))),
@@ -168,6 +169,9 @@ WRONG: list[tuple[str, str]] = [
     ("a" + ".b" * 900 + " == 1", "--where"),
     ("dropout < " + "-" * 1900 + "1", "--where"),
     ("lambda: " * 200 + "1", "--where"),
+    (" or ".join(["l2<1"] * (MAX_COMPARISONS + 1)), f"must have at most {MAX_COMPARISONS} comparisons, got 51"),
+    (" and ".join(["not batch_norm"] * 60), f"must have at most {MAX_COMPARISONS} comparisons, got 60"),
+    ("1 < " + " < 1 < ".join(["l2"] * 26) + " < 1", f"must have at most {MAX_COMPARISONS} comparisons, got 52"),
     ("x" * MAX_LENGTH, "must be made of comparisons"),
     ("x" * (MAX_LENGTH + 1), f"must have at most {MAX_LENGTH} characters, got {MAX_LENGTH + 1}"),
 ]
@@ -226,6 +230,10 @@ def test_expression_may_be_as_deep_as_the_limit_and_no_deeper() -> None:
     assert parse("not " * MAX_DEPTH + "batch_norm")
     with pytest.raises(QueryError, match="nested deeper"):
         parse("not " * (MAX_DEPTH + 1) + "batch_norm")
+
+
+def test_as_many_comparisons_as_the_limit_are_taken_and_a_list_is_one() -> None:
+    parse(" or ".join([f"number in {list(range(6))}"] * MAX_COMPARISONS))
 
 
 _TOKENS = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from dnnsweep.ledger import checks, creation, curves, events, outbox, queries, stats, submissions
+from dnnsweep.ledger import checks, creation, curves, deadlines, events, outbox, queries, stats, submissions
 from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, open_database, retry_on_race
@@ -87,6 +87,10 @@ class Ledger:
         """Look at all leases that are held: who looks again and again knows which of them are lost."""
         with self._database.read() as connection:
             self._watch.look(connection)
+
+    def limit_statements(self, seconds: float) -> None:
+        """Let each later statement on PostgreSQL take at most some seconds."""
+        deadlines.limit_statements(self._database.engine, seconds)
 
     def close(self) -> None:
         """Close every connection."""

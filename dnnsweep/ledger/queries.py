@@ -13,8 +13,6 @@ from dnnsweep.errors import QueryError, SweepNotFoundError
 from dnnsweep.ledger.columns import columns_of, from_columns, read_objectives, to_columns
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.ledger.watch import LeaseWatch
-from dnnsweep.ledger.where import to_sql
-from dnnsweep.query import Condition
 from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
 from dnnsweep.records.ranking import pareto_front, rank
 from dnnsweep.space import did_you_mean
@@ -153,7 +151,7 @@ def shown_state(connection: Connection, watch: LeaseWatch, row: Row[Any]) -> Swe
     return state
 
 
-def _read_front(connection: Connection, sweep: Sweep, condition: Condition | None) -> list[int]:
+def _read_front(connection: Connection, sweep: Sweep, condition: ColumnElement[bool] | None) -> list[int]:
     """Return the numbers of the trials that no other trial beats, among those that meet a condition, best first."""
     columns = (TrialRow.number, TrialRow.val_loss, *columns_of(TrialRow, "value"))
     complete = select(*columns).where(*_is_complete(sweep))
@@ -184,7 +182,7 @@ def read_trials(connection: Connection, sweep: Sweep, first: int = 0) -> list[Tr
     return _read_trials(connection, sweep, statement.order_by(TrialRow.number))
 
 
-def read_page(connection: Connection, sweep: Sweep, condition: Condition | None, part: Part) -> Page[Trial]:
+def read_page(connection: Connection, sweep: Sweep, condition: ColumnElement[bool] | None, part: Part) -> Page[Trial]:
     """Return a part of the sweep's trials that meet a condition."""
     statement = _select_trials(sweep, condition).order_by(*_order(part.order)).limit(part.limit).offset(part.offset)
     trials = _read_trials(connection, sweep, statement)
@@ -204,7 +202,7 @@ def _order(text: str) -> tuple[ColumnElement[Any], ...]:
     return (ordered,) if name == "number" else (column.is_(None), ordered, TrialRow.number.asc())
 
 
-def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: Condition | None = None) -> list[Trial]:
+def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: ColumnElement[bool] | None = None) -> list[Trial]:
     """Return the sweep's best trials that meet a condition, best first; see `Ledger.best`."""
     if top is not None and top < 1:
         raise QueryError(f"top must be at least 1, got {top}")
@@ -228,12 +226,12 @@ def read_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
     return trials[0]
 
 
-def _select_trials(sweep: Sweep, condition: Condition | None) -> Select[Any]:
+def _select_trials(sweep: Sweep, condition: ColumnElement[bool] | None) -> Select[Any]:
     return _where(_TRIALS.where(TrialRow.sweep_id == sweep.id), condition)
 
 
-def _where(statement: Select[Any], condition: Condition | None) -> Select[Any]:
-    return statement if condition is None else statement.where(to_sql(condition))
+def _where(statement: Select[Any], condition: ColumnElement[bool] | None) -> Select[Any]:
+    return statement if condition is None else statement.where(condition)
 
 
 def _read_trials(connection: Connection, sweep: Sweep, statement: Select[Any]) -> list[Trial]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, and_, not_, or_
+from sqlalchemy import BigInteger, ColumnElement, Float, String, and_, bindparam, not_, or_
 from sqlalchemy import literal as sql_literal
 
 from dnnsweep.ledger.tables import TrialRow
 from dnnsweep.query import FIELDS, AllOf, AnyOf, Comparison, Condition, Not, parse
 from dnnsweep.records import Sweep
-from dnnsweep.space import KNOBS, builder_knobs
+from dnnsweep.space import KNOBS, Knob, builder_knobs
 
 #: Whole numbers below this fit into a column of type INTEGER.
 MAX_INTEGER: Final = 2**31
+#: Conditions that are kept as SQL; a reader who follows a sweep sends the same one again and again.
+MAX_KEPT: Final = 256
 _COMPARE: Final[dict[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "==": lambda column, literal: column == literal,
     "!=": lambda column, literal: column != literal,
@@ -33,13 +37,29 @@ _AS_TYPE: Final = {
 }
 
 
-def parse_where(where: str | None, sweep: Sweep) -> Condition | None:
-    """Return the condition that a text states over the trials of a sweep, which may have hyperparameters of its own.
+def parse_where(where: str | None, sweep: Sweep) -> ColumnElement[bool] | None:
+    """Return, as SQL, the condition that a text states over the trials of a sweep.
 
     Raises:
         QueryError: The condition is wrong.
     """
-    return None if where is None else parse(where, builder_knobs(sweep.spec))
+    if where is None:
+        return None
+    knobs = builder_knobs(sweep.spec)  # a sweep's own hyperparameters are the same as long as it exists
+    return _kept(where, _Own(sweep.id if knobs else "", knobs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """Hyperparameters that one sweep alone has; the id of the sweep tells them apart."""
+
+    sweep_id: str
+    knobs: Mapping[str, Knob] = field(compare=False)
+
+
+@lru_cache(MAX_KEPT)
+def _kept(where: str, own: _Own) -> ColumnElement[bool]:
+    return to_sql(parse(where, own.knobs))
 
 
 def to_sql(condition: Condition) -> ColumnElement[bool]:
@@ -56,19 +76,39 @@ def to_sql(condition: Condition) -> ColumnElement[bool]:
         case Not(part=part):
             return not_(to_sql(part))
         case Comparison(operator="in" | "not in" as operator, literal=items):
-            hits = [_compare(condition.field, "==", item) for item in items]
-            return or_(False, *hits) if operator == "in" else not_(or_(False, *hits))  # noqa: FBT003  SQL's false
+            is_listed = _is_listed(condition.field, items)
+            return is_listed if operator == "in" else not_(is_listed)
         case _:
             return _compare(condition.field, condition.operator, condition.literal)
 
 
-def _compare(field: str, operator: str, literal: Any) -> ColumnElement[bool]:
-    column = _column(field, literal)
+#: How the items of a list are sent, by their type: all of one type at once.
+_LISTED: Final = {int: BigInteger(), float: Float(), str: String()}
+
+
+def _is_listed(name: str, items: Sequence[Any]) -> ColumnElement[bool]:
+    by_type: dict[type, list[Any]] = {}
+    for item in map(_plain, items):
+        by_type.setdefault(type(item), []).append(item)
+    hits = [
+        _column(name, found[0]).in_(bindparam(None, found, _LISTED[kind], expanding=True))
+        for kind, found in by_type.items()
+        if kind in _LISTED
+    ]
+    hits += [_compare(name, "==", item) for item in items if type(_plain(item)) not in _LISTED]
+    return or_(False, *hits)  # noqa: FBT003  SQL's false
+
+
+def _plain(literal: Any) -> Any:
+    """Return a value as the database holds it: widths are JSON."""
+    return json.dumps(literal, separators=(",", ":")) if isinstance(literal, tuple) else literal
+
+
+def _compare(name: str, operator: str, literal: Any) -> ColumnElement[bool]:
+    column = _column(name, literal)
     if literal is None:
         return column.is_(None) if operator == "==" else column.is_not(None)
-    if isinstance(literal, tuple):
-        literal = json.dumps(literal, separators=(",", ":"))
-    return _COMPARE[operator](column, _widen(literal))
+    return _COMPARE[operator](column, _widen(_plain(literal)))
 
 
 def _widen(literal: Any) -> Any:
@@ -76,12 +116,12 @@ def _widen(literal: Any) -> Any:
     return sql_literal(literal, BigInteger()) if type(literal) is int and abs(literal) >= MAX_INTEGER else literal
 
 
-def _column(field: str, literal: Any) -> ColumnElement[Any]:
-    if field in FIELDS and field not in KNOBS:
-        column: ColumnElement[Any] = TrialRow.__table__.c[field]
+def _column(name: str, literal: Any) -> ColumnElement[Any]:
+    if name in FIELDS and name not in KNOBS:
+        column: ColumnElement[Any] = TrialRow.__table__.c[name]
         return column
-    kind = KNOBS[field].kind if field in KNOBS else _kind_of(literal)
-    member: Any = TrialRow.params[field]
+    kind = KNOBS[name].kind if name in KNOBS else _kind_of(literal)
+    member: Any = TrialRow.params[name]
     typed: ColumnElement[Any] = getattr(member, _AS_TYPE[kind])()
     return typed
 

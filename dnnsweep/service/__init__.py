@@ -6,19 +6,29 @@ import contextlib
 import copy
 import ipaddress
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
+
 from dnnsweep.errors import SettingsError
 from dnnsweep.service.app import create_app
+from dnnsweep.service.connections import Connections, GuardedProtocol, Room
+from dnnsweep.service.quotas import MAX_STREAMS
 from dnnsweep.service.tokens import tokens
 from dnnsweep.settings import find_settings, read_limits
 
-__all__ = ["create_app", "serve"]
+__all__ = ["create_app", "new_server", "serve"]
 
 #: Seconds that requests may still take once the service is asked to end.
 CLOSING_SECONDS: Final = 5
 STARTUP_FAILURE: Final = 3
+#: How long a thread may compute before another one has its turn: a tenth of Python's usual time, so that a read that
+#: takes long holds up short ones less, which change threads several times.
+SWITCH_SECONDS: Final = 0.0005
 
 
 def serve(host: str, port: int, *, home: Path | None = None) -> None:
@@ -33,9 +43,6 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
         SettingsError: Other machines could reach the service without a token, or a setting is wrong.
         LedgerVersionError: The ledger was written by a newer version of dnnsweep, or by another program.
     """
-    import uvicorn
-    from uvicorn.config import LOGGING_CONFIG
-
     accepted = tokens()
     if not accepted and not is_loopback(host):
         raise SettingsError(
@@ -44,23 +51,41 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
         )
     app = create_app(find_settings(home), read_limits(), accepted)
     app.state.service.check_ledger()
-    logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
-    logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            log_config=logging,
-            server_header=False,
-            timeout_graceful_shutdown=CLOSING_SECONDS,
-        )
-    )
+    sys.setswitchinterval(SWITCH_SECONDS)
+    server = new_server(app, host, port)
     app.state.service.is_closing = lambda: server.should_exit
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
         server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def new_server(app: FastAPI, host: str, port: int, connections: Connections | None = None) -> uvicorn.Server:
+    """Return a server that keeps to the limits of `connections`.
+
+    Args:
+        app: The service.
+        host: Address to bind.
+        port: Port to listen on; 0 for any.
+        connections: Limits of its connections; None for those that the limit of open files leaves room for.
+    """
+    room = Room.find()
+    guard = connections or Connections(room.n_connections)
+    app.state.service.quotas.max_streams = min(MAX_STREAMS, guard.n_max // 2)
+    logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
+    logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=partial(GuardedProtocol, guard=guard),  # type: ignore[arg-type]  it is called like a class
+        ws="none",
+        log_config=logging,
+        server_header=False,
+        backlog=room.backlog,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+    )
+    return uvicorn.Server(config)
 
 
 def is_loopback(host: str) -> bool:

@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from dnnsweep.service import problems, routes
+from dnnsweep.service.head_requests import HeadAsGet
+from dnnsweep.service.quotas import N_THREADS
 from dnnsweep.service.state import ServiceState
 from dnnsweep.service.tokens import LocalOnly, Token
 from dnnsweep.service.tokens import tokens as tokens_of_environment
@@ -19,8 +21,8 @@ from dnnsweep.settings import Limits, Settings, find_settings
 from dnnsweep.settings import read_limits as limits_of_environment
 from dnnsweep.spec import json_schema
 
-#: Requests that may use the ledger at the same time; the others wait, which is quicker than if all ran at once.
-N_THREADS: Final = 8
+#: Threads that read the files of models which are being sent.
+N_FILE_THREADS: Final = 4
 _ABOUT: Final = """Submit sweeps, browse and query them. Bodies are what the command line prints with `--json`;
 errors are problem documents (RFC 9457) with the same messages. Lists are paged by `limit` and `offset`;
 `X-Total-Count` holds the length of the whole list, and `Link` the address of the next page."""
@@ -62,6 +64,7 @@ def create_app(
         title="dnnsweep", version=version("dnnsweep"), description=_ABOUT, lifespan=_lifespan, redirect_slashes=False
     )
     app.state.service = service
+    app.add_middleware(HeadAsGet)
     app.add_middleware(LocalOnly, is_open=not accepted)
     problems.install(app)
     app.include_router(routes.router)
@@ -70,7 +73,7 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    anyio.to_thread.current_default_thread_limiter().total_tokens = N_THREADS
+    anyio.to_thread.current_default_thread_limiter().total_tokens = N_THREADS + N_FILE_THREADS
     with app.state.service.looking():
         yield
     app.state.service.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, Final
 
@@ -17,13 +18,16 @@ from dnnsweep.spec.documents import MAX_BYTES, MAX_DIGITS
 JSON: Final = ("application/json",)
 YAML: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain")
 WHERE: Final = "sweep file"
+Sent = tuple[str, bytes]
+#: Seconds in which a body must have come.
+BODY_SECONDS: Final = 30.0
 
 
 async def body(request: Request) -> bytes:
     """Return a request's body, reading no more than `MAX_BYTES`.
 
     Raises:
-        RefusalError: The body is larger than `MAX_BYTES`, or its sender went away.
+        RefusalError: The body is larger than `MAX_BYTES`, takes too long, or its sender went away.
     """
     too_large = RefusalError(413, f"a body must have at most {MAX_BYTES} bytes; a sweep file names its data")
     length = request.headers.get("content-length", "")
@@ -31,14 +35,27 @@ async def body(request: Request) -> bytes:
         raise too_large
     parts, size = [], 0
     try:
-        async for part in request.stream():
-            size += len(part)
-            if size > MAX_BYTES:
-                raise too_large
-            parts.append(part)
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > MAX_BYTES:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError as error:
+        rule = f"the body must be sent within {BODY_SECONDS:g} seconds"
+        raise RefusalError(408, f"{rule}, got {size} bytes of it", {"Connection": "close"}) from error
     except ClientDisconnect as error:
         raise RefusalError(400, "the body must be sent to its end") from error
     return b"".join(parts)
+
+
+async def sent(request: Request) -> Sent:
+    """Return the media type and the bytes of a request's body.
+
+    Raises:
+        RefusalError: The media type is neither JSON nor YAML, or the body cannot be read.
+    """
+    return media_type(request), await body(request)
 
 
 def media_type(request: Request) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -88,16 +89,19 @@ class RefusalError(Exception):
     Args:
         status: HTTP status of the answer.
         detail: Message with rule, value and remedy.
+        headers: Headers of the answer.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self.status = status
         self.detail = detail
+        self.headers = headers
         super().__init__(detail)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says about a route's error responses."""
+    """Return what OpenAPI says about a route's error responses; one that needs a token may ask for too much."""
+    statuses = (*statuses, *({429, 503} - {*statuses} if 401 in statuses else ()))
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": EXAMPLE}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
@@ -111,7 +115,7 @@ def answer(refusal: RefusalError, headers: Mapping[str, str] | None = None) -> J
     """Return the response to a request that is refused."""
     challenge = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
     content = document(refusal.status, refusal.detail)
-    return JSONResponse(content, refusal.status, {**challenge, **(headers or {})}, MEDIA_TYPE)
+    return JSONResponse(content, refusal.status, {**challenge, **refusal.headers, **(headers or {})}, MEDIA_TYPE)
 
 
 def status_of(error: DnnsweepError) -> int:
@@ -154,8 +158,13 @@ def _shorten(mistakes: Sequence[Mistake]) -> list[Mistake]:
     return [*shown, Mistake("sweep file", f"has {n_more} more mistakes")] if n_more else shown
 
 
-async def _answer_refusal(_: Request, error: Exception) -> JSONResponse:
+async def _answer_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusalError)  # noqa: S101  see install
+    if error.status == 401:
+        try:
+            await request.app.state.service.quotas.check_failures(request.client.host if request.client else "")
+        except RefusalError as other:
+            return answer(other)
     return answer(error)
 
 

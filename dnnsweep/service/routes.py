@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -15,21 +15,21 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from dnnsweep import policy
-from dnnsweep.errors import LedgerError, SweepNotFoundError
+from dnnsweep.errors import SweepNotFoundError
 from dnnsweep.ledger import Page
 from dnnsweep.records import SweepState
 from dnnsweep.records.events import Event
 from dnnsweep.records.sweeps import is_sweep_name
-from dnnsweep.redaction import redact
 from dnnsweep.service import bodies, examples, prometheus, schemas, streams
 from dnnsweep.service.problems import RefusalError, responses
+from dnnsweep.service.head_requests import IS_HEAD
+from dnnsweep.service.quotas import ADMISSION, READING, WRITING
 from dnnsweep.service.state import ServiceState
-from dnnsweep.service.tokens import READING, WRITING
+from dnnsweep.service.tokens import Token, require_reader, require_writer
 from dnnsweep.spec import check
 from dnnsweep.stores.local import LocalStore
 from dnnsweep.stores.wire import encode_curve
 
-log: Final = logging.getLogger(__name__)
 MAX_OFFSET: Final = 10**9
 MAX_NUMBER: Final = 2**31 - 1
 MAX_PAGE: Final = 1000
@@ -56,6 +56,12 @@ async def _checked_name(name: Annotated[str, Path(description="Name of the sweep
     if not is_sweep_name(name):
         raise SweepNotFoundError("there is no sweep of this name: names consist of letters, digits, - and _")
     return name
+
+
+async def _until_sent() -> AsyncIterator[AsyncExitStack]:
+    """Yield a stack of what ends when the answer has been sent."""
+    async with AsyncExitStack() as stack:
+        yield stack
 
 
 StateOf = Annotated[ServiceState, Depends(_state_of)]
@@ -87,17 +93,21 @@ def _page_response(request: Request, page: Page[Any], limit: int, offset: int) -
     "/sweeps",
     status_code=201,
     response_model=schemas.SWEEP,
-    dependencies=WRITING,
+    dependencies=[Depends(require_writer)],
     openapi_extra={"requestBody": examples.SWEEP_FILE},
     responses={
         200: {"description": "The sweep was submitted before.", "model": schemas.SWEEP},
         201: examples.example_of(examples.SWEEP, "The sweep is new and waits for a worker."),
-        **responses(401, 403, 409, 413, 415, 422),
+        **responses(401, 403, 408, 409, 413, 415, 422),
     },
 )
-async def submit(request: Request, service: StateOf) -> Response:
+async def submit(
+    sent: Annotated[bodies.Sent, Depends(bodies.sent)],
+    service: StateOf,
+    _: Annotated[None, ADMISSION],  # only now: a body may come slowly
+) -> Response:
     """Queue a sweep. Submitting the same file again changes nothing."""
-    kind, data = bodies.media_type(request), await bodies.body(request)
+    kind, data = sent
 
     def put() -> Response:
         spec = bodies.sweep_file(data, kind)
@@ -266,7 +276,6 @@ def model(
 @router.get(
     "/sweeps/{name}/events",
     response_model=list[Event],
-    dependencies=READING,
     responses={
         200: {
             "description": "Events as they happen, until the sweep ends; if only JSON is accepted, the events so far.",
@@ -276,29 +285,33 @@ def model(
         **responses(401, 404, 422, 503),
     },
 )
-async def events(
+async def events(  # noqa: PLR0913, PLR0917  likewise
+    request: Request,
     name: Name,
     service: StateOf,
+    token: Annotated[Token | None, Depends(require_reader)],
+    until_sent: Annotated[AsyncExitStack, Depends(_until_sent)],
     accept: Annotated[str, Header()] = "*/*",
     last_event_id: Annotated[str, Header(description="Send only events after this one.")] = "",
 ) -> Response:
     """Stream what happens to a sweep: `event`, `progress`, and finally `end` or `deleted`."""
-    store = await _store(service)
-    if "application/json" in accept and streams.MEDIA_TYPE not in accept:
-        past = await run_in_threadpool(store.events, name)
-        return JSONResponse([event.to_json() for event in past])
-    after = int(last_event_id) if re.fullmatch(r"[0-9]{1,15}", last_event_id) else 0
-    sweep = await run_in_threadpool(store.sweep, name)
-    if after and streams.has_ended(sweep):
-        newer = await run_in_threadpool(store.events_after, sweep, after, 1)
-        if not newer:
-            return Response(status_code=204)
-    if service.n_streams >= streams.MAX_STREAMS:
-        raise RefusalError(503, f"at most {streams.MAX_STREAMS} readers may follow events at once; try again later")
+    async with service.quotas.request(token, request.scope):
+        store = await _store(service)
+        if "application/json" in accept and streams.MEDIA_TYPE not in accept:
+            return await run_in_threadpool(lambda: JSONResponse([event.to_json() for event in store.events(name)]))
+        after = int(last_event_id) if re.fullmatch(r"[0-9]{1,15}", last_event_id) else 0
+        sweep = await run_in_threadpool(store.sweep, name)
+        if after and streams.has_ended(sweep):
+            newer = await run_in_threadpool(store.events_after, sweep, after, 1)
+            if not newer:
+                return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = streams.Stream(store, name, after, service.is_closing)
-    messages = streams.count_reader(service, stream.messages())
-    return StreamingResponse(messages, media_type=streams.MEDIA_TYPE, headers=headers)
+    if request.scope.get(IS_HEAD):
+        return Response(media_type=streams.MEDIA_TYPE, headers=headers)
+    await until_sent.enter_async_context(service.quotas.stream(token, request.scope))
+    known = streams.EventLog(store, name, after)
+    stream = streams.Stream(known, service.pollers, partial(service.quotas.run, token), service.is_closing)
+    return StreamingResponse(stream.messages(), media_type=streams.MEDIA_TYPE, headers=headers)
 
 
 # ---- the service itself
@@ -311,14 +324,11 @@ async def healthz() -> Mapping[str, str]:
 
 
 @router.get("/readyz", responses={200: examples.example_of({"status": "ready"}), **responses(503)})
-def readyz(service: StateOf) -> Response:
+async def readyz(service: StateOf) -> Mapping[str, str]:
     """Return whether the ledger can be read. Anybody may ask, so only the log says why it cannot."""
-    try:
-        service.store.sweep_page(limit=1)
-    except LedgerError as error:
-        log.warning("not ready: %s", redact(str(error)))
-        raise RefusalError(503, "the ledger cannot be read; see the service's log for the reason") from error
-    return JSONResponse({"status": "ready"})
+    if not await service.readiness.check():
+        raise RefusalError(503, "the ledger cannot be read; see the service's log for the reason")
+    return {"status": "ready"}
 
 
 @router.get(

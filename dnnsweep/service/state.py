@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from dnnsweep.errors import LedgerError, LedgerVersionError
+from dnnsweep.errors import LedgerAwayError, LedgerError, LedgerVersionError
 from dnnsweep.ledger import Ledger
 from dnnsweep.redaction import redact
+from dnnsweep.service.quotas import Quotas
+from dnnsweep.service.readiness import Readiness
+from dnnsweep.service.streams import Pollers
 from dnnsweep.service.tokens import Token
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.stores.local import LocalStore
@@ -18,6 +21,10 @@ from dnnsweep.stores.local import LocalStore
 log: Final = logging.getLogger(__name__)
 #: How often to look at the leases of running sweeps.
 LOOK_SECONDS: Final = 2.0
+#: How long a statement on PostgreSQL may take.
+STATEMENT_SECONDS: Final = 10.0
+#: How long a request waits for another one that is opening the ledger.
+OPENING_SECONDS: Final = 10.0
 
 
 class ServiceState:
@@ -35,7 +42,9 @@ class ServiceState:
         self._lock = threading.Lock()
         self.limits = limits
         self.tokens = tuple(tokens)
-        self.n_streams = 0
+        self.quotas = Quotas(limits.max_rate)
+        self.pollers = Pollers()
+        self.readiness = Readiness(lambda: self.store.sweep_page(limit=1))
         #: Returns whether the service is about to end, which ends all streams.
         self.is_closing: Callable[[], bool] = lambda: False
 
@@ -49,13 +58,21 @@ class ServiceState:
         """Return the store of sweeps, opening it first if need be: its database may start later than the service.
 
         Raises:
-            LedgerError: The ledger cannot be opened.
+            LedgerError: The ledger cannot be opened, or another request has tried to for long.
         """
-        with self._lock:
+        if self._store is not None:
+            return self._store
+        if not self._lock.acquire(timeout=OPENING_SECONDS):
+            raise LedgerAwayError("the ledger is still being opened; try again")
+        try:
             if self._store is None:
-                ledger = Ledger.open(self._settings.database_url, create=True)
+                url = self._settings.database_url
+                ledger = Ledger.open(url, create=True)
+                ledger.limit_statements(STATEMENT_SECONDS)
                 self._store = LocalStore(self._settings, ledger)
             return self._store
+        finally:
+            self._lock.release()
 
     def check_ledger(self) -> None:
         """Open the ledger unless its database is away, which the first request finds out again.

@@ -7,7 +7,7 @@ import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
@@ -151,8 +151,3 @@ def _is_local(url: str) -> bool:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-#: Dependencies of routes that read, and of routes that change something.
-READING: Final[list[Any]] = [Depends(require_reader)]
-WRITING: Final[list[Any]] = [Depends(require_writer)]
