@@ -34,7 +34,8 @@ def main() -> None:
         parser.error(f"parts must be of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     effort = Effort(given.repetitions, given.whole, given.quick)
     for name in given.parts or PARTS:
-        text = f"{report.machine(effort.repetitions)}\n\n{PARTS[name](effort)}"
+        packages = report.PACKAGES_OF_SERVICE if name == "service" else report.PACKAGES
+        text = f"{report.machine(effort.repetitions, packages)}\n\n{PARTS[name](effort)}"
         if not effort.is_quick:
             report.write(name, text)
         print(text, flush=True)

@@ -12,6 +12,7 @@ from typing import Final
 
 FILE: Final = Path("docs/performance.md")
 PACKAGES: Final = ("tensorflow", "keras", "optuna", "mlflow", "keras-tuner", "ray", "numpy")
+PACKAGES_OF_SERVICE: Final = ("sqlalchemy", "fastapi", "uvicorn")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -46,12 +47,12 @@ def replaced(document: str, name: str, text: str) -> str:
     return f"{before}{begin}\n{text}\n{end}{after}"
 
 
-def machine(n_repetitions: int) -> str:
+def machine(n_repetitions: int, packages: Sequence[str] = PACKAGES) -> str:
     """Return when and on what this is measured."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"{dt.datetime.now(tz=dt.UTC).date()}, {n_repetitions} repetitions, {n_cores()} cores of {_processor()}, "
-        f"Python {platform.python_version()}, {packages}:"
+        f"Python {platform.python_version()}, {versions}:"
     )
 
 

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from sqlalchemy import insert, update
 
+from bench import attacks
 from bench.numbers import spread, verdict
 from bench.report import table
 from bench.sweeps import Effort
@@ -35,6 +36,7 @@ N_CLIENTS: Final = 20
 #: How long a client looks at an answer before it asks again.
 PAUSE_SECONDS: Final = 0.2
 SECONDS: Final = 15.0
+ATTACK_SECONDS: Final = 3.0
 METRICS: Final = ("loss", "accuracy", "val_loss", "val_accuracy")
 OPTIMIZERS: Final = ("sgd", "adam", "nadam", "adamw")
 WHERE: Final = "dropout < 0.3 and optimizer == 'adam'"
@@ -101,7 +103,39 @@ def service(effort: Effort) -> str:
                     (load(port, pid, n_sweeps, seconds, PAUSE_SECONDS), load(port, pid, n_sweeps, seconds, 0.0))
                     for _ in range(effort.repetitions)
                 ]
-    return _tables(found, seconds)
+            if url is None:
+                attacked = attacks.table_of(_attack(home, n_sweeps, effort))
+        frozen = _ask_frozen(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+    return "\n\n".join([_tables(found, seconds), attacked, *frozen])
+
+
+def _attack(home: Path, n_sweeps: int, effort: Effort) -> dict[str, attacks.Measured]:
+    chance = random.Random(0)  # noqa: S311  likewise
+    paths = [ask(chance, n_sweeps) for ask in QUESTIONS.values() for _ in range(20)]
+    n_pairs, seconds = (1, 1.0) if effort.is_quick else (2 * effort.repetitions, ATTACK_SECONDS)
+    with served(home, None, attacks.TOKENS) as (port, _):
+        attacks.read(port, paths, seconds)  # each seen once
+        return {name: attacks.measure(name, port, paths, n_pairs, seconds) for name in attacks.ATTACKS}
+
+
+def _ask_frozen(home: Path) -> list[str]:
+    """Return, as a sentence, how long requests take while PostgreSQL hangs."""
+    import postgres
+
+    if postgres.programs() is None:
+        return []
+    with postgres.running() as server:
+        url = server.database()
+        fill(home, url, 1)
+        with served(home, url, attacks.TOKENS) as (port, _):
+            attacks.ask_at_once(port)  # it has connections
+            with server.frozen():
+                found, health = attacks.ask_at_once(port), attacks.ask_at_once(port, "/healthz")
+    seconds, statuses = max(second for second, _ in found), sorted({status for _, status in found})
+    return [
+        f"PostgreSQL stopped by SIGSTOP, {len(found)} requests at once: all were answered within {seconds:.3g} s, with "
+        f"{' or '.join(map(str, statuses))}; `/healthz` within {max(second for second, _ in health) * 1000:.3g} ms."
+    ]
 
 
 def _tables(found: dict[str, list[tuple[Latencies, Latencies]]], seconds: float) -> str:
@@ -217,12 +251,19 @@ def _trial(sweep_id: str, number: int, time_: int, chance: random.Random) -> dic
 
 
 @contextlib.contextmanager
-def served(home: Path, url: str | None) -> Iterator[tuple[int, int]]:
-    """Yield the port of a service and the id of its process."""
+def served(home: Path, url: str | None, tokens: str | None = None) -> Iterator[tuple[int, int]]:
+    """Yield the port of a service and the id of its process.
+
+    Args:
+        home: Its home.
+        url: Address of the ledger's database; None for SQLite in the home.
+        tokens: The accepted tokens; None to accept everybody.
+    """
     import postgres
 
     port = postgres.free_port()
     environ = {**os.environ, "DNNSWEEP_HOME": str(home), **({} if url is None else {"DNNSWEEP_DATABASE_URL": url})}
+    environ |= {} if tokens is None else {"DNNSWEEP_TOKENS": tokens}
     with (home / "serve.log").open("wb") as log:
         command = [sys.executable, "-m", "dnnsweep", "serve", "--port", str(port)]
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)

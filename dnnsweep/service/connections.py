@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,26 +80,29 @@ class Room:
 
 
 class Tally:
-    """Logs that something happens, at once and then at most every `LOG_SECONDS`.
+    """Logs that something happens: at once, and then how often it happened in each `LOG_SECONDS`.
 
     Args:
-        message: Message with one `%d`, for how often it happened since it was logged last.
-        clock: Returns seconds.
+        message: Message with one `%d`.
     """
 
-    def __init__(self, message: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, message: str) -> None:
         self._message = message
-        self._clock = clock
         self._n_times = 0
-        self._logged_at = -LOG_SECONDS
+        self._timer: asyncio.TimerHandle | None = None
 
     def count(self) -> None:
-        """Count one more, and log the number if it is time."""
+        """Count one more time."""
         self._n_times += 1
-        now = self._clock()
-        if now - self._logged_at >= LOG_SECONDS:
+        if self._timer is None:
+            self._log()
+
+    def _log(self) -> None:
+        self._timer = None
+        if self._n_times:
             log.warning(self._message, self._n_times)
-            self._n_times, self._logged_at = 0, now
+            self._n_times = 0
+            self._timer = asyncio.get_running_loop().call_later(LOG_SECONDS, self._log)
 
 
 class Connections:
