@@ -37,7 +37,9 @@ GOAL: Final = 2.0
 N_FROZEN: Final = 12
 #: Conditions as long and as costly as the service takes.
 TEXTS: Final = "optimizer in [{}]".format(", ".join(["'adam'"] * 200))
-NUMBERS: Final = " or ".join(f"number in [{', '.join(str(7 * part + item) for item in range(6))}]" for part in range(49))
+NUMBERS: Final = " or ".join(
+    f"number in [{', '.join(str(7 * part + item) for item in range(6))}]" for part in range(49)
+)
 COMPARED: Final = " or ".join(f"l2 == 0.00{part}" for part in range(50))
 
 Attack = Callable[[int, float], None]
@@ -84,9 +86,7 @@ class Measured(NamedTuple):
         return sum(found.n_failures for found in self.under)
 
 
-def _ask(
-    port: int, token: str, path: str, method: str = "GET", body: bytes | None = None, timeout: float = 60
-) -> int:
+def _ask(port: int, token: str, path: str, method: str = "GET", body: bytes | None = None, timeout: float = 60) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/yaml"}
     with contextlib.closing(connection):
@@ -214,7 +214,10 @@ def ask_at_once(port: int, path: str = SWEEP) -> list[tuple[float, int]]:
 def table_of(found: Mapping[str, Measured]) -> str:
     """Return what the attacks cost as a table."""
     rows = [
-        [ATTACKS[name][0], *(spread(one) for one in (measured.medians(measured.quiet), measured.medians(measured.under)))]
+        [
+            ATTACKS[name][0],
+            *(spread(one) for one in (measured.medians(measured.quiet), measured.medians(measured.under))),
+        ]
         + [spread(measured.ratios), f"{max(measured.health):.3g}", str(measured.n_failures)]
         for name, measured in found.items()
     ]
@@ -245,9 +248,7 @@ def read(port: int, paths: list[str], seconds: float) -> Found:
 
     def reader(seed: int) -> Callable[[], None]:
         chance = random.Random(seed)  # noqa: S311  likewise
-        return lambda: ask(
-            lambda: chance.choice(paths), found.reads, lambda: chance.uniform(0, 2 * PAUSE_SECONDS)
-        )
+        return lambda: ask(lambda: chance.choice(paths), found.reads, lambda: chance.uniform(0, 2 * PAUSE_SECONDS))
 
     health = lambda: ask(lambda: "/healthz", found.health, lambda: PAUSE_SECONDS)  # noqa: E731
     _in_threads([health, *(reader(seed) for seed in range(N_READERS))])

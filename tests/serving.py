@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from workspace import SWEEP, wait_until
 
-from dnnsweep.service.app import create_app
+from dnnsweep.service import create_app, new_server
+from dnnsweep.service.connections import MAX_CONNECTIONS, Connections
 from dnnsweep.service.tokens import Token
 from dnnsweep.settings import Limits, Settings, find_settings
 
@@ -32,10 +32,17 @@ def sweep(name: str = "pretend", **changes: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(settings: Settings, tokens: Sequence[Token] = (), limits: Limits | None = None) -> Iterator[str]:
+def serving(
+    settings: Settings,
+    tokens: Sequence[Token] = (),
+    limits: Limits | None = None,
+    guard: Connections | None = None,
+    **options: Any,
+) -> Iterator[str]:
     """Yield the address of a service of these sweeps."""
     app = create_app(settings, limits or Limits(), tokens)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none"))
+    guard = Connections(MAX_CONNECTIONS) if guard is None else guard
+    server = new_server(app, "127.0.0.1", 0, guard, log_config=None, **options)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnnsweep.errors import QueryError
-from dnnsweep.query import FIELDS, MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, AllOf, AnyOf, Comparison, Condition, Not, parse
+from dnnsweep.query import (
+    FIELDS,
+    MAX_COMPARISONS,
+    MAX_DEPTH,
+    MAX_LENGTH,
+    AllOf,
+    AnyOf,
+    Comparison,
+    Condition,
+    Not,
+    parse,
+)
 from dnnsweep.records import Trial
 from dnnsweep.space import KNOBS
 

@@ -15,6 +15,7 @@ import httpx2 as httpx
 import jsonschema
 import postgres
 import pytest
+from fake_clock import FakeClock
 from fastapi.testclient import TestClient
 from serving import READER, WRITER, serving, settings_of, sweep
 from turns import write
@@ -28,7 +29,9 @@ from dnnsweep.ledger import Asked, Ledger
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
 from dnnsweep.service import is_loopback, serve
 from dnnsweep.service.app import create_app
-from dnnsweep.service.tokens import tokens
+from dnnsweep.service.quotas import MAX_FAILURES, MAX_STREAMS_OF_TOKEN
+from dnnsweep.service.streams import Poller
+from dnnsweep.service.tokens import Token, tokens
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.spec.documents import MAX_BYTES
 from dnnsweep.stores.local import LocalStore
@@ -371,6 +374,55 @@ def test_silence_is_broken_by_signs_of_life(
             heard += next(parts)
 
 
+def test_all_readers_of_a_sweep_share_what_is_read(
+    settings: Settings, home: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.submit(sweep())
+    pollers = []
+    monkeypatch.setattr("dnnsweep.service.streams.Poller", lambda *given: pollers.append(Poller(*given)) or pollers[-1])
+    with serving(settings) as url, ExitStack() as stack:
+        readers = [
+            stack.enter_context(httpx.stream("GET", f"{url}/sweeps/pretend/events", timeout=60)).iter_text()
+            for _ in range(4)
+        ]
+        heard = [[next(reader)] for reader in readers]
+        assert wait_until(lambda: [poller.n_readers for poller in pollers] == [4])
+        home.stop("pretend")
+        for texts, reader in zip(heard, readers, strict=True):
+            texts += list(reader)
+
+    kinds = [[kind for kind, _ in messages("".join(texts))] for texts in heard]
+    assert kinds[0][-2:] == ["progress", "end"]
+    assert kinds == [kinds[0]] * 4
+    assert len(pollers) == 1
+
+
+def test_one_token_does_not_take_all_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.service.quotas.REFUSAL_SECONDS", 0.0)
+    with LocalStore.opened(settings_of(tmp_path), create=True) as home:
+        home.submit(sweep())
+
+    def follow(url: str, token: Token) -> Any:
+        headers = {"Authorization": f"Bearer {token.secret}"}
+        return httpx.stream("GET", f"{url}/sweeps/pretend/events", headers=headers, timeout=60)
+
+    with serving(settings_of(tmp_path), [READER, WRITER]) as url, ExitStack() as stack:
+        followed = [stack.enter_context(follow(url, READER)) for _ in range(MAX_STREAMS_OF_TOKEN)]
+        assert {answer.status_code for answer in followed} == {200}
+        with follow(url, READER) as refused:
+            refused.read()
+            assert "20 readers of one token" in problem(refused, 429)["detail"]
+            assert int(refused.headers["Retry-After"]) > 0
+        assert stack.enter_context(follow(url, WRITER)).status_code == 200
+        followed[0].close()
+
+        def is_free() -> bool:
+            with follow(url, READER) as answer:
+                return bool(answer.status_code == 200)
+
+        assert wait_until(is_free)
+
+
 # -- whom it lets in ------------------------------------------------------------------------------------------------
 
 WRITES = [
@@ -389,6 +441,9 @@ READS = [
     ("GET", "/sweeps/pretend/events"),
     ("GET", "/metrics"),
 ]
+
+
+READ_PATHS = [path for _, path in READS]
 
 
 @pytest.fixture
@@ -616,6 +671,27 @@ def test_a_sender_that_goes_away_in_its_body_is_no_failure(client: TestClient) -
     assert statuses[0] == 400
 
 
+def test_a_body_that_does_not_come_in_time_is_given_up(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.service.bodies.BODY_SECONDS", 0.01)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(0 if not sent else 3600)
+        sent.append(b"{")
+        return {"type": "http.request", "body": b"{", "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/sweeps", "query_string": b"", "headers": headers}
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+
+    assert sent[1]["status"] == 408
+    assert (b"connection", b"close") in sent[1]["headers"]
+    assert b"within 0.01 seconds, got 1 bytes" in sent[2]["body"]
+
+
 def test_a_body_in_pieces_is_read_no_further_than_the_limit(client: TestClient) -> None:
     read = []
 
@@ -710,7 +786,13 @@ def test_large_but_possible_queries_are_answered(client: TestClient, home: Local
     trained(home)
 
     lists = f"where=number in [1,2.5,None,{2**62}] and not (reason in ['diverged',None])"
-    for query in (lists, "offset=1000000000", f"where=number<{2**62}", "where=value>-1e300", "where=dropout in [0.1,2,None]"):
+    for query in (
+        lists,
+        "offset=1000000000",
+        f"where=number<{2**62}",
+        "where=value>-1e300",
+        "where=dropout in [0.1,2,None]",
+    ):
         assert client.get(f"/sweeps/pretend/trials?{query}").status_code == 200, query
     assert len(client.get(f"/sweeps/pretend/best?top={2**31 - 1}").json()) == 5
 
@@ -720,6 +802,66 @@ def test_unknown_routes_and_methods_are_problems(client: TestClient) -> None:
     problem(client.put("/sweeps"), 405)
     problem(client.get("/sweeps/", follow_redirects=False), 404)
     problem(client.get("/sweeps?state=NONSENSE"), 422)
+
+
+@pytest.mark.parametrize("path", [*READ_PATHS, "/healthz", "/readyz", "/openapi.json", "/nothing", "/sweeps/other"])
+def test_head_answers_what_get_does_without_the_body(client: TestClient, home: LocalStore, path: str) -> None:
+    trained(home)
+    if path.endswith("/model"):
+        return  # it has none, which another test looks at
+
+    head, get = client.head(path), client.get(path)
+
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    names = ("content-type", "content-length", "x-total-count", "cache-control")
+    assert [head.headers.get(name) for name in names] == [get.headers.get(name) for name in names]
+
+
+def test_head_is_refused_where_get_is(client: TestClient, guarded: TestClient) -> None:
+    assert client.head("/sweeps/pretend/stop").status_code == 405
+    assert guarded.head("/sweeps").status_code == 401
+    assert guarded.head("/sweeps", headers={"Authorization": f"Bearer {READER.secret}"}).status_code == 200
+
+
+def test_whoever_asks_whether_it_is_ready_reads_the_ledger_once_a_second(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, read = FakeClock(), list[int]()
+    monkeypatch.setattr("dnnsweep.service.readiness.time.monotonic", clock)
+    monkeypatch.setattr(LocalStore, "sweep_page", lambda _, limit: read.append(limit))
+
+    for _ in range(5):
+        assert client.get("/readyz").status_code == 200
+    assert read == [1]
+    clock.advance(1.0)
+    client.get("/readyz")
+    assert read == [1, 1]
+
+
+def test_many_requests_without_a_token_are_refused_and_one_with_a_token_is_not(
+    guarded: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dnnsweep.service.quotas.REFUSAL_SECONDS", 0.0)
+    monkeypatch.setattr("dnnsweep.service.quotas.FAILURES_A_SECOND", 1e-6)
+
+    statuses = [guarded.get("/sweeps", headers={"Authorization": "Bearer guess"}).status_code for _ in range(25)]
+
+    assert statuses == [401] * MAX_FAILURES + [429] * 5
+    assert guarded.get("/sweeps", headers={"Authorization": f"Bearer {READER.secret}"}).status_code == 200
+    assert guarded.get("/healthz").status_code == 200
+
+
+def test_a_token_that_asks_too_often_is_told_when_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.service.quotas.REFUSAL_SECONDS", 0.0)
+    monkeypatch.setattr("dnnsweep.service.quotas.WAIT_SECONDS", 0.0)
+    app = create_app(settings_of(tmp_path), Limits(max_rate=1), [READER, WRITER])
+    with TestClient(app, base_url=LOCAL) as client:
+        reader, writer = ({"Authorization": f"Bearer {token.secret}"} for token in (READER, WRITER))
+        answers = [client.get("/sweeps", headers=reader) for _ in range(30)]
+        assert answers[0].status_code == 200
+        problem(answers[-1], 429)
+        assert int(answers[-1].headers["Retry-After"]) >= 1
+        assert client.get("/sweeps", headers=writer).status_code == 200
 
 
 def test_an_error_that_nobody_thought_of_says_nothing_of_itself(

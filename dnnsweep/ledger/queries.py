@@ -202,7 +202,9 @@ def _order(text: str) -> tuple[ColumnElement[Any], ...]:
     return (ordered,) if name == "number" else (column.is_(None), ordered, TrialRow.number.asc())
 
 
-def read_best(connection: Connection, sweep: Sweep, top: int | None, condition: ColumnElement[bool] | None = None) -> list[Trial]:
+def read_best(
+    connection: Connection, sweep: Sweep, top: int | None, condition: ColumnElement[bool] | None = None
+) -> list[Trial]:
     """Return the sweep's best trials that meet a condition, best first; see `Ledger.best`."""
     if top is not None and top < 1:
         raise QueryError(f"top must be at least 1, got {top}")

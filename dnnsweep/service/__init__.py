@@ -52,7 +52,10 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
     app = create_app(find_settings(home), read_limits(), accepted)
     app.state.service.check_ledger()
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = new_server(app, host, port)
+    room = Room.find()
+    logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
+    logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
+    server = new_server(app, host, port, Connections(room.n_connections), backlog=room.backlog, log_config=logging)
     app.state.service.is_closing = lambda: server.should_exit
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
         server.run()
@@ -60,30 +63,26 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
         sys.exit(STARTUP_FAILURE)
 
 
-def new_server(app: FastAPI, host: str, port: int, connections: Connections | None = None) -> uvicorn.Server:
-    """Return a server that keeps to the limits of `connections`.
+def new_server(app: FastAPI, host: str, port: int, guard: Connections, **options: Any) -> uvicorn.Server:
+    """Return a server whose connections are limited.
 
     Args:
         app: The service.
         host: Address to bind.
         port: Port to listen on; 0 for any.
-        connections: Limits of its connections; None for those that the limit of open files leaves room for.
+        guard: Limits of the connections. Half of them may follow events.
+        options: Other options of uvicorn.
     """
-    room = Room.find()
-    guard = connections or Connections(room.n_connections)
     app.state.service.quotas.max_streams = min(MAX_STREAMS, guard.n_max // 2)
-    logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
-    logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         http=partial(GuardedProtocol, guard=guard),  # type: ignore[arg-type]  it is called like a class
         ws="none",
-        log_config=logging,
         server_header=False,
-        backlog=room.backlog,
         timeout_graceful_shutdown=CLOSING_SECONDS,
+        **options,
     )
     return uvicorn.Server(config)
 

@@ -118,9 +118,7 @@ class Connections:
         send_seconds: Seconds in which a client must take some more of its answer.
     """
 
-    def __init__(
-        self, n_max: int, head_seconds: float = HEAD_SECONDS, send_seconds: float = SEND_SECONDS
-    ) -> None:
+    def __init__(self, n_max: int, head_seconds: float = HEAD_SECONDS, send_seconds: float = SEND_SECONDS) -> None:
         self.n_max = n_max
         self.head_seconds = head_seconds
         self.send_seconds = send_seconds

@@ -22,13 +22,13 @@ T = TypeVar("T")
 #: Requests that may use the ledger at the same time; the others wait, which is quicker than if all ran at once.
 N_THREADS: Final = 8
 #: How many of them may be those of one token.
-N_THREADS_OF_TOKEN: Final = 2
+N_THREADS_OF_TOKEN: Final = 1
 #: A request that takes longer than this counts as several.
 REQUEST_SECONDS: Final = 0.01
 #: A token may save up what it does not use, for so many seconds.
-SAVED_SECONDS: Final = 10.0
+SAVED_SECONDS: Final = 4.0
 #: How long a request waits for its turn before it is refused.
-WAIT_SECONDS: Final = 5.0
+WAIT_SECONDS: Final = 10.0
 #: How long a refusal is held back, so that who asks again at once does not keep the service busy.
 REFUSAL_SECONDS: Final = 1.0
 #: The most readers that may follow events at once, and how many of them may be those of one token.
@@ -182,7 +182,9 @@ class Quotas:
             self._failures.popitem(last=False)
         seconds = bucket.wait_seconds()
         if seconds > 0:
-            rule = f"at most {FAILURES_A_SECOND:g} requests a second from one address may come without an accepted token"
+            rule = (
+                f"at most {FAILURES_A_SECOND:g} requests a second from one address may come without an accepted token"
+            )
             raise await _refusal(429, f"{rule}; set DNNSWEEP_TOKEN", seconds)
         bucket.take()
 
@@ -218,9 +220,7 @@ async def _refusal(status: int, detail: str, seconds: float) -> RefusalError:
     return RefusalError(status, detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
-async def admit(
-    request: Request, token: Annotated[Token | None, Depends(require_reader)]
-) -> AsyncIterator[None]:
+async def admit(request: Request, token: Annotated[Token | None, Depends(require_reader)]) -> AsyncIterator[None]:
     """Wait until it is the turn of a request with an accepted token."""
     quotas: Quotas = request.app.state.service.quotas
     async with quotas.request(token, request.scope):
