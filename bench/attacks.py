@@ -86,11 +86,12 @@ class Measured(NamedTuple):
         return sum(found.n_failures for found in self.under)
 
 
-def _ask(port: int, token: str, path: str, method: str = "GET", body: bytes | None = None, timeout: float = 60) -> int:
+def _ask(port: int, token: str, path: str, body: bytes | None = None, *, timeout: float = 60) -> int:
+    """Get what is at a path, or send a body there; return the status of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/yaml"}
     with contextlib.closing(connection):
-        connection.request(method, path, body, headers)
+        connection.request("GET" if body is None else "POST", path, body, headers)
         answer = connection.getresponse()
         answer.read()
         return answer.status
@@ -172,7 +173,7 @@ ATTACKS: Final[dict[str, tuple[str, Attack]]] = {
     "guesses": (f"{N_CLIENTS} clients with wrong tokens", _repeat(lambda port: _ask(port, "wrong", "/sweeps"))),
     "bodies": (
         f"{N_CLIENTS} clients that submit 190,000 bytes of YAML that is no sweep file",
-        _repeat(lambda port: _ask(port, WRITER, "/sweeps", "POST", b"- [a, b]\n" * 21_000)),
+        _repeat(lambda port: _ask(port, WRITER, "/sweeps", b"- [a, b]\n" * 21_000)),
     ),
 }
 
@@ -189,10 +190,10 @@ def measure(name: str, port: int, paths: list[str], n_pairs: int, seconds: float
 
 @contextlib.contextmanager
 def _attacked(name: str, port: int, seconds: float) -> Iterator[None]:
-    """Attack from another process, which leaves the processors to the service, as another machine would."""
+    """Attack from another session, with which Linux shares the processors as with another machine."""
     begin_seconds = 1.0
-    command = ["nice", "-n", "19", sys.executable, "-m", "bench.attacks", name, str(port), str(seconds + begin_seconds)]
-    with subprocess.Popen(command) as process:
+    command = [sys.executable, "-m", "bench.attacks", name, str(port), str(seconds + begin_seconds)]
+    with subprocess.Popen(command, start_new_session=True) as process:
         time.sleep(begin_seconds)
         yield
         process.wait()
@@ -216,9 +217,12 @@ def table_of(found: Mapping[str, Measured]) -> str:
     rows = [
         [
             ATTACKS[name][0],
-            *(spread(one) for one in (measured.medians(measured.quiet), measured.medians(measured.under))),
+            spread(measured.medians(measured.quiet)),
+            spread(measured.medians(measured.under)),
+            spread(measured.ratios),
+            f"{max(measured.health):.3g}",
+            str(measured.n_failures),
         ]
-        + [spread(measured.ratios), f"{max(measured.health):.3g}", str(measured.n_failures)]
         for name, measured in found.items()
     ]
     head = ["attack", "median read, ms", "under attack", "ratio", "slowest `/healthz`, ms", "failed"]

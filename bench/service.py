@@ -132,10 +132,11 @@ def _ask_frozen(home: Path) -> list[str]:
             with server.frozen():
                 found, health = attacks.ask_at_once(port), attacks.ask_at_once(port, "/healthz")
     seconds, statuses = max(second for second, _ in found), sorted({status for _, status in found})
-    return [
+    said = (
         f"PostgreSQL stopped by SIGSTOP, {len(found)} requests at once: all were answered within {seconds:.3g} s, with "
         f"{' or '.join(map(str, statuses))}; `/healthz` within {max(second for second, _ in health) * 1000:.3g} ms."
-    ]
+    )
+    return [said]
 
 
 def _tables(found: dict[str, list[tuple[Latencies, Latencies]]], seconds: float) -> str:
@@ -266,7 +267,8 @@ def served(home: Path, url: str | None, tokens: str | None = None) -> Iterator[t
     environ |= {} if tokens is None else {"DNNSWEEP_TOKENS": tokens}
     with (home / "serve.log").open("wb") as log:
         command = [sys.executable, "-m", "dnnsweep", "serve", "--port", str(port)]
-        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        # a session of its own, for Linux shares the processors out by sessions, as among machines
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
         try:
             _await(port, process)
             yield port, process.pid

@@ -69,8 +69,8 @@ class Server:
     def frozen(self) -> Iterator[None]:
         """Let none of the server's processes run meanwhile, so that it accepts connections and never answers."""
         main = int((self._folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
-        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(main)], capture_output=True, text=True, check=True)
-        pids = [main, *map(int, found.stdout.split())]
+        children = Path(f"/proc/{main}/task/{main}/children").read_text(encoding="utf-8")
+        pids = [main, *map(int, children.split())]
         try:
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)

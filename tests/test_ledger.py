@@ -28,6 +28,7 @@ from dnnsweep.errors import (
 from dnnsweep.ledger import PARENT, Asked, Entry, Lease, Ledger, NewSweep, Told, Turn
 from dnnsweep.ledger.outbox import DELETE, SYNC
 from dnnsweep.ledger.turn import QUICK_SECONDS
+from dnnsweep.query import parse
 from dnnsweep.records import (
     Curve,
     DataSummary,
@@ -777,7 +778,12 @@ def test_a_condition_selects_what_plain_python_selects(mixed: Ledger, text: str)
 
 def test_the_same_condition_is_parsed_once(mixed: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = []
-    monkeypatch.setattr("dnnsweep.ledger.where.parse", lambda *given: parsed.append(given[0]) or parse(*given))
+
+    def count(*given: Any) -> Any:
+        parsed.append(given[0])
+        return parse(*given)
+
+    monkeypatch.setattr("dnnsweep.ledger.where.parse", count)
 
     for _ in range(3):
         assert numbers(mixed.trials("digits", "number < 2.25")) == [0, 1, 2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -43,9 +43,8 @@ def quotas(clock: FakeClock) -> Quotas:
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dnnsweep.service.quotas.REFUSAL_SECONDS", 0.0)
-    return
 
 
 async def ask(quotas: Quotas, token: Token | None) -> None:

@@ -378,8 +378,13 @@ def test_all_readers_of_a_sweep_share_what_is_read(
     settings: Settings, home: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.submit(sweep())
-    pollers = []
-    monkeypatch.setattr("dnnsweep.service.streams.Poller", lambda *given: pollers.append(Poller(*given)) or pollers[-1])
+    pollers = list[Poller]()
+
+    def count(*given: Any) -> Poller:
+        pollers.append(Poller(*given))
+        return pollers[-1]
+
+    monkeypatch.setattr("dnnsweep.service.streams.Poller", count)
     with serving(settings) as url, ExitStack() as stack:
         readers = [
             stack.enter_context(httpx.stream("GET", f"{url}/sweeps/pretend/events", timeout=60)).iter_text()

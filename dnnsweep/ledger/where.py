@@ -83,14 +83,14 @@ def to_sql(condition: Condition) -> ColumnElement[bool]:
 
 
 #: How the items of a list are sent, by their type: all of one type at once.
-_LISTED: Final = {int: BigInteger(), float: Float(), str: String()}
+_LISTED: Final[dict[type, Any]] = {int: BigInteger(), float: Float(), str: String()}
 
 
 def _is_listed(name: str, items: Sequence[Any]) -> ColumnElement[bool]:
     by_type: dict[type, list[Any]] = {}
     for item in map(_plain, items):
         by_type.setdefault(type(item), []).append(item)
-    hits = [
+    hits: list[ColumnElement[bool]] = [
         _column(name, found[0]).in_(bindparam(None, found, _LISTED[kind], expanding=True))
         for kind, found in by_type.items()
         if kind in _LISTED

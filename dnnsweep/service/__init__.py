@@ -8,7 +8,7 @@ import ipaddress
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -78,7 +78,7 @@ def new_server(app: FastAPI, host: str, port: int, guard: Connections, **options
         app,
         host=host,
         port=port,
-        http=partial(GuardedProtocol, guard=guard),  # type: ignore[arg-type]  it is called like a class
+        http=cast("Any", partial(GuardedProtocol, guard=guard)),  # it is called like a class
         ws="none",
         server_header=False,
         timeout_graceful_shutdown=CLOSING_SECONDS,

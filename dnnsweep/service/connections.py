@@ -10,10 +10,9 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-try:
+resource: Any = None  # Windows has no such limit
+with contextlib.suppress(ImportError):
     import resource
-except ImportError:  # Windows has no such limit
-    resource = None  # type: ignore[assignment]
 
 log: Final = logging.getLogger(__name__)
 #: The most connections, where the limit of open files allows it.
@@ -143,7 +142,10 @@ class Connections:
         self._open.pop(connection, None)
 
 
-class GuardedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  it depends on what is installed
+_Protocol: Any = AutoHTTPProtocol  # it depends on what is installed
+
+
+class GuardedProtocol(_Protocol):  # type: ignore[misc]
     """uvicorn's side of a connection, with limits of time and number.
 
     uvicorn itself closes a connection on which nothing has come for some seconds after an answer. It waits for ever for
@@ -172,17 +174,20 @@ class GuardedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  it d
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begin to wait for a request."""
         super().connection_made(transport)
         self._start_head_timer()
         self._guard.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
         self._guard.remove(self)
         self._stop_head_timer()
         self._stop_send_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Read a part of a request; there is a time for its head from its first byte on."""
         before = self.cycle
         if self._is_between_requests:
             self._start_head_timer()
@@ -196,18 +201,22 @@ class GuardedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  it d
     # httptools calls these two; h11 itself limits the bytes of a head.
 
     def on_message_begin(self) -> None:
+        """Count the bytes of a head from here on."""
         self._is_in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        """Count them no longer."""
         self._is_in_head = False
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
+        """Wait for the client to take some of its answer, for which there is a time, too."""
         super().pause_writing()
         self._send_timer = self.loop.call_later(self._guard.send_seconds, self._abort_late)
 
     def resume_writing(self) -> None:
+        """Stop waiting for that."""
         super().resume_writing()
         self._stop_send_timer()
 

@@ -160,7 +160,7 @@ class Quotas:
         if self.n_streams >= self.max_streams:
             detail = f"at most {self.max_streams} readers may follow events at once; try again later"
             raise await _refusal(503, detail, WAIT_SECONDS)
-        counts = [self] if share is None else [self, share]
+        counts: list[Quotas | Share] = [self] if share is None else [self, share]
         for count in counts:
             count.n_streams += 1
         scope[ADMITTED] = True

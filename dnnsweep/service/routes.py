@@ -21,8 +21,8 @@ from dnnsweep.records import SweepState
 from dnnsweep.records.events import Event
 from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.service import bodies, examples, prometheus, schemas, streams
-from dnnsweep.service.problems import RefusalError, responses
 from dnnsweep.service.head_requests import IS_HEAD
+from dnnsweep.service.problems import RefusalError, responses
 from dnnsweep.service.quotas import ADMISSION, READING, WRITING
 from dnnsweep.service.state import ServiceState
 from dnnsweep.service.tokens import Token, require_reader, require_writer
@@ -56,6 +56,12 @@ async def _checked_name(name: Annotated[str, Path(description="Name of the sweep
     if not is_sweep_name(name):
         raise SweepNotFoundError("there is no sweep of this name: names consist of letters, digits, - and _")
     return name
+
+
+async def _nothing() -> AsyncIterator[str]:
+    """Yield nothing."""
+    for text in ():
+        yield text
 
 
 async def _until_sent() -> AsyncIterator[AsyncExitStack]:
@@ -306,8 +312,8 @@ async def events(  # noqa: PLR0913, PLR0917  likewise
             if not newer:
                 return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    if request.scope.get(IS_HEAD):
-        return Response(media_type=streams.MEDIA_TYPE, headers=headers)
+    if request.scope.get(IS_HEAD):  # nobody would read the events
+        return StreamingResponse(_nothing(), media_type=streams.MEDIA_TYPE, headers=headers)
     await until_sent.enter_async_context(service.quotas.stream(token, request.scope))
     known = streams.EventLog(store, name, after)
     stream = streams.Stream(known, service.pollers, partial(service.quotas.run, token), service.is_closing)

@@ -90,7 +90,7 @@ class EventLog:
     def copy(self) -> EventLog:
         """Return another log that knows the same events."""
         other = EventLog(self._store, self.name, self.floor)
-        other._known = dict(self._known)  # noqa: SLF001  of the same class
+        other._known = dict(self._known)
         return other
 
     def read_next(self) -> tuple[Sweep, list[tuple[int, Event]]]:
