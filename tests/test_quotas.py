@@ -5,18 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_clock import FakeClock
 
 from dnnsweep.errors import LedgerAwayError, QueryError
-from dnnsweep.service.connections import ADMITTED
+from dnnsweep.ledger.database import LIBPQ
+from dnnsweep.ledger.deadlines import ANSWER_SECONDS
+from dnnsweep.query import MAX_COMPARISONS, MAX_LENGTH
+from dnnsweep.service.bodies import BODY_SECONDS
+from dnnsweep.service.connections import (
+    ADMITTED,
+    HEAD_SECONDS,
+    MAX_CONNECTIONS,
+    MAX_HEAD_BYTES,
+    MAX_PIPELINED,
+    SEND_SECONDS,
+    Room,
+)
 from dnnsweep.service.problems import RefusalError
 from dnnsweep.service.quotas import (
     FAILURES_A_SECOND,
     MAX_ADDRESSES,
     MAX_FAILURES,
+    MAX_STREAMS,
     MAX_STREAMS_OF_TOKEN,
     N_THREADS,
     N_THREADS_OF_TOKEN,
@@ -26,7 +40,9 @@ from dnnsweep.service.quotas import (
     Bucket,
     Quotas,
 )
+from dnnsweep.service.state import STATEMENT_SECONDS
 from dnnsweep.service.tokens import Token
+from dnnsweep.settings import Limits
 
 EVE, ANNA = Token("eve", "e", may_write=False), Token("anna", "a", may_write=False)
 RATE = 10
@@ -196,3 +212,25 @@ def test_failures_are_counted_by_address_and_forgotten_in_time(quotas: Quotas, c
         assert len(quotas._failures) == MAX_ADDRESSES
 
     asyncio.run(scenario())
+
+
+def test_the_manual_states_the_limits_as_they_are() -> None:
+    manual = Path("docs/service.md").read_text(encoding="utf-8")
+    for stated in (
+        f"| {Limits().max_rate} (`DNNSWEEP_MAX_RATE`)",
+        f"when the wait would exceed {WAIT_SECONDS:g} seconds, 429",
+        f"| {N_THREADS_OF_TOKEN} of one token, {N_THREADS} in all |",
+        f"| {MAX_STREAMS_OF_TOKEN} of one token, {MAX_STREAMS} in all |",
+        f"| {FAILURES_A_SECOND:g} in a second, {MAX_FAILURES} after a pause |",
+        f"longer than {REQUEST_SECONDS * 1000:g} milliseconds counts",
+        f"| {MAX_CONNECTIONS:,}, or what the limit of open files leaves room for: {Room.of(1024).n_connections} of",
+        f"| {HEAD_SECONDS:g} seconds, {MAX_HEAD_BYTES:,} bytes |",
+        f"| time for a body | {BODY_SECONDS:g} seconds |",
+        f"| time for a client to take some of its answer | {SEND_SECONDS:g} seconds |",
+        f"| requests that a client sends before it is answered | {MAX_PIPELINED} |",
+        f"a statement of the service may take {STATEMENT_SECONDS:g} seconds",
+        f"{MAX_LENGTH:,} characters and {MAX_COMPARISONS} comparisons",
+    ):
+        assert stated in " ".join(manual.split()), stated
+    assert SAVED_SECONDS == 4  # up to four times as many at once
+    assert 2 * WAIT_SECONDS + STATEMENT_SECONDS + ANSWER_SECONDS + LIBPQ["connect_timeout"] == 36

@@ -58,12 +58,6 @@ async def _checked_name(name: Annotated[str, Path(description="Name of the sweep
     return name
 
 
-async def _nothing() -> AsyncIterator[str]:
-    """Yield nothing."""
-    for text in ():
-        yield text
-
-
 async def _until_sent() -> AsyncIterator[AsyncExitStack]:
     """Yield a stack of what ends when the answer has been sent."""
     async with AsyncExitStack() as stack:
@@ -313,7 +307,7 @@ async def events(  # noqa: PLR0913, PLR0917  likewise
                 return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if request.scope.get(IS_HEAD):  # nobody would read the events
-        return StreamingResponse(_nothing(), media_type=streams.MEDIA_TYPE, headers=headers)
+        return StreamingResponse((), media_type=streams.MEDIA_TYPE, headers=headers)
     await until_sent.enter_async_context(service.quotas.stream(token, request.scope))
     known = streams.EventLog(store, name, after)
     stream = streams.Stream(known, service.pollers, partial(service.quotas.run, token), service.is_closing)
