@@ -159,7 +159,7 @@ def test_limits_are_read_from_the_environment(tmp_path: Path) -> None:
     environ = {f"DNNSWEEP_MAX_{name}": str(place) for place, name in enumerate(DEFAULT_MAXIMA, 1)}
 
     assert read_limits({**environ, "DNNSWEEP_DATA_ROOT": str(tmp_path)}) == Limits(
-        tmp_path, frozenset(), 1, 2, 3, 4, 5, 6
+        tmp_path, frozenset(), 1, 2, 3, 4, 5, 6, 7
     )
     assert read_limits({}) == Limits()
     for wrong in ("0", "-1", "ten", "1e3", "1.5", "²"):

@@ -8,23 +8,28 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Annotated, Any, Final, TypeVar
+from contextvars import ContextVar
+from functools import wraps
+from inspect import iscoroutinefunction
+from time import thread_time
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from dnnsweep.errors import LedgerError
 from dnnsweep.service.connections import ADMITTED
 from dnnsweep.service.problems import RefusalError
 from dnnsweep.service.tokens import Token, require_reader, require_writer
 
+P = ParamSpec("P")
 T = TypeVar("T")
 #: Requests that may use the ledger at the same time; the others wait, which is quicker than if all ran at once.
 N_THREADS: Final = 8
 #: How many of them may be those of one token.
 N_THREADS_OF_TOKEN: Final = 1
-#: A request that takes longer than this counts as several.
-REQUEST_SECONDS: Final = 0.01
+#: A request that takes a processor for longer than this counts as several.
+REQUEST_SECONDS: Final = 0.005
 #: A token may save up what it does not use, for so many seconds.
 SAVED_SECONDS: Final = 4.0
 #: How long a request waits for its turn before it is refused.
@@ -39,6 +44,29 @@ FAILURES_A_SECOND: Final = 2.0
 MAX_FAILURES: Final = 20
 #: Addresses whose failures are counted; those that have not failed for the longest time are forgotten first.
 MAX_ADDRESSES: Final = 1_000
+#: Seconds of a processor that threads have taken for the request of this context.
+_SPENT: Final[ContextVar[list[float]]] = ContextVar("spent")
+
+
+def metered(work: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that does the same, and counts how long it takes a processor for its request."""
+
+    @wraps(work)
+    def measured(*arguments: P.args, **named: P.kwargs) -> T:
+        began = thread_time()
+        try:
+            return work(*arguments, **named)
+        finally:
+            _SPENT.get([]).append(thread_time() - began)
+
+    return measured
+
+
+class MeteredRoute(APIRoute):
+    """A route whose endpoint, if it runs in a thread, is metered."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint if iscoroutinefunction(endpoint) else metered(endpoint), **options)
 
 
 class Bucket:
@@ -87,7 +115,7 @@ class Quotas:
     """What all tokens use together, and each of them. Where there are no tokens, only the sum counts.
 
     Args:
-        rate: Requests of a token a second; one that takes longer than `REQUEST_SECONDS` counts as several.
+        rate: Requests of a token a second; those that take longer than `REQUEST_SECONDS` count as several.
         clock: Returns seconds.
     """
 
@@ -131,20 +159,18 @@ class Quotas:
                 await stack.enter_async_context(share.slots)
             await stack.enter_async_context(self._slots)
             with self._charged(share):
-                return await run_in_threadpool(work)
+                return await run_in_threadpool(metered(work))
 
     @contextmanager
     def _charged(self, share: Share | None) -> Iterator[None]:
-        """Let a request that takes long count as several, unless the database is to blame."""
-        began = self._clock()
+        """Let a request that takes much of a processor count as several, whatever comes of it."""
+        spent: list[float] = []
+        _SPENT.set(spent)
         try:
             yield
-        except LedgerError:
-            began = math.inf
-            raise
         finally:
             if share is not None:
-                share.bucket.take(max(0.0, (self._clock() - began) / REQUEST_SECONDS - 1))
+                share.bucket.take(max(0.0, sum(spent) / REQUEST_SECONDS - 1))
 
     @asynccontextmanager
     async def stream(self, token: Token | None, scope: MutableMapping[str, Any]) -> AsyncIterator[None]:

@@ -23,7 +23,7 @@ from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.service import bodies, examples, prometheus, schemas, streams
 from dnnsweep.service.head_requests import IS_HEAD
 from dnnsweep.service.problems import RefusalError, responses
-from dnnsweep.service.quotas import ADMISSION, READING, WRITING
+from dnnsweep.service.quotas import ADMISSION, READING, WRITING, MeteredRoute, metered
 from dnnsweep.service.state import ServiceState
 from dnnsweep.service.tokens import Token, require_reader, require_writer
 from dnnsweep.spec import check
@@ -36,7 +36,7 @@ MAX_PAGE: Final = 1000
 MODEL_BLOCK_BYTES: Final = 1 << 18
 _PRIVATE: Final = responses(401)
 
-router = APIRouter()
+router = APIRouter(route_class=MeteredRoute)
 
 
 # Dependencies that never block are coroutines: FastAPI would run each function in a thread.
@@ -115,7 +115,7 @@ async def submit(
         sweep, is_new = service.store.put(spec, is_restricted=True)
         return JSONResponse(sweep.to_json(), 201 if is_new else 200, {"Location": f"/sweeps/{sweep.name}"})
 
-    return await run_in_threadpool(put)
+    return await run_in_threadpool(metered(put))
 
 
 @router.get(
@@ -297,8 +297,9 @@ async def events(  # noqa: PLR0913, PLR0917  likewise
     """Stream what happens to a sweep: `event`, `progress`, and finally `end` or `deleted`."""
     async with service.quotas.request(token, request.scope):
         store = await _store(service)
+        past = metered(lambda: JSONResponse([event.to_json() for event in store.events(name)]))
         if "application/json" in accept and streams.MEDIA_TYPE not in accept:
-            return await run_in_threadpool(lambda: JSONResponse([event.to_json() for event in store.events(name)]))
+            return await run_in_threadpool(past)
         after = int(last_event_id) if re.fullmatch(r"[0-9]{1,15}", last_event_id) else 0
         sweep = await run_in_threadpool(store.sweep, name)
         if after and streams.has_ended(sweep):
