@@ -818,7 +818,8 @@ def test_head_answers_what_get_does_without_the_body(client: TestClient, home: L
     head, get = client.head(path), client.get(path)
 
     assert (head.status_code, head.content) == (get.status_code, b"")
-    names = ("content-type", "content-length", "x-total-count", "cache-control")
+    names = ["content-type", "x-total-count", "cache-control"]
+    names += [] if path == "/metrics" else ["content-length"]  # ages grow
     assert [head.headers.get(name) for name in names] == [get.headers.get(name) for name in names]
 
 
