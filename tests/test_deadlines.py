@@ -15,7 +15,8 @@ from dnnsweep.ledger import Ledger
 @pytest.fixture
 def ledger(postgresql: postgres.Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     monkeypatch.setattr("dnnsweep.ledger.deadlines.ANSWER_SECONDS", 0.2)
-    made = Ledger.open(f"{postgresql.database()}?connect_timeout=2", create=True, statement_seconds=0.3)
+    made = Ledger.open(f"{postgresql.database()}?connect_timeout=2", create=True)
+    made.limit_statements(0.3)
     yield made
     made.close()
 
