@@ -199,6 +199,21 @@ def _read_maximum(environ: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
+def are_docs_public(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the description of the API may be read without a token.
+
+    Args:
+        environ: Environment variables; `DNNSWEEP_PUBLIC_DOCS` is read.
+
+    Raises:
+        SettingsError: The variable is neither `true` nor `false`.
+    """
+    text = environ.get("DNNSWEEP_PUBLIC_DOCS") or "false"
+    if text not in ("true", "false"):
+        raise SettingsError(f"DNNSWEEP_PUBLIC_DOCS must be true or false, got {text!r}")
+    return text == "true"
+
+
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
     """Return the folder that caches what all homes can share; None if nothing may be cached.
 

@@ -19,6 +19,7 @@ from dnnsweep.ledger.trial_rows import requeue_running
 from dnnsweep.ledger.turn import Turn, Write, update_sweep
 from dnnsweep.records import Reason, State, SweepState
 from dnnsweep.records.events import EventKind
+from dnnsweep.redaction import redact
 
 T = TypeVar("T")
 #: How long a controller may be silent before another one may take its sweep over.
@@ -177,7 +178,7 @@ class Lease:
         def write(connection: Connection) -> None:
             left_as = checks.state_on_release(connection, self.sweep_id, state)
             ended_at = None if left_as is SweepState.QUEUED else now_ms()  # handed back to the other workers
-            columns = {"state": left_as, "error": error, "ended_at": ended_at, "is_stop_requested": False}
+            columns = {"state": left_as, "error": error and redact(error), "ended_at": ended_at, "is_stop_requested": False}
             update_sweep(connection, self.sweep_id, **columns, owner=None, expires_at=None)
             numbers = requeue_running(connection, self.sweep_id)
             events.record_events(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)
@@ -247,6 +248,7 @@ def take_lease(
         "error": None,
         "ended_at": None,
         "is_stop_requested": False,
+        "stopped_by": None,
         **more,
     }
     update_sweep(connection, row.id, **columns)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from dnnsweep.ledger import events, owners
 from dnnsweep.ledger.database import Database, now_ms
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
+from dnnsweep.redaction import redact
 
 SYNC: Final = "sync"
 DELETE: Final = "delete"
@@ -186,7 +187,7 @@ class Outbox:
     def postpone(self, entry: Entry, error: str, seconds: float) -> None:
         """Store why an entry could not be sent, and make it due again later."""
         later = {"due_at": now_ms() + int(seconds * 1000), "claimed_until": 0}
-        values = {"attempts": OutboxRow.attempts + 1, "error": error, **later}
+        values = {"attempts": OutboxRow.attempts + 1, "error": redact(error), **later}
         with self._database.write() as connection:
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(values))
 

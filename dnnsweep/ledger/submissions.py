@@ -30,12 +30,14 @@ class Submission:
         identity: The part of its file that identifies the sweep.
         budget: The columns of what may change in its file.
         is_restricted: Whether the sweep came over the network, so that the operator's limits hold.
+        requested_by: Name of the token that submits it; None for a command on a home.
     """
 
     columns: Mapping[str, Any]
     identity: Mapping[str, Any]
     budget: Mapping[str, Any]
     is_restricted: bool
+    requested_by: str | None
 
 
 def submit(database: Database, submitted: Submission) -> tuple[Sweep, bool]:
@@ -48,10 +50,11 @@ def submit(database: Database, submitted: Submission) -> tuple[Sweep, bool]:
 
 def _store(connection: Connection, row: Row[Any] | None, submitted: Submission) -> bool:
     if row is None:
-        values = {**submitted.columns, "is_restricted": submitted.is_restricted, **_queued_columns()}
-        connection.execute(insert(SweepRow).values(values))
-        events.record_events(connection, values["id"], EventKind.CREATED, PARENT)
-        events.record_events(connection, values["id"], EventKind.QUEUED, PARENT)
+        by = submitted.requested_by
+        values = {**submitted.columns, "is_restricted": submitted.is_restricted, "submitted_by": by}
+        connection.execute(insert(SweepRow).values({**values, **_queued_columns()}))
+        events.record_events(connection, values["id"], EventKind.CREATED, PARENT, requested_by=by)
+        events.record_events(connection, values["id"], EventKind.QUEUED, PARENT, requested_by=by)
         return True
     checks.check_content(row, submitted.columns["digest"], submitted.identity)
     _submit_again(connection, row, submitted)
@@ -61,23 +64,26 @@ def _store(connection: Connection, row: Row[Any] | None, submitted: Submission) 
 def _submit_again(connection: Connection, row: Row[Any], submitted: Submission) -> None:
     state, is_same = queries.shown_state(row), row.spec == submitted.budget["spec"]
     if is_same and state in (SweepState.RUNNING, SweepState.QUEUED):
-        _withdraw_stop(connection, row)
+        _withdraw_stop(connection, row, submitted.requested_by)
         return
     checks.check_free(row)
     values = {**submitted.budget, "is_restricted": submitted.is_restricted, "is_stop_requested": False}
+    if row.is_stop_requested:
+        values["stopped_by"] = None
     if state is not SweepState.QUEUED and not _has_spent(connection, row, submitted.budget):
         values |= _queued_columns()
-        events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
+        events.record_events(connection, row.id, EventKind.QUEUED, PARENT, requested_by=submitted.requested_by)
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
     if row.fingerprint:
         outbox.add_change(connection, row.id, PARENT)
 
 
-def _withdraw_stop(connection: Connection, row: Row[Any]) -> None:
+def _withdraw_stop(connection: Connection, row: Row[Any], requested_by: str | None) -> None:
     """Withdraw a request to stop that nobody has obeyed yet."""
     if row.is_stop_requested:
-        connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=False))
-        events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
+        values = {"is_stop_requested": False, "stopped_by": None}
+        connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
+        events.record_events(connection, row.id, EventKind.QUEUED, PARENT, requested_by=requested_by)
 
 
 def _has_spent(connection: Connection, row: Row[Any], budget: Mapping[str, Any]) -> bool:
@@ -94,21 +100,40 @@ def _queued_columns() -> dict[str, Any]:
         "error": None,
         "ended_at": None,
         "is_stop_requested": False,
+        "stopped_by": None,
     }
 
 
-def stop_waiting(connection: Connection, row: Row[Any]) -> bool:
-    """Take a sweep that nobody runs from the queue, in the caller's transaction; return whether it was waiting."""
-    if queries.shown_state(row) is not SweepState.QUEUED:
+def request_stop(connection: Connection, row: Row[Any], requested_by: str | None) -> bool:
+    """Ask the controller of a sweep to stop, or take it from the queue, in the caller's transaction.
+
+    Args:
+        connection: A transaction that writes.
+        row: The sweep's row, locked.
+        requested_by: Name of the token that asks; None for a command on a home.
+
+    Returns:
+        Whether the sweep was running or waiting.
+    """
+    is_held = owners.is_held(row.owner, row.expires_at, now_ms())
+    if not is_held and queries.shown_state(row) is not SweepState.QUEUED:
         return False
+    values = {"is_stop_requested": True, "stopped_by": requested_by}
+    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
+    events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT, requested_by=requested_by)
+    if not is_held:
+        _stop_waiting(connection, row)
+    return True
+
+
+def _stop_waiting(connection: Connection, row: Row[Any]) -> None:
+    """Take a sweep that nobody runs from the queue, in the caller's transaction."""
     values = {"state": SweepState.STOPPED, "ended_at": now_ms(), "token": row.token + 1, "is_stop_requested": False}
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
     requeue_running(connection, row.id)
-    events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
     events.record_events(connection, row.id, EventKind.ENDED, PARENT, detail="stopped")
     if row.fingerprint:
         outbox.add_change(connection, row.id, PARENT)
-    return True
 
 
 def claim_next(database: Database, owner: str | None, seconds: float) -> tuple[Lease, str] | None:
@@ -126,7 +151,7 @@ def claim_next(database: Database, owner: str | None, seconds: float) -> tuple[L
             if row is None:
                 return None
             if row.is_stop_requested:
-                stop_waiting(connection, row)  # its worker died before it could obey
+                _stop_waiting(connection, row)  # its worker died before it could obey
             elif row.state == SweepState.RUNNING and _count_deaths(connection, row) >= MAX_DEATHS:
                 _give_up(connection, row)
             else:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from dnnsweep.errors import SettingsError
 from dnnsweep.service.app import create_app
-from dnnsweep.service.tokens import tokens
+from dnnsweep.service.token_list import TokenList
 from dnnsweep.settings import find_settings, read_limits
 
 __all__ = ["create_app", "serve"]
@@ -36,22 +36,23 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
     import uvicorn
     from uvicorn.config import LOGGING_CONFIG
 
-    accepted = tokens()
-    if not accepted and not is_loopback(host):
+    accepted = TokenList.of()
+    if accepted.is_open and not is_loopback(host):
         raise SettingsError(
             f"the host must be 127.0.0.1 or localhost unless tokens are set, got {host!r}; "
-            "set DNNSWEEP_TOKENS=NAME:SECRET:rw"
+            "set DNNSWEEP_TOKENS=NAME:SECRET:rw, or DNNSWEEP_TOKENS_FILE"
         )
     app = create_app(find_settings(home), read_limits(), accepted)
     app.state.service.check_ledger()
     logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
-    logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
+    logging["loggers"]["dnnsweep"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             host=host,
             port=port,
             log_config=logging,
+            access_log=False,  # `RequestLog` names tokens as well
             server_header=False,
             timeout_graceful_shutdown=CLOSING_SECONDS,
         )

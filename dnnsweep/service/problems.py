@@ -88,10 +88,12 @@ class RefusalError(Exception):
     Args:
         status: HTTP status of the answer.
         detail: Message with rule, value and remedy.
+        challenge: How to log in, if the request has to, as the header `WWW-Authenticate` says it.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, challenge: str = "Bearer") -> None:
         self.status = status
+        self.challenge = challenge
         self.detail = detail
         super().__init__(detail)
 
@@ -104,12 +106,12 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def document(status: int, detail: str, kind: str = "about:blank", title: str | None = None, **more: Any) -> Any:
     """Return a problem document."""
-    return {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    return {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": redact(detail), **more}
 
 
 def answer(refusal: RefusalError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return the response to a request that is refused."""
-    challenge = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+    challenge = {"WWW-Authenticate": refusal.challenge} if refusal.status == 401 else {}
     content = document(refusal.status, refusal.detail)
     return JSONResponse(content, refusal.status, {**challenge, **(headers or {})}, MEDIA_TYPE)
 
@@ -140,7 +142,7 @@ async def _answer_error(request: Request, error: Exception) -> JSONResponse:
         more["difference"] = list(error.difference[:MAX_MISTAKES])
     title = " ".join((type(error).__doc__ or "").split())
     status = status_of(error)
-    content = document(status, redact(detail), problem_name(type(error)), title, **more)
+    content = document(status, detail, problem_name(type(error)), title, **more)
     return JSONResponse(content, status, media_type=MEDIA_TYPE)
 
 

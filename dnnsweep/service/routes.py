@@ -18,13 +18,14 @@ from dnnsweep import policy
 from dnnsweep.errors import LedgerError, SweepNotFoundError
 from dnnsweep.ledger import Page
 from dnnsweep.records import SweepState
-from dnnsweep.records.events import Event
+from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.redaction import redact
 from dnnsweep.service import bodies, examples, prometheus, schemas, streams
+from dnnsweep.service.credentials import READING, WRITING, Requester, require_reader
 from dnnsweep.service.problems import RefusalError, responses
 from dnnsweep.service.state import ServiceState
-from dnnsweep.service.tokens import READING, WRITING
+from dnnsweep.service.tokens import Token
 from dnnsweep.spec import check
 from dnnsweep.stores.local import LocalStore
 from dnnsweep.stores.wire import encode_curve
@@ -95,14 +96,15 @@ def _page_response(request: Request, page: Page[Any], limit: int, offset: int) -
         **responses(401, 403, 409, 413, 415, 422),
     },
 )
-async def submit(request: Request, service: StateOf) -> Response:
+async def submit(request: Request, service: StateOf, requester: Requester) -> Response:
     """Queue a sweep. Submitting the same file again changes nothing."""
     kind, data = bodies.media_type(request), await bodies.body(request)
 
     def put() -> Response:
         spec = bodies.sweep_file(data, kind)
         policy.check(spec, service.limits)
-        sweep, is_new = service.store.put(spec, is_restricted=True)
+        sweep, is_new = service.store.put(spec, is_restricted=True, requested_by=requester)
+        _log_change(sweep.name, "submitted", requester)
         return JSONResponse(sweep.to_json(), 201 if is_new else 200, {"Location": f"/sweeps/{sweep.name}"})
 
     return await run_in_threadpool(put)
@@ -141,9 +143,15 @@ def show(name: Name, store: StoreOf) -> Response:
     dependencies=WRITING,
     responses={200: examples.example_of({"name": "digits", "is_gone": True}), **responses(401, 403, 404, 409)},
 )
-def delete(name: Name, store: StoreOf) -> Response:
+def delete(name: Name, store: StoreOf, requester: Requester) -> Response:
     """Delete a sweep with its trials and models; an idle worker then deletes its MLflow runs."""
-    return JSONResponse({"name": name, "is_gone": store.delete(name)})
+    is_gone = store.delete(name, requested_by=requester)
+    _log_change(name, "deleted", requester)
+    return JSONResponse({"name": name, "is_gone": is_gone})
+
+
+def _log_change(name: str, what: str, requester: str | None) -> None:
+    log.info("sweep %s: %s by %s", name, what, requester or "somebody on this machine")
 
 
 @router.post(
@@ -151,9 +159,11 @@ def delete(name: Name, store: StoreOf) -> Response:
     dependencies=WRITING,
     responses={200: examples.example_of({"name": "digits", "is_stopping": True}), **responses(401, 403, 404)},
 )
-def stop(name: Name, store: StoreOf) -> Response:
+def stop(name: Name, store: StoreOf, requester: Requester) -> Response:
     """Stop a sweep that is running or waiting."""
-    return JSONResponse({"name": name, "is_stopping": store.stop(name)})
+    is_stopping = store.stop(name, requested_by=requester)
+    _log_change(name, "stopped" if is_stopping else "asked to stop, but not running,", requester)
+    return JSONResponse({"name": name, "is_stopping": is_stopping})
 
 
 @router.post(
@@ -162,11 +172,24 @@ def stop(name: Name, store: StoreOf) -> Response:
     dependencies=WRITING,
     responses={200: examples.example_of(examples.SWEEP), **responses(401, 403, 404, 409, 422)},
 )
-def resume(name: Name, service: StateOf) -> Response:
+def resume(name: Name, service: StateOf, requester: Requester) -> Response:
     """Queue a sweep again that has trials left."""
     store = service.store
     policy.check(check(store.sweep(name).spec), service.limits)
-    return JSONResponse(store.resume(name, is_restricted=True).to_json())
+    sweep = store.resume(name, is_restricted=True, requested_by=requester)
+    _log_change(name, "resumed", requester)
+    return JSONResponse(sweep.to_json())
+
+
+@router.get(
+    "/deleted-sweeps",
+    response_model=list[DeletedSweep],
+    dependencies=READING,
+    responses={200: examples.example_of([examples.DELETED_SWEEP], "Oldest deletion first."), **responses(401, 422)},
+)
+def list_deleted(request: Request, store: StoreOf, limit: Limit = 100, offset: Offset = 0) -> Response:
+    """Return what is kept of deleted sweeps: who submitted, stopped and deleted them, and when."""
+    return _page_response(request, store.deleted_page(limit, offset), limit, offset)
 
 
 # ---- trials
@@ -279,6 +302,7 @@ def model(
 async def events(
     name: Name,
     service: StateOf,
+    token: Annotated[Token | None, Depends(require_reader)],
     accept: Annotated[str, Header()] = "*/*",
     last_event_id: Annotated[str, Header(description="Send only events after this one.")] = "",
 ) -> Response:
@@ -296,7 +320,7 @@ async def events(
     if service.n_streams >= streams.MAX_STREAMS:
         raise RefusalError(503, f"at most {streams.MAX_STREAMS} readers may follow events at once; try again later")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = streams.Stream(store, name, after, service.is_closing)
+    stream = streams.Stream(store, name, after, lambda: service.is_closing() or not service.tokens.accepts(token))
     messages = streams.count_reader(service, stream.messages())
     return StreamingResponse(messages, media_type=streams.MEDIA_TYPE, headers=headers)
 
@@ -327,6 +351,7 @@ def readyz(service: StateOf) -> Response:
     dependencies=READING,
     responses={200: {"description": "Metrics in Prometheus's text format.", "content": {"text/plain": {}}}, **_PRIVATE},
 )
-def metrics(store: StoreOf) -> Response:
+def metrics(store: StoreOf, service: StateOf) -> Response:
     """Return metrics of the queue, trials, outbox and leases."""
-    return Response(prometheus.text(store.stats), media_type=prometheus.MEDIA_TYPE)
+    is_stale = service.tokens.error is not None
+    return Response(prometheus.text(store.stats, is_token_file_stale=is_stale), media_type=prometheus.MEDIA_TYPE)

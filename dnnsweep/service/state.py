@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from dnnsweep.errors import LedgerError, LedgerVersionError
 from dnnsweep.ledger import Ledger
 from dnnsweep.redaction import redact
-from dnnsweep.service.tokens import Token
+from dnnsweep.service.token_list import TokenList
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.stores.local import LocalStore
 
@@ -23,15 +23,17 @@ class ServiceState:
     Args:
         settings: Locations of the ledger and of models.
         limits: The most that submitted sweeps may ask for.
-        tokens: Accepted tokens; an empty list accepts everybody.
+        tokens: Accepted tokens.
+        are_docs_public: Whether anybody may read the description of the API.
     """
 
-    def __init__(self, settings: Settings, limits: Limits, tokens: Sequence[Token]) -> None:
+    def __init__(self, settings: Settings, limits: Limits, tokens: TokenList, *, are_docs_public: bool) -> None:
         self._settings = settings
         self._store: LocalStore | None = None
         self._lock = threading.Lock()
         self.limits = limits
-        self.tokens = tuple(tokens)
+        self.tokens = tokens
+        self.are_docs_public = are_docs_public
         self.n_streams = 0
         #: Returns whether the service is about to end, which ends all streams.
         self.is_closing: Callable[[], bool] = lambda: False
