@@ -23,6 +23,8 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 MASK: Final = "***"
 #: Shorter secrets are masked where they stand in an address only: by value, they would make every text unreadable.
 MIN_LENGTH: Final = 3
+#: How an address of files begins, which holds no password.
+_PATH: Final = re.compile(r"(sqlite|file)\b|[/.~]")
 #: What follows the colon behind a host.
 _PORT: Final = re.compile(r"\d+(?:[/?#]|$)")
 _PARAMETERS: Final = re.compile(
@@ -97,6 +99,19 @@ def strip_credentials(address: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
+def is_misread(address: str) -> bool:
+    """Return whether whoever parses an address takes a part of its password for the host, the path or the query.
+
+    Example:
+        >>> is_misread("http://me:not/encoded@host"), is_misread("http://me:not%2Fencoded@host/path")
+        (True, False)
+    """
+    _, mark, rest = address.partition("://")
+    return (
+        bool(mark) and not _PATH.match(address) and "@" in rest and "@" not in re.split(r"[/?#]", rest, maxsplit=1)[0]
+    )
+
+
 def mask_output() -> None:
     """Mask passwords in whatever this process logs, and in the tracebacks of errors that nobody handled."""
     make_record = logging.getLogRecordFactory()
@@ -120,9 +135,7 @@ def _masked(record: logging.LogRecord) -> logging.LogRecord:
     return record
 
 
-def _print_masked(
-    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
-) -> None:
+def _print_masked(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     if not issubclass(kind, SystemExit):  # which ends a thread quietly
         sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
@@ -157,7 +170,7 @@ def _secrets_of(name: str, value: str) -> Iterator[str]:
 
 def _secrets_of_address(address: str) -> Iterator[str]:
     """Yield what may be the password of an address, and its parts if it is not encoded as it should be."""
-    if re.match(r"(sqlite|file)\b|[/.~]", address):  # a path
+    if _PATH.match(address):
         return
     password = _password_of(address)
     for secret in (password, *(match["secret"] for match in _QUERY_PASSWORD.finditer(address))):

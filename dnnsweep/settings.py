@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from dnnsweep.errors import SettingsError
 
@@ -117,10 +118,21 @@ def find_service(environ: Mapping[str, str] = os.environ) -> ServiceAddress | No
     if not url.startswith(("http://", "https://")) or "@" in url:
         got = "one with a user" if "@" in url else url
         raise SettingsError(f"DNNSWEEP_API_URL must be http://HOST:PORT or https://HOST, got {got}; set DNNSWEEP_TOKEN")
+    _check_port(url)
     token = environ.get("DNNSWEEP_TOKEN", "").strip() or None
     if token is not None and not is_sendable(token):
         raise SettingsError("DNNSWEEP_TOKEN must consist of visible ASCII characters, got others")
     return ServiceAddress(url, token)
+
+
+def _check_port(url: str) -> None:
+    """Check that what stands behind a host is a port; otherwise it may be a password, which is not shown."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise SettingsError(
+            "DNNSWEEP_API_URL must be http://HOST:PORT or https://HOST, got another host or port"
+        ) from None
 
 
 def is_sendable(token: str) -> bool:

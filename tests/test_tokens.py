@@ -96,10 +96,12 @@ def test_a_token_may_end_with_a_day_or_a_moment(entry: str, secret: str, expires
 def test_a_token_that_is_written_otherwise_is_refused_and_not_repeated(entry: str, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text(f"{ANNA}\n{entry}\n", encoding="utf-8")
 
-    for read in (lambda: tokens({"DNNSWEEP_TOKENS": f"{ANNA},{entry}"}), lambda: read_file(tmp_path / "tokens")):
-        with pytest.raises(SettingsError, match=r"^(entry|line) 2 of ") as caught:
-            read()
-        assert "s3cret" not in str(caught.value)
+    with pytest.raises(SettingsError, match=r"^entry 2 of ") as in_environment:
+        tokens({"DNNSWEEP_TOKENS": f"{ANNA},{entry}"})
+    with pytest.raises(SettingsError, match=r"^line 2 of ") as in_file:
+        read_file(tmp_path / "tokens")
+
+    assert "s3cret" not in f"{in_environment.value} {in_file.value}"
 
 
 def test_two_tokens_with_one_secret_are_refused_wherever_they_stand(file: Path) -> None:
@@ -195,11 +197,12 @@ def test_a_file_that_became_wrong_leaves_the_tokens_as_they_were_and_the_log_say
     [said] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert said.endswith("; the tokens that were read before stay accepted")
     assert "ann4" not in said
-    assert listed.error is not None
+    assert said.startswith(str(listed.error))
 
     file.write_text(f"{BERT}\n", encoding="utf-8")
     clock.move()
-    assert (name_of(listed, "b3rt-s3cret"), name_of(listed, "ann4-s3cret"), listed.error) == ("bert", None, None)
+    assert (name_of(listed, "b3rt-s3cret"), name_of(listed, "ann4-s3cret")) == ("bert", None)
+    assert listed.error is None
 
 
 def test_a_token_of_the_environment_stays_whatever_the_file_says(file: Path, clock: Clock) -> None:

@@ -30,7 +30,8 @@ def list_(
     home: Home = None,
     *,
     deleted: Annotated[
-        bool, typer.Option("--deleted", help="List deleted sweeps instead, with who submitted, stopped and deleted them.")
+        bool,
+        typer.Option("--deleted", help="List deleted sweeps instead, with who submitted, stopped and deleted them."),
     ] = False,
     as_json: AsJson = False,
     as_yaml: AsYaml = False,

@@ -109,9 +109,7 @@ class Ledger:
         checks.check_free(row)
         return take_lease(self._database, connection, row, owner, seconds, queued_at=None)
 
-    def submit(
-        self, new: NewSweep, *, is_restricted: bool, requested_by: str | None = None
-    ) -> tuple[Sweep, bool]:
+    def submit(self, new: NewSweep, *, is_restricted: bool, requested_by: str | None = None) -> tuple[Sweep, bool]:
         """Put a sweep into the queue for workers; return it, and whether it is new.
 
         A sweep that exists continues with the budget in its file, unless nothing is left to train or it is running with

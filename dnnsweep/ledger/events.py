@@ -13,7 +13,7 @@ from dnnsweep.records.events import Event, EventKind
 from dnnsweep.redaction import redact
 
 
-def record_events(
+def record_events(  # noqa: PLR0913  what an event tells
     connection: Connection,
     sweep_id: str,
     kind: EventKind,

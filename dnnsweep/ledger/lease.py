@@ -178,7 +178,12 @@ class Lease:
         def write(connection: Connection) -> None:
             left_as = checks.state_on_release(connection, self.sweep_id, state)
             ended_at = None if left_as is SweepState.QUEUED else now_ms()  # handed back to the other workers
-            columns = {"state": left_as, "error": error and redact(error), "ended_at": ended_at, "is_stop_requested": False}
+            columns = {
+                "state": left_as,
+                "error": error and redact(error),
+                "ended_at": ended_at,
+                "is_stop_requested": False,
+            }
             update_sweep(connection, self.sweep_id, **columns, owner=None, expires_at=None)
             numbers = requeue_running(connection, self.sweep_id)
             events.record_events(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)

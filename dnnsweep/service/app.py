@@ -10,7 +10,6 @@ from typing import Any, Final
 import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-
 from starlette.types import ASGIApp
 
 from dnnsweep.service import problems, reference, routes

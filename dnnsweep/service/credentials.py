@@ -58,7 +58,8 @@ async def require_document_reader(
 
 def _check(request: Request, secret: str | None, challenge: str = "Bearer") -> Token | None:
     """Return the accepted token that has a secret, and leave its name behind for the log."""
-    accepted = request.app.state.service.tokens
+    service: ServiceState = request.app.state.service
+    accepted = service.tokens
     if accepted.is_open:
         return None
     token = None if secret is None else accepted.find(secret)
@@ -67,7 +68,9 @@ def _check(request: Request, secret: str | None, challenge: str = "Bearer") -> T
         raise RefusalError(401, f"an accepted token must be sent, got {got}; set DNNSWEEP_TOKEN", challenge)
     request.state.token_name = token.name
     if accepted.has_expired(token):
-        rule = f"an accepted token must be sent, but that of {token.name} ended at {token.expires_at:%Y-%m-%d %H:%M} UTC"
+        rule = (
+            f"an accepted token must be sent, but that of {token.name} ended at {token.expires_at:%Y-%m-%d %H:%M} UTC"
+        )
         raise RefusalError(401, f"{rule}; ask the operator for another one", challenge)
     return token
 

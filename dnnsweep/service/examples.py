@@ -105,7 +105,7 @@ TRIAL_WITH_CURVE: Final = {
 }
 STREAM: Final = """event: event
 id: 41
-data: {"sweep":"digits","number":6,"kind":"ended","attempt":1,"detail":"completed","time":1764000003300,"requested_by":null}
+data: {"sweep":"digits","number":6,"kind":"ended","attempt":1,"detail":null,"time":1764000003300,"requested_by":null}
 
 event: progress
 data: {"state":"RUNNING","n_trials":30,"n_finished":7,"n_running":4,"n_failed":0,"best_number":6,"best_value":0.9805}

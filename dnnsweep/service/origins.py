@@ -66,12 +66,12 @@ def _is_own(origin: str, host: str) -> bool:
     """
     try:
         page = urlsplit(origin)
+        usual = _DEFAULT_PORTS[page.scheme]
         called = urlsplit(f"{page.scheme}://{host}")
-        usual = _DEFAULT_PORTS.get(page.scheme)
-        own = (called.hostname, called.port or usual)
-        return page.hostname is not None and usual is not None and (page.hostname, page.port or usual) == own
-    except ValueError:
+        ends = [(address.hostname, address.port or usual) for address in (page, called)]
+    except (KeyError, ValueError):
         return False
+    return page.hostname is not None and ends[0] == ends[1]
 
 
 def _is_local(url: str) -> bool:

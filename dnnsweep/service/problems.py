@@ -106,7 +106,13 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def document(status: int, detail: str, kind: str = "about:blank", title: str | None = None, **more: Any) -> Any:
     """Return a problem document."""
-    return {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": redact(detail), **more}
+    return {
+        "type": kind,
+        "title": title or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": redact(detail),
+        **more,
+    }
 
 
 def answer(refusal: RefusalError, headers: Mapping[str, str] | None = None) -> JSONResponse:

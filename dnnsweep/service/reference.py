@@ -32,8 +32,9 @@ POLICY: Final = f"{HEADERS['Content-Security-Policy']}; style-src 'sha256-{_STYL
 _ARGUMENT: Final = re.compile(r"^ +(\w+): (.*)$", re.MULTILINE)
 _SCHEMA: Final = "#/components/schemas/"
 #: Keys of a schema that say what values must hold, beside their type.
-_RULES: Final = tuple(
-    "minimum exclusiveMinimum maximum exclusiveMaximum minLength maxLength minItems maxItems pattern default".split()
+_RULES: Final = (
+    *("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"),
+    *("minLength", "maxLength", "minItems", "maxItems", "pattern", "default"),
 )
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(require_document_reader)])
@@ -55,7 +56,9 @@ def render(document: Mapping[str, Any]) -> str:
     """Return an OpenAPI document as a page of HTML."""
     title = escape(f"{document['info']['title']} {document['info']['version']}")
     routes = [
-        (method.upper(), path, route) for path, methods in document["paths"].items() for method, route in methods.items()
+        (method.upper(), path, route)
+        for path, methods in document["paths"].items()
+        for method, route in methods.items()
     ]
     parts = [
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',

@@ -111,9 +111,7 @@ class LocalStore:
     def submit(self, document: Any) -> Sweep:
         return self.put(document, is_restricted=False)[0]
 
-    def put(
-        self, document: Any, *, is_restricted: bool, requested_by: str | None = None
-    ) -> tuple[Sweep, bool]:
+    def put(self, document: Any, *, is_restricted: bool, requested_by: str | None = None) -> tuple[Sweep, bool]:
         """Put a sweep into the queue; return it, and whether it is new.
 
         Args:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from dnnsweep.errors import TrackingError
-from dnnsweep.redaction import redact, strip_credentials
+from dnnsweep.redaction import is_misread, redact, strip_credentials
 from dnnsweep.settings import Settings
 
 # MLflow reads these from the environment only. No retries: MLflow would repeat the request that creates a run, and
@@ -115,12 +115,18 @@ def _remedy(settings: Settings, text: str) -> str:
 
 
 def check_address(settings: Settings) -> None:
-    """Check that the address of the tracking server has a scheme; MLflow would take it for a folder.
+    """Check that the address of the tracking server means to MLflow what its user meant.
 
     Raises:
-        TrackingError: It has none.
+        TrackingError: It has no scheme, so that MLflow would take it for a folder; or a part of its password would be
+            taken for something else, and shown.
     """
     uri = settings.tracking_uri
+    if is_misread(uri):
+        raise TrackingError(
+            "MLFLOW_TRACKING_URI must have no @ behind its host; write special characters of a password as %XX, "
+            "what was not delivered is kept"
+        )
     if "://" not in uri and uri.partition(":")[0] not in PLAIN_NAMES:
         got = strip_credentials(f"any://{uri}").removeprefix("any://")
         raise TrackingError(
