@@ -23,9 +23,9 @@ from dnnsweep.errors import DnnsweepError, LedgerError, Mistake, SettingsError, 
 from dnnsweep.ledger import Asked, Ledger, NewSweep
 from dnnsweep.records import Curve, Reason, Suggestion, SweepState, TrialResult
 from dnnsweep.redaction import redact, strip_credentials
-from dnnsweep.settings import find_service
+from dnnsweep.settings import find_service, find_settings
 from dnnsweep.spec import check
-from dnnsweep.tracking.access import explain_errors
+from dnnsweep.tracking.access import check_address, explain_errors
 
 #: Where an address may hold a password.
 DATABASES: Final = ("postgresql://u:{}@h/x", "postgresql://h/x?user=u&password={}", "postgresql://h/x?password={}&a=b")
@@ -182,20 +182,20 @@ def test_a_tracking_store_that_cannot_be_reached_says_so_without_its_password(
     uri = f"http://u:{password}@127.0.0.1:1"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    with pytest.raises(TrackingError) as caught, explain_errors(uri):
+    with pytest.raises(TrackingError) as caught, explain_errors(find_settings("/nowhere")):
         requests.get(f"{uri}/api", timeout=5)
 
     assert shown_parts(password, str(caught.value)) == []
 
 
-def test_a_password_that_is_no_part_of_the_address_any_more_is_not_told_even_in_short_pieces() -> None:
-    with (
-        pytest.raises(TrackingError, match="special characters of the password") as caught,
-        explain_errors("http://u:a/b@h"),
-    ):
-        raise ValueError("no host a, no path /b@h")
+@pytest.mark.parametrize("password", ["a/b", "a#b", "a?b", "5432/b", "/", "Sec/ret"])
+def test_an_address_that_mlflow_would_misread_is_refused_before_it_is_asked(password: str) -> None:
+    with pytest.raises(TrackingError, match=r"must have no @ behind its host; write special characters") as caught:
+        check_address(find_settings("/nowhere", {"MLFLOW_TRACKING_URI": f"http://u:{password}@h"}))
 
-    assert "/b" not in str(caught.value)
+    assert f"u:{password}" not in str(caught.value)
+    for uri in ("http://u:a%2Fb@h/path", "http://u:a@b@h", "sqlite:////data/a@b/mlflow.db", "http://h:80/path"):
+        check_address(find_settings("/nowhere", {"MLFLOW_TRACKING_URI": uri}))
 
 
 @pytest.mark.parametrize("password", ODD)
