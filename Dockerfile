@@ -1,11 +1,12 @@
 # One image for the API, the workers and the tracking server. What changes rarely comes first.
+ARG PYTHON_IMAGE=python:3.11-slim
 
 # What the package asks for; settings of tools for developers may change without a new installation.
-FROM python:3.11-slim AS asked
+FROM ${PYTHON_IMAGE} AS asked
 COPY pyproject.toml /asked/
 RUN sed -i '/^\[dependency-groups\]/,$d' /asked/pyproject.toml
 
-FROM python:3.11-slim AS dependencies
+FROM ${PYTHON_IMAGE} AS dependencies
 COPY requirements.lock /build/
 # uv comes from the lock like everything else: pip checks its hash, then uv checks those of the rest.
 RUN python -m venv /opt/build \
@@ -27,7 +28,7 @@ RUN /opt/build/bin/uv pip install --quiet --no-cache --python /opt/venv/bin/pyth
         --no-deps --build-constraints /build/requirements.lock --target /opt/dnnsweep /build \
     && rm /opt/dnnsweep/.lock
 
-FROM python:3.11-slim
+FROM ${PYTHON_IMAGE}
 # The folders are named here so that volumes mounted on them belong to the user as well.
 RUN useradd --uid 10001 --home-dir /var/lib/dnnsweep --no-create-home --shell /usr/sbin/nologin dnnsweep \
     && install -d -o dnnsweep -g dnnsweep /var/lib/dnnsweep /var/lib/mlflow /var/cache/dnnsweep /data

@@ -1,9 +1,14 @@
-"""Every exception that dnnsweep raises on purpose. Each message states the rule, the value and the remedy."""
+"""Every exception that dnnsweep raises on purpose. Each message states the rule, the value and the remedy.
+
+No message holds a password: passwords are masked when an exception is made, whoever prints or stores it later.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+
+from dnnsweep.redaction import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,9 @@ class DnnsweepError(Exception):
 
     exit_code = 1
 
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(arg) if isinstance(arg, str) else arg for arg in args))
+
     def __reduce__(self) -> tuple[object, ...]:
         """Let errors cross a process boundary whatever their constructor takes."""
         return (_rebuild, (type(self), self.args, self.__dict__))
@@ -55,7 +63,7 @@ class SpecError(DnnsweepError):
     exit_code = 2
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
+        self.mistakes = tuple(Mistake(*map(redact, astuple(mistake))) for mistake in mistakes)
         super().__init__("\n".join(map(str, self.mistakes)))
 
 

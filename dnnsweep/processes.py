@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 #: Not multiprocessing's spawn, which would run a caller's script again, or fail in a notebook.
 _COMMAND: Final = (
     "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[3]); "
+    "importlib.import_module('dnnsweep.redaction').mask_output(); "
     "module, _, name = sys.argv[1].partition(':'); "
     "getattr(importlib.import_module(module), name)(int(sys.argv[2]))"
 )

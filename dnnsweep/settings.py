@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from dnnsweep.errors import SettingsError
 
@@ -117,10 +118,21 @@ def find_service(environ: Mapping[str, str] = os.environ) -> ServiceAddress | No
     if not url.startswith(("http://", "https://")) or "@" in url:
         got = "one with a user" if "@" in url else url
         raise SettingsError(f"DNNSWEEP_API_URL must be http://HOST:PORT or https://HOST, got {got}; set DNNSWEEP_TOKEN")
+    _check_port(url)
     token = environ.get("DNNSWEEP_TOKEN", "").strip() or None
     if token is not None and not is_sendable(token):
         raise SettingsError("DNNSWEEP_TOKEN must consist of visible ASCII characters, got others")
     return ServiceAddress(url, token)
+
+
+def _check_port(url: str) -> None:
+    """Check that what stands behind a host is a port; otherwise it may be a password, which is not shown."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise SettingsError(
+            "DNNSWEEP_API_URL must be http://HOST:PORT or https://HOST, got another host or port"
+        ) from None
 
 
 def is_sendable(token: str) -> bool:
@@ -201,6 +213,21 @@ def _read_maximum(environ: Mapping[str, str], name: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise SettingsError(f"DNNSWEEP_MAX_{name} must be a whole number above 0, got {text!r}")
     return int(text)
+
+
+def are_docs_public(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the description of the API may be read without a token.
+
+    Args:
+        environ: Environment variables; `DNNSWEEP_PUBLIC_DOCS` is read.
+
+    Raises:
+        SettingsError: The variable is neither `true` nor `false`.
+    """
+    text = environ.get("DNNSWEEP_PUBLIC_DOCS") or "false"
+    if text not in ("true", "false"):
+        raise SettingsError(f"DNNSWEEP_PUBLIC_DOCS must be true or false, got {text!r}")
+    return text == "true"
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path | None:

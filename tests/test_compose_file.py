@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,7 @@ def test_a_service_tells_its_health_has_limits_and_starts_again(services: dict[s
     service = services[name]
 
     assert service["healthcheck"]["test"][0] == "CMD"
-    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
     assert service["restart"] == "unless-stopped"
     assert {need["condition"] for need in service.get("depends_on", {}).values()} <= {"service_healthy"}
 
@@ -82,3 +84,107 @@ def test_what_the_image_runs_has_no_rights_to_lose(services: dict[str, Any], nam
 
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_database_is_as_hardened_as_the_rest(services: dict[str, Any]) -> None:
+    database = services["db"]
+
+    assert (database["read_only"], database["cap_drop"], database["user"]) == (True, ["ALL"], "postgres")
+    assert database["security_opt"] == ["no-new-privileges:true"]
+    assert "cap_add" not in database
+    assert database["tmpfs"] == ["/tmp"]  # noqa: S108
+    assert "socket:/run/postgresql" in database["volumes"]
+    assert yaml.safe_load(TEXT)["volumes"]["socket"]["driver_opts"]["type"] == "tmpfs"
+
+
+def test_only_those_who_need_the_database_reach_it_and_it_reaches_nobody_outside(services: dict[str, Any]) -> None:
+    networks = yaml.safe_load(TEXT)["networks"]
+
+    assert {name: service["networks"] for name, service in services.items()} == {
+        "db": ["back"],
+        "mlflow": ["front", "back"],
+        "api": ["front", "back"],
+        "worker": ["front", "back"],
+    }
+    assert (networks["back"], networks["front"]) == ({"internal": True}, None)
+
+
+def test_each_image_that_others_made_may_be_named_by_its_digest(services: dict[str, Any]) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    others = {line.split()[1] for line in dockerfile.splitlines() if line.startswith("FROM")}
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)$", dockerfile, re.MULTILINE))
+    default = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile, re.MULTILINE)
+
+    assert default is not None
+    assert others - stages == {"${PYTHON_IMAGE}"}
+    assert services["mlflow"]["build"]["args"] == {"PYTHON_IMAGE": f"${{PYTHON_IMAGE:-{default[1]}}}"}
+    assert services["db"]["image"] == "${POSTGRES_IMAGE:-postgres:17}"
+
+
+# -- the example of a proxy with TLS --------------------------------------------------------------------------------
+
+NGINX = (ROOT / "compose" / "nginx.conf").read_text(encoding="utf-8")
+
+
+def _blocks(text: str) -> list[Any]:
+    """Return the statements of nginx's language: words, and those of a block behind the words that open it."""
+    stack: list[list[Any]] = [[]]
+    words: list[Any] = []
+    for word in re.findall(r'"[^"]*"|[{};]|[^\s{};]+', re.sub(r"(?m)#.*$", "", text)):
+        if word == ";":
+            stack[-1].append(words)
+            words = []
+        elif word == "{":
+            inner: list[Any] = []
+            stack[-1].append([*words, inner])
+            stack.append(inner)
+            words = []
+        elif word == "}":
+            assert words == []
+            stack.pop()
+        else:
+            words.append(word)
+    assert (len(stack), words) == (1, [])
+    return stack[0]
+
+
+def test_the_proxy_has_tls_and_buffers_all_but_events() -> None:
+    servers = [block[-1] for block in _blocks(NGINX) if block[0] == "server"]
+    api = next(server for server in servers if ["server_name", "sweeps.example.org"] in server)
+    set_ = {statement[0]: statement[1:] for statement in api if not isinstance(statement[-1], list)}
+    locations = {statement[-2]: statement[-1] for statement in api if statement[0] == "location"}
+    events = next(pattern for pattern in locations if pattern.startswith("^"))
+
+    assert set_["listen"] == ["443", "ssl"]
+    assert set_["ssl_protocols"] == ["TLSv1.2", "TLSv1.3"]
+    assert (set_["proxy_request_buffering"], set_["proxy_buffering"]) == (["on"], ["on"])
+    assert ["proxy_set_header", "Host", "$http_host"] in api
+    assert ["proxy_buffering", "off"] in locations[events]
+    assert re.search(events, "/sweeps/digits-2/events")
+    assert not re.search(events, "/sweeps/digits-2/trials")
+    assert ["proxy_buffering", "off"] not in locations["/"]
+    assert all(any(statement[0] in ("return", "ssl_certificate") for statement in server) for server in servers)
+
+
+PROGRAM = shutil.which("nginx")
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="there is no nginx here")
+def test_nginx_accepts_the_example(tmp_path: Path) -> None:
+    certificate = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=example.org"]
+    files = [str(tmp_path / name) for name in ("key.pem", "certificate.pem")]
+    subprocess.run([*certificate, "-keyout", files[0], "-out", files[1]], check=True, capture_output=True)
+    text = re.sub(r"/etc/ssl/private/\S+\.key", files[0], NGINX)
+    text = re.sub(r"/etc/ssl/certs/\S+\.pem", files[1], text)
+    folders = " ".join(f"{kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    whole = f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {folders} {text} }}"
+    (tmp_path / "nginx.conf").write_text(whole, encoding="utf-8")
+
+    done = subprocess.run(
+        [str(PROGRAM), "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr

@@ -10,7 +10,6 @@ import pytest
 
 from dnnsweep import policy, spec
 from dnnsweep.errors import SettingsError, SpecError
-from dnnsweep.redaction import redact
 from dnnsweep.settings import DEFAULT_MAXIMA, Limits, find_service, read_limits
 
 
@@ -185,17 +184,3 @@ def test_an_address_of_a_service_is_checked_and_its_token_is_not_shown() -> None
         with pytest.raises(SettingsError) as caught:
             find_service(environ)
         assert "s3cret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("postgresql://u:p@db/x", "postgresql://u:***@db/x"),
-        ("at http://:p@h:1 and http://v:q@i", "at http://:***@h:1 and http://v:***@i"),
-        ("http://h:80/a@b", "http://h:80/a@b"),
-        ("postgresql://h/x?user=b&password=p%40/q&Token=t#f", "postgresql://h/x?user=b&password=***&Token=***#f"),
-        ("nothing: to@hide", "nothing: to@hide"),
-    ],
-)
-def test_passwords_in_addresses_are_masked(text: str, shown: str) -> None:
-    assert redact(text) == shown

@@ -31,7 +31,8 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch, LocalStore.opened(known, create=True) as home:
         patch.setattr("dnnsweep.service.streams.has_ended", lambda _: True)
         home.submit(sweep("digits"))
-        yield schemathesis.openapi.from_asgi("/openapi.json", create_app(known, Limits(), [WRITER]))
+        app = create_app(known, Limits(), [WRITER])
+        yield schemathesis.openapi.from_asgi("/openapi.json", app, headers={"Authorization": f"Bearer {WRITER.secret}"})
 
 
 @pytest.mark.filterwarnings("ignore")  # the fuzzer's own

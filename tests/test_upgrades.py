@@ -43,11 +43,13 @@ ALTER TABLE sweeps DROP COLUMN queued_at;
 ALTER TABLE sweeps DROP COLUMN is_restricted;
 UPDATE alembic_version SET version_num = '0004';
 """
+#: The version after the newest one.
+NEXT = f"{int(HEAD) + 1:04}"
 #: A schema of the future; the second statement goes wrong if it is told to.
 REVISION = """
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0007", "0006", None, None
+revision, down_revision, branch_labels, depends_on = "{next}", "{head}", None, None
 
 
 def upgrade():
@@ -309,7 +311,8 @@ def test_of_several_processes_that_open_an_older_ledger_at_once_one_upgrades_and
 def next_schema(folder: Path, second: str) -> Iterator[None]:
     """Let this program know one version more."""
     folder.mkdir()
-    (folder / "v0007_next.py").write_text(REVISION.format(second=second), encoding="utf-8")
+    revision = REVISION.format(next=NEXT, head=HEAD, second=second)
+    (folder / f"v{NEXT}_next.py").write_text(revision, encoding="utf-8")
     configured = migrations._config
 
     def config(connection: Any = None) -> Any:
@@ -320,8 +323,8 @@ def next_schema(folder: Path, second: str) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migrations, "_config", config)
-        patch.setattr(upgrades, "HEAD", "0007")
-        patch.setattr(database, "HEAD", "0007")
+        patch.setattr(upgrades, "HEAD", NEXT)
+        patch.setattr(database, "HEAD", NEXT)
         yield
 
 
@@ -333,8 +336,8 @@ def test_the_next_schema_will_be_upgraded_to_after_a_copy_too(home: Path, tmp_pa
         assert len(dnnsweep.sweeps()) == 6
 
     assert dump(copies(home)[0]) == before
-    assert "before-v0007" in copies(home)[0].name
-    with pytest.raises(LedgerError, match=rf"schema has version 0007, .* up to {HEAD}; upgrade dnnsweep, or use"):
+    assert f"before-v{NEXT}" in copies(home)[0].name
+    with pytest.raises(LedgerError, match=rf"schema has version {NEXT}, .* up to {HEAD}; upgrade dnnsweep, or use"):
         dnnsweep.sweeps()
 
 
@@ -342,7 +345,7 @@ def test_an_upgrade_that_fails_leaves_the_ledger_as_it_was(home: Path, tmp_path:
     file = restored(home, "0.1.0", script=DOWNGRADE)
     before = dump(file)
 
-    failure = r"cannot be upgraded from schema version 0004 to 0007: no such table: nowhere; it was left as it was"
+    failure = rf"cannot be upgraded from schema version 0004 to {NEXT}: no such table: nowhere; it was left as it was"
     with next_schema(tmp_path / "next", BAD), pytest.raises(LedgerError, match=failure):
         dnnsweep.sweeps()
 

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from dnnsweep.cli.terminal import escape_controls
 from dnnsweep.errors import DnnsweepError, SpecError
-from dnnsweep.redaction import redact
+from dnnsweep.redaction import mask_output, redact
 
 #: Exit code of a command that was interrupted and can be resumed.
 INTERRUPTED: Final = 130
@@ -57,6 +57,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
+    mask_output()
     for number in (signal.SIGINT, signal.SIGTERM):  # both end a command cleanly, also in the background of a shell
         signal.signal(number, signal.default_int_handler)
     try:

@@ -26,12 +26,26 @@ _FORMS: Final = {".yaml": ExportForm.yaml, ".yml": ExportForm.yaml, ".keras": Ex
 
 
 @app.command("list")
-def list_(home: Home = None, *, as_json: AsJson = False, as_yaml: AsYaml = False, as_csv: AsCsv = False) -> None:
+def list_(
+    home: Home = None,
+    *,
+    deleted: Annotated[
+        bool,
+        typer.Option("--deleted", help="List deleted sweeps instead, with who submitted, stopped and deleted them."),
+    ] = False,
+    as_json: AsJson = False,
+    as_yaml: AsYaml = False,
+    as_csv: AsCsv = False,
+) -> None:
     """List all sweeps."""
     from dnnsweep import client
     from dnnsweep.cli import render
 
-    render.print_sweeps(client.sweeps(home=home), chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv))
+    form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
+    if deleted:
+        render.print_deleted(client.deleted_sweeps(home=home), form)
+    else:
+        render.print_sweeps(client.sweeps(home=home), form)
 
 
 @app.command()

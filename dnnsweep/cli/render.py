@@ -20,7 +20,7 @@ from dnnsweep.cli.formats import (
 )
 from dnnsweep.cli.terminal import escape_controls
 from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
-from dnnsweep.records.events import Event
+from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.records.ranking import reaches_target
 from dnnsweep.space import KNOBS, branch_texts, yaml_text
 
@@ -52,13 +52,34 @@ def print_sweeps(sweeps: Sequence[Sweep], form: str) -> None:
         done = f"{sweep.n_finished}/{sweep.n_trials}"
         best = format_number(sweep.best_value)
         objective = " and ".join(map(str, sweep.objectives))
-        created = _time(sweep.created_at).strftime("%Y-%m-%d %H:%M")
+        created = _minute(sweep.created_at)
         table.add_row(sweep.name, sweep.state, done, str(sweep.n_failed), best, objective, created)
+    print_table(table)
+
+
+def print_deleted(deleted: Sequence[DeletedSweep], form: str) -> None:
+    """Print what is kept of deleted sweeps, a line each.
+
+    Args:
+        deleted: The records, in the order to print.
+        form: `text`, `json`, `yaml` or `csv`.
+    """
+    if print_for_program([record.to_json() for record in deleted], form, DeletedSweep.__slots__):
+        return
+    table = new_table("name", "id", "created", "submitted by", "stopped by", "deleted", "deleted by")
+    for record in deleted:
+        names = [name or "-" for name in (record.submitted_by, record.stopped_by, record.deleted_by)]
+        created, ended = _minute(record.created_at), _minute(record.deleted_at)
+        table.add_row(record.name, record.id, created, *names[:2], ended, names[2])
     print_table(table)
 
 
 def _time(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000).astimezone()
+
+
+def _minute(milliseconds: int) -> str:
+    return _time(milliseconds).strftime("%Y-%m-%d %H:%M")
 
 
 def print_sweep(sweep: Sweep, form: str) -> None:
@@ -85,6 +106,9 @@ def _sweep_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
         yield "best", f"{format_number(sweep.best_value)} (trial {sweep.best_number})"
     if len(sweep.objectives) > 1:
         yield "front", f"trials {', '.join(map(str, sweep.front))}" if sweep.front else "no trial is complete"
+    for what, name in (("submitted", sweep.submitted_by), ("stopped", sweep.stopped_by)):
+        if name is not None:
+            yield what, f"by {name}"
     yield "searched", ", ".join(sweep.spec["space"]) or "nothing"
     yield "seconds", f"{sweep.seconds:.0f}"
     yield "MLflow", _run_text(sweep)
@@ -121,8 +145,13 @@ def print_events(events: Sequence[Event], form: str) -> None:
         time = _time(event.time).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
         trial = "-" if event.number is None else str(event.number)
         attempt = "" if event.attempt is None else str(event.attempt)
-        table.add_row(time, trial, event.kind, attempt, event.detail or "")
+        table.add_row(time, trial, event.kind, attempt, _how(event))
     print_table(table)
+
+
+def _how(event: Event) -> str:
+    by = None if event.requested_by is None else f"by {event.requested_by}"
+    return ", ".join(text for text in (event.detail, by) if text)
 
 
 def print_diagnosis(diagnosis: Diagnosis, form: str) -> None:

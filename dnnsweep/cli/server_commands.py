@@ -11,6 +11,7 @@ from dnnsweep.cli.app import app
 from dnnsweep.cli.options import Home, Trainers
 from dnnsweep.cli.terminal import escape_controls
 from dnnsweep.errors import SettingsError
+from dnnsweep.redaction import redact
 
 
 @app.command()
@@ -23,7 +24,7 @@ def ui(
     from dnnsweep import client
 
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-        client.serve_ui(name, port=port, home=home, on_address=typer.echo)
+        client.serve_ui(name, port=port, home=home, on_address=lambda address: typer.echo(redact(address)))
 
 
 @app.command()

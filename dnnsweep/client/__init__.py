@@ -7,6 +7,7 @@ from dnnsweep.client.operations import delete, doctor, serve_ui, stop, work
 from dnnsweep.client.reads import (
     best,
     curve,
+    deleted_sweeps,
     events,
     export,
     export_study,
@@ -28,6 +29,7 @@ __all__ = [
     "best",
     "curve",
     "delete",
+    "deleted_sweeps",
     "doctor",
     "events",
     "export",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dnnsweep.errors import ExportError, SweepNotFoundError
 from dnnsweep.records import Curve, Sweep, Trial
-from dnnsweep.records.events import Event
+from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.stores import SweepStore
 from dnnsweep.stores.resolve import Home, open_store
 
@@ -22,6 +22,15 @@ def sweeps(*, home: Home = None) -> list[Sweep]:
     try:
         with open_store(home) as store:
             return store.sweeps()
+    except SweepNotFoundError:
+        return []
+
+
+def deleted_sweeps(*, home: Home = None) -> list[DeletedSweep]:
+    """Return what is kept of sweeps that were deleted: who submitted, stopped and deleted them, and when."""
+    try:
+        with open_store(home) as store:
+            return store.deleted()
     except SweepNotFoundError:
         return []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from dnnsweep.ledger import checks, creation, curves, deadlines, events, outbox, queries, stats, submissions
+from dnnsweep.ledger import checks, creation, curves, deadlines, deletions, events, outbox, queries, stats, submissions
 from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, open_database, retry_on_race
@@ -22,7 +22,7 @@ from dnnsweep.ledger.turn import Asked, Told, Turn
 from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.ledger.where import parse_where
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
-from dnnsweep.records.events import Event, EventKind
+from dnnsweep.records.events import DeletedSweep, Event, EventKind
 
 __all__ = [
     "PARENT",
@@ -129,7 +129,7 @@ class Ledger:
         checks.check_free(row, self._watch)
         return take_lease(self._database, connection, row, owner, queued_at=None)
 
-    def submit(self, new: NewSweep, *, is_restricted: bool) -> tuple[Sweep, bool]:
+    def submit(self, new: NewSweep, *, is_restricted: bool, requested_by: str | None = None) -> tuple[Sweep, bool]:
         """Put a sweep into the queue for workers; return it, and whether it is new.
 
         A sweep that exists continues with the budget in its file, unless nothing is left to train or it is running with
@@ -138,12 +138,13 @@ class Ledger:
         Args:
             new: The sweep as its file describes it; nobody has loaded its data.
             is_restricted: Whether the sweep came over the network, so that the operator's limits hold.
+            requested_by: Name of the token that submits it; None for a command on a home.
 
         Raises:
             SweepConflictError: The name is taken by another content.
             SweepHeldError: It is running, with another budget.
         """
-        submitted = submissions.Submission(new, is_restricted)
+        submitted = submissions.Submission(new, is_restricted, requested_by)
         return retry_on_race(new.name, lambda: submissions.submit(self._database, self._watch, submitted))
 
     def claim(self, owner: str | None = None) -> tuple[Lease, str] | None:
@@ -342,23 +343,26 @@ class Ledger:
         with self._database.read() as connection:
             return connection.execute(select(TrialRow.model_path).where(*is_trial)).scalar()
 
-    def request_stop(self, name: str) -> bool:
+    def request_stop(self, name: str, requested_by: str | None = None) -> bool:
         """Ask the controller of a sweep to stop, or take it from the queue; return whether it was running or waiting.
+
+        Args:
+            name: Name of the sweep.
+            requested_by: Name of the token that asks; None for a command on a home.
 
         Raises:
             SweepNotFoundError: There is no such sweep.
         """
         with self._database.write() as connection:
             row = checks.require_sweep(connection, name)
-            if self._watch.is_free(row):
-                return submissions.stop_waiting(connection, self._watch, row)
-            connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=True))
-            events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
-            shown = queries.shown_state(connection, self._watch, row)
-            return shown in (SweepState.RUNNING, SweepState.QUEUED)
+            return submissions.request_stop(connection, self._watch, row, requested_by)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, requested_by: str | None = None) -> None:
         """Remove a sweep with all its trials; its MLflow runs are put in the outbox to be deleted.
+
+        Args:
+            name: Name of the sweep.
+            requested_by: Name of the token that asks; None for a command on a home.
 
         Raises:
             SweepNotFoundError: There is no such sweep.
@@ -368,4 +372,15 @@ class Ledger:
             row = checks.require_sweep(connection, name)
             checks.check_free(row, self._watch)
             outbox.add_removals(connection, row.id)
+            deletions.keep_record(connection, row, requested_by)
             connection.execute(delete(SweepRow).where(SweepRow.id == row.id))
+
+    def deleted_page(self, limit: int | None = None, offset: int = 0) -> Page[DeletedSweep]:
+        """Return a part of what is kept of deleted sweeps, in the order of their deletion.
+
+        Args:
+            limit: Return at most this many records; None for all.
+            offset: Leave out this many records at the beginning.
+        """
+        with self._database.read() as connection:
+            return deletions.read_page(connection, limit, offset)

@@ -52,6 +52,8 @@ MAX_WAIT_SECONDS: Final = 5.0
 CREATE_TRIES: Final = 20
 #: Errors of SQLite that may pass by themselves.
 PASSING: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")
+#: What to do about an address that its parser understands otherwise than it was meant.
+_ENCODE: Final = "write special characters of a password as %XX in DNNSWEEP_DATABASE_URL"
 #: SQLite's journal modes other than WAL that a file may be in; an in-memory database has another one.
 _ROLLBACK_MODES: Final = ("delete", "truncate", "persist", "off")
 
@@ -183,9 +185,8 @@ def open_database(url: str, *, create: bool, patience: float = 0.0, may_only_rea
         raise LedgerError(
             f"the ledger's address must be a database URL: {error}; check DNNSWEEP_DATABASE_URL"
         ) from error
-    except ValueError as error:  # what is no port may be a part of the password
-        remedy = "write special characters of a password as %XX in DNNSWEEP_DATABASE_URL"
-        raise LedgerError(f"the ledger's address must be a database URL whose port is a number; {remedy}") from error
+    except ValueError:  # what is no port may be a part of the password, which the cause would show
+        raise LedgerError(f"the ledger's address must be a database URL whose port is a number; {_ENCODE}") from None
     except ModuleNotFoundError as error:
         raise LedgerError(f"the ledger's database needs {error.name}; install dnnsweep[postgres]") from error
     try:
@@ -263,6 +264,8 @@ def _show_address(engine: Engine) -> str:
 
 def _create_engine(url: str, *, create: bool) -> Engine:
     address = make_url(url)
+    if "@" in (address.host or ""):  # its parser takes what follows the first @ for the host
+        raise LedgerError(f"the ledger's address must hold one @, before its host; {_ENCODE}")
     if address.drivername == "postgresql":
         address = address.set(drivername="postgresql+psycopg")
     is_sqlite = address.get_backend_name() == "sqlite"

@@ -10,22 +10,22 @@ from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow, TrialRow
 from dnnsweep.records import Sweep
 from dnnsweep.records.events import Event, EventKind
+from dnnsweep.redaction import redact
 
 
-def record_events(
+def record_events(  # noqa: PLR0913  what an event tells
     connection: Connection,
     sweep_id: str,
     kind: EventKind,
     *numbers: int,
     attempt: int | None = None,
     detail: str | None = None,
+    requested_by: str | None = None,
 ) -> None:
     """Record, in the caller's transaction, what happens to trials (or to the sweep itself, `PARENT`)."""
-    time = now_ms(connection)
-    rows = [
-        {"sweep_id": sweep_id, "number": number, "kind": kind, "attempt": attempt, "detail": detail, "time": time}
-        for number in numbers
-    ]
+    shown, time = None if detail is None else redact(detail), now_ms(connection)
+    told = {"kind": kind, "attempt": attempt, "detail": shown, "time": time, "requested_by": requested_by}
+    rows = [{"sweep_id": sweep_id, "number": number, **told} for number in numbers]
     if rows:
         connection.execute(insert(EventRow), rows)
 
@@ -64,4 +64,5 @@ def _event(sweep: Sweep, row: Row[Any]) -> Event:
         attempt=row.attempt,
         detail=row.detail,
         time=row.time,
+        requested_by=row.requested_by,
     )

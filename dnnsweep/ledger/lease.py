@@ -22,6 +22,7 @@ from dnnsweep.ledger.turn import Turn, Write, update_sweep
 from dnnsweep.ledger.watch import LEASE_SECONDS
 from dnnsweep.records import Reason, State, SweepState
 from dnnsweep.records.events import EventKind
+from dnnsweep.redaction import redact
 
 T = TypeVar("T")
 #: After so long without a transaction, `Lease.prolonged` makes one; a controller that turns makes them more often.
@@ -221,7 +222,12 @@ class Lease:
         def write(connection: Connection) -> None:
             left_as = checks.state_on_release(connection, self.sweep_id, state)
             ended_at = None if left_as is SweepState.QUEUED else now_ms(connection)  # handed back to the other workers
-            columns = {"state": left_as, "error": error, "ended_at": ended_at, "is_stop_requested": False}
+            columns = {
+                "state": left_as,
+                "error": error and redact(error),
+                "ended_at": ended_at,
+                "is_stop_requested": False,
+            }
             update_sweep(connection, self.sweep_id, **columns, owner=None, expires_at=None)
             numbers = requeue_running(connection, self.sweep_id)
             events.record_events(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)
@@ -291,6 +297,7 @@ def take_lease(database: Database, connection: Connection, row: Row[Any], owner:
         "error": None,
         "ended_at": None,
         "is_stop_requested": False,
+        "stopped_by": None,
         **more,
     }
     update_sweep(connection, row.id, **columns)

@@ -30,6 +30,7 @@ from dnnsweep.ledger.database import Database
 from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
 from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import SweepState
+from dnnsweep.redaction import redact
 
 SYNC: Final = "sync"
 DELETE: Final = "delete"
@@ -217,7 +218,7 @@ class Outbox:
         """Store why an entry could not be sent, and make it due again later, after at most `CLAIM_SECONDS`."""
         with self._database.write() as connection:
             later = {"due_at": now_ms(connection) + int(min(seconds, CLAIM_SECONDS) * 1000), "claimed_until": 0}
-            values = {"attempts": OutboxRow.attempts + 1, "error": error, **later}
+            values = {"attempts": OutboxRow.attempts + 1, "error": redact(error), **later}
             connection.execute(update(OutboxRow).where(OutboxRow.id == entry.id).values(values))
 
     def release(self, entry: Entry) -> None:

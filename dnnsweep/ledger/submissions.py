@@ -33,10 +33,12 @@ class Submission:
     Args:
         new: The sweep as its file describes it.
         is_restricted: Whether the sweep came over the network, so that the operator's limits hold.
+        requested_by: Name of the token that submits it; None for a command on a home.
     """
 
     new: NewSweep
     is_restricted: bool
+    requested_by: str | None
 
 
 def submit(database: Database, watch: LeaseWatch, submitted: Submission) -> tuple[Sweep, bool]:
@@ -49,11 +51,11 @@ def submit(database: Database, watch: LeaseWatch, submitted: Submission) -> tupl
 
 def _store(connection: Connection, watch: LeaseWatch, row: Row[Any] | None, submitted: Submission) -> bool:
     if row is None:
-        values = creation.new_columns(connection, submitted.new)
-        queued = {"is_restricted": submitted.is_restricted, **_queued_columns(connection)}
+        by, values = submitted.requested_by, creation.new_columns(connection, submitted.new)
+        queued = {"is_restricted": submitted.is_restricted, "submitted_by": by, **_queued_columns(connection)}
         connection.execute(insert(SweepRow).values({**values, **queued}))
-        events.record_events(connection, values["id"], EventKind.CREATED, PARENT)
-        events.record_events(connection, values["id"], EventKind.QUEUED, PARENT)
+        events.record_events(connection, values["id"], EventKind.CREATED, PARENT, requested_by=by)
+        events.record_events(connection, values["id"], EventKind.QUEUED, PARENT, requested_by=by)
         return True
     checks.check_content(row, submitted.new.digest, submitted.new.identity)
     _submit_again(connection, watch, row, submitted)
@@ -64,23 +66,26 @@ def _submit_again(connection: Connection, watch: LeaseWatch, row: Row[Any], subm
     budget = creation.budget_columns(submitted.new.spec)
     state, is_same = queries.shown_state(connection, watch, row), row.spec == budget["spec"]
     if is_same and state in (SweepState.RUNNING, SweepState.QUEUED):
-        _withdraw_stop(connection, row)
+        _withdraw_stop(connection, row, submitted.requested_by)
         return
     checks.check_free(row, watch)
     values = {**budget, **UNHELD, "is_restricted": submitted.is_restricted, "is_stop_requested": False}
+    if row.is_stop_requested:
+        values["stopped_by"] = None
     if state is not SweepState.QUEUED and not _has_spent(connection, watch, row, budget):
         values |= _queued_columns(connection)
-        events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
+        events.record_events(connection, row.id, EventKind.QUEUED, PARENT, requested_by=submitted.requested_by)
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
     if row.fingerprint:
         outbox.add_change(connection, row.id, PARENT)
 
 
-def _withdraw_stop(connection: Connection, row: Row[Any]) -> None:
+def _withdraw_stop(connection: Connection, row: Row[Any], requested_by: str | None) -> None:
     """Withdraw a request to stop that nobody has obeyed yet."""
     if row.is_stop_requested:
-        connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(is_stop_requested=False))
-        events.record_events(connection, row.id, EventKind.QUEUED, PARENT)
+        values = {"is_stop_requested": False, "stopped_by": None}
+        connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
+        events.record_events(connection, row.id, EventKind.QUEUED, PARENT, requested_by=requested_by)
 
 
 def _has_spent(connection: Connection, watch: LeaseWatch, row: Row[Any], budget: Mapping[str, Any]) -> bool:
@@ -98,21 +103,41 @@ def _queued_columns(connection: Connection) -> dict[str, Any]:
         "error": None,
         "ended_at": None,
         "is_stop_requested": False,
+        "stopped_by": None,
     }
 
 
-def stop_waiting(connection: Connection, watch: LeaseWatch, row: Row[Any]) -> bool:
-    """Take a sweep that nobody runs from the queue, in the caller's transaction; return whether it was waiting."""
-    if queries.shown_state(connection, watch, row) is not SweepState.QUEUED:
+def request_stop(connection: Connection, watch: LeaseWatch, row: Row[Any], requested_by: str | None) -> bool:
+    """Ask the controller of a sweep to stop, or take it from the queue, in the caller's transaction.
+
+    Args:
+        connection: A transaction that writes.
+        watch: What this process has seen of leases.
+        row: The sweep's row, locked.
+        requested_by: Name of the token that asks; None for a command on a home.
+
+    Returns:
+        Whether the sweep was running or waiting.
+    """
+    is_free, state = watch.is_free(row), queries.shown_state(connection, watch, row)
+    if is_free and state is not SweepState.QUEUED:
         return False
+    values = {"is_stop_requested": True, "stopped_by": requested_by}
+    connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
+    events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT, requested_by=requested_by)
+    if is_free:
+        _stop_waiting(connection, row)
+    return state in (SweepState.RUNNING, SweepState.QUEUED)
+
+
+def _stop_waiting(connection: Connection, row: Row[Any]) -> None:
+    """Take a sweep that nobody runs from the queue, in the caller's transaction."""
     values = {"state": SweepState.STOPPED, "ended_at": now_ms(connection), "is_stop_requested": False, **UNHELD}
     connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(token=row.token + 1, **values))
     requeue_running(connection, row.id)
-    events.record_events(connection, row.id, EventKind.STOP_REQUESTED, PARENT)
     events.record_events(connection, row.id, EventKind.ENDED, PARENT, detail="stopped")
     if row.fingerprint:
         outbox.add_change(connection, row.id, PARENT)
-    return True
 
 
 def claim_next(database: Database, watch: LeaseWatch, owner: str | None) -> tuple[Lease, str] | None:
@@ -130,7 +155,7 @@ def claim_next(database: Database, watch: LeaseWatch, owner: str | None) -> tupl
             if row is None:
                 return None
             if row.is_stop_requested:
-                stop_waiting(connection, watch, row)  # its worker died before it could obey
+                _stop_waiting(connection, row)  # its worker died before it could obey
             elif row.state == SweepState.RUNNING and _count_deaths(connection, row) >= MAX_DEATHS:
                 _give_up(connection, row)
             else:

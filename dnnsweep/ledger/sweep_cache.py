@@ -26,6 +26,7 @@ _VERSION: Final = (
     SweepRow.ended_at,
     SweepRow.token,
     SweepRow.last_turn,
+    SweepRow.stopped_by,
 )
 _LIGHT: Final = (SweepRow.id, SweepRow.name, SweepRow.expires_at, SweepRow.queued_at, *_VERSION)
 _BY_NAME: Final = select(*_LIGHT).where(SweepRow.name == bindparam("own_name"))

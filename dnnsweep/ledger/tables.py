@@ -19,7 +19,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: The newest migration; a database at this version needs no Alembic.
-HEAD: Final = "0006"
+HEAD: Final = "0007"
+#: The most characters in the name of a token.
+MAX_REQUESTER: Final = 100
 #: `OutboxRow.number` of what belongs to the sweep as a whole.
 PARENT: Final = -1
 
@@ -76,6 +78,8 @@ class SweepRow(Base):
     priority: Mapped[int] = mapped_column(server_default="0")
     queued_at: Mapped[int | None] = mapped_column(BigInteger)
     is_restricted: Mapped[bool] = mapped_column(server_default=false())
+    submitted_by: Mapped[str | None] = mapped_column(String(MAX_REQUESTER))
+    stopped_by: Mapped[str | None] = mapped_column(String(MAX_REQUESTER))
 
 
 class TrialRow(Base):
@@ -142,6 +146,22 @@ class EventRow(Base):
     attempt: Mapped[int | None]
     detail: Mapped[str | None] = mapped_column(Text)
     time: Mapped[int] = mapped_column(BigInteger)
+    requested_by: Mapped[str | None] = mapped_column(String(MAX_REQUESTER))
+
+
+class DeletedSweepRow(Base):
+    """What is kept of a sweep that was deleted: who asked for what. Nothing here is ever changed."""
+
+    __tablename__ = "deleted_sweeps"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    submitted_by: Mapped[str | None] = mapped_column(String(MAX_REQUESTER))
+    stopped_by: Mapped[str | None] = mapped_column(String(MAX_REQUESTER))
+    deleted_by: Mapped[str | None] = mapped_column(String(MAX_REQUESTER))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    deleted_at: Mapped[int] = mapped_column(BigInteger)
+    events: Mapped[list[Any]]
 
 
 class OutboxRow(Base):

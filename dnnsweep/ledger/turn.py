@@ -16,6 +16,7 @@ from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.ledger.trial_rows import requeue_running, update_trial
 from dnnsweep.records import Curve, State, Suggestion, TrialResult
 from dnnsweep.records.events import EventKind
+from dnnsweep.redaction import redact
 
 #: A trial that ends sooner is shown in MLflow once, when it has ended.
 QUICK_SECONDS: Final = 2.0
@@ -209,4 +210,5 @@ def _ending_columns(
         "val_loss": finite.get("val_loss"),
         "metrics": finite,
         "epochs": result.curve.n_epochs,
+        "error": None if result.error is None else redact(result.error),
     }

@@ -70,6 +70,8 @@ class Sweep:
         front: The trials that no other beats, best first in the first objective; with one objective the best one.
         delivery_error: Why MLflow refused an update that it has not seen yet, or could not be reached; None if it did
             not, or if it was not tried yet.
+        submitted_by: Name of the token that created the sweep; None for a command on a home.
+        stopped_by: Name of the token that asked to stop it; None for a command on a home, and once it is queued again.
     """
 
     id: str
@@ -99,6 +101,8 @@ class Sweep:
     n_pruned: int = 0
     front: tuple[int, ...] = ()
     delivery_error: str | None = None
+    submitted_by: str | None = None
+    stopped_by: str | None = None
 
     @property
     def metric(self) -> str:

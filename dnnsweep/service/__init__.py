@@ -18,7 +18,7 @@ from dnnsweep.errors import SettingsError
 from dnnsweep.service.app import create_app
 from dnnsweep.service.connections import Connections, GuardedProtocol, Room
 from dnnsweep.service.quotas import MAX_STREAMS
-from dnnsweep.service.tokens import tokens
+from dnnsweep.service.token_list import TokenList
 from dnnsweep.settings import find_settings, read_limits
 
 __all__ = ["create_app", "new_server", "serve"]
@@ -43,19 +43,20 @@ def serve(host: str, port: int, *, home: Path | None = None) -> None:
         SettingsError: Other machines could reach the service without a token, or a setting is wrong.
         LedgerVersionError: The ledger was written by a newer version of dnnsweep, or by another program.
     """
-    accepted = tokens()
-    if not accepted and not is_loopback(host):
+    accepted = TokenList.of()
+    if accepted.is_open and not is_loopback(host):
         raise SettingsError(
             f"the host must be 127.0.0.1 or localhost unless tokens are set, got {host!r}; "
-            "set DNNSWEEP_TOKENS=NAME:SECRET:rw"
+            "set DNNSWEEP_TOKENS=NAME:SECRET:rw, or DNNSWEEP_TOKENS_FILE"
         )
     app = create_app(find_settings(home), read_limits(), accepted)
     app.state.service.check_ledger()
     sys.setswitchinterval(SWITCH_SECONDS)
     room = Room.find()
     logging: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
-    logging["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout holds data only
-    server = new_server(app, host, port, Connections(room.n_connections), backlog=room.backlog, log_config=logging)
+    logging["loggers"]["dnnsweep"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    options = {"backlog": room.backlog, "log_config": logging, "access_log": False}  # `RequestLog` names tokens as well
+    server = new_server(app, host, port, Connections(room.n_connections), **options)
     app.state.service.is_closing = lambda: server.should_exit
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
         server.run()

@@ -10,14 +10,17 @@ from typing import Any, Final
 import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp
 
-from dnnsweep.service import problems, routes
+from dnnsweep.service import problems, reference, routes
+from dnnsweep.service.answers import BrowserHeaders, RequestLog
 from dnnsweep.service.head_requests import HeadAsGet
+from dnnsweep.service.origins import OriginGuard
 from dnnsweep.service.quotas import N_THREADS
 from dnnsweep.service.state import ServiceState
-from dnnsweep.service.tokens import LocalOnly, Token
-from dnnsweep.service.tokens import tokens as tokens_of_environment
-from dnnsweep.settings import Limits, Settings, find_settings
+from dnnsweep.service.token_list import TokenList
+from dnnsweep.service.tokens import Token
+from dnnsweep.settings import Limits, Settings, are_docs_public, find_settings
 from dnnsweep.settings import read_limits as limits_of_environment
 from dnnsweep.spec import json_schema
 
@@ -30,6 +33,10 @@ errors are problem documents (RFC 9457) with the same messages. Lists are paged 
 
 class _Service(FastAPI):
     """An application whose OpenAPI document includes the sweep file's schema and the problem documents."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return what answers requests; what holds for every answer holds for those to unforeseen errors too."""
+        return RequestLog(BrowserHeaders(HeadAsGet(super().build_middleware_stack())))
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -49,7 +56,9 @@ class _Service(FastAPI):
 
 
 def create_app(
-    settings: Settings | None = None, limits: Limits | None = None, tokens: Sequence[Token] | None = None
+    settings: Settings | None = None,
+    limits: Limits | None = None,
+    tokens: Sequence[Token] | TokenList | None = None,
 ) -> FastAPI:
     """Return the service as an ASGI application.
 
@@ -58,16 +67,21 @@ def create_app(
         limits: The most that submitted sweeps may ask for; None reads the environment.
         tokens: Accepted tokens; an empty list accepts everybody, None reads the environment.
     """
-    accepted = tokens_of_environment() if tokens is None else tokens
-    service = ServiceState(settings or find_settings(), limits or limits_of_environment(), accepted)
+    accepted = TokenList.of() if tokens is None else tokens if isinstance(tokens, TokenList) else TokenList(tokens)
+    found = (settings or find_settings(), limits or limits_of_environment(), accepted)
     app = _Service(
-        title="dnnsweep", version=version("dnnsweep"), description=_ABOUT, lifespan=_lifespan, redirect_slashes=False
+        title="dnnsweep",
+        version=version("dnnsweep"),
+        description=_ABOUT,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        openapi_url=None,  # `reference` serves it
     )
-    app.state.service = service
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(LocalOnly, is_open=not accepted)
+    app.state.service = ServiceState(*found, are_docs_public=are_docs_public())
+    app.add_middleware(OriginGuard, is_open=accepted.is_open)
     problems.install(app)
     app.include_router(routes.router)
+    app.include_router(reference.router)
     return app
 
 

@@ -16,7 +16,12 @@ from dnnsweep.spec import SweepSpec, check, read
 from dnnsweep.spec.documents import MAX_BYTES, MAX_DIGITS
 
 JSON: Final = ("application/json",)
-YAML: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain")
+YAML: Final = (
+    "application/yaml",
+    "application/x-yaml",
+    "text/yaml",
+    "text/x-yaml",
+)  # a page may make a browser send text/plain
 WHERE: Final = "sweep file"
 Sent = tuple[str, bytes]
 #: Seconds in which a body must have come.

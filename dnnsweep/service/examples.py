@@ -55,6 +55,28 @@ SWEEP: Final[dict[str, Any]] = {
     "n_pruned": 0,
     "front": [],
     "delivery_error": None,
+    "submitted_by": "anna",
+    "stopped_by": None,
+}
+DELETED_SWEEP: Final[dict[str, Any]] = {
+    "id": "3f0c5c1e7f0a4b0fa1f1d7a6f2f0c9aa",
+    "name": "digits",
+    "submitted_by": "anna",
+    "stopped_by": None,
+    "deleted_by": "bert",
+    "created_at": 1764000000000,
+    "deleted_at": 1764086400000,
+    "events": [
+        {
+            "sweep": "digits",
+            "number": None,
+            "kind": "created",
+            "attempt": None,
+            "detail": None,
+            "time": 1764000000000,
+            "requested_by": "anna",
+        }
+    ],
 }
 TRIAL: Final[dict[str, Any]] = {
     "sweep": "digits",
@@ -83,7 +105,7 @@ TRIAL_WITH_CURVE: Final = {
 }
 STREAM: Final = """event: event
 id: 41
-data: {"sweep":"digits","number":6,"kind":"ended","attempt":1,"detail":"completed","time":1764000003300}
+data: {"sweep":"digits","number":6,"kind":"ended","attempt":1,"detail":null,"time":1764000003300,"requested_by":null}
 
 event: progress
 data: {"state":"RUNNING","n_trials":30,"n_finished":7,"n_running":4,"n_failed":0,"best_number":6,"best_value":0.9805}

@@ -108,7 +108,13 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def document(status: int, detail: str, kind: str = "about:blank", title: str | None = None, **more: Any) -> Any:
     """Return a problem document."""
-    return {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    return {
+        "type": kind,
+        "title": title or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": redact(detail),
+        **more,
+    }
 
 
 def answer(refusal: RefusalError, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -144,7 +150,7 @@ async def _answer_error(request: Request, error: Exception) -> JSONResponse:
         more["difference"] = list(error.difference[:MAX_MISTAKES])
     title = " ".join((type(error).__doc__ or "").split())
     status = status_of(error)
-    content = document(status, redact(detail), problem_name(type(error)), title, **more)
+    content = document(status, detail, problem_name(type(error)), title, **more)
     return JSONResponse(content, status, media_type=MEDIA_TYPE)
 
 

@@ -17,8 +17,9 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 class _LedgerCollector(Collector):
     """Reads the ledger's statistics on each scrape."""
 
-    def __init__(self, read: Callable[[], LedgerStats]) -> None:
+    def __init__(self, read: Callable[[], LedgerStats], *, is_token_file_stale: bool) -> None:
         self._read = read
+        self._is_token_file_stale = is_token_file_stale
 
     def describe(self) -> list[Metric]:
         return []  # registering must not read the ledger
@@ -43,10 +44,12 @@ class _LedgerCollector(Collector):
         yield GaugeMetricFamily("dnnsweep_outbox_age_seconds", age, stats.outbox_seconds)
         lease = "Seconds since the least recently renewed lease of a running sweep was renewed."
         yield GaugeMetricFamily("dnnsweep_lease_age_seconds", lease, stats.lease_seconds)
+        stale = "Whether the file of tokens cannot be used as it is now, so that those that were read before hold."
+        yield GaugeMetricFamily("dnnsweep_token_file_stale", stale, float(self._is_token_file_stale))
 
 
-def text(read: Callable[[], LedgerStats]) -> bytes:
+def text(read: Callable[[], LedgerStats], *, is_token_file_stale: bool = False) -> bytes:
     """Return the metrics in Prometheus's text format."""
     registry = CollectorRegistry()
-    registry.register(_LedgerCollector(read))
+    registry.register(_LedgerCollector(read, is_token_file_stale=is_token_file_stale))
     return generate_latest(registry)

@@ -12,15 +12,14 @@ from contextvars import ContextVar
 from functools import wraps
 from inspect import iscoroutinefunction
 from time import thread_time
-from typing import Annotated, Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
-from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from dnnsweep.service.connections import ADMITTED
 from dnnsweep.service.problems import RefusalError
-from dnnsweep.service.tokens import Token, require_reader, require_writer
+from dnnsweep.service.tokens import Token
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -244,17 +243,3 @@ async def _refusal(status: int, detail: str, seconds: float) -> RefusalError:
     """Return a refusal, after a while, that says in how many seconds to try again."""
     await asyncio.sleep(REFUSAL_SECONDS)
     return RefusalError(status, detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
-
-
-async def admit(request: Request, token: Annotated[Token | None, Depends(require_reader)]) -> AsyncIterator[None]:
-    """Wait until it is the turn of a request with an accepted token."""
-    quotas: Quotas = request.app.state.service.quotas
-    async with quotas.request(token, request.scope):
-        yield
-
-
-#: Waits until it is the turn of a request, and ends when its answer is known, but not sent yet.
-ADMISSION: Final[Any] = Depends(admit, scope="function")
-#: Dependencies of routes that read, and of routes that change something.
-READING: Final[list[Any]] = [ADMISSION]
-WRITING: Final[list[Any]] = [Depends(require_writer), ADMISSION]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -18,17 +19,21 @@ from dnnsweep import policy
 from dnnsweep.errors import SweepNotFoundError
 from dnnsweep.ledger import Page
 from dnnsweep.records import SweepState
-from dnnsweep.records.events import Event
+from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.service import bodies, examples, prometheus, schemas, streams
+from dnnsweep.service.admission import ADMISSION, READING, WRITING
+from dnnsweep.service.credentials import Requester, require_reader
 from dnnsweep.service.head_requests import IS_HEAD
 from dnnsweep.service.problems import RefusalError, responses
-from dnnsweep.service.quotas import ADMISSION, READING, WRITING, MeteredRoute, metered
+from dnnsweep.service.quotas import MeteredRoute, metered
 from dnnsweep.service.state import ServiceState
-from dnnsweep.service.tokens import Token, require_reader, require_writer
+from dnnsweep.service.tokens import Token
 from dnnsweep.spec import check
 from dnnsweep.stores.local import LocalStore
 from dnnsweep.stores.wire import encode_curve
+
+log: Final = logging.getLogger(__name__)
 
 MAX_OFFSET: Final = 10**9
 MAX_NUMBER: Final = 2**31 - 1
@@ -93,7 +98,6 @@ def _page_response(request: Request, page: Page[Any], limit: int, offset: int) -
     "/sweeps",
     status_code=201,
     response_model=schemas.SWEEP,
-    dependencies=[Depends(require_writer)],
     openapi_extra={"requestBody": examples.SWEEP_FILE},
     responses={
         200: {"description": "The sweep was submitted before.", "model": schemas.SWEEP},
@@ -102,6 +106,7 @@ def _page_response(request: Request, page: Page[Any], limit: int, offset: int) -
     },
 )
 async def submit(
+    requester: Requester,
     sent: Annotated[bodies.Sent, Depends(bodies.sent)],
     service: StateOf,
     _: Annotated[None, ADMISSION],  # only now: a body may come slowly
@@ -112,7 +117,8 @@ async def submit(
     def put() -> Response:
         spec = bodies.sweep_file(data, kind)
         policy.check(spec, service.limits)
-        sweep, is_new = service.store.put(spec, is_restricted=True)
+        sweep, is_new = service.store.put(spec, is_restricted=True, requested_by=requester)
+        _log_change(sweep.name, "submitted", requester)
         return JSONResponse(sweep.to_json(), 201 if is_new else 200, {"Location": f"/sweeps/{sweep.name}"})
 
     return await run_in_threadpool(metered(put))
@@ -151,9 +157,15 @@ def show(name: Name, store: StoreOf) -> Response:
     dependencies=WRITING,
     responses={200: examples.example_of({"name": "digits", "is_gone": True}), **responses(401, 403, 404, 409)},
 )
-def delete(name: Name, store: StoreOf) -> Response:
+def delete(name: Name, store: StoreOf, requester: Requester) -> Response:
     """Delete a sweep with its trials and models; an idle worker then deletes its MLflow runs."""
-    return JSONResponse({"name": name, "is_gone": store.delete(name)})
+    is_gone = store.delete(name, requested_by=requester)
+    _log_change(name, "deleted", requester)
+    return JSONResponse({"name": name, "is_gone": is_gone})
+
+
+def _log_change(name: str, what: str, requester: str | None) -> None:
+    log.info("sweep %s: %s by %s", name, what, requester or "somebody on this machine")
 
 
 @router.post(
@@ -161,9 +173,11 @@ def delete(name: Name, store: StoreOf) -> Response:
     dependencies=WRITING,
     responses={200: examples.example_of({"name": "digits", "is_stopping": True}), **responses(401, 403, 404)},
 )
-def stop(name: Name, store: StoreOf) -> Response:
+def stop(name: Name, store: StoreOf, requester: Requester) -> Response:
     """Stop a sweep that is running or waiting."""
-    return JSONResponse({"name": name, "is_stopping": store.stop(name)})
+    is_stopping = store.stop(name, requested_by=requester)
+    _log_change(name, "stopped" if is_stopping else "asked to stop, but not running,", requester)
+    return JSONResponse({"name": name, "is_stopping": is_stopping})
 
 
 @router.post(
@@ -172,11 +186,24 @@ def stop(name: Name, store: StoreOf) -> Response:
     dependencies=WRITING,
     responses={200: examples.example_of(examples.SWEEP), **responses(401, 403, 404, 409, 422)},
 )
-def resume(name: Name, service: StateOf) -> Response:
+def resume(name: Name, service: StateOf, requester: Requester) -> Response:
     """Queue a sweep again that has trials left."""
     store = service.store
     policy.check(check(store.sweep(name).spec), service.limits)
-    return JSONResponse(store.resume(name, is_restricted=True).to_json())
+    sweep = store.resume(name, is_restricted=True, requested_by=requester)
+    _log_change(name, "resumed", requester)
+    return JSONResponse(sweep.to_json())
+
+
+@router.get(
+    "/deleted-sweeps",
+    response_model=list[DeletedSweep],
+    dependencies=READING,
+    responses={200: examples.example_of([examples.DELETED_SWEEP], "Oldest deletion first."), **responses(401, 422)},
+)
+def list_deleted(request: Request, store: StoreOf, limit: Limit = 100, offset: Offset = 0) -> Response:
+    """Return what is kept of deleted sweeps: who submitted, stopped and deleted them, and when."""
+    return _page_response(request, store.deleted_page(limit, offset), limit, offset)
 
 
 # ---- trials
@@ -310,9 +337,15 @@ async def events(  # noqa: PLR0913, PLR0917  likewise
     if request.scope.get(IS_HEAD):  # nobody would read the events
         return StreamingResponse((), media_type=streams.MEDIA_TYPE, headers=headers)
     await until_sent.enter_async_context(service.quotas.stream(token, request.scope))
-    known = streams.EventLog(store, name, after)
-    stream = streams.Stream(known, service.pollers, partial(service.quotas.run, token), service.is_closing)
+    known, run = streams.EventLog(store, name, after), partial(service.quotas.run, token)
+    is_over = partial(_is_over, service, token)
+    stream = streams.Stream(known, service.pollers, run, is_over)
     return StreamingResponse(stream.messages(), media_type=streams.MEDIA_TYPE, headers=headers)
+
+
+def _is_over(service: ServiceState, token: Token | None) -> bool:
+    """Return whether a stream of events must end: the service does, or the token of its reader did."""
+    return service.is_closing() or not service.tokens.accepts(token)
 
 
 # ---- the service itself
@@ -338,6 +371,7 @@ async def readyz(service: StateOf) -> Mapping[str, str]:
     dependencies=READING,
     responses={200: {"description": "Metrics in Prometheus's text format.", "content": {"text/plain": {}}}, **_PRIVATE},
 )
-def metrics(store: StoreOf) -> Response:
+def metrics(store: StoreOf, service: StateOf) -> Response:
     """Return metrics of the queue, trials, outbox and leases."""
-    return Response(prometheus.text(store.stats), media_type=prometheus.MEDIA_TYPE)
+    is_stale = service.tokens.error is not None
+    return Response(prometheus.text(store.stats, is_token_file_stale=is_stale), media_type=prometheus.MEDIA_TYPE)

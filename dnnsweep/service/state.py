@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -14,7 +14,7 @@ from dnnsweep.redaction import redact
 from dnnsweep.service.quotas import Quotas
 from dnnsweep.service.readiness import Readiness
 from dnnsweep.service.streams import Pollers
-from dnnsweep.service.tokens import Token
+from dnnsweep.service.token_list import TokenList
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.stores.local import LocalStore
 
@@ -33,15 +33,17 @@ class ServiceState:
     Args:
         settings: Locations of the ledger and of models.
         limits: The most that submitted sweeps may ask for.
-        tokens: Accepted tokens; an empty list accepts everybody.
+        tokens: Accepted tokens.
+        are_docs_public: Whether anybody may read the description of the API.
     """
 
-    def __init__(self, settings: Settings, limits: Limits, tokens: Sequence[Token]) -> None:
+    def __init__(self, settings: Settings, limits: Limits, tokens: TokenList, *, are_docs_public: bool) -> None:
         self._settings = settings
         self._store: LocalStore | None = None
         self._lock = threading.Lock()
         self.limits = limits
-        self.tokens = tuple(tokens)
+        self.tokens = tokens
+        self.are_docs_public = are_docs_public
         self.quotas = Quotas(limits.max_rate)
         self.pollers = Pollers()
         self.readiness = Readiness(lambda: self.store.sweep_page(limit=1))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
-from dnnsweep.records.events import Event
+from dnnsweep.records.events import DeletedSweep, Event
 
 
 class SweepStore(Protocol):
@@ -57,3 +57,6 @@ class SweepStore(Protocol):
 
     def delete(self, name: str) -> bool:
         """Remove a sweep; return whether MLflow has nothing left of it."""
+
+    def deleted(self) -> list[DeletedSweep]:
+        """Return what is kept of deleted sweeps, in the order of their deletion."""

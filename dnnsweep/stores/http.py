@@ -16,7 +16,6 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from dnnsweep import errors
 from dnnsweep.errors import DnnsweepError, ExportError, Mistake, ServiceError, SpecError
-from dnnsweep.redaction import redact
 from dnnsweep.settings import ServiceAddress
 
 TIMEOUT_SECONDS: Final = 60.0
@@ -84,7 +83,7 @@ class Http:
 
     @property
     def _where(self) -> str:
-        return f"the service at {redact(self._remote.url)}"
+        return f"the service at {self._remote.url}"
 
     @contextmanager
     def _answer(self, method: str, path: str, document: Any) -> Iterator[HTTPResponse]:

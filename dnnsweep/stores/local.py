@@ -12,7 +12,7 @@ from dnnsweep.confined_files import open_below
 from dnnsweep.errors import ExportError
 from dnnsweep.ledger import Ledger, LedgerStats, NewSweep, Page
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
-from dnnsweep.records.events import Event
+from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.settings import Settings
 
 
@@ -108,15 +108,16 @@ class LocalStore:
         except OSError as error:
             raise ExportError(f"the model of trial {number} cannot be read; export it as python") from error
 
-    def submit(self, document: Any, *, is_restricted: bool = False) -> Sweep:
-        return self.put(document, is_restricted=is_restricted)[0]
+    def submit(self, document: Any) -> Sweep:
+        return self.put(document, is_restricted=False)[0]
 
-    def put(self, document: Any, *, is_restricted: bool) -> tuple[Sweep, bool]:
+    def put(self, document: Any, *, is_restricted: bool, requested_by: str | None = None) -> tuple[Sweep, bool]:
         """Put a sweep into the queue; return it, and whether it is new.
 
         Args:
             document: Content of the sweep file, or the checked file.
             is_restricted: Whether the sweep came over the network, so that the operator's limits hold.
+            requested_by: Name of the token that submits it; None for a command on a home.
 
         Raises:
             SpecError: The file is wrong.
@@ -126,16 +127,23 @@ class LocalStore:
         from dnnsweep.spec import SweepSpec, check
 
         spec = document if isinstance(document, SweepSpec) else check(document)
-        return self.ledger.submit(NewSweep.of(spec), is_restricted=is_restricted)
+        return self.ledger.submit(NewSweep.of(spec), is_restricted=is_restricted, requested_by=requested_by)
 
-    def resume(self, name: str, *, is_restricted: bool = False) -> Sweep:
-        return self.submit(dict(self.sweep(name).spec), is_restricted=is_restricted)
+    def resume(self, name: str, *, is_restricted: bool = False, requested_by: str | None = None) -> Sweep:
+        return self.put(dict(self.sweep(name).spec), is_restricted=is_restricted, requested_by=requested_by)[0]
 
-    def stop(self, name: str) -> bool:
-        return self.ledger.request_stop(name)
+    def stop(self, name: str, *, requested_by: str | None = None) -> bool:
+        return self.ledger.request_stop(name, requested_by)
 
-    def delete(self, name: str) -> bool:
+    def delete(self, name: str, *, requested_by: str | None = None) -> bool:
         sweep = self.sweep(name)
-        self.ledger.delete(name)
+        self.ledger.delete(name, requested_by)
         shutil.rmtree(self._settings.models(name), ignore_errors=True)
         return self.ledger.outbox.count(sweep.id) == 0
+
+    def deleted(self) -> list[DeletedSweep]:
+        return self.deleted_page().items
+
+    def deleted_page(self, limit: int | None = None, offset: int = 0) -> Page[DeletedSweep]:
+        """Return some of what is kept of deleted sweeps, in the order of their deletion."""
+        return self.ledger.deleted_page(limit, offset)

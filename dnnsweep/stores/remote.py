@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from dnnsweep.errors import QueryError, ServiceError, SweepNotFoundError
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
-from dnnsweep.records.events import Event
+from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.settings import ServiceAddress
 from dnnsweep.stores import wire
@@ -74,6 +74,9 @@ class RemoteStore:
 
     def delete(self, name: str) -> bool:
         return bool(self._http.delete(_path(name))["is_gone"])
+
+    def deleted(self) -> list[DeletedSweep]:
+        return [wire.decode_record(DeletedSweep, item) for item in self._all("/deleted-sweeps", {})]
 
     def _all(self, path: str, parameters: Mapping[str, str]) -> Iterator[Any]:
         """Yield the items of a route's list, page by page."""

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from dnnsweep.errors import TrackingError
+from dnnsweep.redaction import is_misread, redact, strip_credentials
 from dnnsweep.settings import Settings
 
 # MLflow reads these from the environment only. No retries: MLflow would repeat the request that creates a run, and
@@ -102,8 +102,8 @@ def explain_errors(settings: Settings) -> Iterator[None]:
 def explain(settings: Settings, error: Exception) -> str:
     """Return why MLflow did not do what it was asked, and what to do about it."""
     uri = settings.tracking_uri
-    shown = strip_password(uri)
-    text = " ".join(str(error).replace(uri.rstrip("/"), shown.rstrip("/")).split())[:500]
+    shown = strip_credentials(uri)
+    text = " ".join(redact(str(error).replace(uri.rstrip("/"), shown.rstrip("/"))).split())[:500]
     return f"MLflow must take runs, got {type(error).__name__} from {shown}: {text}; {_remedy(settings, text)}"
 
 
@@ -115,29 +115,24 @@ def _remedy(settings: Settings, text: str) -> str:
 
 
 def check_address(settings: Settings) -> None:
-    """Check that the address of the tracking server has a scheme; MLflow would take it for a folder.
+    """Check that the address of the tracking server means to MLflow what its user meant.
 
     Raises:
-        TrackingError: It has none.
+        TrackingError: It has no scheme, so that MLflow would take it for a folder; or a part of its password would be
+            taken for something else, and shown.
     """
     uri = settings.tracking_uri
+    if is_misread(uri):
+        raise TrackingError(
+            "MLFLOW_TRACKING_URI must have no @ behind its host; write special characters of a password as %XX, "
+            "what was not delivered is kept"
+        )
     if "://" not in uri and uri.partition(":")[0] not in PLAIN_NAMES:
-        got = strip_password(f"//{uri}").removeprefix("//")
+        got = strip_credentials(f"any://{uri}").removeprefix("any://")
         raise TrackingError(
             f"MLFLOW_TRACKING_URI must be an address with a scheme, got {got}; write http://HOST:PORT, "
             "what was not delivered is kept"
         )
-
-
-def strip_password(uri: str) -> str:
-    """Return an address without user and password.
-
-    Example:
-        >>> strip_password("https://me:secret@host:5000/path")
-        'https://host:5000/path'
-    """
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else uri
 
 
 def ignore_errors(codes: AbstractSet[str], call: Callable[..., Any], *args: Any) -> Any:

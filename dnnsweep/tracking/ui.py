@@ -16,8 +16,8 @@ from typing import Final
 from urllib.parse import urlencode
 
 from dnnsweep.errors import TrackingError
+from dnnsweep.redaction import strip_credentials
 from dnnsweep.settings import Settings
-from dnnsweep.tracking.access import strip_password
 from dnnsweep.tracking.store import readable_copy
 from dnnsweep.tracking.store_file import is_writable
 from dnnsweep.tracking.tracker import Tracker
@@ -64,7 +64,7 @@ def ui_url(address: str, experiment_id: str | None = None, direction: str | None
     query = {"workflowType": "machine_learning"}
     if direction is not None:
         query["viewStateShareKey"] = view_key(direction)
-    return f"{strip_password(address).rstrip('/')}/#/experiments{page}?{urlencode(query)}"
+    return f"{strip_credentials(address).rstrip('/')}/#/experiments{page}?{urlencode(query)}"
 
 
 def serve_ui(
