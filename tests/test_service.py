@@ -29,7 +29,7 @@ from dnnsweep.ledger import Asked, Ledger
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
 from dnnsweep.service import is_loopback, serve
 from dnnsweep.service.app import create_app
-from dnnsweep.service.quotas import MAX_FAILURES, MAX_STREAMS_OF_TOKEN
+from dnnsweep.service.quotas import MAX_FAILURES, MAX_STREAMS_OF_TOKEN, Quotas
 from dnnsweep.service.streams import Poller
 from dnnsweep.service.tokens import Token, tokens
 from dnnsweep.settings import Limits, Settings
@@ -871,7 +871,8 @@ def test_many_requests_without_a_token_are_refused_and_one_with_a_token_is_not(
 def test_a_token_that_asks_too_often_is_told_when_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dnnsweep.service.quotas.REFUSAL_SECONDS", 0.0)
     monkeypatch.setattr("dnnsweep.service.quotas.WAIT_SECONDS", 0.0)
-    app = create_app(settings_of(tmp_path), Limits(max_rate=1), [READER, WRITER])
+    app = create_app(settings_of(tmp_path), Limits(), [READER, WRITER])
+    app.state.service.quotas = Quotas(1, FakeClock())
     with TestClient(app, base_url=LOCAL) as client:
         reader, writer = ({"Authorization": f"Bearer {token.secret}"} for token in (READER, WRITER))
         answers = [client.get("/sweeps", headers=reader) for _ in range(30)]
