@@ -64,6 +64,8 @@ def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
         f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
         f"To install what it needs: pip install {' '.join(packages)}",
     ]
+    if plan.stated_curve:
+        lines.append("At its end it says whether it repeated the trial or rounding led it elsewhere.")
     if facts.kind == "python":
         lines.append(f"The rows come from the module {facts.name.partition(':')[0]}.")
     if plan.builder is not None:

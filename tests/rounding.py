@@ -1,15 +1,18 @@
-"""Kinks of activations: where rounding decides which side of one a unit is on, step by step.
+"""Where rounding decides what a network learns, step by step.
 
 The derivative of ReLU, leaky ReLU and SELU jumps at 0. Where the input of such an activation is nearer to 0 than its
-rounding error, a run in single precision may take the derivative of the other side. From then on it trains another
+rounding error, a run in single precision may take the derivative of the other side: from then on it trains another
 network than the run in double precision.
+
+A gradient that is 0 is rounding error and nothing else in single precision: that of a column that does not vary in the
+batch, under batch normalisation. Optimizers that divide by the size of gradients make steps of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +36,10 @@ SIDES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 
 
+#: Gradients below this share of the largest are 0 in double precision, in which rounding gives 1e-16.
+NOTHING = 1e-13
+
+
 @dataclass(frozen=True)
 class Flip:
     """The first input of an activation that is on another side of 0 in single than in double precision."""
@@ -50,12 +57,25 @@ class Parting:
     Args:
         first_flip: The first flip; None if there is none.
         own_error: Largest relative error of a tensor of weights at the end.
-        error_with_sides_given: The same where each side of each kink is that of the run in double precision.
+        error_if_told: The same where the side of each kink is that of the run in double precision, and gradients that
+            are 0 in that run are 0.
     """
 
     first_flip: Flip | None
     own_error: float
-    error_with_sides_given: float
+    error_if_told: float
+
+
+class Told(NamedTuple):
+    """What a run in double precision tells one in single precision in a step.
+
+    Args:
+        sides: Whether each unit of each row is above 0, for each hidden layer.
+        zeros: Which gradients are 0, for each tensor of weights.
+    """
+
+    sides: Sequence[Any] = ()
+    zeros: Sequence[Any] = ()
 
 
 class Course:
@@ -73,10 +93,11 @@ class Course:
         self._v = [tf.zeros_like(part) + first_v for part in self.weights]
         self._moving = [tf.constant(part[None]) for part in moving]
         self.inputs: Sequence[Any] = ()
+        self.gradients: Sequence[Any] = ()
         self._step = tf.function(self._traced, jit_compile=True, autograph=False)
         self._activation, self._is_told = self._networks._activation, is_told
 
-    def _traced(self, state: Any, batch: Any, coefficients: Any, sides: Sequence[Any]) -> Any:
+    def _traced(self, state: Any, batch: Any, coefficients: Any, told: Told) -> Any:
         seen: list[Any] = []
 
         def activation(z: Any) -> Any:
@@ -84,33 +105,41 @@ class Course:
             if not self._is_told:
                 return self._activation(z)
             above, below = SIDES[self._hp.activation]
-            return tf.where(sides[len(seen) - 1], above(z), below(z))
+            return tf.where(told.sides[len(seen) - 1], above(z), below(z))
 
         self._networks._activation = activation
         own_weights, m, v, moving = state
         (x, y), masks = batch, None
         learned = self._networks.learn(own_weights, moving, Batch(x, y, None, None), masks)  # type: ignore[arg-type]
-        return (*take_step(own_weights, m, v, learned.gradients, coefficients), learned.moving), seen
+        gradients = learned.gradients
+        if self._is_told:
+            gradients = [tf.where(flags, 0 * g, g) for g, flags in zip(gradients, told.zeros, strict=True)]
+        return (*take_step(own_weights, m, v, gradients, coefficients), learned.moving), seen, gradients
 
-    def take_step(self, step: int, rows: Any, sides: Sequence[Any] = ()) -> None:
+    def take_step(self, step: int, rows: Any, told: Told = Told()) -> None:  # noqa: B008  it is frozen
         """Take a step on some rows.
 
         Args:
             step: Number of steps before.
             rows: Numbers of the rows.
-            sides: Whether each unit of each row is above 0, for each hidden layer.
+            told: What the run in double precision knows of the step.
         """
         x, y = self._data.x_train[rows][None].astype(self._dtype), self._data.y_train[rows][None]
         batch = (tf.constant(x), tf.constant(y.astype(self._dtype) if y.dtype.kind == "f" else y))
         rate, name = self._hp.learning_rate, self._hp.optimizer
         coefficients = tf.constant(optimizers.coefficients(name, rate, step, 1, self._dtype))
         state = (self.weights, self._m, self._v, self._moving)
-        state, self.inputs = self._step(state, batch, coefficients, sides)
+        state, self.inputs, self.gradients = self._step(state, batch, coefficients, told)
         self.weights, self._m, self._v, self._moving = state
+
+    def told(self) -> Told:
+        """Return what this run decided in its last step."""
+        zeros = [tf.abs(g) < NOTHING * tf.reduce_max(tf.abs(g)) for g in self.gradients]
+        return Told([z > 0 for z in self.inputs], zeros)
 
 
 def parting_of(material: TrainerInputs, item: Suggestion) -> Parting:
-    """Train a trial in both precisions, and in single precision with the sides of kinks given.
+    """Train a trial in both precisions, and in single precision with what rounding would decide given.
 
     Args:
         material: Sweep file and data.
@@ -122,7 +151,7 @@ def parting_of(material: TrainerInputs, item: Suggestion) -> Parting:
     for step, rows in enumerate(batches(material, item)):
         reference.take_step(step, rows)
         own.take_step(step, rows)
-        told.take_step(step, rows, [z > 0 for z in reference.inputs])
+        told.take_step(step, rows, reference.told())
         first_flip = first_flip or flip(step, own.inputs, reference.inputs)
     return Parting(first_flip, error(own, reference), error(told, reference))
 
