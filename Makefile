@@ -10,7 +10,7 @@ SITE_STAMP := $(VENV)/site-installed
 SITE := build/site
 PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 
-.PHONY: help install sweep check test test-all test-full test-wheel test-notebook test-gp test-compose test-browser dist browser-install chaos bench bench-install bench-samplers docs site site-install format lock clean
+.PHONY: help install sweep check test test-all test-full test-wheel test-notebook test-exactness test-gp test-compose test-browser dist browser-install chaos bench bench-install bench-samplers docs site site-install format lock clean
 
 help:
 	@echo "make sweep    set up, then run sweeps/digits.yaml to the end"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-full  all tests of make test, with all examples that Hypothesis draws"
 	@echo "make test-wheel  build sdist and wheel, install the wheel elsewhere and use it"
 	@echo "make test-notebook  run the code of docs/notebook.md as a notebook does"
+	@echo "make test-exactness  hold arrays and fit to double precision, over 20 configurations from 5 seeds each"
 	@echo "make test-gp  install PyTorch into .venv, then test the sampler gp with it"
 	@echo "make test-compose  docker compose up, workers killed, servers restarted, with the engine that DOCKER_HOST names"
 	@echo "make test-browser  look at a sweep in the MLflow UI and at the documentation site, with the system's Chromium"
@@ -74,6 +75,9 @@ test-wheel: install
 
 test-notebook: install
 	$(BIN)/python -m pytest tests/notebook
+
+test-exactness: install
+	$(BIN)/python -m pytest tests/exactness -s
 
 # No lock pins PyTorch: its builds differ by platform. TORCH_BACKEND=cpu has uv fetch the build without CUDA, which is a
 # tenth of the size on Linux; TORCH=torch==2.13.0 has pip take that version, from wherever it is set up to look.

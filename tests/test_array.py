@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from double_precision import double, fitted
 from examples import n_examples, thorough
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -34,7 +35,7 @@ from dnnsweep.records import (
 )
 from dnnsweep.space import ACTIVATIONS, INITIALIZERS, PLATEAU, Hyperparameters
 from dnnsweep.trainers import Job, TrainerPlan, TrialDroppedError, dropout, keras_models
-from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, optimizers, weights
+from dnnsweep.trainers.array import MAX_ARRAYS, ArrayTrainer, optimizers
 from dnnsweep.trainers.array.config import ArrayConfig, EarlyStoppingRule, PlateauRule
 from dnnsweep.trainers.array.metric_layout import MetricLayout
 from dnnsweep.trainers.array.optimizers import UPDATE_RULES
@@ -45,7 +46,6 @@ from dnnsweep.trainers.array.update import Updated, take_step
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
 from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
-from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
 
 EPOCHS = 5
@@ -180,73 +180,6 @@ def test_over_thirty_seeds_scores_with_dropout_are_those_of_fit(seeds_of_both: t
 
 
 # ---- the judge, in float64
-
-
-@contextmanager
-def double() -> Iterator[None]:
-    precision("float64")
-    try:
-        yield
-    finally:
-        precision("float32")
-
-
-def precision(kind: str) -> None:
-    keras.config.set_floatx(kind)
-    keras.config.set_dtype_policy(kind)  # made from the other when it is first asked for
-
-
-#: Keras's losses, which have the L2 term in them.
-WITH_L2 = ("loss", "val_loss")
-
-
-def fitted(material: TrainerInputs, item: Suggestion) -> list[dict[str, float]]:
-    """Train by Keras's `fit` in float64, from the weights that float32 starts from."""
-    hp, data = Hyperparameters.of(item.params), material.data
-    epochs: list[dict[str, float]] = []
-    reduce = None if hp.schedule != PLATEAU else callback_of(material.sweep.plateau)
-
-    def after_epoch(_: int, logs: Mapping[str, float]) -> None:
-        measured = {name.replace(keras_models.DATA_LOSS, "loss"): logs[name] for name in logs if name not in WITH_L2}
-        epochs.append({**measured, "l2_penalty": keras_models.l2_penalty(network, hp)})
-        if reduce is not None:
-            reduce.set_model(network)
-            reduce.on_epoch_end(len(epochs) - 1, measured)
-            epochs[-1]["learning_rate"] = measured["learning_rate"]
-
-    widths = (data.summary.n_features, *hp.hidden, data.n_outputs)
-    start = weights.initial(hp, widths, item.seed)
-    with double():
-        network = keras_models.build(hp, widths[0], data.summary.task, data.n_outputs, item.seed)
-        network.set_weights(weights.keras_order(start, batch_norm=hp.batch_norm))
-        n_steps = keras_models.n_steps(data.summary.n_train, hp.batch_size)
-        keras_models.compile_(network, keras_models.optimizer_of(hp, n_steps * EPOCHS), data.summary.task, 1)
-        kind = np.float64 if data.summary.task is Task.REGRESSION else np.int32
-        rows = keras_models.hold(data.x_train.astype(np.float64), data.y_train.astype(kind), data.w_train)
-        orders = (row_order(item.seed, epoch, len(data.x_train)) for epoch in count(1))
-        held = keras_models.hold(data.x_validation.astype(np.float64), data.y_validation.astype(kind))
-        batches = keras_models.batches_of(rows, orders, hp.batch_size)
-        network.fit(
-            batches,
-            steps_per_epoch=n_steps,  # a call for each step: TensorFlow traces that in half the time
-            epochs=EPOCHS,
-            shuffle=False,
-            validation_data=keras_models.evaluation_of(*held),
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=after_epoch)],
-            verbose=0,
-        )
-    return epochs
-
-
-def callback_of(section: spec.PlateauSpec | None) -> Any:
-    """Return Keras's own callback."""
-    assert section is not None
-    mode = "max" if section.monitor.endswith("accuracy") else "min"
-    names = {"min_learning_rate": "min_lr"}
-    numbers = {names.get(name, name): value for name, value in section.model_dump().items()}
-    callback = keras.callbacks.ReduceLROnPlateau(mode=mode, **numbers)
-    callback.on_train_begin()
-    return callback
 
 
 def assert_equal_in_double(
@@ -417,6 +350,38 @@ def test_in_double_precision_weights_of_classes_equal_those_of_fit(source: str, 
     )
 
 
+def test_moving_statistics_begin_as_exactly_as_they_can() -> None:
+    own, item = job("breast_cancer", epochs=1), suggestion(0, batch_norm=True, batch_size=1000)  # one step
+    moving = []
+    for dtype in ("float32", "float64"):
+        array = TrialArray(group_of(item.params), load_inputs(own), 1, dtype)
+        array.enqueue(item)
+        while not array.is_idle:
+            array.step(lambda _: None)
+        moving.append(np.concatenate([part.numpy().ravel() for part in array.program._state.moving]))
+
+    assert np.linalg.norm(moving[0] - moving[1]) < 2e-7 * np.linalg.norm(moving[1])
+
+
+# ---- shares of rows
+
+
+@pytest.mark.parametrize("source", ["iris", "breast_cancer", "digits"])
+def test_a_share_of_rows_is_a_whole_number_over_a_whole_number_in_arrays_and_in_fit(source: str) -> None:
+    own = job(source, metrics=list(scores_for(Task.BINARY)))
+    item = suggestion(0)
+    data = load_inputs(own).data.summary
+
+    array, fit = results(array_of(own, 2), item)[0], FitTrainer(own).train(item, lambda _: None)
+
+    for metric, n_rows in (("accuracy", data.n_train), ("val_accuracy", data.n_validation)):
+        for result in (array, fit):
+            values = result.curve.values(metric)
+            assert values == tuple(round(value * n_rows) / n_rows for value in values)
+    for metric in ("val_accuracy", "val_f1", "val_precision", "val_recall"):
+        assert array.curve.values(metric) == fit.curve.values(metric)
+
+
 # ---- independence
 
 
@@ -507,6 +472,23 @@ def test_the_rule_takes_the_steps_of_keras(name: str, dtype: str, tolerance: flo
     assert np.abs(state.weights[0][0].numpy() - variable.numpy()).max() < tolerance
 
 
+@pytest.mark.parametrize("name", ["adam", "nadam", "lion", "rmsprop"])
+def test_what_an_optimizer_averages_over_thousands_of_steps_does_not_drift(name: str) -> None:
+    gradients = np.abs(np.random.default_rng(1).normal(1, 0.2, (3000, 1, 500)))
+    averages = []
+    for dtype in (np.float32, np.float64):
+        step = tf.function(take_step, jit_compile=True)
+        row = tf.constant(optimizers.coefficients(name, 0.0, 5000, 1, dtype))
+        state = Updated(*([tf.zeros((1, 500), dtype)] for _ in range(3)))
+        for gradient in gradients.astype(np.float32):
+            state = step(*state, [tf.constant(gradient.astype(dtype))], row)
+        averages.append(np.array([state.m[0].numpy().mean(), state.v[0].numpy().mean()], np.float64))
+
+    single, exact = averages
+    kept = exact > 0  # RMSprop has one buffer, and so has Lion
+    assert np.abs(single[kept] / exact[kept] - 1).max() < 1e-6
+
+
 # ---- where metrics are in the vector
 
 
@@ -553,13 +535,17 @@ def config_with(
     )
 
 
-values = st.one_of(st.floats(0, 2, width=32), st.sampled_from([0.5, 0.25, math.nan, math.inf, 2e9]))
+values = st.one_of(
+    st.floats(0, 2),
+    st.integers(0, 200).map(lambda n_right: n_right / 200),  # a share, whose ties with `min_delta` are common
+    st.sampled_from([0.5, 0.25, math.nan, math.inf, 2e9]),
+)
 
 
 @given(
     st.lists(st.tuples(values, values), min_size=1, max_size=12),
     st.sampled_from([None, "val_loss", "val_accuracy"]),
-    st.sampled_from([0.0, 0.125]),
+    st.sampled_from([0.0, 0.125, 0.005]),
     st.integers(0, 3),
     st.integers(0, 3),
 )
@@ -573,7 +559,11 @@ def test_the_graph_stops_as_the_reference_does(
     config = config_with(len(curve), early_stopping=rule)
     stopping = Stopping(monitor, patience, min_delta, start)
     progress = SlotProgress(
-        tf.constant([math.nan]), tf.constant([0]), tf.constant([0]), tf.constant([0]), tf.constant([True])
+        tf.constant([math.nan], tf.float64),
+        tf.constant([0]),
+        tf.constant([0]),
+        tf.constant([0]),
+        tf.constant([True]),
     )
     for epoch, (loss, accuracy) in enumerate(curve, 1):
         named = {"loss": 0.5, "accuracy": 0.5, "val_loss": loss, "val_accuracy": accuracy, "l2_penalty": 0.0}
@@ -588,14 +578,14 @@ def test_the_graph_stops_as_the_reference_does(
 
 
 def vector_of(metrics: Mapping[str, float]) -> tf.Tensor:
-    return tf.constant([[metrics[name] for name in LAYOUT.names]], tf.float32)
+    return tf.constant([[metrics[name] for name in LAYOUT.names]], tf.float64)
 
 
 @given(
     st.lists(values, min_size=1, max_size=14),
     st.sampled_from(["val_loss", "val_accuracy"]),
     st.sampled_from([0.1, 0.5, 0.9]),
-    st.sampled_from([0.0, 0.125]),
+    st.sampled_from([0.0, 0.125, 0.005]),
     st.integers(0, 2),
     st.integers(0, 2),
     st.sampled_from([0.0, 0.004]),
@@ -613,7 +603,7 @@ def test_the_graph_reduces_learning_rates_as_the_reference_does(
     rule = PlateauRule(LAYOUT.monitor(monitor, min_delta), factor, patience, cooldown, floor)
     config = config_with(99, plateau=rule)
     plateau = Plateau(float(np.float32(0.1)), monitor, factor, patience, min_delta, cooldown, floor)
-    zero, nan = tf.constant([0]), tf.constant([math.nan])
+    zero, nan = tf.constant([0]), tf.constant([math.nan], tf.float64)
     state = PlateauState(tf.constant([0.1]), nan, zero, zero)
     progress = SlotProgress(nan, zero, zero, zero, tf.constant([True]), state)
     for value in curve:

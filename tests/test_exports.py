@@ -24,21 +24,26 @@ from dnnsweep.errors import ExportError
 from dnnsweep.exports.formatting import WIDTH, literal
 from dnnsweep.ledger import summary_json
 from dnnsweep.records import (
+    Curve,
     DataSummary,
     Reason,
+    Series,
     State,
     Suggestion,
     Sweep,
     SweepState,
     Task,
     Trial,
+    TrialResult,
     metrics_for,
     scores_for,
 )
 from dnnsweep.space import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, Hyperparameters
 from dnnsweep.spec import documents
-from dnnsweep.trainers import Job
+from dnnsweep.trainers import Job, TrainerPlan
+from dnnsweep.trainers.array import ArrayTrainer
 from dnnsweep.trainers.fit import FitTrainer
+from dnnsweep.trainers.inputs import load_inputs
 
 PENGUINS = Path(__file__).parent.parent / "sweeps" / "data" / "penguins.csv"
 RUFF = str(Path(sys.executable).with_name("ruff"))  # `python -m ruff` starts Python first
@@ -244,12 +249,13 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(
     stated = result.curve.at(result.best_epoch or 0)[metric]
     if "lowered" in name:
         assert len(set(result.curve.values("learning_rate"))) >= 3
-    code = exports.python(sweep_of(document, data), trial_of(stated, seed=5, **case.knobs))
+    code = exports.python(sweep_of(document, data), trial_of(stated, seed=5, **case.knobs), result.curve)
     (tmp_path / "listing.py").write_text(code, encoding="utf-8")
 
     done = warm_python.run("listing.py", cwd=tmp_path, errors=["UserWarning"])
 
     assert done.returncode == 0, done.stderr
+    assert f"repeats the trial: val_loss agrees in each of {result.curve.n_epochs} epochs\n" in done.stdout
     if name == "areas":
         command = [sys.executable, "-W", "error::UserWarning", "listing.py"]
         alone = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -263,6 +269,62 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(
         assert scores[metric] == pytest.approx(stated, rel=1e-3)
     else:
         assert scores[metric] == pytest.approx(stated, rel=1e-3)
+
+
+#: Trials of an array, and what runs of their listings print. Steps of RMSprop that are far too long for this network
+#: double each difference again and again, also between two runs of Keras that start an ulp apart.
+ROUNDED: dict[str, tuple[dict[str, Any], str]] = {
+    "smooth": ({"activation": "tanh", "optimizer": "adam", "learning_rate": 0.003}, "repeats the trial"),
+    "chaotic": ({"batch_norm": True, "optimizer": "rmsprop", "learning_rate": 0.3}, "left the trial in epoch"),
+}
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_a_listing_says_whether_rounding_led_it_away_from_the_trial_of_an_array(
+    name: str, tmp_path: Path, warm_python: WarmPython
+) -> None:
+    knobs, expected = ROUNDED[name]
+    training = {"epochs": 25, "early_stopping": None}
+    document = spec.check({"name": name, "dataset": {"source": "sklearn:diabetes"}, "training": training}).to_json()
+    own = Job(document)
+    inputs = load_inputs(own)
+    trainer, results = ArrayTrainer(own, inputs, TrainerPlan("array", 1)), list[TrialResult]()
+    trainer.take(Suggestion(4, Hyperparameters(**knobs).to_params(), seed=5))
+    while not trainer.is_idle:
+        trainer.step(lambda message: results.append(message) if isinstance(message, TrialResult) else None)
+    stated = results[0].curve.at(results[0].best_epoch or 0)["val_loss"]
+    sweep = sweep_of(document, inputs.data.summary)
+    code = exports.python(sweep, trial_of(stated, seed=5, **knobs), results[0].curve)
+    (tmp_path / "listing.py").write_text(code, encoding="utf-8")
+
+    done = warm_python.run("listing.py", cwd=tmp_path, errors=["UserWarning"])
+
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+    assert ("within the spread of seeds" in done.stdout) == (name == "chaotic")
+
+
+def test_a_listing_compares_itself_with_complete_trials_of_numbers_only() -> None:
+    values = (0.5, 0.25)
+    curve = Curve((Series("val_loss", values),), (1, 2))
+    lost = Curve((Series("val_loss", (0.5, float("nan"))),), (1, 2))
+
+    assert 'MEASURED = """\n0.5 0.25\n"""' in exports.python(iris(), trial_of(), curve)
+    for trial, measured in ((trial_of(None), curve), (trial_of(), lost), (trial_of(), Curve())):
+        assert "MEASURED" not in exports.python(iris(), trial, measured)
+
+
+@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_what_a_listing_compares_is_the_loss_without_the_penalty_formatted_as_ruff_would(task: Task, l2: float) -> None:
+    curve = Curve((Series("val_loss", tuple(1 / n for n in range(1, 60))),), tuple(range(59)))
+
+    code = exports.python(iris(task), trial_of(l2=l2), curve)
+
+    penalised = "mse" if task is Task.REGRESSION else "cross_entropy"
+    assert f'compare(history.history["val_{penalised if l2 else "loss"}"])' in code
+    assert ruff("format", "--check", code=code) == ""
+    assert ruff("check", "--select", "E,F,I", code=code) == ""
 
 
 def test_a_listing_of_two_objectives_prints_both_as_the_trial_states_them(

@@ -22,6 +22,7 @@ PARTS: Final = {
     "check": "check",
     "test": "test-full",
     "notebook": "test-notebook",
+    "exactness": "test-exactness",
     "wheel": "test-wheel",
     "site": "site",
     "chaos": "chaos",

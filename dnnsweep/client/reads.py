@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,11 +126,13 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
     """
     from dnnsweep import exports
 
-    forms: dict[str, Callable[[Sweep, Trial], str]] = {"python": exports.python, "yaml": exports.sweep_file}
-    if form not in forms:
-        raise ExportError(f"a configuration can be exported as {' or '.join(forms)}, got {form!r}")
+    if form not in ("python", "yaml"):
+        raise ExportError(f"a configuration can be exported as python or yaml, got {form!r}")
     with open_store(home) as store:
-        return forms[form](store.sweep(name), _chosen_trial(store, name, number))
+        sweep, trial = store.sweep(name), _chosen_trial(store, name, number)
+        if form == "yaml":
+            return exports.sweep_file(sweep, trial)
+        return exports.python(sweep, trial, store.curve(name, trial.number))
 
 
 def optuna_study(name: str, *, with_curves: bool = False, home: Home = None) -> OptunaStudy:

@@ -9,7 +9,7 @@ from dnnsweep import spec
 from dnnsweep.exports import data_code, model_code
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import import_block
-from dnnsweep.records import DataTrait, Sweep, Trial
+from dnnsweep.records import Curve, DataTrait, Sweep, Trial
 from dnnsweep.space import PLATEAU, Hyperparameters
 
 __all__ = ["python", "sweep_file"]
@@ -20,21 +20,23 @@ MAX_NAME: Final = 100
 EXPORTED_SECTIONS: Final = ("task", "dataset", "objective", "training", "seed", "resources")
 
 
-def python(sweep: Sweep, trial: Trial) -> str:
+def python(sweep: Sweep, trial: Trial, curve: Curve = Curve()) -> str:  # noqa: B008  it is frozen
     """Return a trial's configuration as ordinary Keras code in one file, formatted as ruff would.
 
     The code reads, splits and encodes the same rows, trains by the same rules and prints the objective on the
     validation rows and on the test rows. It starts from the same weights, drops the same units and takes the rows in
-    the same order, so it repeats the trial, apart from rounding on another machine.
+    the same order. So it repeats the trial, unless rounding leads it elsewhere: it compares each epoch with the curve
+    and says which of the two happened.
 
     Args:
         sweep: Sweep as the ledger returns it.
         trial: Trial of the sweep, in any state.
+        curve: What was measured while it trained; an empty one is not compared with.
 
     Raises:
         ExportError: A newer version has stored traits of the data that this one does not know.
     """
-    plan = model_code.ListingPlan.of(sweep, trial)
+    plan = model_code.ListingPlan.of(sweep, trial, curve)
     body = "\n\n".join([*data_code.blocks(plan.facts), *model_code.blocks(plan)])
     parts = [_docstring(sweep, trial, plan), import_block(body), *_user_imports(plan), body]
     return "\n\n".join(parts) + "\n"
@@ -62,6 +64,8 @@ def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
         f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
         f"To install what it needs: pip install {' '.join(packages)}",
     ]
+    if plan.stated_curve:
+        lines.append("At its end it says whether it repeated the trial or rounding led it elsewhere.")
     if facts.kind == "python":
         lines.append(f"The rows come from the module {facts.name.partition(':')[0]}.")
     if plan.builder is not None:

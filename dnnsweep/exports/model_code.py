@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dnnsweep.exports import score_code
+from dnnsweep.exports import comparison_code, score_code
 from dnnsweep.exports.callback_code import early_stopping, reduce_on_plateau
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import call, indented, list_assignment, literal
 from dnnsweep.exports.score_code import SCORE_NAMES
-from dnnsweep.records import N_PARAMETERS, BuilderCall, InputForm, Sweep, Task, Trial
+from dnnsweep.records import N_PARAMETERS, BuilderCall, Curve, InputForm, Sweep, Task, Trial
 from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, PLATEAU, Hyperparameters
 from dnnsweep.spec import PlateauSpec
 
@@ -61,6 +61,8 @@ class ListingPlan:
         objectives: Metrics of the sweep's objectives.
         training: Section `training` of the sweep file.
         builder: User's own function that builds the network; None where dnnsweep builds it.
+        stated_curve: Values of `comparison_code.METRIC` in the sweep, one for each epoch; empty if a run of the listing
+            is not compared with them.
     """
 
     hp: Hyperparameters
@@ -69,15 +71,17 @@ class ListingPlan:
     objectives: tuple[str, ...]
     training: dict[str, Any]
     builder: UserBuilder | None = None
+    stated_curve: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, sweep: Sweep, trial: Trial) -> ListingPlan:
-        """Gather the plan from a sweep and a trial as the ledger returns them."""
+    def of(cls, sweep: Sweep, trial: Trial, curve: Curve) -> ListingPlan:
+        """Gather the plan from a sweep, a trial and its curve as the ledger returns them."""
         facts, hp, builder = DataFacts.of(sweep), Hyperparameters.of(trial.params), None
         if facts.builder_call is not None:
             builder = UserBuilder(sweep.spec["network"]["builder"], facts.builder_call, trial.params)
         objectives = tuple(objective.metric for objective in sweep.objectives)
-        return cls(hp, facts, trial.seed, objectives, sweep.spec["training"], builder)
+        stated_curve = comparison_code.stated_curve(trial, curve)
+        return cls(hp, facts, trial.seed, objectives, sweep.spec["training"], builder, stated_curve)
 
     @property
     def monitor(self) -> str | None:
@@ -118,8 +122,9 @@ class ListingPlan:
 
     @property
     def tracked(self) -> list[str]:
-        """Return the metrics of callbacks and objectives, except the size of the network."""
-        return [metric for metric in (*self.monitors, *self.objectives) if metric != N_PARAMETERS]
+        """Return the metrics of callbacks, objectives and comparison, except the size of the network."""
+        compared = (comparison_code.METRIC,) if self.stated_curve else ()
+        return [metric for metric in (*self.monitors, *self.objectives, *compared) if metric != N_PARAMETERS]
 
     @property
     def metrics(self) -> list[str]:
@@ -151,6 +156,7 @@ def _functions(plan: ListingPlan) -> list[str]:
         _batches(plan),
         *score_code.score_function(plan.tracked, plan.facts.task, plan.inputs("x")),
         *score_code.score_callback(plan.monitors, "x_val"),
+        *([comparison_code.compare_function()] if plan.stated_curve else []),
     ]
     code = "\n\n\n".join(part.strip("\n") for part in definitions)
     return [f"\n{code}\n"]
@@ -345,7 +351,11 @@ def _fit(plan: ListingPlan) -> str:
         lines += early_stopping(stopping, *_monitor_arguments(plan, stopping["monitor"], stopping["min_delta"]))
     if (rule := plan.plateau) is not None:
         lines += reduce_on_plateau(rule, *_monitor_arguments(plan, rule.monitor, rule.min_delta))
-    return "\n".join([*lines, call("model.fit", *arguments, "verbose=2", is_tall=True)])
+    if not plan.stated_curve:
+        return "\n".join([*lines, call("model.fit", *arguments, "verbose=2", is_tall=True)])
+    lines.append(call("history = model.fit", *arguments, "verbose=2", is_tall=True))
+    comparison = f'compare(history.history["{plan.keras_name(comparison_code.METRIC)}"])'
+    return "\n\n".join(["\n".join(lines), f"{comparison_code.measured(plan.stated_curve)}\n{comparison}"])
 
 
 def _monitor_arguments(plan: ListingPlan, metric: str, min_delta: float) -> tuple[list[str], str]:

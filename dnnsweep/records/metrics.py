@@ -47,6 +47,8 @@ CLASS_SCORES: Final[Mapping[str, ClassScore]] = {
         ClassScore("val_recall", "recall_score", _OVER_CLASSES),
     )
 }
+#: Scores are rounded to so many decimals: how they are computed shows in the last digits, and 0.9 shall be 0.9.
+SCORE_DECIMALS: Final = 12
 #: The number of weights of the network, which belongs to the trial and not to an epoch.
 N_PARAMETERS = "n_parameters"
 MAXIMIZED = frozenset({"accuracy", "r2", *(name.removeprefix("val_") for name in CLASS_SCORES)})

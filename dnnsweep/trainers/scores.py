@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from dnnsweep.records import CLASS_SCORES
+from dnnsweep.records import CLASS_SCORES, SCORE_DECIMALS
 
 
 def scores(names: Collection[str], y: NDArray[Any], answers: NDArray[Any]) -> dict[str, float]:
@@ -38,7 +38,7 @@ def scores(names: Collection[str], y: NDArray[Any], answers: NDArray[Any]) -> di
         class_score = CLASS_SCORES[name]
         return float(getattr(metrics, class_score.function)(y, labels, **class_score.options))
 
-    return {name: score(name) for name in names}
+    return {name: round(score(name), SCORE_DECIMALS) for name in names}
 
 
 def _auc(y: NDArray[Any], answers: NDArray[Any]) -> float:

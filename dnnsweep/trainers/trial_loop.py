@@ -13,7 +13,7 @@ from dnnsweep.errors import TrainerError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import PLATEAU, Hyperparameters
 from dnnsweep.trainers import keras_models
-from dnnsweep.trainers.attempt import Attempt, ParetoFront, in_own_units, one_line
+from dnnsweep.trainers.attempt import Attempt, ParetoFront, in_own_units, one_line, with_exact_shares
 from dnnsweep.trainers.engine import Engine, EngineRefusedError
 from dnnsweep.trainers.inputs import TrainerInputs
 from dnnsweep.trainers.shuffling import row_order
@@ -96,7 +96,8 @@ class TrialLoop:
 
     def _metrics(self, engine: Engine, trial: _TrialState, measured: Mapping[str, float]) -> dict[str, float]:
         penalty, summary = engine.penalty(), self._data.summary
-        metrics = in_own_units(measured, summary.task, self._data.target_std, self._data.validation_variance)
+        means = with_exact_shares(measured, summary.n_train, summary.n_validation)
+        metrics = in_own_units(means, summary.task, self._data.target_std, self._data.validation_variance)
         return {**metrics, **self._scores(engine), "l2_penalty": penalty, **self._changing_rate(trial)}
 
     def _scores(self, engine: Engine) -> dict[str, float]:

@@ -136,9 +136,10 @@ class SlotNetworks:
         l2 = self._knobs.l2[:, None, None]  # (slots, 1, 1)
         penalised = [g + 2 * l2 * w for g, w in zip(gradients[:-1], weights[:-1], strict=True)]  # kernels alone
         if statistics is not None:
-            momentum = tf.constant(_MOMENTUM, self._dtype)
+            # Not old * 0.99 + new * 0.01: rounded to single precision, these factors do not add up to 1.
+            share = tf.constant(1 - _MOMENTUM, self._dtype)
             moving = tuple(
-                old * momentum + new * (1 - momentum) for old, new in zip(moving, statistics, strict=True)
+                old + (new - old) * share for old, new in zip(moving, statistics, strict=True)
             )  # 2 x (slots, hidden units)
         counted = tf.stack([losses, self._metric(logits, batch.y)], axis=-1)  # (slots, batch, 2)
         counted = counted if batch.is_row is None else counted * batch.is_row[:, None]
@@ -173,11 +174,11 @@ class SlotNetworks:
             logits, _ = self._forward(weights, x, moving=moving)  # (slots, rows, outputs)
             y = y[None] + tf.zeros((n_slots, 1), y.dtype)  # (slots, rows)
             counted = tf.stack([self._losses(logits, y), self._metric(logits, y)], axis=-1)  # (slots, rows, 2)
-            total += tf.reduce_sum(counted * is_row[:, None], axis=1)
+            total += tf.cast(tf.reduce_sum(counted * is_row[:, None], axis=1), tf.float64)
             return chunk + 1, total, tf.tensor_scatter_nd_update(seen, [[chunk]], logits[None]) if has_scores else seen
 
         room = (n_chunks, n_slots, n_rows, config.n_outputs) if has_scores else (0,)
-        start = (tf.constant(0), tf.zeros((n_slots, 2), self._dtype), tf.zeros(room, self._dtype))
+        start = (tf.constant(0), tf.zeros((n_slots, 2), tf.float64), tf.zeros(room, self._dtype))
         _, total, seen = tf.while_loop(lambda chunk, *_: chunk < n_chunks, body, start)
         if has_scores:
             seen = tf.reshape(tf.transpose(seen, (1, 0, 2, 3)), (n_slots, n_chunks * n_rows, config.n_outputs))

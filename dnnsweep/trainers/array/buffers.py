@@ -115,7 +115,7 @@ def _trials(slots: Slots) -> Iterator[tuple[int, SlotTrial]]:
 def _idle(config: ArrayConfig) -> SlotProgress:
     """Return the progress of slots in which there is no trial yet."""
     n_waited, epoch, best_epoch = (np.zeros(config.n_slots, np.int32) for _ in range(3))
-    best, is_active = np.full(config.n_slots, np.nan, config.dtype), np.zeros(config.n_slots, bool)
+    best, is_active = np.full(config.n_slots, np.nan), np.zeros(config.n_slots, bool)
     plateau: PlateauState | tuple[()] = ()
     if config.plateau is not None:
         rate = np.ones(config.n_slots, config.dtype)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnsweep.records import Task, direction_of
+from dnnsweep.records import SCORE_DECIMALS, Task, direction_of
 from dnnsweep.trainers.attempt import in_own_units
 
 Vector = Sequence[float] | NDArray[np.floating]  # (metrics,)
@@ -87,6 +87,7 @@ class MetricLayout:
         measured = dict(zip(self.names, map(float, vector), strict=True))
         penalty = measured.pop("l2_penalty")
         measured.pop("learning_rate", None)
+        measured |= {name: round(measured[name], SCORE_DECIMALS) for name in self.scores}
         reported = in_own_units(measured, self.task, self.target_std, self.validation_variance)
         return {**reported, "l2_penalty": penalty}
 

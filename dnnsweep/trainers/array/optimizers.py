@@ -1,13 +1,16 @@
 """Optimizers in trial arrays: what tells them apart is a row of coefficients for each step of one update.
 
-    m' = am * m + cm * g
-    v' = av * v + cv * g**2
+    m' = m + (cm * g - dm * m)
+    v' = v + (cv * g**2 - dv * v)
     d  = nm * m' + ng * g
     w' = w * (1 - decay) - d / (sqrt(v' * sv + inside) + outside) - signed * sign(d)
 
 with the gradient `g`, two buffers `m` and `v`, and the weights `w`. SGD and its momenta keep `v` at 1; `signed` is 0
-for all but Lion. The compiled program computes it in `update`; here are the coefficients, without TensorFlow, because
-the choice of a trainer asks which optimizers there are.
+for all but Lion. A buffer that averages has dm = cm or dv = cv, the same number in any precision. Written as
+0.999 * v + 0.001 * g**2 it would drift in single precision, in which the two factors do not add up to 1.
+
+The compiled program computes it in `update`; here are the coefficients, without TensorFlow, because the choice of a
+trainer asks which optimizers there are.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 from dnnsweep.space import OPTIMIZERS
 
 #: The coefficients of a step, in the order in which they are stored.
-COEFFICIENTS: Final = ("am", "cm", "av", "cv", "nm", "ng", "sv", "inside", "outside", "decay", "signed")
+COEFFICIENTS: Final = ("dm", "cm", "dv", "cv", "nm", "ng", "sv", "inside", "outside", "decay", "signed")
 
 _EPSILON: Final = 1e-7
 _BETA_1: Final = 0.9
@@ -45,27 +48,27 @@ Columns = dict[str, NDArray[np.floating] | float]  # coefficient -> (steps,), or
 
 
 def _sgd(_: Steps) -> Columns:
-    return {"av": 1.0, "sv": 1.0, "ng": 1.0}
+    return {"sv": 1.0, "ng": 1.0}
 
 
 def _momentum(_: Steps) -> Columns:
-    return {"av": 1.0, "sv": 1.0, "am": _MOMENTUM, "cm": -1.0, "nm": -1.0}
+    return {"sv": 1.0, "dm": 1 - _MOMENTUM, "cm": -1.0, "nm": -1.0}
 
 
 def _nesterov(_: Steps) -> Columns:
-    return {"av": 1.0, "sv": 1.0, "am": _MOMENTUM, "cm": -1.0, "nm": -_MOMENTUM, "ng": 1.0}
+    return {"sv": 1.0, "dm": 1 - _MOMENTUM, "cm": -1.0, "nm": -_MOMENTUM, "ng": 1.0}
 
 
 def _rmsprop(_: Steps) -> Columns:
-    return {"av": _RHO, "cv": 1 - _RHO, "sv": 1.0, "ng": 1.0, "inside": _EPSILON}
+    return {"dv": 1 - _RHO, "cv": 1 - _RHO, "sv": 1.0, "ng": 1.0, "inside": _EPSILON}
 
 
 def _adagrad(_: Steps) -> Columns:
-    return {"av": 1.0, "cv": 1.0, "sv": 1.0, "ng": 1.0, "inside": _EPSILON}
+    return {"cv": 1.0, "sv": 1.0, "ng": 1.0, "inside": _EPSILON}
 
 
 def _moments(beta_1: float, beta_2: float) -> Columns:
-    return {"am": beta_1, "cm": 1 - beta_1, "av": beta_2, "cv": 1 - beta_2, "outside": _EPSILON}
+    return {"dm": 1 - beta_1, "cm": 1 - beta_1, "dv": 1 - beta_2, "cv": 1 - beta_2, "outside": _EPSILON}
 
 
 def _adam(step: Steps) -> Columns:
@@ -105,7 +108,7 @@ def _lion(_: Steps) -> Columns:
     by_g = 1 - _LION_BETA_1 - by_m * (1 - _LION_BETA_2)
     # Nothing is left of a step that is divided by infinity: the sign is all that moves a weight.
     direction: Columns = {"nm": by_m, "ng": by_g, "outside": np.inf, "signed": 1.0}
-    return {"am": _LION_BETA_2, "cm": 1 - _LION_BETA_2, **direction}
+    return {"dm": 1 - _LION_BETA_2, "cm": 1 - _LION_BETA_2, **direction}
 
 
 @dataclass(frozen=True, slots=True)

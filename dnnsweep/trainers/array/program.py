@@ -122,6 +122,8 @@ class ArrayProgram:
         self._rows = training
         self._validation = _chunks(validation)
         self._n_validation = len(validation.x)
+        # Not constants, by whose reciprocals XLA would multiply: then 743 of 1,000 rows are not 0.743.
+        self._n_rows = tf.Variable([len(training.x), self._n_validation], trainable=False, dtype=tf.float64)
         n_hidden, n_slots = sum(config.hidden), config.n_slots
         shapes: list[tuple[int, ...]] = [(n_slots, *pair) for pair in pairwise(config.widths)]
         shapes.append((n_slots, 3 * n_hidden + config.n_outputs))
@@ -220,7 +222,7 @@ class ArrayProgram:
             epoch=tf.constant(0),
             state=_TrainingState(*([variable.value() for variable in part] for part in self._state)),
             best=[variable.value() for variable in self._best],
-            metrics=tf.zeros((config.epochs_per_call, config.n_slots, len(config.layout.names)), self._dtype),
+            metrics=tf.zeros((config.epochs_per_call, config.n_slots, len(config.layout.names)), tf.float64),
             progress=progress,
             end_codes=tf.zeros((config.n_slots,), tf.int32),
         )
@@ -245,11 +247,12 @@ class ArrayProgram:
             batch = self._batch(order[:, step], None if is_row is None else is_row[step])
             learned = self._networks.learn(state.weights, state.moving, batch, masks)
             updated = take_step(state.weights, state.m, state.v, learned.gradients, inputs.coefficients[:, step])
-            return step + 1, _TrainingState(*updated, learned.moving), next_masks, sums + learned.sums
+            sums += tf.cast(learned.sums, tf.float64)
+            return step + 1, _TrainingState(*updated, learned.moving), next_masks, sums
 
         # The masks of a step are drawn in the one before: XLA would otherwise draw them again for each of their uses.
         masks = self._draw_masks(inputs, tf.constant(0))
-        start = (tf.constant(0), state, masks, tf.zeros((config.n_slots, 2), self._dtype))
+        start = (tf.constant(0), state, masks, tf.zeros((config.n_slots, 2), tf.float64))
         _, state, _, sums = tf.while_loop(lambda step, *_: step < config.n_steps, body, start)
         return state, sums
 
@@ -282,9 +285,9 @@ class ArrayProgram:
         return dropout.draw_masks(inputs.dropout_keys[:, step], inputs.dropout_thresholds, n_units)
 
     def _measure(self, sums: SlotSums, state: _TrainingState, progress: SlotProgress) -> SlotMetrics:
-        """Return the metrics of an epoch (slots, metrics)."""
+        """Return the metrics of an epoch (slots, metrics), in double precision: shares of rows are exact."""
         measured = dict(self._metrics(sums, state, progress))
-        return tf.stack([measured[name] for name in self.config.layout.names], axis=1)
+        return tf.stack([tf.cast(measured[name], tf.float64) for name in self.config.layout.names], axis=1)
 
     def _metrics(
         self, sums: SlotSums, state: _TrainingState, progress: SlotProgress
@@ -292,7 +295,7 @@ class ArrayProgram:
         """Yield the metrics of an epoch by name, each (slots,)."""
         config = self.config
         totals, logits = self._networks.evaluate(state.weights, state.moving, self._validation)
-        training, validation = sums / config.n_rows, totals / self._n_validation  # (slots, 2) each
+        training, validation = sums / self._n_rows[0], totals / self._n_rows[1]  # (slots, 2) each
         for index, name in enumerate(("loss", config.layout.metric)):
             yield name, training[:, index]
             yield f"val_{name}", validation[:, index]

@@ -23,17 +23,17 @@ def scores(config: ArrayConfig, probabilities: SlotRowUnits, y: SlotRows) -> dic
         y: Class indices (rows,), the same for all slots.
 
     Returns:
-        Name -> score; NaN in slots whose answers are not finite.
+        Name -> score in double precision; NaN in slots whose answers are not finite.
     """
-    dtype, names = probabilities.dtype, config.layout.scores
+    names = config.layout.scores
     by_name: dict[str, SlotScores] = {}
     if set(names) - {"val_auc"}:
         by_name = _averages(probabilities, y)
     if "val_auc" in names:
         by_name["val_auc"] = _auc(probabilities, y)
     is_finite = tf.reduce_all(tf.math.is_finite(probabilities), axis=(1, 2))  # (slots,)
-    nan = tf.constant(float("nan"), dtype)
-    return {name: tf.where(is_finite, tf.cast(by_name[name], dtype), nan) for name in names}
+    nan = tf.constant(float("nan"), tf.float64)
+    return {name: tf.where(is_finite, by_name[name], nan) for name in names}
 
 
 def _averages(probabilities: SlotRowUnits, y: SlotRows) -> dict[str, SlotScores]:

@@ -73,7 +73,12 @@ def _improve(monitor: Monitor, metrics: SlotMetrics, best: SlotValues) -> tuple[
         tf.constant(part, metrics.dtype) for part in (monitor.scale, monitor.offset, monitor.min_delta)
     )
     value = metrics[:, monitor.index] * scale + offset  # (slots,)
-    is_beaten = value - delta > best if monitor.is_maximized else value + delta < best
+    beaten = tf.cast(best, tf.float32)  # (slots,); compared in single precision, as in Keras
+    is_beaten = (
+        tf.cast(value - delta, tf.float32) > beaten
+        if monitor.is_maximized
+        else tf.cast(value + delta, tf.float32) < beaten
+    )
     return value, tf.where(tf.math.is_nan(best), tf.logical_not(tf.math.is_nan(value)), is_beaten)
 
 
@@ -83,7 +88,8 @@ def _reduce(rule: PlateauRule, metrics: SlotMetrics, state: PlateauState, epoch:
     n_cooling = tf.maximum(state.n_cooling - 1, 0)
     is_counted = tf.logical_not(is_better) & (n_cooling == 0) & (epoch > 1)
     n_waited = tf.where(is_counted, tf.where(state.n_cooling > 0, 0, state.n_waited) + 1, 0)
-    floor, dtype = tf.constant(rule.min_rate, metrics.dtype), state.rate.dtype
+    dtype = state.rate.dtype
+    floor = tf.constant(rule.min_rate, dtype)
     is_due = is_counted & (n_waited >= rule.patience) & (state.rate > floor)
     lower = tf.maximum(tf.cast(state.rate, tf.float64) * rule.factor, rule.min_rate)  # rounded once, as in Keras
     return PlateauState(

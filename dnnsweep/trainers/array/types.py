@@ -22,8 +22,8 @@ EpochMetrics: TypeAlias = Any  #: (epochs_per_call, slots, metrics)
 SlotValues: TypeAlias = Any  #: (slots,), in the precision of the weights
 SlotCounts: TypeAlias = Any  #: (slots,), whole numbers
 SlotFlags: TypeAlias = Any  #: (slots,) or (slots, ...), booleans
-SlotMetrics: TypeAlias = Any  #: (slots, metrics), in the order of `MetricLayout.names`
-SlotSums: TypeAlias = Any  #: (slots, 2), sums over rows of the loss and of the metric beside it
+SlotMetrics: TypeAlias = Any  #: (slots, metrics), in the order of `MetricLayout.names`, in double precision
+SlotSums: TypeAlias = Any  #: (slots, 2), sums over rows of the loss and of the metric beside it; over all, in double
 SlotCoefficients: TypeAlias = Any  #: (slots, coefficients), of one step
 SlotStepCoefficients: TypeAlias = Any  #: (slots, steps, coefficients), of one epoch
 SlotKeys: TypeAlias = Any  #: (slots, steps, hidden layers, 4), of one epoch
@@ -97,7 +97,7 @@ class PlateauState(NamedTuple):
 
     Args:
         rate: Learning rate of the next epoch; without meaning in slots whose trial has another schedule.
-        best: Best value so far of the metric that must improve; NaN before there is one.
+        best: Best value so far of the metric that must improve, in double precision; NaN before there is one.
         n_waited: Epochs without improvement that count.
         n_cooling: Epochs of the cooldown that are left.
     """
@@ -112,7 +112,8 @@ class SlotProgress(NamedTuple):
     """How far each slot's trial has come (slots,): one call of the program hands it to the next.
 
     Args:
-        best: Best value so far of the metric that early stopping monitors; NaN before there is one.
+        best: Best value so far of the metric that early stopping monitors, in double precision; NaN before there is
+            one.
         n_waited: Epochs since the best value.
         epoch: Epochs trained.
         best_epoch: Epoch whose weights are kept, from 1; 0 before there is one.

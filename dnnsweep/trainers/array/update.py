@@ -64,8 +64,8 @@ def _step(
 ) -> tuple[SlotWeights, SlotWeights, SlotWeights]:
     shape = (w.shape[0], *[1] * (len(w.shape) - 1), len(COEFFICIENTS))  # (slots, 1, ..., coefficients)
     c = dict(zip(COEFFICIENTS, tf.unstack(tf.reshape(coefficients, shape), axis=-1), strict=True))
-    new_m = c["am"] * m + c["cm"] * g
-    new_v = c["av"] * v + c["cv"] * tf.square(g)
+    new_m = m + (c["cm"] * g - c["dm"] * m)
+    new_v = v + (c["cv"] * tf.square(g) - c["dv"] * v)
     d = c["nm"] * new_m + c["ng"] * g
     change = d / (tf.sqrt(new_v * c["sv"] + c["inside"]) + c["outside"]) + c["signed"] * tf.sign(d)
     return w - w * c["decay"] - change, new_m, new_v
