@@ -115,10 +115,15 @@ def by_keras(
     model.compile(
         keras_models.optimizer_of(Hyperparameters.of({key: params[key] for key in of_training if key in params})),
         "sparse_categorical_crossentropy",
-        metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="pure")],
+        metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            keras.metrics.SparseCategoricalCrossentropy(name="pure"),
+        ],
         jit_compile=False,
         run_eagerly=function == "eager",
     )
+    if function != "eager":
+        model.optimizer.build(model.trainable_variables)  # or the first step is traced twice
     found: dict[str, list[float]] = {}
     for epoch in range(1, EPOCHS + 1):
         order = row_order(seed, epoch, len(data.x_train))
