@@ -15,6 +15,8 @@ PROFILE: Final = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 #: One in so many of the full profile's examples is tried otherwise, and never fewer than the other number.
 SHARE: Final = 4
 MIN_EXAMPLES: Final = 5
+#: Lets XLA compile in half the time what then runs more slowly.
+QUICK_COMPILATION: Final = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 #: What Hypothesis tries where a test does not say.
 USUAL: Final = 100
 

@@ -1,4 +1,4 @@
-"""Lines typed as a page shows them. What only reads is run in this process, what trains or serves in one of its own."""
+"""Lines typed as a page shows them. What reads or trains is run in this process, what serves in one of its own."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from warm_python import WarmPython
+from workspace import environment_of_a_user
 
 from dnnsweep.cli import main
 
 #: Commands that have read what they need in a moment, once Python and the libraries are loaded.
-READING = ("best", "export", "list", "show", "trials", "validate")
+READING = ("best", "doctor", "export", "list", "show", "trials", "validate")
 #: Words with which a line is more than one command and its arguments.
 OPERATORS = {"|", "&", ";", ">", ">>", "<", "&&", "||"}
 
@@ -34,9 +35,14 @@ class Keyboard:
         self._warm_python = warm_python
         self._capsys = capsys
 
-    def type(self, line: str) -> str:
-        """Type a line, which must do what it says; return what it prints."""
-        done = self._run(line)
+    def type(self, line: str, *, is_alone: bool = False) -> str:
+        """Type a line, which must do what it says; return what it prints.
+
+        Args:
+            line: Line, as a shell takes it.
+            is_alone: Whether it must run in processes of its own, whatever it does.
+        """
+        done = self._start(line) if is_alone else self._run(line)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done.stdout
@@ -46,10 +52,17 @@ class Keyboard:
         match words:
             case ["dnnsweep", name, *rest] if name in READING and not OPERATORS & set(rest):
                 return call(self._capsys, name, *rest)
+            case ["dnnsweep", "run", *rest] if not OPERATORS & set(rest):
+                # Trainers and delivery in processes of their own would each load TensorFlow or MLflow anew; what they
+                # do is the same, and tests/acceptance has them as they are.
+                return call(self._capsys, "run", *rest, "--executor", "inprocess")
             case ["python", program] if "import keras" in Path(program).read_text(encoding="utf-8"):
                 return self._warm_python.run(program)
+        return self._start(line)
+
+    def _start(self, line: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        environ = {**os.environ, "PATH": path}
+        environ = {**environment_of_a_user(), "PATH": path}
         return subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
 
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer
 import yaml
 from fake_mlflow import FakeMlflow, use_fake_mlflow
 from workspace import SWEEP
 
 import dnnsweep
-from dnnsweep.cli import main, render
+from dnnsweep.cli import main, render, run_commands
 from dnnsweep.cli.formats import format_number, format_setting
 from dnnsweep.cli.progress_display import print_line, trial_line
 from dnnsweep.ledger import Ledger, NewSweep
@@ -397,6 +398,18 @@ def test_a_sweep_without_any_complete_trial_ends_with_1(call: Call, file: Write)
     assert (said.code, said.out) == (1, "no trial is complete\n")
     assert "1 trials, 1 failed" in said.err
     assert run(call, file(description="diverge=0"), "--trials", "1", "--json").json == []
+
+
+def test_a_run_whose_sweep_somebody_has_taken_over_since_was_interrupted(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handle = dnnsweep.submit(SWEEP, home=home)
+
+    with pytest.raises(typer.Exit) as end:
+        run_commands._conclude(handle, None, as_json=False)
+
+    assert end.value.exit_code == 130
+    assert "sweep pretend was left and is queued again: 0 of 16 trials" in capsys.readouterr().err
 
 
 def test_ten_failures_end_with_1_and_the_error(call: Call, file: Write) -> None:

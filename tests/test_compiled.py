@@ -58,6 +58,19 @@ def trainer_and_inputs(
     return CompiledTrainer(job, inputs, "cpu"), inputs
 
 
+@pytest.fixture(scope="module")
+def dense() -> CompiledTrainer:
+    """A trainer whose programs are compiled once for all tests that train what they are for."""
+    return trainer_of("dense")
+
+
+def with_programs_of(other: CompiledTrainer, **sections: Any) -> CompiledTrainer:
+    """Return a trainer of another sweep file that takes the programs of one that trains the same rows."""
+    trainer = trainer_of("dense", **sections)
+    trainer._programs = other._programs
+    return trainer
+
+
 def engine_of(trainer: CompiledTrainer, **params: Any) -> type:
     return type(trainer.engine_for(Suggestion(0, params, 5)))
 
@@ -102,10 +115,15 @@ def by_keras(
     model.compile(
         keras_models.optimizer_of(Hyperparameters.of({key: params[key] for key in of_training if key in params})),
         "sparse_categorical_crossentropy",
-        metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="pure")],
+        metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            keras.metrics.SparseCategoricalCrossentropy(name="pure"),
+        ],
         jit_compile=False,
         run_eagerly=function == "eager",
     )
+    if function != "eager":
+        model.optimizer.build(model.trainable_variables)  # or the first step is traced twice
     found: dict[str, list[float]] = {}
     for epoch in range(1, EPOCHS + 1):
         order = row_order(seed, epoch, len(data.x_train))
@@ -223,13 +241,13 @@ def test_every_strategy_gives_what_fit_gives(function: str, params: dict[str, An
     assert_like_keras(found, by_keras(function, inputs, 5, **params), 2e-3 if function == "eager" else 1e-4)
 
 
-def test_a_program_that_was_used_before_gives_the_same_bits() -> None:
-    used, fresh = trainer_of("dense"), trainer_of("dense")
-    trained(used, seed=1, dropout=0.1, l2=0.1, learning_rate=0.05)
+def test_a_program_that_was_used_before_gives_the_same_bits(dense: CompiledTrainer) -> None:
+    trained(dense, seed=1, dropout=0.1, l2=0.1, learning_rate=0.05)
+    n_programs = len(dense._programs.keys)
     params: dict[str, Any] = {"dropout": 0.5, "l2": 1e-4, "learning_rate": 0.002}
 
-    assert curves(trained(used, **params)) == curves(trained(fresh, **params))
-    assert len(used._programs.keys) == 1
+    assert curves(trained(dense, **params)) == curves(trained(trainer_of("dense"), **params))
+    assert len(dense._programs.keys) == n_programs
 
 
 def test_what_xla_cannot_compile_is_trained_by_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +265,9 @@ def test_what_xla_cannot_compile_is_trained_by_fit(monkeypatch: pytest.MonkeyPat
     assert trainer._programs.keys == ()
 
 
-def test_an_error_of_xla_in_a_later_epoch_fails_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_xla_in_a_later_epoch_fails_the_trial(
+    dense: CompiledTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole_epoch, orders = EpochProgram.epoch, list[Any]()
 
     def refuse_second(program: EpochProgram, order: Any) -> dict[str, float]:
@@ -258,15 +278,15 @@ def test_an_error_of_xla_in_a_later_epoch_fails_the_trial(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(EpochProgram, "epoch", refuse_second)
 
-    result = trainer_of("dense").train(Suggestion(0, {}, 5), lambda _: None)
+    result = dense.train(Suggestion(0, {}, 5), lambda _: None)
 
     assert (result.reason, result.curve.n_epochs) == (Reason.FAILED, 1)
     assert "UnimplementedError" in str(result.error)
 
 
-def test_the_penalty_is_that_of_the_regularizers() -> None:
+def test_the_penalty_is_that_of_the_regularizers(dense: CompiledTrainer) -> None:
     trainer = trainer_of("dense", trainer="fit")
-    by_fit, by_program = curves(trained(trainer)), curves(trained(trainer_of("dense")))
+    by_fit, by_program = curves(trained(trainer)), curves(trained(dense))
 
     assert_allclose(by_program["l2_penalty"], by_fit["l2_penalty"], rtol=1e-4)
     assert by_program["l2_penalty"][0] > 1e-3
@@ -295,27 +315,29 @@ def training_of(**keys: Any) -> dict[str, Any]:
     return {"training": {"epochs": 8, **keys}}
 
 
-def test_a_trial_over_its_time_ends_after_its_epoch() -> None:
-    result = trainer_of("dense", **training_of(timeout_seconds=1e-9)).train(Suggestion(0, {}, 5), lambda _: None)
+def test_a_trial_over_its_time_ends_after_its_epoch(dense: CompiledTrainer) -> None:
+    trainer = with_programs_of(dense, **training_of(timeout_seconds=1e-9))
+
+    result = trainer.train(Suggestion(0, {}, 5), lambda _: None)
 
     assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.TIMEOUT, None, 1)
     assert "training.timeout_seconds = 1e-09" in str(result.error)
 
 
-def test_epochs_before_the_first_that_is_looked_at_are_never_the_best() -> None:
+def test_epochs_before_the_first_that_is_looked_at_are_never_the_best(dense: CompiledTrainer) -> None:
     rule = {"monitor": "loss", "patience": 2, "min_delta": 10.0, "start_from_epoch": 3}
 
-    result = trained(trainer_of("dense", **training_of(early_stopping=rule)))
+    result = trained(with_programs_of(dense, **training_of(early_stopping=rule)))
 
     assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.EARLY_STOPPED, 4, 6)
 
 
-def test_a_first_value_of_nan_is_not_the_best_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_value_of_nan_is_not_the_best_for_ever(dense: CompiledTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([float("nan"), 0.5, 0.6, 0.4, 0.4])
     monkeypatch.setattr("dnnsweep.trainers.scores.scores", lambda *_: {"val_auc": next(values)})
     rule = {"monitor": "val_auc", "patience": 2}
 
-    result = trained(trainer_of("dense", **training_of(early_stopping=rule)))
+    result = trained(with_programs_of(dense, **training_of(early_stopping=rule)))
 
     assert (result.reason, result.best_epoch, result.curve.n_epochs) == (Reason.EARLY_STOPPED, 3, 5)
 
@@ -324,21 +346,20 @@ def test_a_network_that_diverges_says_so() -> None:
     assert trained(trainer_of("dense"), optimizer="sgd", learning_rate=1e6, batch_norm=False).reason is Reason.DIVERGED
 
 
-def test_reports_come_epoch_by_epoch() -> None:
+def test_reports_come_epoch_by_epoch(dense: CompiledTrainer) -> None:
     reports: list[EpochReport] = []
 
-    trainer_of("dense").train(Suggestion(3, {}, 5), reports.append)
+    dense.train(Suggestion(3, {}, 5), reports.append)
 
     assert [(report.number, report.epoch) for report in reports] == [(3, 1), (3, 2), (3, 3)]
 
 
-def test_building_leaves_the_callers_random_numbers_alone() -> None:
-    trainer = trainer_of("dense")
+def test_building_leaves_the_callers_random_numbers_alone(dense: CompiledTrainer) -> None:
     random.seed(7)
     np.random.seed(7)  # noqa: NPY002
     expected = random.Random(7).random(), np.random.RandomState(7).rand()
 
-    trained(trainer)
+    trained(dense)
 
     assert (random.random(), np.random.rand()) == expected  # noqa: NPY002
 
@@ -406,8 +427,8 @@ def test_what_a_program_does_not_have_is_said_and_trained_by_fit(
     assert all(words in reason for words, reason in zip(said, plan.reasons[1:], strict=True))
 
 
-def test_trials_on_a_schedule_are_trained_by_fit_beside_those_of_a_program() -> None:
-    trainer = trainer_of("dense", space={"schedule": ["constant", "cosine"]})
+def test_trials_on_a_schedule_are_trained_by_fit_beside_those_of_a_program(dense: CompiledTrainer) -> None:
+    trainer = with_programs_of(dense, space={"schedule": ["constant", "cosine"]})
 
     trained(trainer, schedule="constant")
     assert len(set(curves(trained(trainer, schedule="cosine"))["learning_rate"])) == EPOCHS

@@ -24,6 +24,7 @@ from keyboard import Keyboard
 from postgres import free_port
 from typer.main import get_command
 from warm_python import WarmPython
+from workspace import environment_of_a_user
 
 from dnnsweep import spec
 from dnnsweep.cli import app
@@ -244,13 +245,14 @@ def test_every_command_of_the_service_page_does_what_it_says(
                 for word in words[1:]:
                     monkeypatch.setenv(*word.partition("=")[::2])
             elif words[:2] in [["dnnsweep", name] for name in SERVERS]:
-                command = [sys.executable, "-m", *words[:-1]]
-                servers.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+                command, quiet = [sys.executable, "-m", *words[:-1]], subprocess.DEVNULL
+                environ = environment_of_a_user()
+                servers.append(subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environ))
             elif words[0] != "pip":
                 await_service(port)
                 keyboard.type(line)
         assert (tmp_path / "flowers.keras").stat().st_size > 1000
-        run = keyboard.type("dnnsweep run flowers.yaml --trials 8 --home here")
+        run = keyboard.type("dnnsweep run flowers.yaml --trials 8 --home here", is_alone=True)
         assert "best val_accuracy" in run
         told = [json.loads(keyboard.type(f"dnnsweep trials flowers --json{home}")) for home in ("", " --home here")]
     finally:

@@ -279,6 +279,29 @@ def run(code: str) -> str:
     ).stdout
 
 
+def test_a_network_is_traced_once(iris: SequentialTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that creates variables would be traced twice, which takes as long as all else."""
+    import keras
+
+    traced: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        step = getattr(keras.Model, name)
+
+        def trace(*given: Any) -> Any:
+            traced.append(name)
+            return step(*given)
+
+        return trace
+
+    for name in ("train_step", "test_step"):
+        monkeypatch.setattr(keras.Model, name, counted(name))
+
+    assert train(iris, optimizer="adam", batch_norm=True, dropout=0.1).reason is Reason.COMPLETED
+
+    assert traced == ["train_step", "test_step"]
+
+
 def test_another_process_gives_the_same_bits(iris: SequentialTrainer) -> None:
     params = {**Hyperparameters().to_params(), **SMALL, "dropout": 0.3, "batch_norm": True}
     here = iris.train(Suggestion(0, params, 3), lambda _: None)

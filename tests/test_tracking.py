@@ -810,11 +810,19 @@ def test_a_store_is_made_where_no_template_can_be_kept(
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["mlflow.db"]
 
 
-@pytest.fixture
-def server(settings: Settings) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def served(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of the server."""
+    home = tmp_path_factory.mktemp("served")
+    shutil.copy(template, home / "mlflow.db")
+    return find_settings(home, {})
+
+
+@pytest.fixture(scope="module")
+def server(served: Settings) -> Iterator[int]:
     port = free_port()
     process = subprocess.Popen(
-        ui_command(settings, port=port), env=ui_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ui_command(served, port=port), env=ui_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         until = time.monotonic() + 120
@@ -842,12 +850,12 @@ def get(port: int, path: str) -> bytes:
 
 
 def test_server_takes_pages_in_silence_and_serves_their_artifacts(
-    server: int, settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    server: int, served: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import mlflow
 
     client = mlflow.MlflowClient(tracking_uri=f"http://127.0.0.1:{server}")
-    embedded = Tracker(settings).put(replace(PAGE, experiment="embedded", points=()))
+    embedded = Tracker(served).put(replace(PAGE, experiment="embedded", points=()))
     remote = Tracker(find_settings(tmp_path / "elsewhere", {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server}"}))
     run_id = remote.put(RUNNING)
     remote.put(replace(PAGE, run_id=run_id))
@@ -862,7 +870,7 @@ def test_server_takes_pages_in_silence_and_serves_their_artifacts(
     assert history(client, run_id, "loss") == [(1, 0.5, 1000), (2, 0.25, 2000)]
     for run in (run_id, embedded):
         assert get(server, f"/get-artifact?run_id={run}&path=notes/sweep.yaml") == b"name: digits\n"
-    stored = list(settings.artifacts.rglob("sweep.yaml"))
+    stored = list(served.artifacts.rglob("sweep.yaml"))
     assert len(stored) == 2
 
 
@@ -895,8 +903,8 @@ def test_ui_on_a_port_in_use_is_a_tracking_error(settings: Settings) -> None:
     assert "in use" in (settings.home / "mlflow-ui.log").read_text()
 
 
-def test_ui_of_a_tracking_server_is_its_own(server: int, settings: Settings, tmp_path: Path) -> None:
-    Tracker(settings).put(PAGE)
+def test_ui_of_a_tracking_server_is_its_own(server: int, served: Settings, tmp_path: Path) -> None:
+    Tracker(served).put(PAGE)
     told: list[str] = []
 
     address = f"http://127.0.0.1:{server}"
@@ -906,7 +914,7 @@ def test_ui_of_a_tracking_server_is_its_own(server: int, settings: Settings, tmp
         experiment="digits",
     )
 
-    assert told == [ui_url(address, Tracker(settings).experiment_id("digits"))]
+    assert told == [ui_url(address, Tracker(served).experiment_id("digits"))]
 
 
 def test_address_leads_to_the_runs_of_a_sweep() -> None:

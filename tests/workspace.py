@@ -10,11 +10,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from examples import PROFILE
+from warm_commands import ForkedProcess, warm_commands
 
 import dnnsweep
 from dnnsweep.records import Trial
@@ -30,8 +33,32 @@ SWEEP: dict[str, Any] = {
     "training": {"epochs": 3},
     "budget": {"trials": 16},
 }
+#: Whether commands are started with their modules loaded; not by `make chaos`, nor with the full profile.
+IS_WARM = PROFILE != "full" and "PYTEST_VERSION" in os.environ
 #: How long a command may take on a busy machine before the test gives up.
 PATIENCE = 90.0
+
+
+def started_afresh(
+    words: Sequence[str], *, cwd: Path, out: Path, err: Path, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session and an interpreter of its own."""
+    with out.open("wb") as to_out, err.open("wb") as to_err:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dnnsweep", *words],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=to_out,
+            stderr=to_err,
+            env=env,
+            start_new_session=True,
+        )
+
+
+def is_customized(env: Mapping[str, str]) -> bool:
+    """Return whether an interpreter with this environment runs code of a test when it starts."""
+    folders = env.get("PYTHONPATH", "").split(os.pathsep)
+    return any((Path(folder) / "sitecustomize.py").exists() for folder in folders)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
@@ -52,6 +79,11 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def environment_of_a_user() -> dict[str, str]:
+    """Return this process's environment without what only tests have in it."""
+    return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+
+
 def identity(trials: list[Trial]) -> list[tuple[Any, ...]]:
     """Return what must not depend on how a sweep was run."""
     return [(t.number, dict(t.params), t.seed, t.value, t.state, t.reason, t.epochs) for t in trials]
@@ -61,7 +93,7 @@ def identity(trials: list[Trial]) -> list[tuple[Any, ...]]:
 class Command:
     """A started command; its output goes to files."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
     folder: Path
 
     @property
@@ -127,17 +159,11 @@ class Workspace:
         """Start a command in a session of its own."""
         folder = self.folder / f"command-{len(self.commands)}"
         folder.mkdir()
-        with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "dnnsweep", *words],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=self.environment(environ),
-                start_new_session=True,
-            )
-        self.commands.append(Command(process, folder))
+        out, err, env = folder / "out", folder / "err", self.environment(environ)
+        for file in (out, err):
+            file.touch()
+        start = warm_commands().start if IS_WARM and not is_customized(env) else started_afresh
+        self.commands.append(Command(start(words, cwd=self.folder, out=out, err=err, env=env), folder))
         return self.commands[-1]
 
     def run(self, *words: str, environ: Mapping[str, str] | None = None) -> Command:
@@ -147,7 +173,8 @@ class Workspace:
         return command
 
     def environment(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DNNSWEEP", "MLFLOW"))}
+        inherited = environment_of_a_user().items()
+        kept = {name: value for name, value in inherited if not name.startswith(("DNNSWEEP", "MLFLOW"))}
         own = {MARK: self.mark, "DNNSWEEP_HOME": str(self.home), "PYTHONPATH": str(TESTS), "COLUMNS": "200"}
         return {**kept, **own, **self.environ, **(changes or {})}
 
@@ -157,12 +184,12 @@ class Workspace:
     def processes(self) -> list[int]:
         """Return every process that one of these commands started, itself included, wherever it went."""
         wanted = f"{MARK}={self.mark}".encode()
-        found = []
+        found = [command.process.pid for command in self.commands if command.process.poll() is None]
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
                 if entry.name.isdigit() and wanted in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
-        return [pid for pid in found if is_alive(pid)]
+        return [pid for pid in dict.fromkeys(found) if is_alive(pid)]
 
     def trainers(self) -> list[int]:
         """Return the processes that train."""

@@ -255,7 +255,7 @@ def _ending(sweep: Sweep) -> str:
     if sweep.state is SweepState.INTERRUPTED:
         return f"sweep {sweep.name} was interrupted after {counts}"
     if sweep.state is not SweepState.COMPLETE:
-        return f"sweep {sweep.name}: {sweep.state}"
+        return f"sweep {sweep.name} was left and is {sweep.state.lower()} again: {counts}"
     if sweep.n_finished >= sweep.n_trials:
         return f"sweep {sweep.name} is complete: {sweep.n_finished} trials, {format_losses(sweep)}"
     budget = sweep.spec["budget"]

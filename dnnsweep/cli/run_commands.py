@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -28,6 +28,9 @@ from dnnsweep.cli.options import (
 from dnnsweep.cli.terminal import is_terminal
 from dnnsweep.errors import SweepFailedError
 from dnnsweep.executors import ExecutorKind
+
+#: How a sweep stands that somebody else has taken over since a run of it was interrupted.
+RESUMED: Final = ("QUEUED", "RUNNING")
 
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
     from dnnsweep.client import SweepHandle
@@ -198,7 +201,7 @@ def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool, by_worke
     resume_command = shlex.join(["dnnsweep", "resume", sweep.name, *elsewhere])
     render.print_conclusion(sweep, resume_command, by_worker=by_worker or handle.home is None)
     render.print_best(sweep, best, "json" if as_json else "text")
-    if sweep.state in ("INTERRUPTED", "STOPPED"):
+    if sweep.state in ("INTERRUPTED", "STOPPED", *RESUMED):
         raise typer.Exit(INTERRUPTED)
     if not best:
         raise typer.Exit(1)

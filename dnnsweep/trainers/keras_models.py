@@ -58,6 +58,11 @@ METRICS: Final[Mapping[Task, str]] = {
     Task.MULTICLASS: "accuracy",
     Task.REGRESSION: "mae",
 }
+_METRIC_CLASSES: Final[Mapping[Task, Any]] = {
+    Task.BINARY: keras.metrics.BinaryAccuracy,
+    Task.MULTICLASS: keras.metrics.SparseCategoricalAccuracy,
+    Task.REGRESSION: keras.metrics.MeanAbsoluteError,
+}
 #: Name under which Keras computes the loss without the L2 term; Keras's own `loss` contains it.
 DATA_LOSS: Final = "data_loss"
 #: How `fit` runs: as a graph of TensorFlow's, as one that XLA compiles, or operation by operation.
@@ -219,8 +224,10 @@ def learning_rates(hp: Hyperparameters, steps: range, n_steps: int) -> float | N
 def compile_(network: keras.Model, optimizer: Any, task: Task, n_steps: int, mode: str = GRAPH) -> None:
     """Compile for `fit`: the task's loss and metric, and the loss without the L2 term as `data_loss`.
 
+    All variables are created here. TensorFlow traces a step a second time if the first one creates any.
+
     Args:
-        network: Network from `build`.
+        network: Network whose layers are built, from `build` or elsewhere.
         optimizer: New optimizer from `optimizer_of`.
         task: Task of the data, which decides the loss and whether `accuracy` or `mae` is measured beside it. Weights of
             rows count in neither.
@@ -230,11 +237,16 @@ def compile_(network: keras.Model, optimizer: Any, task: Task, n_steps: int, mod
     network.compile(
         optimizer=optimizer,
         loss=LOSSES[task](),
-        metrics=[METRICS[task], keras.metrics.MeanMetricWrapper(LOSSES[task](reduction="none"), DATA_LOSS)],
+        metrics=[
+            _METRIC_CLASSES[task](name=METRICS[task]),
+            keras.metrics.MeanMetricWrapper(LOSSES[task](reduction="none"), DATA_LOSS),
+        ],
         steps_per_execution=n_steps,
         run_eagerly=mode == EAGER,
         jit_compile=mode == XLA,
     )
+    if mode != EAGER:
+        optimizer.build(network.trainable_variables)
 
 
 def fit(
