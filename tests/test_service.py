@@ -166,12 +166,12 @@ def test_a_service_that_has_watched_a_silent_holder_for_a_whole_lease_lets_its_s
     settings: Settings, home: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dnnsweep.service.state.LOOK_SECONDS", 0.02)
-    monkeypatch.setattr("dnnsweep.ledger.watch.LEASE_SECONDS", 0.1)
     home.submit(sweep())
     home.ledger.claim(owner="another-host:1")
     app = create_app(settings, Limits(), ())
     with TestClient(app, base_url=LOCAL) as client:
         assert client.get("/sweeps/pretend").json()["state"] == "RUNNING"
+        monkeypatch.setattr("dnnsweep.ledger.watch.LEASE_SECONDS", 0.1)
         silences = app.state.service.store.ledger._watch._silences
         assert wait_until(lambda: max(silence.seconds for silence in silences.values()) >= 0.1)  # no request looks
 
