@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -168,6 +171,61 @@ def test_bad_usage_ends_with_2_and_says_why_on_stderr(call: Call, home: Path, wo
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["best", "x", "--top", "0"], "--top: must be at least 1, got '0'"),
+        (["best", "x", "--top", "few"], "--top: must be a whole number, got 'few'"),
+        (["run", "x", "--seconds", "long"], "--seconds: must be a number, got 'long'"),
+        (["ui", "--port", "70000"], "--port: must be at most 65535, got '70000'"),
+        (["export", "x", "--as", "h5"], "--as: must be one of python, yaml, keras, got 'h5'"),
+        (["export", "x", "--as", "kera"], "--as: must be one of python, yaml, keras, got 'kera'; did you mean keras?"),
+        (["export", "x", "--as", "keras"], "a saved model must go to a file; add -o FILE.keras"),
+        (["best", "x", "--json", "--csv"], "choose one of --json, --csv"),
+        (["run"], "missing argument 'FILE'; `dnnsweep run -h` explains the command"),
+        (["runn", "x"], "there is no command runn; did you mean run?"),
+        (["predict", "x"], "there is no command predict; `dnnsweep -h` lists the commands"),
+        (["list", "--hom", "x"], "--hom: unknown option of `dnnsweep list`; did you mean --home?"),
+        (["validate", "x", "--trials", "3"], "--trials: unknown option of `dnnsweep validate`; run, submit take it"),
+        (
+            ["validate", "x", "--home", "h"],
+            "--home: unknown option of `dnnsweep validate`; `dnnsweep validate` uses no home, so remove it",
+        ),
+    ],
+    ids=lambda item: " ".join(item) if isinstance(item, list) else "",
+)
+def test_wrong_usage_is_told_like_every_other_error(call: Call, words: list[str], says: str) -> None:
+    assert call(*words) == Said(2, "", f"error: {says}\n")
+
+
+def test_a_home_may_be_named_before_the_command(call: Call, file: Write, tmp_path: Path) -> None:
+    there, here = str(tmp_path / "there"), str(tmp_path / "here")
+
+    assert call("--home", there, "run", file(), "--trials", "1", "--executor", "inprocess").code == 0
+
+    assert [sweep.name for sweep in dnnsweep.sweeps(home=there)] == ["pretend"]
+    assert len(call("--home", there, "list", "--json").json) == 1
+    assert call("--home", there, "list", "--json", "--home", here).json == []
+    assert call("--home", there, "schema").code == 0
+
+
+def test_the_shell_completes_commands_and_the_names_of_sweeps(
+    call: Call, file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(call, file(name="first"), "--trials", "1")
+    run(call, file(name="second"), "--trials", "1")
+    monkeypatch.setenv("_DNNSWEEP_COMPLETE", "complete_bash")
+
+    def complete(*words: str) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", " ".join(["dnnsweep", *words]))
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+        return call().out.split()
+
+    assert "best" in complete("b")
+    assert complete("best", "f") == ["first"]
+    assert complete("best", "--home", "/proc/nowhere", "f") == []
+
+
 def test_the_schema_accepts_the_sweeps_of_these_tests_and_refuses_others(call: Call) -> None:
     said = call("schema")
 
@@ -262,6 +320,32 @@ def test_a_file_that_cannot_be_read_ends_with_2(
     assert says in said.err
     assert "Traceback" not in said.err
     assert not home.exists()
+
+
+def test_a_file_of_a_similar_name_is_proposed(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "churn.yaml").touch()
+
+    for word in ("churn", "churn.yml", "chrun.yaml"):
+        assert call("run", word).err.endswith("; did you mean churn.yaml?\n"), word
+    assert call("run", "other.yaml").err.endswith("; check the path\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        ("run", "`dnnsweep resume pretend` continues it"),
+        ("submit", "`dnnsweep resume pretend` continues it"),
+        ("validate", "`dnnsweep show pretend` shows it"),
+    ],
+)
+def test_the_name_of_a_sweep_in_place_of_its_file_leads_to_the_command_that_takes_it(
+    call: Call, file: Write, command: str, remedy: str
+) -> None:
+    run(call, file(), "--trials", "1")
+
+    said = call(command, "pretend")
+
+    assert said == Said(2, "", f"error: pretend: must be a sweep file, got the name of a sweep; {remedy}\n")
 
 
 def test_a_folder_is_no_sweep_file(call: Call, tmp_path: Path) -> None:
@@ -691,6 +775,75 @@ def test_a_wrong_condition_ends_with_2(ask: Call, command: str, where: str) -> N
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("error: --where")
     assert "Traceback" not in said.err
+
+
+# -- output that cannot be written ---------------------------------------------------------------------------------
+
+
+class FullDisk(io.StringIO):
+    """A stream that takes nothing."""
+
+    encoding = "ascii"
+
+    def write(self, text: str) -> int:  # noqa: ARG002  it takes none
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["list"], ["list", "--json"], ["best", "pretend", "--csv"], ["schema"]]
+)
+def test_output_that_cannot_be_written_is_an_error_of_one_line(
+    finished: Path, call: Call, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+
+    said = call("--home", str(finished), *words)
+
+    assert (said.code, said.err) == (1, "error: the output cannot be written: No space left on device\n")
+
+
+def test_a_run_whose_progress_nobody_reads_goes_on(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+
+    said = run(call, file(), "--trials", "2")
+
+    assert said.code == 0
+    assert said.out.startswith("best val_accuracy: ")
+
+
+def test_an_encoding_without_a_character_gets_its_code(
+    call: Call, file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(call, file(description="größe 日本"), "--trials", "1")
+
+    def ask_in_ascii(*words: str) -> str:
+        buffer = io.BytesIO()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+            assert call("show", "pretend", *words).code == 0
+            return buffer.getvalue().decode("ascii")
+
+    assert r"gr\xf6\xdfe \u65e5\u672c" in ask_in_ascii()
+    assert json.loads(ask_in_ascii("--json"))["description"] == "größe 日本"
+    assert yaml.safe_load(ask_in_ascii("--yaml"))["description"] == "größe 日本"
+    assert "pretend" in ask_in_ascii("--csv")
+
+
+@pytest.mark.parametrize("closed", [[1], [2], [0, 1, 2]], ids=str)
+def test_a_closed_stream_neither_breaks_a_command_nor_is_mistaken_for_another_file(
+    finished: Path, tmp_path: Path, closed: list[int]
+) -> None:
+    """A process of its own: the numbers of open files are its own, too."""
+    code = f"import os; [os.close(number) for number in {closed}]; import dnnsweep.cli; dnnsweep.cli.main()"
+    words = [sys.executable, "-c", code, "--home", str(finished), "export", "pretend", "-o", str(tmp_path / "best.py")]
+
+    written = subprocess.run(words, capture_output=True, text=True, check=False)
+    printed = subprocess.run(words[:-2], capture_output=True, text=True, check=False)
+
+    assert (written.returncode, written.stdout, "Traceback" in written.stderr) == (0, "", False)
+    assert "import keras" in (tmp_path / "best.py").read_text()
+    assert printed.returncode == (1 if 1 in closed else 0)
+    assert "Traceback" not in printed.stderr
 
 
 # -- stop, delete, export -------------------------------------------------------------------------------------------

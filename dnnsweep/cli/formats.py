@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dnnsweep.cli.standard_streams import takes_unicode
 from dnnsweep.cli.terminal import escape_controls, escape_controls_in_json
 
 #: Whole numbers from here on are shortened.
@@ -24,14 +25,14 @@ _NUMERIC: Final = ("number", "value", "epochs", "best epoch", "seconds", "trials
 
 def print_json(data: Any) -> None:
     """Print plain data as JSON."""
-    text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=not takes_unicode())
     sys.stdout.write(escape_controls_in_json(text) + "\n")
 
 
 def _print_yaml(data: Any) -> None:
     from dnnsweep.spec import documents
 
-    sys.stdout.write(documents.write(data))
+    sys.stdout.write(documents.write(data, is_ascii=not takes_unicode()))
 
 
 def _print_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from dnnsweep.cli.formats import (
     print_json,
     print_table,
 )
+from dnnsweep.cli.standard_streams import say
 from dnnsweep.cli.terminal import escape_controls
 from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
@@ -198,7 +199,7 @@ def print_trials(sweep: Sweep, trials: Sequence[Trial], form: str) -> None:
         return
     print_table(_trial_table(sweep, trials))
     if not trials:
-        sys.stderr.write("there are no trials to show\n")
+        say("there are no trials to show")
 
 
 def _trial_table(sweep: Sweep, trials: Sequence[Trial]) -> Table:
@@ -239,13 +240,13 @@ def print_conclusion(sweep: Sweep, resume_command: str, *, by_worker: bool = Fal
         by_worker: Whether workers run it; they deliver by themselves what MLflow has not seen.
     """
     hint = "" if sweep.state is SweepState.COMPLETE else f"; run `{resume_command}` to continue"
-    sys.stderr.write(f"{_ending(sweep)}{hint}\n")
+    say(f"{_ending(sweep)}{hint}")
     if sweep.n_undelivered:
         who = "a worker" if by_worker else f"`{resume_command}` or `dnnsweep doctor`"
         waiting = f"{sweep.n_undelivered} updates are still waiting for MLflow"
         why = f": {sweep.delivery_error}" if sweep.delivery_error else ""
         when = " once that is mended" if why else ""
-        sys.stderr.write(escape_controls(f"{waiting}{why}; {who} will deliver them{when}\n"))
+        say(f"{waiting}{why}; {who} will deliver them{when}")
 
 
 def _ending(sweep: Sweep) -> str:

@@ -90,7 +90,7 @@ class LocalStore:
         sweep = self.sweep(name)
         file_name = self.ledger.model_name(sweep.id, self.ledger.trial_of(sweep, number).number)
         if file_name is None:
-            raise ExportError(f"only trials that none beats keep weights, got trial {number}; export it as python")
+            raise ExportError(f"only the best trials' weights are kept, got trial {number}; export it as python")
         path = self._settings.best_model(name, file_name)
         if not path.exists():
             raise ExportError(f"the model of trial {number} must be in {path}, but is not; export it as python")
