@@ -52,6 +52,13 @@ class Said:
 Call = Callable[..., Said]
 
 
+class Screen(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_control_characters_of_others_are_shown_and_not_sent_to_the_terminal(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -711,6 +718,54 @@ def test_tables_show_what_was_searched(ask: Call) -> None:
     assert head.split() == ["number", "value", "reason", "best", "epoch", "epochs", "seconds", "dropout", "optimizer"]
     assert len(lines) == 2
     assert "diverged" in ask("trials", "pretend").out
+
+
+def numbers(out: str) -> list[int]:
+    return [int(text.split()[0]) for text in out.splitlines()[1:]]
+
+
+def test_a_limit_shows_the_newest_trials_or_the_best(ask: Call) -> None:
+    newest, rest = ask("trials", "pretend", "--limit", "3"), ask("trials", "pretend", "--limit", "9", "--offset", "6")
+    best = ask("trials", "pretend", "--limit", "3", "--order", "best")
+    first = ask("trials", "pretend", "--order", "number", "--limit", "2")
+
+    assert numbers(newest.out) == [7, 6, 5]
+    assert newest.err == "trials 1 to 3 of 8, newest first; --offset 3 shows the next ones, --limit 8 all\n"
+    assert (numbers(rest.out), rest.err) == ([1, 0], "trials 7 to 8 of 8, newest first; --limit 8 all\n")
+    assert numbers(best.out) == [trial["number"] for trial in ask("best", "pretend", "--top", "3", "--json").json]
+    assert numbers(first.out) == [0, 1]
+    assert [trial["number"] for trial in ask("trials", "pretend", "--limit", "2", "--json").json] == [7, 6]
+    assert numbers(ask("trials", "pretend", "--top", "2").out) == [0, 1]
+    assert ask("trials", "pretend", "--top", "2", "--limit", "2").code == 2
+
+
+def test_a_limit_shows_the_newest_events(ask: Call) -> None:
+    everything = ask("show", "pretend", "--events", "--json").json
+
+    said = ask("show", "pretend", "--events", "--limit", "3", "--json")
+
+    assert said.json == everything[:-4:-1]
+    total = f"of {len(everything)}, newest first; --offset 3 shows the next ones, --limit {len(everything)} all"
+    assert said.err == f"events 1 to 3 {total}\n"
+    assert ask("show", "pretend", "--limit", "3").err == (
+        "error: --limit and --offset are about events; add --events\n"
+    )
+
+
+def test_a_terminal_gets_a_page_and_everything_else_the_whole_list(ask: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.cli.query_commands.PAGE_ROWS", 4)
+    assert numbers(ask("trials", "pretend").out) == list(range(8))
+    assert len(ask("show", "pretend", "--events").out.splitlines()) > 20
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", screen := Screen())
+        said = ask("trials", "pretend")
+        assert numbers(screen.getvalue().replace("\x1b[1m", "").replace("\x1b[0m", "")) == [7, 6, 5, 4]
+        assert said.err == "trials 1 to 4 of 8, newest first; --offset 4 shows the next ones, --limit 8 all\n"
+        patch.setattr("dnnsweep.cli.query_commands.PAGE_ROWS", 8)
+        patch.setattr(sys, "stdout", screen := Screen())
+        assert ask("trials", "pretend").err == ""
+        assert numbers(screen.getvalue()) == list(range(8))
 
 
 @pytest.mark.parametrize("command", ["best", "trials"])

@@ -54,6 +54,14 @@ Where = Annotated[
     str | None,
     typer.Option("--where", help="Show only trials that meet a condition: \"optimizer == 'adam' and dropout < 0.3\"."),
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, help="Show at most this many, newest first.", show_default="50 on a terminal, else all"
+    ),
+]
+Offset = Annotated[int, typer.Option("--offset", min=0, help="Leave out this many at the beginning.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, even if the terminal breaks their lines.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsYaml = Annotated[bool, typer.Option("--yaml", help="Print YAML.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from dnnsweep.cli.terminal import escape_controls
+from dnnsweep.cli.terminal import break_lines, escape_controls
 from dnnsweep.errors import OutputError
 
 
@@ -37,9 +38,11 @@ def prepare_streams() -> None:
 
 
 def say(text: str) -> None:
-    """Write a message to stderr; it is lost if nobody reads there any more."""
+    """Write a message to stderr, broken between words on a terminal; it is lost if nobody reads there any more."""
+    safe = escape_controls(text)
     with suppress(OSError):
-        sys.stderr.write(f"{escape_controls(text)}\n")
+        lines = break_lines(safe, shutil.get_terminal_size().columns) if sys.stderr.isatty() else [safe]
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
 
 
