@@ -185,8 +185,11 @@ def test_bad_usage_ends_with_2_and_says_why_on_stderr(call: Call, home: Path, wo
         (["best", "x", "--top", "few"], "--top: must be a whole number, got 'few'"),
         (["run", "x", "--seconds", "long"], "--seconds: must be a number, got 'long'"),
         (["ui", "--port", "70000"], "--port: must be at most 65535, got '70000'"),
-        (["export", "x", "--as", "h5"], "--as: must be one of python, yaml, keras, got 'h5'"),
-        (["export", "x", "--as", "kera"], "--as: must be one of python, yaml, keras, got 'kera'; did you mean keras?"),
+        (["export", "x", "--as", "h5"], "--as: must be one of python, yaml, keras, optuna, got 'h5'"),
+        (
+            ["export", "x", "--as", "kera"],
+            "--as: must be one of python, yaml, keras, optuna, got 'kera'; did you mean keras?",
+        ),
         (["export", "x", "--as", "keras"], "a saved model must go to a file; add -o FILE.keras"),
         (["best", "x", "--json", "--csv"], "choose one of --json, --csv"),
         (["run"], "missing argument 'FILE'; `dnnsweep run -h` explains the command"),
@@ -429,14 +432,26 @@ def test_run_takes_a_name_a_budget_and_overrides(call: Call, home: Path, file: W
 def test_run_prints_progress_on_stderr_and_the_best_on_stdout(call: Call, file: Write, home: Path) -> None:
     said = run(call, file(), "--trials", "3")
 
-    *lines, conclusion = said.err.splitlines()
+    *lines, conclusion = said.err.splitlines()[:-4]
     best = dnnsweep.best("pretend", home=home)[0]
     assert [text.partition(",")[0] for text in lines] == [f"[{n + 1}/3] trial {n}: completed" for n in range(3)]
-    assert conclusion == "sweep pretend is complete: 3 trials, 0 failed"
+    assert conclusion == "sweep pretend is complete: 3 trials, 0 failed; all in MLflow"
     assert said.out.splitlines()[0] == f"best val_accuracy: {best.value:.6g} (trial {best.number}, epoch 3 of 3)"
     assert f"  optimizer: {best.params['optimizer']}" in said.out.splitlines()
     again = run(call, file(), "--trials", "3")
-    assert (again.code, again.out, again.err.splitlines()) == (0, said.out, [conclusion])
+    assert (again.code, again.out, again.err.splitlines()) == (0, said.out, said.err.splitlines()[3:])
+
+
+def test_a_run_ends_with_what_to_type_next(call: Call, file: Write, home: Path) -> None:
+    assert run(call, file(), "--trials", "1").err.splitlines()[-4:] == [
+        "next:",
+        "  dnnsweep ui pretend                 # all trials, in MLflow",
+        "  dnnsweep best pretend               # the best trials",
+        "  dnnsweep export pretend -o best.py  # the best as Keras code",
+    ]
+    there = run(call, file(), "--trials", "1", "--home", str(home / "my sub")).err.splitlines()
+    assert there[-2] == f"  dnnsweep best pretend --home '{home}/my sub'               # the best trials"
+    assert "next:" not in run(call, file(name="none", description="diverge=0"), "--trials", "1").err
 
 
 def test_a_name_that_is_taken_ends_with_1_and_the_difference(call: Call, file: Write) -> None:
@@ -486,7 +501,7 @@ def test_a_sweep_without_any_complete_trial_ends_with_1(call: Call, file: Write)
     said = run(call, file(description="diverge=0"), "--trials", "1")
 
     assert (said.code, said.out) == (1, "no trial is complete\n")
-    assert "1 trials, 1 failed" in said.err
+    assert "1 trials, 0 failed, 1 diverged" in said.err
     assert run(call, file(description="diverge=0"), "--trials", "1", "--json").json == []
 
 
@@ -515,7 +530,7 @@ def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: 
     said = run(call, file(), "--trials", "2")
 
     assert said.code == 0
-    assert said.err.splitlines()[-1] == (
+    assert said.err.splitlines()[-5] == (
         "3 updates are still waiting for MLflow: MLflow is away; `dnnsweep resume pretend` or `dnnsweep doctor` will "
         "deliver them once that is mended"
     )
@@ -625,7 +640,7 @@ def test_show_says_where_a_sweep_stands(ask: Call, finished: Path) -> None:
     assert (said.code, said.err) == (0, "")
     facts = dict(text.split(maxsplit=1) for text in said.out.splitlines())
     assert facts["state"].strip() == "COMPLETE"
-    assert facts["trials"].strip() == "8 of 8 finished, 0 running, 1 failed"
+    assert facts["trials"].strip() == "8 of 8 finished, 0 running, 0 failed, 1 diverged"
     assert facts["searched"].strip() == "dropout, optimizer"
     assert facts["MLflow"].strip() == shown.run_id
     assert ask("show", "pretend", "--json").json == json.loads(json.dumps(shown.to_json()))

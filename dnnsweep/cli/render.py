@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -13,8 +14,8 @@ from dnnsweep.cli.formats import (
     print_for_program,
     print_json,
 )
+from dnnsweep.cli.screen_tables import Column, print_facts, print_table
 from dnnsweep.cli.standard_streams import say
-from dnnsweep.cli.tables import Column, print_facts, print_table
 from dnnsweep.cli.terminal import escape_controls
 from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
@@ -242,8 +243,11 @@ def _trial_columns(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Column]:
 
 
 def format_losses(counts: Sweep | Progress) -> str:
-    """Return how many trials have no value: failed ones, and pruned ones where there are any."""
-    return f"{counts.n_failed} failed" + (f", {counts.n_pruned} pruned" if counts.n_pruned else "")
+    """Return how many trials have no value: failed ones, and diverged and pruned ones where there are any."""
+    parts = [f"{counts.n_failed - counts.n_diverged} failed"]
+    parts += [f"{counts.n_diverged} diverged"] if counts.n_diverged else []
+    parts += [f"{counts.n_pruned} pruned"] if counts.n_pruned else []
+    return ", ".join(parts)
 
 
 def progress_line(sweep: Sweep) -> str:
@@ -265,13 +269,35 @@ def print_conclusion(sweep: Sweep, resume_command: str, *, by_worker: bool = Fal
         by_worker: Whether workers run it; they deliver by themselves what MLflow has not seen.
     """
     hint = "" if sweep.state is SweepState.COMPLETE else f"; run `{resume_command}` to continue"
-    say(f"{_ending(sweep)}{hint}")
+    delivered = "; all in MLflow" if sweep.state is SweepState.COMPLETE and not sweep.n_undelivered else ""
+    say(f"{_ending(sweep)}{delivered}{hint}")
     if sweep.n_undelivered:
         who = "a worker" if by_worker else f"`{resume_command}` or `dnnsweep doctor`"
         waiting = f"{sweep.n_undelivered} updates are still waiting for MLflow"
         why = f": {sweep.delivery_error}" if sweep.delivery_error else ""
         when = " once that is mended" if why else ""
         say(f"{waiting}{why}; {who} will deliver them{when}")
+
+
+def say_next(sweep: Sweep, elsewhere: Sequence[str], *, has_ui: bool) -> None:
+    """Say to stderr which commands look at what a run has found.
+
+    Args:
+        sweep: The sweep, with a best trial.
+        elsewhere: Words that name its home in a command.
+        has_ui: Whether its MLflow UI can be started here.
+    """
+    commands = {
+        f"ui {sweep.name}": "all trials, in MLflow",
+        f"best {sweep.name}": "the best trials",
+        f"export {sweep.name} -o best.py": "the best as Keras code",
+    }
+    if not has_ui:
+        del commands[f"ui {sweep.name}"]
+    texts = [" ".join(["dnnsweep", command, *map(shlex.quote, elsewhere)]) for command in commands]
+    width = max(map(len, texts))
+    lines = [f"{text:{width}}  # {what}" for text, what in zip(texts, commands.values(), strict=True)]
+    say("\n".join(["next:", *(f"  {line}" for line in lines)]))
 
 
 def _ending(sweep: Sweep) -> str:

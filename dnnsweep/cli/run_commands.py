@@ -33,7 +33,6 @@ from dnnsweep.executors import ExecutorKind
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
     from dnnsweep.client import SweepHandle
     from dnnsweep.records import Sweep
-    from dnnsweep.trainers import TrainerPlan
 
 #: What a command that takes a name does with the sweep.
 _DOES: Final = {"resume": "continues", "show": "shows"}
@@ -87,7 +86,7 @@ def run(
 
     _refuse_name(file, home, "resume")
     measured = Profile()
-    with display(str(name or file)) as on_progress:
+    with display(str(name or file)) as shown:
         sweep = client.run(
             file,
             home=home,
@@ -97,10 +96,11 @@ def run(
             overrides=overrides or [],
             trainers=trainers,
             executor=executor,
-            on_progress=on_progress,
-            on_plan=_print_reasons if explain else None,
-            on_note=_print_note,
-            on_wait=_announce_once() if wait else None,
+            on_progress=shown.on_progress,
+            on_phase=shown.on_phase,
+            on_plan=(lambda plan: shown.say("\n".join(plan.reasons))) if explain else None,
+            on_note=lambda note: shown.say(f"note: {note}"),
+            on_wait=_announce_once(shown.say) if wait else None,
             profile=measured,
         )
     if profile is not None:
@@ -139,8 +139,8 @@ def _elsewhere(home: Path | None) -> list[str]:
     return [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
 
 
-def _announce_once() -> Callable[[str], None]:
-    """Return a function that prints whom a run waits for, the first time it is called."""
+def _announce_once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that says whom a run waits for, the first time it is called."""
     announced: list[str] = []
 
     def announce(holder: str) -> None:
@@ -151,23 +151,16 @@ def _announce_once() -> Callable[[str], None]:
     return announce
 
 
-def _print_note(note: str) -> None:
-    typer.echo(f"note: {note}", err=True)
-
-
-def _print_reasons(plan: TrainerPlan) -> None:
-    for reason in plan.reasons:
-        say(reason)
-
-
 @app.command()
 def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json: AsJson = False) -> None:
     """Continue a sweep that was interrupted or stopped."""
     from dnnsweep import client
     from dnnsweep.cli.progress_display import display
 
-    with display(name) as on_progress:
-        sweep = client.resume(name, home=home, trainers=trainers, on_progress=on_progress)
+    with display(name) as shown:
+        sweep = client.resume(
+            name, home=home, trainers=trainers, on_progress=shown.on_progress, on_phase=shown.on_phase
+        )
     if sweep.home is None:  # a service's workers run it
         _await_end(name, home)
     _conclude(sweep, home, as_json=as_json)
@@ -235,6 +228,9 @@ def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool, by_worke
     resume_command = shlex.join(["dnnsweep", "resume", sweep.name, *_elsewhere(home)])
     render.print_conclusion(sweep, resume_command, by_worker=by_worker or handle.home is None)
     render.print_best(sweep, best, "json" if as_json else "text")
+    sys.stdout.flush()  # before what comes next, where both go to one place
+    if best:
+        render.say_next(sweep, _elsewhere(home), has_ui=handle.home is not None)
     if sweep.state in ("INTERRUPTED", "STOPPED"):
         raise typer.Exit(INTERRUPTED)
     if not best:

@@ -45,12 +45,12 @@ def break_lines(text: str, width: int) -> list[str]:
     """
     lines: list[str] = []
     for paragraph in text.split("\n"):
-        line = ""
-        for word in paragraph.split(" "):
-            if line and cell_len(line) + 1 + cell_len(word) > width:
+        line, *words = paragraph.split(" ")
+        for word in words:
+            if line.strip() and cell_len(line) + 1 + cell_len(word) > width:
                 lines.append(line)
                 line = word
             else:
-                line = f"{line} {word}" if line else word
+                line = f"{line} {word}"
         lines.append(line)
     return lines

@@ -78,6 +78,7 @@ def _count_trials(sweep_ids: Select[Any]) -> Subquery:
         _sum_of(TrialRow.state == State.RUNNING).label("n_running"),
         _sum_of(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
         _sum_of(TrialRow.state == State.PRUNED).label("n_pruned"),
+        _sum_of(TrialRow.reason == Reason.DIVERGED).label("n_diverged"),
     )
     return select(*columns).where(TrialRow.sweep_id.in_(sweep_ids)).group_by(TrialRow.sweep_id).subquery()
 

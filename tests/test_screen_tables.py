@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dnnsweep.cli.tables import Column, fit, print_facts, print_table, table_lines
+from dnnsweep.cli.screen_tables import Column, fit, print_facts, print_table, table_lines
 
 SENTENCE = "the trainer was ended because of trial 12"
 COLUMNS = (
