@@ -149,3 +149,7 @@ class ServiceError(DnnsweepError):
 
 class ExportError(DnnsweepError):
     """A configuration cannot be exported in the form asked for."""
+
+
+class OutputError(DnnsweepError):
+    """What a command prints cannot be written."""

@@ -25,6 +25,7 @@ from dnnsweep.records import (
     Task,
     TrialResult,
 )
+from dnnsweep.records.phases import Phase
 from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder
 from dnnsweep.runner.controller.attempts import TIMEOUT_GRACE_SECONDS, Attempt
 from dnnsweep.space import Hyperparameters, Range
@@ -135,7 +136,11 @@ class Timed:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:  # noqa: ARG002  it loads no data
+    def open(
+        self,
+        on_wait: Callable[[], None] = lambda: None,  # noqa: ARG002  it loads no data
+        on_phase: Callable[[Phase], None] = lambda _: None,  # noqa: ARG002
+    ) -> TrainerReady:
         return TrainerReady(DATA, TrainerPlan("timed"))
 
     def submit(self, suggestion: Suggestion) -> bool:

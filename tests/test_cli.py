@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -48,6 +51,13 @@ class Said:
 
 
 Call = Callable[..., Said]
+
+
+class Screen(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def test_control_characters_of_others_are_shown_and_not_sent_to_the_terminal(
@@ -169,6 +179,64 @@ def test_bad_usage_ends_with_2_and_says_why_on_stderr(call: Call, home: Path, wo
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["best", "x", "--top", "0"], "--top: must be at least 1, got '0'"),
+        (["best", "x", "--top", "few"], "--top: must be a whole number, got 'few'"),
+        (["run", "x", "--seconds", "long"], "--seconds: must be a number, got 'long'"),
+        (["ui", "--port", "70000"], "--port: must be at most 65535, got '70000'"),
+        (["export", "x", "--as", "h5"], "--as: must be one of python, yaml, keras, optuna, got 'h5'"),
+        (
+            ["export", "x", "--as", "kera"],
+            "--as: must be one of python, yaml, keras, optuna, got 'kera'; did you mean keras?",
+        ),
+        (["export", "x", "--as", "keras"], "a saved model must go to a file; add -o FILE.keras"),
+        (["best", "x", "--json", "--csv"], "choose one of --json, --csv"),
+        (["run"], "missing argument 'FILE'; `dnnsweep run -h` explains the command"),
+        (["runn", "x"], "there is no command runn; did you mean run?"),
+        (["predict", "x"], "there is no command predict; `dnnsweep -h` lists the commands"),
+        (["list", "--hom", "x"], "--hom: unknown option of `dnnsweep list`; did you mean --home?"),
+        (["validate", "x", "--trials", "3"], "--trials: unknown option of `dnnsweep validate`; run, submit take it"),
+        (
+            ["validate", "x", "--home", "h"],
+            "--home: unknown option of `dnnsweep validate`; `dnnsweep validate` uses no home, so remove it",
+        ),
+    ],
+    ids=lambda item: " ".join(item) if isinstance(item, list) else "",
+)
+def test_wrong_usage_is_told_like_every_other_error(call: Call, words: list[str], says: str) -> None:
+    assert call(*words) == Said(2, "", f"error: {says}\n")
+
+
+def test_a_home_may_be_named_before_the_command(call: Call, file: Write, tmp_path: Path) -> None:
+    there, here = str(tmp_path / "there"), str(tmp_path / "here")
+
+    assert call("--home", there, "run", file(), "--trials", "1", "--executor", "inprocess").code == 0
+
+    assert [sweep.name for sweep in dnnsweep.sweeps(home=there)] == ["pretend"]
+    assert len(call("--home", there, "list", "--json").json) == 1
+    assert call("--home", there, "list", "--json", "--home", here).json == []
+    assert call("--home", there, "schema").code == 0
+
+
+def test_the_shell_completes_commands_and_the_names_of_sweeps(
+    call: Call, file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(call, file(name="first"), "--trials", "1")
+    run(call, file(name="second"), "--trials", "1")
+    monkeypatch.setenv("_DNNSWEEP_COMPLETE", "complete_bash")
+
+    def complete(*words: str) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", " ".join(["dnnsweep", *words]))
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+        return call().out.split()
+
+    assert "best" in complete("b")
+    assert complete("best", "f") == ["first"]
+    assert complete("best", "--home", "/proc/nowhere", "f") == []
+
+
 def test_the_schema_accepts_the_sweeps_of_these_tests_and_refuses_others(call: Call) -> None:
     said = call("schema")
 
@@ -265,6 +333,32 @@ def test_a_file_that_cannot_be_read_ends_with_2(
     assert not home.exists()
 
 
+def test_a_file_of_a_similar_name_is_proposed(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "churn.yaml").touch()
+
+    for word in ("churn", "churn.yml", "chrun.yaml"):
+        assert call("run", word).err.endswith("; did you mean churn.yaml?\n"), word
+    assert call("run", "other.yaml").err.endswith("; check the path\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        ("run", "`dnnsweep resume pretend` continues it"),
+        ("submit", "`dnnsweep resume pretend` continues it"),
+        ("validate", "`dnnsweep show pretend` shows it"),
+    ],
+)
+def test_the_name_of_a_sweep_in_place_of_its_file_leads_to_the_command_that_takes_it(
+    call: Call, file: Write, command: str, remedy: str
+) -> None:
+    run(call, file(), "--trials", "1")
+
+    said = call(command, "pretend")
+
+    assert said == Said(2, "", f"error: pretend: must be a sweep file, got the name of a sweep; {remedy}\n")
+
+
 def test_a_folder_is_no_sweep_file(call: Call, tmp_path: Path) -> None:
     said = call("run", str(tmp_path))
 
@@ -339,14 +433,26 @@ def test_run_takes_a_name_a_budget_and_overrides(call: Call, home: Path, file: W
 def test_run_prints_progress_on_stderr_and_the_best_on_stdout(call: Call, file: Write, home: Path) -> None:
     said = run(call, file(), "--trials", "3")
 
-    *lines, conclusion = said.err.splitlines()
+    *lines, conclusion = said.err.splitlines()[:-4]
     best = dnnsweep.best("pretend", home=home)[0]
     assert [text.partition(",")[0] for text in lines] == [f"[{n + 1}/3] trial {n}: completed" for n in range(3)]
-    assert conclusion == "sweep pretend is complete: 3 trials, 0 failed"
+    assert conclusion == "sweep pretend is complete: 3 trials, 0 failed; all in MLflow"
     assert said.out.splitlines()[0] == f"best val_accuracy: {best.value:.6g} (trial {best.number}, epoch 3 of 3)"
     assert f"  optimizer: {best.params['optimizer']}" in said.out.splitlines()
     again = run(call, file(), "--trials", "3")
-    assert (again.code, again.out, again.err.splitlines()) == (0, said.out, [conclusion])
+    assert (again.code, again.out, again.err.splitlines()) == (0, said.out, said.err.splitlines()[3:])
+
+
+def test_a_run_ends_with_what_to_type_next(call: Call, file: Write, home: Path) -> None:
+    assert run(call, file(), "--trials", "1").err.splitlines()[-4:] == [
+        "next:",
+        "  dnnsweep ui pretend                 # all trials, in MLflow",
+        "  dnnsweep best pretend               # the best trials",
+        "  dnnsweep export pretend -o best.py  # the best as Keras code",
+    ]
+    there = run(call, file(), "--trials", "1", "--home", str(home / "my sub")).err.splitlines()
+    assert there[-2] == f"  dnnsweep best pretend --home '{home}/my sub'               # the best trials"
+    assert "next:" not in run(call, file(name="none", description="diverge=0"), "--trials", "1").err
 
 
 def test_a_name_that_is_taken_ends_with_1_and_the_difference(call: Call, file: Write) -> None:
@@ -396,7 +502,7 @@ def test_a_sweep_without_any_complete_trial_ends_with_1(call: Call, file: Write)
     said = run(call, file(description="diverge=0"), "--trials", "1")
 
     assert (said.code, said.out) == (1, "no trial is complete\n")
-    assert "1 trials, 1 failed" in said.err
+    assert "1 trials, 0 failed, 1 diverged" in said.err
     assert run(call, file(description="diverge=0"), "--trials", "1", "--json").json == []
 
 
@@ -437,7 +543,7 @@ def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: 
     said = run(call, file(), "--trials", "2")
 
     assert said.code == 0
-    assert said.err.splitlines()[-1] == (
+    assert said.err.splitlines()[-5] == (
         "3 updates are still waiting for MLflow: MLflow is away; `dnnsweep resume pretend` or `dnnsweep doctor` will "
         "deliver them once that is mended"
     )
@@ -547,7 +653,7 @@ def test_show_says_where_a_sweep_stands(ask: Call, finished: Path) -> None:
     assert (said.code, said.err) == (0, "")
     facts = dict(text.split(maxsplit=1) for text in said.out.splitlines())
     assert facts["state"].strip() == "COMPLETE"
-    assert facts["trials"].strip() == "8 of 8 finished, 0 running, 1 failed"
+    assert facts["trials"].strip() == "8 of 8 finished, 0 running, 0 failed, 1 diverged"
     assert facts["searched"].strip() == "dropout, optimizer"
     assert facts["MLflow"].strip() == shown.run_id
     assert ask("show", "pretend", "--json").json == json.loads(json.dumps(shown.to_json()))
@@ -642,6 +748,54 @@ def test_tables_show_what_was_searched(ask: Call) -> None:
     assert "diverged" in ask("trials", "pretend").out
 
 
+def numbers(out: str) -> list[int]:
+    return [int(text.split()[0]) for text in out.splitlines()[1:]]
+
+
+def test_a_limit_shows_the_newest_trials_or_the_best(ask: Call) -> None:
+    newest, rest = ask("trials", "pretend", "--limit", "3"), ask("trials", "pretend", "--limit", "9", "--offset", "6")
+    best = ask("trials", "pretend", "--limit", "3", "--order", "best")
+    first = ask("trials", "pretend", "--order", "number", "--limit", "2")
+
+    assert numbers(newest.out) == [7, 6, 5]
+    assert newest.err == "trials 1 to 3 of 8, newest first; --offset 3 shows the next ones, --limit 8 all\n"
+    assert (numbers(rest.out), rest.err) == ([1, 0], "trials 7 to 8 of 8, newest first; --limit 8 all\n")
+    assert numbers(best.out) == [trial["number"] for trial in ask("best", "pretend", "--top", "3", "--json").json]
+    assert numbers(first.out) == [0, 1]
+    assert [trial["number"] for trial in ask("trials", "pretend", "--limit", "2", "--json").json] == [7, 6]
+    assert numbers(ask("trials", "pretend", "--top", "2").out) == [0, 1]
+    assert ask("trials", "pretend", "--top", "2", "--limit", "2").code == 2
+
+
+def test_a_limit_shows_the_newest_events(ask: Call) -> None:
+    everything = ask("show", "pretend", "--events", "--json").json
+
+    said = ask("show", "pretend", "--events", "--limit", "3", "--json")
+
+    assert said.json == everything[:-4:-1]
+    total = f"of {len(everything)}, newest first; --offset 3 shows the next ones, --limit {len(everything)} all"
+    assert said.err == f"events 1 to 3 {total}\n"
+    assert ask("show", "pretend", "--limit", "3").err == (
+        "error: --limit and --offset are about events; add --events\n"
+    )
+
+
+def test_a_terminal_gets_a_page_and_everything_else_the_whole_list(ask: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnnsweep.cli.query_commands.PAGE_ROWS", 4)
+    assert numbers(ask("trials", "pretend").out) == list(range(8))
+    assert len(ask("show", "pretend", "--events").out.splitlines()) > 20
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", screen := Screen())
+        said = ask("trials", "pretend")
+        assert numbers(screen.getvalue().replace("\x1b[1m", "").replace("\x1b[0m", "")) == [7, 6, 5, 4]
+        assert said.err == "trials 1 to 4 of 8, newest first; --offset 4 shows the next ones, --limit 8 all\n"
+        patch.setattr("dnnsweep.cli.query_commands.PAGE_ROWS", 8)
+        patch.setattr(sys, "stdout", screen := Screen())
+        assert ask("trials", "pretend").err == ""
+        assert numbers(screen.getvalue()) == list(range(8))
+
+
 @pytest.mark.parametrize("command", ["best", "trials"])
 def test_forms_agree(ask: Call, command: str) -> None:
     entries = ask(command, "pretend", "--json").json
@@ -704,6 +858,75 @@ def test_a_wrong_condition_ends_with_2(ask: Call, command: str, where: str) -> N
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("error: --where")
     assert "Traceback" not in said.err
+
+
+# -- output that cannot be written ---------------------------------------------------------------------------------
+
+
+class FullDisk(io.StringIO):
+    """A stream that takes nothing."""
+
+    encoding = "ascii"
+
+    def write(self, text: str) -> int:  # noqa: ARG002  it takes none
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["list"], ["list", "--json"], ["best", "pretend", "--csv"], ["schema"]]
+)
+def test_output_that_cannot_be_written_is_an_error_of_one_line(
+    finished: Path, call: Call, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+
+    said = call("--home", str(finished), *words)
+
+    assert (said.code, said.err) == (1, "error: the output cannot be written: No space left on device\n")
+
+
+def test_a_run_whose_progress_nobody_reads_goes_on(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+
+    said = run(call, file(), "--trials", "2")
+
+    assert said.code == 0
+    assert said.out.startswith("best val_accuracy: ")
+
+
+def test_an_encoding_without_a_character_gets_its_code(
+    call: Call, file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(call, file(description="größe 日本"), "--trials", "1")
+
+    def ask_in_ascii(*words: str) -> str:
+        buffer = io.BytesIO()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+            assert call("show", "pretend", *words).code == 0
+            return buffer.getvalue().decode("ascii")
+
+    assert r"gr\xf6\xdfe \u65e5\u672c" in ask_in_ascii()
+    assert json.loads(ask_in_ascii("--json"))["description"] == "größe 日本"
+    assert yaml.safe_load(ask_in_ascii("--yaml"))["description"] == "größe 日本"
+    assert "pretend" in ask_in_ascii("--csv")
+
+
+@pytest.mark.parametrize("closed", [[1], [2], [0, 1, 2]], ids=str)
+def test_a_closed_stream_neither_breaks_a_command_nor_is_mistaken_for_another_file(
+    finished: Path, tmp_path: Path, closed: list[int]
+) -> None:
+    """A process of its own: the numbers of open files are its own, too."""
+    code = f"import os; [os.close(number) for number in {closed}]; import dnnsweep.cli; dnnsweep.cli.main()"
+    words = [sys.executable, "-c", code, "--home", str(finished), "export", "pretend", "-o", str(tmp_path / "best.py")]
+
+    written = subprocess.run(words, capture_output=True, text=True, check=False)
+    printed = subprocess.run(words[:-2], capture_output=True, text=True, check=False)
+
+    assert (written.returncode, written.stdout, "Traceback" in written.stderr) == (0, "", False)
+    assert "import keras" in (tmp_path / "best.py").read_text()
+    assert printed.returncode == (1 if 1 in closed else 0)
+    assert "Traceback" not in printed.stderr
 
 
 # -- stop, delete, export -------------------------------------------------------------------------------------------

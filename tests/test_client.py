@@ -389,7 +389,7 @@ def test_a_wrong_condition_is_a_query_error(run: Run) -> None:
 def test_a_trial_whose_weights_were_not_kept_has_no_model(run: Run) -> None:
     run(trials=2)
 
-    with pytest.raises(ExportError, match="only trials that none beats keep weights, got trial 1"):
+    with pytest.raises(ExportError, match="only the best trials' weights are kept, got trial 1"):
         dnnsweep.model_file("pretend", number=1)
 
 

@@ -33,6 +33,7 @@ from dnnsweep.records import (
     curve_from_reports,
 )
 from dnnsweep.records.events import EventKind
+from dnnsweep.records.phases import Phase
 from dnnsweep.records.ranking import pareto_front, rank
 from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder, Progress, abandon
 from dnnsweep.runner.controller.incumbents import Incumbents
@@ -76,7 +77,11 @@ class Scripted:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:  # noqa: ARG002  it loads no data
+    def open(
+        self,
+        on_wait: Callable[[], None] = lambda: None,  # noqa: ARG002  it loads no data
+        on_phase: Callable[[Phase], None] = lambda _: None,  # noqa: ARG002
+    ) -> TrainerReady:
         return TrainerReady(DATA, TrainerPlan("scripted"))
 
     def submit(self, suggestion: Suggestion) -> bool:
@@ -531,6 +536,50 @@ def test_progress_tells_what_ends_and_what_is_best(url: str, tmp_path: Path) -> 
     assert seen[-1].best is not None
     assert seen[-1].best.number == ledger.best("sweep")[0].number
     assert any(progress.running for progress in seen)
+
+
+def test_progress_tells_what_the_run_is_doing_and_what_is_searched(url: str, tmp_path: Path) -> None:
+    ledger, seen = stored(url, n_trials=5), list[Progress]()
+
+    reasons = {1: Reason.DIVERGED, 2: Reason.FAILED}
+    executor = Scripted(2, reasons=reasons)
+    control(ledger, executor, tmp_path, on_progress=seen.append, searched=("dropout",)).run()
+
+    phases = [progress.phase for progress in seen]
+    assert list(dict.fromkeys(phases)) == [Phase.COMPILING, Phase.TRAINING, Phase.DELIVERING]
+    first = next(progress for progress in seen if progress.phase is Phase.TRAINING)
+    assert any(first.running.values()) or first.ended is not None
+    assert {progress.searched for progress in seen} == {("dropout",)}
+    assert (seen[-1].n_failed, seen[-1].n_diverged) == (2, 1)
+    assert ledger.sweep("sweep").n_diverged == 1
+
+
+def test_progress_tells_how_long_mlflow_has_got_nothing(url: str, tmp_path: Path) -> None:
+    ledger, clock, seen = stored(url, n_trials=6), FakeClock(), list[Progress]()
+
+    def deliver(number: int) -> None:
+        clock.advance(RENEW_SECONDS)
+        if number == 3:
+            ledger.outbox.make_due()
+            for entry in ledger.outbox.claim(99, ledger.sweep("sweep").id):
+                ledger.outbox.remove_sent(entry, None)
+
+    control(ledger, Scripted(1, on_event=deliver), tmp_path, on_progress=seen.append, clock=clock).run()
+
+    behind = [progress.behind_seconds for progress in seen if progress.ended]
+    assert max(behind[:3]) >= 2 * RENEW_SECONDS
+    assert min(behind[3:]) < max(behind[:3])
+
+
+def test_the_time_left_is_bounded_by_the_budget_of_seconds(url: str, tmp_path: Path) -> None:
+    ledger, clock, seen = stored(url, n_trials=20), FakeClock(), list[Progress]()
+    executor = Scripted(1, on_event=lambda _: clock.advance(1.0))
+
+    control(ledger, executor, tmp_path, max_seconds=15.0, on_progress=seen.append, clock=clock).run()
+
+    told = [(progress.seconds, progress.seconds_left) for progress in seen if progress.seconds_left is not None]
+    assert told
+    assert all(left <= max(0.0, 15.0 - seconds) for seconds, left in told)
 
 
 def test_long_trials_are_brought_up_to_date_while_they_run(url: str, tmp_path: Path) -> None:

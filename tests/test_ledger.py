@@ -360,6 +360,22 @@ def test_a_stop_reaches_the_controller_with_its_next_renewal(ledger: Ledger, lea
     assert lease.renew()[0] is True
 
 
+def test_a_renewal_tells_whether_anything_reached_mlflow_since_the_last_one(ledger: Ledger, lease: Lease) -> None:
+    ask(lease, 3)
+    write(lease).start(0, 1)
+    assert lease.renew()[1:] == (2, False)
+    write(lease).start(1, 1)
+    assert lease.renew()[1:] == (3, False)
+
+    ledger.outbox.make_due()
+    (sent,) = ledger.outbox.claim(1, lease.sweep_id)
+    ledger.outbox.remove_sent(sent, None)
+    write(lease).start(2, 1)
+
+    assert lease.renew()[1:] == (3, True)
+    assert lease.renew()[1:] == (3, False)
+
+
 def test_a_sweep_that_nobody_runs_cannot_be_stopped(ledger: Ledger) -> None:
     assert ledger.request_stop("digits") is False
 
@@ -966,7 +982,7 @@ def test_a_stop_is_seen_by_a_renewal_in_the_middle_of_a_turn(ledger: Ledger, lea
 
     with lease.turn() as turn:
         turn.start(0, 1)
-        assert lease.renew() == (True, 1)  # MLflow has not seen the sweep itself yet
+        assert lease.renew()[:2] == (True, 1)  # MLflow has not seen the sweep itself yet
         turn.start(1, 1)
 
     assert [trial.state for trial in ledger.trials("digits")] == [State.RUNNING] * 2

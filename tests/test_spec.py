@@ -182,9 +182,9 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("objective:\ntraining:\nbudget:", ["objective", "training", "budget"]),
     ("sampler:\npruner:\nresources:", ["sampler", "pruner", "resources"]),
     ("enqueue:", ["enqueue"]),
-    ("dataset: sklearn:digits", ["dataset"]),
+    ("dataset: 5", ["dataset"]),
     ("space: [dropout]", ["space"]),
-    ("sampler: tpe", ["sampler"]),
+    ("sampler: [tpe]", ["sampler"]),
     ("enqueue: {l2: 0.1}", ["enqueue"]),
     ("space: {l2: [0.1]}\nenqueue: [0.1, null, [l2]]", ["enqueue.0", "enqueue.1", "enqueue.2"]),
     # not finite, huge
@@ -286,7 +286,7 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("training: {metrics: [val_auc, val_f1]}\ntask: regression", ["training.metrics.0", "training.metrics.1"]),
     ("training: {metrics: val_auc}", ["training.metrics"]),
     ("pruner: {kind: medain}", ["pruner.kind"]),
-    ("pruner: median", ["pruner"]),
+    ("pruner: [median]", ["pruner"]),
     ("pruner: {n_startup_trials: 5}", ["pruner.n_startup_trials"]),
     ("pruner: {kind: median, patience: 3, min_resource: 2}", ["pruner.min_resource", "pruner.patience"]),
     ("pruner: {kind: median, n_warmup_steps: -1}", ["pruner.n_warmup_steps"]),
@@ -298,7 +298,7 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("training: {epochs: 5}\npruner: {kind: hyperband, max_resource: 9}", ["pruner.max_resource"]),
     ("pruner: {kind: patient, wrapped: {kind: patient}}", ["pruner.wrapped.kind"]),
     ("pruner: {kind: patient, wrapped: {kind: asha, patience: 1}}", ["pruner.wrapped.patience"]),
-    ("pruner: {kind: patient, wrapped: median}", ["pruner.wrapped"]),
+    ("pruner: {kind: patient, wrapped: [median]}", ["pruner.wrapped"]),
     ("pruner: {kind: patient, wrapped: {knid: asha}}", ["pruner.wrapped.knid"]),
     ("task: classification", ["task"]),
     ("dataset: {scale: robust}", ["dataset.scale"]),
@@ -933,6 +933,10 @@ def test_broken_file_names_the_place_that_was_broken(document: dict[str, Any], d
     junk = data.draw(st.sampled_from([5.5, ["x"], {"x": 1}, True]))
     if section == "enqueue" and junk == ["x"]:
         section_path = "enqueue.0"
+    elif section == "budget" and junk == 5.5:  # short for the number of trials
+        section_path = "budget.trials"
+    elif section == "objective" and junk == ["x"]:  # short for its metric
+        section_path = "objective.metric"
     else:
         section_path = f"{section}.x" if isinstance(junk, dict) and isinstance(document[section], dict) else section
 
@@ -1141,7 +1145,8 @@ def test_the_population_is_a_fifth_of_the_budget_within_bounds(n_trials: int, ex
 def test_the_schema_takes_one_objective_or_a_list() -> None:
     judge = jsonschema.Draft202012Validator(json_schema())
     right = [{"metric": "val_loss"}, [{"metric": "n_parameters"}], [{"metric": "val_loss"}, {"metric": "n_parameters"}]]
-    wrong = [[], "val_loss", [{"metric": "val_loss"}] * 3, [{"metric": "val_los"}], {"metric": "n"}]
+    right += ["val_loss", ["val_loss", "n_parameters"]]
+    wrong = [[], "val_los", [{"metric": "val_loss"}] * 3, [{"metric": "val_los"}], {"metric": "n"}]
 
     def is_valid(objective: Any) -> bool:
         return judge.is_valid({"name": "a", "dataset": {"source": "sklearn:iris"}, "objective": objective})
@@ -1204,3 +1209,81 @@ def test_a_grid_has_no_default_space() -> None:
         ("space", "must list what a grid tries")
     ]
     assert not check({**document, "space": {}}).space
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("sampler: random", "sampler: {kind: random}"),
+        ("pruner: asha", "pruner: {kind: asha}"),
+        ("pruner: {kind: patient, wrapped: median}", "pruner: {kind: patient, wrapped: {kind: median}}"),
+        ("trainer: fit", "trainer: {kind: fit}"),
+        ("objective: val_accuracy", "objective: {metric: val_accuracy}"),
+        ("objective: [val_accuracy, n_parameters]", "objective: [{metric: val_accuracy}, {metric: n_parameters}]"),
+        ("budget: 50", "budget: {trials: 50}"),
+        ("dataset: {source: churn.csv, target: x}", "dataset: {source: 'csv:churn.csv', target: x}"),
+        ("dataset: {source: data/Churn.CSV.gz, target: x}", "dataset: {source: 'csv:data/Churn.CSV.gz', target: x}"),
+        ("dataset: {source: rows.parquet, target: x}", "dataset: {source: 'parquet:rows.parquet', target: x}"),
+        ("dataset: rows.npz", "dataset: {source: 'npz:rows.npz'}"),
+        ("dataset: sklearn:wine", "dataset: {source: 'sklearn:wine'}"),
+    ],
+)
+def test_a_short_form_is_the_same_sweep_as_its_long_form(short: str, long: str) -> None:
+    one, other = (_read(_document(form)) for form in (short, long))
+
+    assert one.to_json() == other.to_json()
+    assert one.digest == other.digest
+    SCHEMA.validate(documents.parse(_document(short), "text"))
+
+
+def test_an_override_reaches_into_a_short_form(file: Path) -> None:
+    file.write_text("name: a\ndataset: churn.csv\nsampler: random\n")
+
+    spec = load(file, ["dataset.target=churn", "sampler.window=3", "pruner=median"])
+
+    assert (spec.dataset.source, spec.dataset.target) == ("csv:churn.csv", "churn")
+    assert (spec.sampler.kind, spec.sampler.window, spec.pruner.kind) == ("random", 3, "median")
+
+
+PATIENCE = "training.early_stopping.patience or training.reduce_on_plateau.patience"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ("trials: 10", "trials: unknown key; did you mean budget.trials?"),
+        ("n_trials: 10", "n_trials: unknown key; did you mean budget.trials?"),
+        ("epoch: 10", "epoch: unknown key; did you mean training.epochs?"),
+        ("dropout: 0.1", "dropout: unknown key; did you mean space.dropout or fixed.dropout?"),
+        ("lr: 0.1", "lr: unknown key; did you mean space.learning_rate or fixed.learning_rate?"),
+        ("space: {epochs: [1, 2]}", "space.epochs: unknown key; did you mean training.epochs?"),
+        ("budget: {epochs: 5}", "budget.epochs: unknown key; did you mean training.epochs?"),
+        ("training: {epoch: 5}", "training.epoch: unknown key; did you mean epochs?"),
+        (
+            "training: {patience: 3}",
+            f"training.patience: unknown key; did you mean {PATIENCE}?",
+        ),
+        ("space: {l2: {min: 0.1, high: 1}}", "space.l2.min: unknown key; did you mean low?"),
+        (
+            "dataset: {source: digits}",
+            "dataset.source: must name a known kind of source, got 'digits'; did you mean sklearn:digits?",
+        ),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_sent_to_the_right_one_and_told_once(changes: str, says: str) -> None:
+    assert [str(mistake) for mistake in _mistakes(lambda: _read(_document(changes)))] == [says]
+
+
+def test_both_ends_of_a_range_are_renamed_and_none_is_called_missing() -> None:
+    mistakes = _mistakes(lambda: _read(_document("space: {learning_rate: {min: 0.001, max: 0.1}}")))
+
+    assert [str(mistake) for mistake in mistakes] == [
+        "space.learning_rate.min: unknown key; did you mean low?",
+        "space.learning_rate.max: unknown key; did you mean high?",
+    ]
+
+
+def test_a_misspelt_key_that_is_required_is_not_called_missing_too() -> None:
+    mistakes = _mistakes(lambda: check({"nam": "a", "dataset": {"source": "sklearn:iris"}}))
+
+    assert [str(mistake) for mistake in mistakes] == ["nam: unknown key; did you mean name?"]

@@ -23,7 +23,7 @@ import pytest
 
 from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.settings import Settings, find_settings
-from dnnsweep.tracking import Tracker, readable_copy, serve_ui, ui_command, ui_environment, ui_url
+from dnnsweep.tracking import Tracker, check_port, readable_copy, serve_ui, ui_command, ui_environment, ui_url
 from dnnsweep.tracking.page import Point, RunPage
 
 ROOT = Path(__file__).parents[1]
@@ -893,14 +893,26 @@ def test_ui_is_up_when_its_address_is_told_and_down_afterwards(settings: Setting
     assert get(port, "/health") == b""
 
 
-def test_ui_on_a_port_in_use_is_a_tracking_error(settings: Settings) -> None:
+def test_ui_on_a_port_in_use_is_refused_before_anything_starts() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
 
-        with pytest.raises(TrackingError, match=r"mlflow-ui\.log"):
-            serve_ui(settings, taken.getsockname()[1])
+        with pytest.raises(TrackingError) as refused:
+            check_port(port)
 
-    assert "in use" in (settings.home / "mlflow-ui.log").read_text()
+    rule = "the UI must be able to listen on its port"
+    assert str(refused.value) == f"{rule}, got {port}: Address already in use; choose another one with --port"
+    check_port(port)
+
+
+def test_what_a_ui_that_does_not_come_up_said_last_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "print('first'); print('no such table'); print()"
+    monkeypatch.setattr("dnnsweep.tracking.ui.ui_command", lambda *_, **__: [sys.executable, "-c", code])
+
+    with pytest.raises(TrackingError, match=r"but did not: no such table; .*/mlflow-ui\.log says more$"):
+        serve_ui(settings, free_port())
 
 
 def test_ui_of_a_tracking_server_is_its_own(server: int, served: Settings, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import Annotated, Any, Final
@@ -10,7 +9,8 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from dnnsweep.cli.terminal import escape_controls
+from dnnsweep.cli.options import Home
+from dnnsweep.cli.standard_streams import discard_output, prepare_streams, say
 from dnnsweep.errors import DnnsweepError, SpecError
 from dnnsweep.redaction import mask_output, redact
 
@@ -18,6 +18,8 @@ from dnnsweep.redaction import mask_output, redact
 INTERRUPTED: Final = 130
 #: The order of commands in `--help`; others follow.
 ORDER: Final = ("validate", "schema", "run", "resume", "stop", "delete", "submit", "list", "show", "trials", "best")
+#: What all of Typer's errors about usage have in common.
+_UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _ADVICE: Final = {
     "run": "; run the same command again to continue",
     "resume": "; run the same command again to continue",
@@ -39,7 +41,7 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             _fail(f"interrupted{_ADVICE.get(ctx.invoked_subcommand, '')}", INTERRUPTED)
         except BrokenPipeError:  # whoever read the output went away: `| head` for example
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()
             sys.exit(0)
         return result
 
@@ -49,7 +51,6 @@ app = typer.Typer(
     cls=_Commands,
     help="Hyperparameter sweeps for dense networks: Optuna samples, Keras trains, MLflow shows every trial.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -57,19 +58,33 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
+    prepare_streams()
     mask_output()
     for number in (signal.SIGINT, signal.SIGTERM):  # both end a command cleanly, also in the background of a shell
         signal.signal(number, signal.default_int_handler)
     try:
-        app(standalone_mode=True)
+        sys.exit(app(prog_name="dnnsweep", standalone_mode=False))
     except SpecError as error:
         _fail("\n".join(f"error: {mistake}" for mistake in error.mistakes), error.exit_code)
     except DnnsweepError as error:
         _fail(f"error: {error}", error.exit_code)
+    except typer.Abort:
+        _fail("nothing was done", 1)
+    except _UsageError as error:
+        _end_misused(error)
+
+
+def _end_misused(error: Any) -> None:
+    """Say what was wrong with the words of a command; without any words, its help was printed."""
+    from dnnsweep.cli.usage_errors import usage_message
+
+    if error.format_message():
+        say(f"error: {usage_message(error, typer.main.get_command(app).commands)}")  # type: ignore[attr-defined]  # a group
+    sys.exit(error.exit_code)
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(escape_controls(redact(message)), err=True)
+    say(redact(message))
     sys.exit(code)
 
 
@@ -87,5 +102,6 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    home: Home = None,
 ) -> None:
     pass

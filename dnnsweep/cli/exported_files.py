@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from dnnsweep.cli.standard_streams import say
 from dnnsweep.errors import ExportError
 
 
@@ -22,7 +23,7 @@ def write_text(text: str, output: Path | None) -> None:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {error.strerror}") from error
-    sys.stderr.write(f"written to {output}\n")
+    say(f"written to {output}")
 
 
 def copy_model(source: Path, output: Path | None) -> None:
@@ -38,4 +39,4 @@ def copy_model(source: Path, output: Path | None) -> None:
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {error.strerror}") from error
     note = "it holds the network alone, so encode and scale new rows as the exported Python code does"
-    sys.stderr.write(f"written to {output}; {note}\n")
+    say(f"written to {output}; {note}")

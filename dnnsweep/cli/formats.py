@@ -1,4 +1,4 @@
-"""Forms of output on stdout: JSON, YAML and CSV for programs, tables and numbers for people."""
+"""Forms of output on stdout: JSON, YAML and CSV for programs, numbers and values for people."""
 
 from __future__ import annotations
 
@@ -9,29 +9,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from dnnsweep.cli.standard_streams import takes_unicode
 from dnnsweep.cli.terminal import escape_controls, escape_controls_in_json
 
 #: Whole numbers from here on are shortened.
 MAX_WHOLE: Final = 1e12
-#: Width in characters of tables that do not go to a terminal.
-FILE_WIDTH: Final = 200
-_NUMERIC: Final = ("number", "value", "epochs", "best epoch", "seconds", "trials", "failed", "best")
 
 
 def print_json(data: Any) -> None:
     """Print plain data as JSON."""
-    text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=not takes_unicode())
     sys.stdout.write(escape_controls_in_json(text) + "\n")
 
 
 def _print_yaml(data: Any) -> None:
     from dnnsweep.spec import documents
 
-    sys.stdout.write(documents.write(data))
+    sys.stdout.write(documents.write(data, is_ascii=not takes_unicode()))
 
 
 def _print_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -71,47 +65,6 @@ def print_for_program(data: Any, form: str, columns: Sequence[str]) -> bool:
     elif form == "csv":
         _print_csv(data if isinstance(data, list) else [data], columns)
     return form != "text"
-
-
-class SafeTable(Table):
-    """A table of Rich's in which control characters are written out."""
-
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        """Add a row, as Rich's table does."""
-        super().add_row(*(escape_controls(cell) if isinstance(cell, str) else cell for cell in cells), **options)
-
-
-def new_table(*columns: str, numeric: Sequence[str] = ()) -> Table:
-    """Return an empty table with a header.
-
-    Args:
-        columns: The header, from left to right.
-        numeric: Columns of numbers, beside those that always are.
-    """
-    table = SafeTable(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        is_numeric = column in _NUMERIC or column in numeric
-        table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
-    return table
-
-
-def print_table(table: Table) -> None:
-    """Print a table, as wide as the terminal."""
-    is_screen, text = sys.stdout.isatty(), io.StringIO()  # on stdout Rich ends the program when nobody reads on
-    width = None if is_screen else FILE_WIDTH
-    console = Console(
-        file=text, force_terminal=is_screen, width=width, soft_wrap=not is_screen, markup=False, emoji=False
-    )
-    console.print(table)
-    sys.stdout.write(text.getvalue())
-
-
-def print_facts(facts: Sequence[tuple[str, str]]) -> None:
-    """Print names and texts, a line each."""
-    table = SafeTable(box=None, show_header=False, pad_edge=False)
-    for name, text in facts:
-        table.add_row(Text(name, style="bold"), text)
-    print_table(table)
 
 
 def format_number(number: float | None, form: str = "{:.4g}") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,27 @@ import typer
 
 
 def _only_if_typed(context: typer.Context, home: Path | None) -> Path | None:
-    """Return the home that was typed; one in the environment is found by whoever needs it."""
+    """Return the home that was typed, before the command or behind it.
+
+    One in the environment is found by whoever needs it.
+    """
     source = context.get_parameter_source("home")
-    return home if source is not None and source.name == "COMMANDLINE" else None
+    if source is not None and source.name == "COMMANDLINE":
+        return home
+    before: Path | None = None if context.parent is None else context.parent.params.get("home")
+    return before
+
+
+def sweep_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the sweeps whose names begin as what was typed, for the shell to complete."""
+    from dnnsweep import client
+
+    with suppress(Exception):  # a shell has no place for errors here
+        home: Path | None = context.params.get("home")
+        if home is None and context.parent is not None:
+            home = context.parent.params.get("home")
+        return [sweep.name for sweep in client.sweeps(home=home) if sweep.name.startswith(incomplete)]
+    return []
 
 
 Home = Annotated[
@@ -24,8 +43,10 @@ Home = Annotated[
         callback=_only_if_typed,
     ),
 ]
-File = Annotated[Path, typer.Argument(help="The sweep file.", show_default=False)]
-Name = Annotated[str, typer.Argument(help="The sweep's name.", show_default=False)]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The sweep file.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The sweep's name.", show_default=False, autocompletion=sweep_names)
+]
 NewName = Annotated[str | None, typer.Option("--name", help="Override the sweep's name.")]
 MaxTrials = Annotated[int | None, typer.Option("--trials", min=1, help="Override budget.trials.")]
 MaxSeconds = Annotated[float | None, typer.Option("--seconds", help="Override budget.seconds.")]
@@ -33,6 +54,14 @@ Where = Annotated[
     str | None,
     typer.Option("--where", help="Show only trials that meet a condition: \"optimizer == 'adam' and dropout < 0.3\"."),
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, help="Show at most this many, newest first.", show_default="50 on a terminal, else all"
+    ),
+]
+Offset = Annotated[int, typer.Option("--offset", min=0, help="Leave out this many at the beginning.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, even if the terminal breaks their lines.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsYaml = Annotated[bool, typer.Option("--yaml", help="Print YAML.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,35 @@ from typing import Annotated, Final
 import typer
 
 from dnnsweep.cli.app import app
-from dnnsweep.cli.options import AsCsv, AsJson, AsYaml, Home, Name, Number, Where, chosen_form
+from dnnsweep.cli.options import (
+    AsCsv,
+    AsJson,
+    AsYaml,
+    Home,
+    Limit,
+    Name,
+    Number,
+    Offset,
+    Where,
+    Wide,
+    chosen_form,
+)
+
+#: Rows of a table on a screen, unless somebody says how many.
+PAGE_ROWS: Final = 50
+
+
+class TrialOrder(StrEnum):
+    """How a list of trials can be sorted."""
+
+    number = "number"
+    newest = "newest"
+    best = "best"
+
+    @property
+    def phrase(self) -> str:
+        """Return the order in words."""
+        return "in their order" if self is TrialOrder.number else f"{self.value} first"
 
 
 class ExportForm(StrEnum):
@@ -33,6 +62,7 @@ def list_(
         bool,
         typer.Option("--deleted", help="List deleted sweeps instead, with who submitted, stopped and deleted them."),
     ] = False,
+    wide: Wide = False,
     as_json: AsJson = False,
     as_yaml: AsYaml = False,
     as_csv: AsCsv = False,
@@ -43,19 +73,22 @@ def list_(
 
     form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
     if deleted:
-        render.print_deleted(client.deleted_sweeps(home=home), form)
+        render.print_deleted(client.deleted_sweeps(home=home), form, is_wide=wide)
     else:
-        render.print_sweeps(client.sweeps(home=home), form)
+        render.print_sweeps(client.sweeps(home=home), form, is_wide=wide)
 
 
 @app.command()
 def show(
     name: Name,
     home: Home = None,
+    limit: Limit = None,
+    offset: Offset = 0,
     *,
     events: Annotated[
         bool, typer.Option("--events", help="Show what happened to the sweep and its trials, oldest first.")
     ] = False,
+    wide: Wide = False,
     as_json: AsJson = False,
     as_yaml: AsYaml = False,
     as_csv: AsCsv = False,
@@ -65,21 +98,40 @@ def show(
     from dnnsweep.cli import render
 
     form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
-    if events:
-        render.print_events(client.events(name, home=home), form)
-    else:
+    size = _page_size(limit, form)
+    if not events:
+        if limit is not None or offset:
+            raise typer.BadParameter("--limit and --offset are about events; add --events")
         render.print_sweep(client.show(name, home=home), form)
+    elif size is None and not offset:
+        render.print_events(client.events(name, home=home), form, is_wide=wide)
+    else:
+        page = client.event_page(name, limit=size, offset=offset, home=home)
+        is_whole = limit is None and len(page.items) == page.total
+        render.print_events(page.items[:: -1 if is_whole else 1], form, is_wide=wide)
+        render.say_part(page, offset, "events", "newest first")
+
+
+def _page_size(limit: int | None, form: str) -> int | None:
+    """Return how many items of a list to read: a screen gets a page of it, unless somebody says how many."""
+    return PAGE_ROWS if limit is None and form == "text" and sys.stdout.isatty() else limit
 
 
 @app.command()
 def trials(
     name: Name,
     top: Annotated[
-        int | None, typer.Option("--top", min=1, help="Show at most this many trials.", show_default="all")
+        int | None, typer.Option("--top", min=1, help="Show at most this many trials, oldest first.")
     ] = None,
     where: Where = None,
     home: Home = None,
+    limit: Limit = None,
+    offset: Offset = 0,
+    order: Annotated[
+        TrialOrder | None, typer.Option("--order", help="Sort the trials.", show_default="newest if not all fit")
+    ] = None,
     *,
+    wide: Wide = False,
     as_json: AsJson = False,
     as_yaml: AsYaml = False,
     as_csv: AsCsv = False,
@@ -89,8 +141,18 @@ def trials(
     from dnnsweep.cli import render
 
     form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
-    sweep, matching = client.show_trials(name, where=where, home=home)
-    render.print_trials(sweep, matching[:top], form)
+    if top is not None and limit is not None:
+        raise typer.BadParameter("choose one of --top, --limit")
+    if top is not None:
+        order, limit = order or TrialOrder.number, top
+    size = _page_size(limit, form)
+    chosen = order or (TrialOrder.newest if size else TrialOrder.number)
+    sweep, page = client.show_trials(name, where=where, order=chosen, limit=size, offset=offset, home=home)
+    is_whole = order is None and limit is None and len(page.items) == page.total
+    items = sorted(page.items, key=lambda trial: trial.number) if is_whole else page.items
+    render.print_trials(sweep, items, form, is_wide=wide)
+    if top is None:
+        render.say_part(page, offset, "trials", chosen.phrase)
 
 
 @app.command()
@@ -108,6 +170,7 @@ def best(
     where: Where = None,
     home: Home = None,
     *,
+    wide: Wide = False,
     as_json: AsJson = False,
     as_yaml: AsYaml = False,
     as_csv: AsCsv = False,
@@ -117,7 +180,7 @@ def best(
     from dnnsweep.cli import render
 
     form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
-    render.print_trials(*client.show_best(name, top=top, where=where, home=home), form)
+    render.print_trials(*client.show_best(name, top=top, where=where, home=home), form, is_wide=wide)
 
 
 @app.command()

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Any, Final
 
 from dnnsweep.cli.formats import (
     format_number,
     format_setting,
-    new_table,
-    print_facts,
     print_for_program,
     print_json,
-    print_table,
 )
+from dnnsweep.cli.screen_tables import Column, print_facts, print_table
+from dnnsweep.cli.standard_streams import say
 from dnnsweep.cli.terminal import escape_controls
 from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
+from dnnsweep.records.paging import Page
 from dnnsweep.records.ranking import reaches_target
 from dnnsweep.space import KNOBS, branch_texts, yaml_text
 
@@ -38,40 +37,48 @@ _TRIAL_COLUMNS: Final = tuple(
 )
 
 
-def print_sweeps(sweeps: Sequence[Sweep], form: str) -> None:
+def print_sweeps(sweeps: Sequence[Sweep], form: str, *, is_wide: bool = False) -> None:
     """Print sweeps, a line each.
 
     Args:
         sweeps: The sweeps, in the order to print.
         form: `text`, `json`, `yaml` or `csv`.
+        is_wide: Whether to print columns that the screen has no room for.
     """
     if print_for_program([sweep.to_json() for sweep in sweeps], form, SWEEP_COLUMNS):
         return
-    table = new_table("name", "state", "trials", "failed", "best", "objective", "created")
-    for sweep in sweeps:
-        done = f"{sweep.n_finished}/{sweep.n_trials}"
-        best = format_number(sweep.best_value)
-        objective = " and ".join(map(str, sweep.objectives))
-        created = _minute(sweep.created_at)
-        table.add_row(sweep.name, sweep.state, done, str(sweep.n_failed), best, objective, created)
-    print_table(table)
+    columns = (
+        Column("name", [sweep.name for sweep in sweeps]),
+        Column("state", [sweep.state for sweep in sweeps]),
+        Column("trials", [f"{sweep.n_finished}/{sweep.n_trials}" for sweep in sweeps], is_numeric=True),
+        Column("failed", [str(sweep.n_failed) for sweep in sweeps], is_numeric=True),
+        Column("best", [format_number(sweep.best_value) for sweep in sweeps], is_numeric=True),
+        Column("objective", [" and ".join(map(str, sweep.objectives)) for sweep in sweeps]),
+        Column("created", [_minute(sweep.created_at) for sweep in sweeps]),
+    )
+    print_table(columns, is_wide=is_wide)
 
 
-def print_deleted(deleted: Sequence[DeletedSweep], form: str) -> None:
+def print_deleted(deleted: Sequence[DeletedSweep], form: str, *, is_wide: bool = False) -> None:
     """Print what is kept of deleted sweeps, a line each.
 
     Args:
         deleted: The records, in the order to print.
         form: `text`, `json`, `yaml` or `csv`.
+        is_wide: Whether to print columns that the screen has no room for.
     """
     if print_for_program([record.to_json() for record in deleted], form, DeletedSweep.__slots__):
         return
-    table = new_table("name", "id", "created", "submitted by", "stopped by", "deleted", "deleted by")
-    for record in deleted:
-        names = [name or "-" for name in (record.submitted_by, record.stopped_by, record.deleted_by)]
-        created, ended = _minute(record.created_at), _minute(record.deleted_at)
-        table.add_row(record.name, record.id, created, *names[:2], ended, names[2])
-    print_table(table)
+    columns = (
+        Column("name", [record.name for record in deleted]),
+        Column("id", [record.id for record in deleted]),
+        Column("created", [_minute(record.created_at) for record in deleted]),
+        Column("submitted by", [record.submitted_by or "-" for record in deleted]),
+        Column("stopped by", [record.stopped_by or "-" for record in deleted]),
+        Column("deleted", [_minute(record.deleted_at) for record in deleted]),
+        Column("deleted by", [record.deleted_by or "-" for record in deleted]),
+    )
+    print_table(columns, is_wide=is_wide)
 
 
 def _time(milliseconds: int) -> datetime:
@@ -131,22 +138,25 @@ def _run_text(sweep: Sweep) -> str:
     return f"{run}, {sweep.n_undelivered} updates behind{why}"
 
 
-def print_events(events: Sequence[Event], form: str) -> None:
+def print_events(events: Sequence[Event], form: str, *, is_wide: bool = False) -> None:
     """Print what happened to a sweep, a line each.
 
     Args:
         events: The events, in the order to print.
         form: `text`, `json`, `yaml` or `csv`.
+        is_wide: Whether to print columns that the screen has no room for.
     """
     if print_for_program([event.to_json() for event in events], form, Event.__slots__):
         return
-    table = new_table("time", "trial", "what", "attempt", "how")
-    for event in events:
-        time = _time(event.time).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-        trial = "-" if event.number is None else str(event.number)
-        attempt = "" if event.attempt is None else str(event.attempt)
-        table.add_row(time, trial, event.kind, attempt, _how(event))
-    print_table(table)
+    times = (_time(event.time).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] for event in events)
+    columns = (
+        Column("time", [*times]),
+        Column("trial", ["-" if event.number is None else str(event.number) for event in events], is_numeric=True),
+        Column("what", [event.kind for event in events]),
+        Column("attempt", ["" if event.attempt is None else str(event.attempt) for event in events], is_numeric=True),
+        Column("how", [_how(event) for event in events], is_prose=True),
+    )
+    print_table(columns, is_wide=is_wide)
 
 
 def _how(event: Event) -> str:
@@ -186,38 +196,58 @@ def print_diagnosis(diagnosis: Diagnosis, form: str) -> None:
     sys.stdout.write(f"{compared}: {len(differences)} differences{outcome}\n")
 
 
-def print_trials(sweep: Sweep, trials: Sequence[Trial], form: str) -> None:
+def print_trials(sweep: Sweep, trials: Sequence[Trial], form: str, *, is_wide: bool = False) -> None:
     """Print trials, a line each.
 
     Args:
         sweep: The sweep that the trials belong to.
         trials: The trials, in the order to print.
         form: `text`, `json`, `yaml` or `csv`.
+        is_wide: Whether to print columns that the screen has no room for.
     """
     if print_for_program([trial.to_json() for trial in trials], form, _TRIAL_COLUMNS):
         return
-    print_table(_trial_table(sweep, trials))
+    print_table([*_trial_columns(sweep, trials)], is_wide=is_wide)
     if not trials:
-        sys.stderr.write("there are no trials to show\n")
+        say("there are no trials to show")
 
 
-def _trial_table(sweep: Sweep, trials: Sequence[Trial]) -> Table:
-    searched = list(sweep.spec["space"])
+def say_part(page: Page[Any], offset: int, what: str, order: str) -> None:
+    """Say to stderr which part of a long list was printed, and how to see the rest.
+
+    Args:
+        page: The part.
+        offset: How many items were left out before it.
+        what: What the items are, in the plural.
+        order: How they are ordered.
+    """
+    end = offset + len(page.items)
+    if len(page.items) == page.total or not page.items:
+        return
+    following = f"--offset {end} shows the next ones, " if end < page.total else ""
+    say(f"{what} {offset + 1} to {end} of {page.total}, {order}; {following}--limit {page.total} all")
+
+
+def _trial_columns(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Column]:
     is_single = len(sweep.objectives) == 1
-    values = ["value"] if is_single else [objective.metric for objective in sweep.objectives]
-    table = new_table("number", *values, "reason", "best epoch", "epochs", "seconds", *searched, numeric=values)
-    for trial in trials:
-        cells = (format_number(trial.best_epoch), str(trial.epochs), format_number(trial.seconds, "{:.1f}"))
-        reason = trial.reason or trial.state.lower()
-        settings = (format_setting(trial.params.get(name)) for name in searched)
-        scores = map(format_number, trial.values or [None] * len(values))
-        table.add_row(str(trial.number), *scores, reason, *cells, *settings)
-    return table
+    yield Column("number", [str(trial.number) for trial in trials], is_numeric=True)
+    for index, name in enumerate(["value"] if is_single else [objective.metric for objective in sweep.objectives]):
+        values = (None if trial.values is None else trial.values[index] for trial in trials)
+        yield Column(name, [*map(format_number, values)], is_numeric=True)
+    yield Column("reason", [trial.reason or trial.state.lower() for trial in trials])
+    yield Column("best epoch", [format_number(trial.best_epoch) for trial in trials], is_numeric=True)
+    yield Column("epochs", [str(trial.epochs) for trial in trials], is_numeric=True)
+    yield Column("seconds", [format_number(trial.seconds, "{:.1f}") for trial in trials], is_numeric=True)
+    for name in sweep.spec["space"]:
+        yield Column(name, [format_setting(trial.params.get(name)) for trial in trials])
 
 
 def format_losses(counts: Sweep | Progress) -> str:
-    """Return how many trials have no value: failed ones, and pruned ones where there are any."""
-    return f"{counts.n_failed} failed" + (f", {counts.n_pruned} pruned" if counts.n_pruned else "")
+    """Return how many trials have no value: failed ones, and diverged and pruned ones where there are any."""
+    parts = [f"{counts.n_failed - counts.n_diverged} failed"]
+    parts += [f"{counts.n_diverged} diverged"] if counts.n_diverged else []
+    parts += [f"{counts.n_pruned} pruned"] if counts.n_pruned else []
+    return ", ".join(parts)
 
 
 def progress_line(sweep: Sweep) -> str:
@@ -239,13 +269,35 @@ def print_conclusion(sweep: Sweep, resume_command: str, *, by_worker: bool = Fal
         by_worker: Whether workers run it; they deliver by themselves what MLflow has not seen.
     """
     hint = "" if sweep.state is SweepState.COMPLETE else f"; run `{resume_command}` to continue"
-    sys.stderr.write(f"{_ending(sweep)}{hint}\n")
+    delivered = "; all in MLflow" if sweep.state is SweepState.COMPLETE and not sweep.n_undelivered else ""
+    say(f"{_ending(sweep)}{delivered}{hint}")
     if sweep.n_undelivered:
         who = "a worker" if by_worker else f"`{resume_command}` or `dnnsweep doctor`"
         waiting = f"{sweep.n_undelivered} updates are still waiting for MLflow"
         why = f": {sweep.delivery_error}" if sweep.delivery_error else ""
         when = " once that is mended" if why else ""
-        sys.stderr.write(escape_controls(f"{waiting}{why}; {who} will deliver them{when}\n"))
+        say(f"{waiting}{why}; {who} will deliver them{when}")
+
+
+def say_next(sweep: Sweep, elsewhere: Sequence[str], *, has_ui: bool) -> None:
+    """Say to stderr which commands look at what a run has found.
+
+    Args:
+        sweep: The sweep, with a best trial.
+        elsewhere: Words that name its home in a command.
+        has_ui: Whether its MLflow UI can be started here.
+    """
+    commands = {
+        f"ui {sweep.name}": "all trials, in MLflow",
+        f"best {sweep.name}": "the best trials",
+        f"export {sweep.name} -o best.py": "the best as Keras code",
+    }
+    if not has_ui:
+        del commands[f"ui {sweep.name}"]
+    texts = [" ".join(["dnnsweep", command, *map(shlex.quote, elsewhere)]) for command in commands]
+    width = max(map(len, texts))
+    lines = [f"{text:{width}}  # {what}" for text, what in zip(texts, commands.values(), strict=True)]
+    say("\n".join(["next:", *(f"  {line}" for line in lines)]))
 
 
 def _ending(sweep: Sweep) -> str:
@@ -280,7 +332,7 @@ def print_best(sweep: Sweep, trials: Sequence[Trial], form: str) -> None:
         return
     if len(sweep.objectives) > 1:
         sys.stdout.write(f"Pareto front of {len(trials)} trials: {' and '.join(map(str, sweep.objectives))}\n")
-        print_table(_trial_table(sweep, trials))
+        print_table([*_trial_columns(sweep, trials)], remedy=f"`dnnsweep best {sweep.name} --wide`")
         return
     trial = trials[0]
     epochs = f"epoch {trial.best_epoch} of {trial.epochs}"

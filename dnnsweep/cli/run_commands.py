@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -25,8 +25,9 @@ from dnnsweep.cli.options import (
     Overrides,
     Trainers,
 )
+from dnnsweep.cli.standard_streams import say
 from dnnsweep.cli.terminal import is_terminal
-from dnnsweep.errors import SweepFailedError
+from dnnsweep.errors import DnnsweepError, Mistake, SpecError, SweepFailedError
 from dnnsweep.executors import ExecutorKind
 
 #: How a sweep stands that somebody else has taken over since a run of it was interrupted.
@@ -35,7 +36,9 @@ RESUMED: Final = ("QUEUED", "RUNNING")
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
     from dnnsweep.client import SweepHandle
     from dnnsweep.records import Sweep
-    from dnnsweep.trainers import TrainerPlan
+
+#: What a command that takes a name does with the sweep.
+_DOES: Final = {"resume": "continues", "show": "shows"}
 
 
 @app.command()
@@ -44,6 +47,7 @@ def validate(file: File, overrides: Overrides = None, *, explain: Explain = Fals
     from dnnsweep import client
     from dnnsweep.cli import render
 
+    _refuse_name(file, None, "show")
     render.print_outline(client.validate(file, overrides=overrides or []), as_json=as_json, is_explained=explain)
 
 
@@ -83,8 +87,9 @@ def run(
     from dnnsweep.cli.progress_display import display
     from dnnsweep.profiling import Profile
 
+    _refuse_name(file, home, "resume")
     measured = Profile()
-    with display(str(name or file)) as on_progress:
+    with display(str(name or file)) as shown:
         sweep = client.run(
             file,
             home=home,
@@ -94,10 +99,11 @@ def run(
             overrides=overrides or [],
             trainers=trainers,
             executor=executor,
-            on_progress=on_progress,
-            on_plan=_print_reasons if explain else None,
-            on_note=_print_note,
-            on_wait=_announce_once() if wait else None,
+            on_progress=shown.on_progress,
+            on_phase=shown.on_phase,
+            on_plan=(lambda plan: shown.say("\n".join(plan.reasons))) if explain else None,
+            on_note=lambda note: shown.say(f"note: {note}"),
+            on_wait=_announce_once(shown.say) if wait else None,
             profile=measured,
         )
     if profile is not None:
@@ -105,25 +111,47 @@ def run(
     _conclude(sweep, home, as_json=as_json)
 
 
-def _announce_once() -> Callable[[str], None]:
-    """Return a function that prints whom a run waits for, the first time it is called."""
+def _refuse_name(file: Path, home: Path | None, command: str) -> None:
+    """Refuse the name of a sweep where its file is wanted.
+
+    Args:
+        file: What was given as the sweep file.
+        home: Where sweeps are looked for.
+        command: The command that does the like for a sweep that is there already.
+
+    Raises:
+        SpecError: There is no such file, but a sweep of that name.
+    """
+    if not file.exists() and str(file) in _sweep_names(home):
+        remedy = f"`{shlex.join(['dnnsweep', command, str(file), *_elsewhere(home)])}` {_DOES[command]} it"
+        raise SpecError([Mistake(str(file), "must be a sweep file", "the name of a sweep", remedy)])
+
+
+def _sweep_names(home: Path | None) -> Collection[str]:
+    """Return the names of the sweeps there are; none where they cannot be read, for others to say so."""
+    from dnnsweep import client
+
+    try:
+        return [sweep.name for sweep in client.sweeps(home=home)]
+    except DnnsweepError:
+        return ()
+
+
+def _elsewhere(home: Path | None) -> list[str]:
+    """Return the words that name a home in a command, unless it finds that home by itself."""
+    return [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
+
+
+def _announce_once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that says whom a run waits for, the first time it is called."""
     announced: list[str] = []
 
     def announce(holder: str) -> None:
         if not announced:
-            typer.echo(f"waiting: {holder}", err=True)
+            say(f"waiting: {holder}")
         announced.append(holder)
 
     return announce
-
-
-def _print_note(note: str) -> None:
-    typer.echo(f"note: {note}", err=True)
-
-
-def _print_reasons(plan: TrainerPlan) -> None:
-    for reason in plan.reasons:
-        typer.echo(reason, err=True)
 
 
 @app.command()
@@ -132,8 +160,10 @@ def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json:
     from dnnsweep import client
     from dnnsweep.cli.progress_display import display
 
-    with display(name) as on_progress:
-        sweep = client.resume(name, home=home, trainers=trainers, on_progress=on_progress)
+    with display(name) as shown:
+        sweep = client.resume(
+            name, home=home, trainers=trainers, on_progress=shown.on_progress, on_phase=shown.on_phase
+        )
     if sweep.home is None:  # a service's workers run it
         _await_end(name, home)
     _conclude(sweep, home, as_json=as_json)
@@ -157,6 +187,7 @@ def submit(
     from dnnsweep import client
     from dnnsweep.cli import render
 
+    _refuse_name(file, home, "resume")
     submitted = client.submit(file, home=home, name=name, trials=trials, seconds=seconds, overrides=overrides or [])
     if wait:
         _await_end(submitted.name, home)
@@ -164,7 +195,7 @@ def submit(
         return
     sweep = submitted.show()
     hint = f"`dnnsweep show {sweep.name}` shows its progress"
-    typer.echo(f"sweep {sweep.name} is {sweep.state.lower()}; {hint}", err=True)
+    say(f"sweep {sweep.name} is {sweep.state.lower()}; {hint}")
     if as_json:
         render.print_sweep(sweep, "json")
 
@@ -183,7 +214,7 @@ def _await_end(name: str, home: Path | None) -> None:
     def print_change(sweep: Sweep) -> None:
         line = render.progress_line(sweep)
         if printed[-1:] != [line]:
-            typer.echo(line, err=True)
+            say(line)
             printed.append(line)
 
     sweep = client.await_end(name, home=home, on_change=print_change).show()
@@ -197,10 +228,12 @@ def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool, by_worke
 
     sweep = handle.show()
     best = handle.best(top=1 if len(sweep.objectives) == 1 else None)
-    elsewhere = [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
-    resume_command = shlex.join(["dnnsweep", "resume", sweep.name, *elsewhere])
+    resume_command = shlex.join(["dnnsweep", "resume", sweep.name, *_elsewhere(home)])
     render.print_conclusion(sweep, resume_command, by_worker=by_worker or handle.home is None)
     render.print_best(sweep, best, "json" if as_json else "text")
+    sys.stdout.flush()  # before what comes next, where both go to one place
+    if best:
+        render.say_next(sweep, _elsewhere(home), has_ui=handle.home is not None)
     if sweep.state in ("INTERRUPTED", "STOPPED", *RESUMED):
         raise typer.Exit(INTERRUPTED)
     if not best:
@@ -213,7 +246,7 @@ def stop(name: Name, home: Home = None) -> None:
     from dnnsweep import client
 
     is_running = client.stop(name, home=home)
-    typer.echo(f"sweep {name} is being stopped" if is_running else f"sweep {name} is not running", err=True)
+    say(f"sweep {name} is being stopped" if is_running else f"sweep {name} is not running")
 
 
 @app.command()

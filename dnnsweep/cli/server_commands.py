@@ -8,23 +8,36 @@ from typing import Annotated
 import typer
 
 from dnnsweep.cli.app import app
-from dnnsweep.cli.options import Home, Trainers
-from dnnsweep.cli.terminal import escape_controls
+from dnnsweep.cli.options import Home, Trainers, sweep_names
+from dnnsweep.cli.standard_streams import say
 from dnnsweep.errors import SettingsError
 from dnnsweep.redaction import redact
 
 
 @app.command()
 def ui(
-    name: Annotated[str | None, typer.Argument(help="Print the address of this sweep.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Print the address of this sweep.", show_default=False, autocompletion=sweep_names
+        ),
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Listen on this port of 127.0.0.1.")] = 5000,
     home: Home = None,
+    *,
+    in_browser: Annotated[bool, typer.Option("--open", help="Open the address in the browser.")] = False,
 ) -> None:
     """Start the MLflow UI on this home and print its address."""
     from dnnsweep import client
 
+    def tell(address: str) -> None:
+        typer.echo(redact(address))
+        say("Ctrl-C ends it")
+        if in_browser and typer.launch(address) != 0:
+            say("no browser could be opened; open the address yourself")
+
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-        client.serve_ui(name, port=port, home=home, on_address=lambda address: typer.echo(redact(address)))
+        client.serve_ui(name, port=port, home=home, on_address=tell, say=say)
 
 
 @app.command()
@@ -41,7 +54,7 @@ def worker(
     """Run queued sweeps, one after the other. Several workers may share a ledger."""
     from dnnsweep import client
 
-    client.work(home=home, trainers=trainers, grace=grace, say=lambda text: typer.echo(escape_controls(text), err=True))
+    client.work(home=home, trainers=trainers, grace=grace, say=say)
 
 
 @app.command()

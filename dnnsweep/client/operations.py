@@ -106,7 +106,12 @@ def doctor(name: str | None = None, *, repair: bool = True, home: Home = None) -
 
 
 def serve_ui(
-    name: str | None = None, *, port: int = 5000, home: Home = None, on_address: Callable[[str], None] = print
+    name: str | None = None,
+    *,
+    port: int = 5000,
+    home: Home = None,
+    on_address: Callable[[str], None] = print,
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve the MLflow UI on 127.0.0.1 until it is interrupted.
 
@@ -115,17 +120,21 @@ def serve_ui(
         port: Port to listen on.
         home: Folder whose runs are shown; None for the usual home.
         on_address: Called with the address once the UI answers there.
+        say: Called with a line of text before each step that may take long.
 
     Raises:
         SweepNotFoundError: There is no such sweep.
         TrackingError: The UI cannot be started.
     """
-    from dnnsweep import tracking
-    from dnnsweep.delivery.shipper import deliver_all
-
     settings = find_settings(home)
     with LocalStore.opened(settings) as store:
         direction = None if name is None else store.sweep(name).direction
+        say(f"starting the MLflow UI on port {port}" if settings.is_tracking_embedded else "asking the MLflow server")
+        from dnnsweep import tracking  # takes seconds, as it loads MLflow
+        from dnnsweep.delivery.shipper import deliver_all
+
+        if settings.is_tracking_embedded:
+            tracking.check_port(port)
         if not store.ledger.is_read_only:
             deliver_all(store.ledger, tracking.Tracker(settings), settings, MLFLOW_WAIT_SECONDS)
     tracking.serve_ui(settings, port, on_ready=on_address, experiment=name, direction=direction)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dnnsweep.errors import ExportError, SweepNotFoundError
 from dnnsweep.records import Curve, Sweep, Trial
 from dnnsweep.records.events import DeletedSweep, Event
+from dnnsweep.records.paging import Page
 from dnnsweep.stores import SweepStore
 from dnnsweep.stores.resolve import Home, open_store
 
@@ -87,10 +88,36 @@ def best(name: str, *, top: int | None = None, where: str | None = None, home: H
         return store.best(name, top, where)
 
 
-def show_trials(name: str, *, where: str | None = None, home: Home = None) -> tuple[Sweep, list[Trial]]:
-    """Return a sweep with its trials, as `show` and `trials` do, but open the home once."""
+def show_trials(  # noqa: PLR0913  what describes a part of a list
+    name: str,
+    *,
+    where: str | None = None,
+    order: str = "number",
+    limit: int | None = None,
+    offset: int = 0,
+    home: Home = None,
+) -> tuple[Sweep, Page[Trial]]:
+    """Return a sweep with some of its trials, as `show` and `trials` do, but open the home once.
+
+    Args:
+        name: Name of the sweep.
+        where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
+        order: `number`, `newest` first, or `best` first in the first objective.
+        limit: Return at most this many trials; None for all.
+        offset: Leave out this many trials at the beginning.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
+    """
     with open_store(home) as store:
-        return store.sweep(name), store.trials(name, where)
+        sweep = store.sweep(name)
+        best = "-value" if sweep.direction == "maximize" else "value"
+        fields = {"number": "number", "newest": "-number", "best": best}
+        return sweep, store.trial_page(name, where, fields[order], limit, offset)
+
+
+def event_page(name: str, *, limit: int | None = None, offset: int = 0, home: Home = None) -> Page[Event]:
+    """Return some of what happened to a sweep and its trials, newest first; see `events`."""
+    with open_store(home) as store:
+        return store.event_page(name, limit, offset)
 
 
 def show_best(

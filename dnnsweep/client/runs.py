@@ -33,6 +33,7 @@ def run(
     executor: str = "local",
     progress: bool = True,
     on_progress: Callable[[Any], None] | None = None,
+    on_phase: Callable[[str], None] | None = None,
     on_plan: Callable[[TrainerPlan], None] | None = None,
     on_note: Callable[[str], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
@@ -52,6 +53,7 @@ def run(
         executor: `local` trains in processes of their own, `inprocess` in this process, for debugging.
         progress: Whether to show a progress bar on a terminal or in a notebook, if `on_progress` is None.
         on_progress: Called with a `runner.controller.Progress` after each change.
+        on_phase: Called with what the run begins to do before it trains, such as `loading data`.
         on_plan: Called once, with how trials will be trained and why, unless there is nothing left to train.
         on_note: Called with each sentence that a person should know about the search and the data before trials are
             trained.
@@ -90,6 +92,7 @@ def run(
             n_trainers=trainers,
             executor=ExecutorKind.named(executor),
             on_progress=on_progress or bar.update,
+            on_phase=on_phase or (lambda _: None),
             on_plan=on_plan or (lambda _: None),
             on_note=on_note or bar.write,
             on_wait=on_wait,
@@ -126,6 +129,7 @@ def resume(
     trainers: int | None = None,
     progress: bool = True,
     on_progress: Callable[[Any], None] | None = None,
+    on_phase: Callable[[str], None] | None = None,
 ) -> SweepHandle:
     """Continue a sweep that was interrupted or stopped; a service's sweep is queued again for its workers.
 
@@ -136,6 +140,7 @@ def resume(
         trainers: Number of training processes; None takes the file's, else as many as repay their start.
         progress: Whether to show a progress bar on a terminal or in a notebook, if `on_progress` is None.
         on_progress: Called with a `runner.controller.Progress` after each change.
+        on_phase: Called with what the run begins to do before it trains; see `run`.
 
     Raises:
         SweepNotFoundError: There is no such sweep.
@@ -145,7 +150,15 @@ def resume(
         service.resume(name)
         return handle_on(name, home)
     spec = show(name, home=home).spec
-    return run(spec, data=data, home=home, trainers=trainers, progress=progress, on_progress=on_progress)
+    return run(
+        spec,
+        data=data,
+        home=home,
+        trainers=trainers,
+        progress=progress,
+        on_progress=on_progress,
+        on_phase=on_phase,
+    )
 
 
 def submit(

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
+from dnnsweep.records.phases import Phase
 from dnnsweep.trainers import Emit, Job, Trainer, TrainerReady
 
 
@@ -70,11 +71,14 @@ class Executor(Protocol):
     memory_mb: list[tuple[int, float]]
     slot_epochs: tuple[int, int]
 
-    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:
+    def open(
+        self, on_wait: Callable[[], None] = lambda: None, on_phase: Callable[[Phase], None] = lambda _: None
+    ) -> TrainerReady:
         """Start the trainers; return what the data are and how trials are trained, as the first trainer tells.
 
         Args:
             on_wait: Called again and again until then, in this thread; what it raises ends the wait.
+            on_phase: Called with what the trainers begin to do.
 
         Raises:
             DataError: The data cannot be used as the sweep file asks.

@@ -10,6 +10,7 @@ from typing import Final
 
 from dnnsweep.executors import TrainerEvent, TrialDropped, create_trainer, run_trainer
 from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
+from dnnsweep.records.phases import Phase
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job, TrainerReady, TrialDroppedError
 
@@ -39,8 +40,11 @@ class InProcessExecutor:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:
+    def open(
+        self, on_wait: Callable[[], None] = lambda: None, on_phase: Callable[[Phase], None] = lambda _: None
+    ) -> TrainerReady:
         """Load the data; an error that this raises is raised here."""
+        on_phase(Phase.LOADING)
         self._thread.start()
         while True:
             on_wait()

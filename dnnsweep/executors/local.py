@@ -14,6 +14,7 @@ from dnnsweep.executors.placement import choose_trainer
 from dnnsweep.executors.trainer_handle import TrainerHandle
 from dnnsweep.executors.trainer_pool import TrainerPool
 from dnnsweep.records import Suggestion, TrialResult
+from dnnsweep.records.phases import Phase
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.spec import ResourcesSpec
 from dnnsweep.trainers import Job, TrainerPlan, TrainerReady, TrainerUsage
@@ -54,8 +55,11 @@ class LocalExecutor:
         self.memory_mb: list[tuple[int, float]] = []
         self.slot_epochs = (0, 0)
 
-    def open(self, on_wait: Callable[[], None] = lambda: None) -> TrainerReady:
+    def open(
+        self, on_wait: Callable[[], None] = lambda: None, on_phase: Callable[[Phase], None] = lambda _: None
+    ) -> TrainerReady:
         """Start the trainers; return as soon as the first one has loaded the data."""
+        on_phase(Phase.STARTING)
         self._pool.start(min(self._n_trainers or 1, self._max_trainers))
         while True:
             on_wait()
@@ -65,6 +69,8 @@ class LocalExecutor:
                     if self._n_trainers is None:
                         self._pool.start(min(n_useful_trainers(message.plan), self._max_trainers) - 1)
                     return message
+                if handle in self._pool:  # a sign of life: it is up, and loads the data
+                    on_phase(Phase.LOADING)
 
     def submit(self, suggestion: Suggestion) -> bool:
         """Hand a suggestion to the trainer that `placement.choose_trainer` names, if any has room for it."""

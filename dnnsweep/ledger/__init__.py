@@ -13,7 +13,7 @@ from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, open_database, retry_on_race
 from dnnsweep.ledger.lease import Lease, StudyTrial, take_lease
 from dnnsweep.ledger.outbox import Entry, Outbox
-from dnnsweep.ledger.queries import Page, Part
+from dnnsweep.ledger.queries import Part
 from dnnsweep.ledger.stats import LedgerStats
 from dnnsweep.ledger.sweep_cache import SweepCache, count_undelivered
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
@@ -23,6 +23,7 @@ from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.ledger.where import parse_where
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event, EventKind
+from dnnsweep.records.paging import Page
 
 __all__ = [
     "PARENT",
@@ -33,7 +34,6 @@ __all__ = [
     "Ledger",
     "LedgerStats",
     "NewSweep",
-    "Page",
     "StudyTrial",
     "Told",
     "Turn",
@@ -315,6 +315,20 @@ class Ledger:
         """
         with self._database.read() as connection:
             return events.read_events(connection, self._cache.read_sweep(connection, name))
+
+    def event_page(self, name: str, limit: int | None = None, offset: int = 0) -> Page[Event]:
+        """Return a part of what happened to a sweep and its trials, newest first.
+
+        Args:
+            name: Name of the sweep.
+            limit: Return at most this many events; None for all.
+            offset: Leave out this many of the newest events.
+
+        Raises:
+            SweepNotFoundError: There is no such sweep.
+        """
+        with self._database.read() as connection:
+            return events.read_event_page(connection, self._cache.read_sweep(connection, name), limit, offset)
 
     def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
         """Return the first events of a sweep that are numbered above another one, with their numbers.

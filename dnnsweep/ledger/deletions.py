@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select
 
 from dnnsweep.ledger.clock import now_ms
-from dnnsweep.ledger.queries import Page
 from dnnsweep.ledger.tables import PARENT, DeletedSweepRow, EventRow
 from dnnsweep.records.events import DeletedSweep, Event, EventKind
+from dnnsweep.records.paging import Page
 
 _KEPT = ("id", "name", "submitted_by", "stopped_by", "created_at")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, literal, select
+from sqlalchemy import Connection, Row, func, insert, literal, select
 
 from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.tables import PARENT, EventRow, SweepRow, TrialRow
 from dnnsweep.records import Sweep
 from dnnsweep.records.events import Event, EventKind
+from dnnsweep.records.paging import Page
 from dnnsweep.redaction import redact
 
 
@@ -45,6 +46,14 @@ def record_delivery(connection: Connection, sweep_id: str, number: int) -> None:
 def read_events(connection: Connection, sweep: Sweep) -> list[Event]:
     """Return what happened to a sweep and its trials, oldest first."""
     return [event for _, event in read_events_after(connection, sweep, 0)]
+
+
+def read_event_page(connection: Connection, sweep: Sweep, limit: int | None, offset: int) -> Page[Event]:
+    """Return a part of what happened to a sweep and its trials, newest first."""
+    is_own = EventRow.sweep_id == sweep.id
+    statement = select(EventRow.__table__).where(is_own).order_by(EventRow.id.desc()).limit(limit).offset(offset)
+    total = connection.execute(select(func.count()).select_from(EventRow).where(is_own)).scalar_one()
+    return Page([_event(sweep, row) for row in connection.execute(statement)], total)
 
 
 def read_events_after(

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 
 from dnnsweep.errors import LeaseLostError, LedgerError
 from dnnsweep.ledger import checks, curves, events, outbox, owners
@@ -45,6 +45,20 @@ class StudyTrial:
     system_attrs: Mapping[str, Any]
     error: str | None
     model_path: str | None = None
+
+
+class Renewal(NamedTuple):
+    """What a controller learns when it renews its lease.
+
+    Args:
+        is_stop_requested: Whether the sweep is asked to stop.
+        n_behind: How many of its changes MLflow has not seen yet.
+        is_moving: Whether MLflow has seen any since the last renewal.
+    """
+
+    is_stop_requested: bool
+    n_behind: int
+    is_moving: bool
 
 
 #: What the study's trials have as the table has it.
@@ -94,6 +108,7 @@ class Lease:
         self._counted_at = time.monotonic()
         self._n_transactions = 0
         self._is_over = False
+        self._n_entries = self._newest_entry = 0
         self.sweep_id = sweep_id
         self.token = token
 
@@ -168,14 +183,18 @@ class Lease:
             raise LeaseLostError("another controller took this sweep over, or it was deleted; this one has stopped")
         return False
 
-    def renew(self) -> tuple[bool, int]:
-        """Renew the lease; return whether the sweep is asked to stop, and how much of it MLflow has not seen yet."""
-        behind = select(func.count()).select_from(OutboxRow).where(OutboxRow.sweep_id == self.sweep_id)
-        asked = select(SweepRow.is_stop_requested, behind.scalar_subquery()).where(SweepRow.id == self.sweep_id)
+    def renew(self) -> Renewal:
+        """Renew the lease; return whether the sweep is asked to stop, and how far MLflow is behind it."""
+        is_old = case((OutboxRow.id <= self._newest_entry, 1), else_=0)
+        columns = (func.count(), func.coalesce(func.sum(is_old), 0), func.coalesce(func.max(OutboxRow.id), 0))
+        behind = select(*columns).where(OutboxRow.sweep_id == self.sweep_id)
+        asked = select(SweepRow.is_stop_requested).where(SweepRow.id == self.sweep_id)
 
-        def read(connection: Connection) -> tuple[bool, int]:
-            is_stop_requested, n_behind = connection.execute(asked).one()
-            return bool(is_stop_requested), n_behind
+        def read(connection: Connection) -> Renewal:
+            n_behind, n_old, newest = connection.execute(behind).one()
+            is_moving = n_old < self._n_entries  # entries only leave the outbox when they were delivered
+            self._n_entries, self._newest_entry = n_behind, max(newest, self._newest_entry)
+            return Renewal(bool(connection.execute(asked).scalar_one()), n_behind, is_moving)
 
         return self._store([], read)
 

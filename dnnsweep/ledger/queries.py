@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, String, Subquery, and_, case, func, literal, select
 
@@ -14,10 +14,10 @@ from dnnsweep.ledger.columns import columns_of, from_columns, read_objectives, t
 from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
 from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
+from dnnsweep.records.paging import Page
 from dnnsweep.records.ranking import pareto_front, rank
 from dnnsweep.space import did_you_mean
 
-T = TypeVar("T")
 #: How many trials are the best of one objective, unless somebody says how many.
 TOP: Final = 5
 #: Columns by which trials may be ordered.
@@ -38,19 +38,6 @@ _TRIAL_COLUMNS: Final = (
 )
 
 _TRIALS: Final = select(*_TRIAL_COLUMNS)  # made once: SQLAlchemy looks at each column
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """A part of what there is.
-
-    Args:
-        items: The part, in order.
-        total: How many items there are in all.
-    """
-
-    items: list[T]
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +78,7 @@ def _count_trials(sweep_ids: Select[Any]) -> Subquery:
         _sum_of(TrialRow.state == State.RUNNING).label("n_running"),
         _sum_of(and_(_IN_BUDGET, TrialRow.state == State.FAILED)).label("n_failed"),
         _sum_of(TrialRow.state == State.PRUNED).label("n_pruned"),
+        _sum_of(TrialRow.reason == Reason.DIVERGED).label("n_diverged"),
     )
     return select(*columns).where(TrialRow.sweep_id.in_(sweep_ids)).group_by(TrialRow.sweep_id).subquery()
 

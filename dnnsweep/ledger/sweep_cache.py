@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
 from dnnsweep.errors import SweepNotFoundError
 from dnnsweep.ledger import queries
-from dnnsweep.ledger.queries import Page
 from dnnsweep.ledger.tables import OutboxRow, SweepRow
 from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import Sweep, SweepState
+from dnnsweep.records.paging import Page
 
 #: Sweeps that are kept as they were last read.
 MAX_KEPT: Final = 2_000

@@ -72,6 +72,7 @@ class Sweep:
             not, or if it was not tried yet.
         submitted_by: Name of the token that created the sweep; None for a command on a home.
         stopped_by: Name of the token that asked to stop it; None for a command on a home, and once it is queued again.
+        n_diverged: Number of trials that diverged; `n_failed` counts them as well.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Sweep:
     delivery_error: str | None = None
     submitted_by: str | None = None
     stopped_by: str | None = None
+    n_diverged: int = 0
 
     @property
     def metric(self) -> str:

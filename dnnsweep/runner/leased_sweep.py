@@ -116,6 +116,7 @@ class LeasedSweep:
             silence=spec.resources.silence_seconds,
             target=spec.budget.target,
             left_as=SweepState.INTERRUPTED if self.shutdown is None else SweepState.QUEUED,
+            searched=tuple(spec.space),
         )
 
     def _order(self, sweep: Sweep) -> FixedOrder:

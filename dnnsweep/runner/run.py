@@ -14,6 +14,7 @@ from dnnsweep.executors import Executor, ExecutorKind, create_executor
 from dnnsweep.ledger import LeaseWatch, Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
+from dnnsweep.records.phases import Phase
 from dnnsweep.runner.controller import Progress
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
 from dnnsweep.runner.shipping import COMPLETE_WAIT_SECONDS, RunShipping
@@ -36,6 +37,7 @@ class RunOptions:
         n_trainers: Trainers to start; None for what the file says, else as many as repay their start.
         executor: Which executor runs the trainers.
         on_progress: Called after each change, in this thread.
+        on_phase: Called with what the run begins to do before it trains.
         on_plan: Called once, with how trials will be trained, unless there is nothing left to train.
         on_note: Called with each sentence that a person should know about search and data, when `on_plan` is.
         on_wait: Called again and again, with who runs the sweep, while another process does; None waits no longer than
@@ -47,6 +49,7 @@ class RunOptions:
     n_trainers: int | None = None
     executor: ExecutorKind = ExecutorKind.LOCAL
     on_progress: Callable[[Progress], None] = lambda _: None
+    on_phase: Callable[[Phase], None] = lambda _: None
     on_plan: Callable[[TrainerPlan], None] = lambda _: None
     on_note: Callable[[str], None] = lambda _: None
     on_wait: Callable[[str], None] | None = None
@@ -114,7 +117,7 @@ def _train(
     spec: SweepSpec, settings: Settings, options: RunOptions, executor: Executor, watch: LeaseWatch
 ) -> SweepState:
     """Let trainers load the data, take the lease on the sweep, and train it."""
-    ready, profile = executor.open(), options.profile
+    ready, profile = executor.open(on_phase=options.on_phase), options.profile
     check_task(spec, ready.data.task)  # not every trainer does so itself
     options.on_plan(ready.plan)
     for note in (*search_notes(spec), *ready.data.notes):

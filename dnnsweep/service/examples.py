@@ -53,6 +53,7 @@ SWEEP: Final[dict[str, Any]] = {
     "device": "cpu",
     "objectives": [{"metric": "val_accuracy", "direction": "maximize"}],
     "n_pruned": 0,
+    "n_diverged": 0,
     "front": [],
     "delivery_error": None,
     "submitted_by": "anna",

@@ -17,9 +17,9 @@ from starlette.concurrency import run_in_threadpool
 
 from dnnsweep import policy
 from dnnsweep.errors import SweepNotFoundError
-from dnnsweep.ledger import Page
 from dnnsweep.records import SweepState
 from dnnsweep.records.events import DeletedSweep, Event
+from dnnsweep.records.paging import Page
 from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.service import bodies, examples, prometheus, schemas, streams
 from dnnsweep.service.admission import ADMISSION, READING, WRITING
@@ -320,10 +320,18 @@ async def events(  # noqa: PLR0913, PLR0917  likewise
     until_sent: Annotated[AsyncExitStack, Depends(_until_sent)],
     accept: Annotated[str, Header()] = "*/*",
     last_event_id: Annotated[str, Header(description="Send only events after this one.")] = "",
+    limit: Annotated[
+        int | None,
+        Query(ge=1, le=MAX_PAGE, description="Return at most this many as JSON, newest first; all by default."),
+    ] = None,
+    offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Skip this many, if there is a limit.")] = 0,
 ) -> Response:
     """Stream what happens to a sweep: `event`, `progress`, and finally `end` or `deleted`."""
     async with service.quotas.request(token, request.scope):
         store = await _store(service)
+        if limit is not None:
+            page = metered(lambda: _page_response(request, store.event_page(name, limit, offset), limit, offset))
+            return await run_in_threadpool(page)
         past = metered(lambda: JSONResponse([event.to_json() for event in store.events(name)]))
         if "application/json" in accept and streams.MEDIA_TYPE not in accept:
             return await run_in_threadpool(past)

@@ -19,6 +19,13 @@ ALIASES: Final = {
     "val_acc": "val_accuracy",
     "accuracy_val": "val_accuracy",
     "loss_val": "val_loss",
+    "lr": "learning_rate",
+    "min": "low",
+    "minimum": "low",
+    "lower": "low",
+    "max": "high",
+    "maximum": "high",
+    "upper": "high",
 }
 
 

@@ -10,7 +10,7 @@ from dnnsweep.errors import Mistake
 from dnnsweep.space.builder_knobs import NAME_RULE, VALUES_RULE, builder_knob, is_builder_knob_name
 from dnnsweep.space.domains import Choice, Layers, Leaf, Range
 from dnnsweep.space.knobs import KNOBS, MAX_LAYERS, MAX_UNITS, Knob
-from dnnsweep.space.messages import did_you_mean, key_text, yaml_text
+from dnnsweep.space.messages import closest_name, did_you_mean, key_text, yaml_text
 
 MAX_STEPS: Final = 1_000_000
 
@@ -151,8 +151,10 @@ def _parse_layers(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[Layers
 def _parse_range(path: str, knob: Knob, raw: Mapping[str, Any]) -> tuple[Range | None, list[Mistake]]:
     if knob.kind not in ("real", "integer"):
         return None, [Mistake(path, "must be a list of values", yaml_text(raw), f"each {knob.rule}")]
-    mistakes = [unknown_key(path, key, (*_RANGE_KEYS, "values")) for key in raw if key not in _RANGE_KEYS]
-    mistakes += [Mistake(f"{path}.{key}", "is missing", "", "add it") for key in ("low", "high") if key not in raw]
+    unknown = [key for key in raw if key not in _RANGE_KEYS]
+    mistakes = [unknown_key(path, key, (*_RANGE_KEYS, "values")) for key in unknown]
+    present = {*raw, *(closest_name(key, _RANGE_KEYS) for key in unknown)}
+    mistakes += [Mistake(f"{path}.{key}", "is missing", "", "add it") for key in ("low", "high") if key not in present]
     numbers, wrong = _parse_numbers(path, knob, raw)
     mistakes += wrong
     log = raw.get("log", False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
 from dnnsweep.space import grid_size, yaml_text
-from dnnsweep.spec import documents, mistakes, rules, schema
+from dnnsweep.spec import documents, mistakes, rules, schema, shorthands
 from dnnsweep.spec.dataset import BALANCED, BUILT_IN, FILES, HANDED_OVER, DatasetSpec
 from dnnsweep.spec.default_space import DEFAULT_SPACE, fill_space, search_notes
 from dnnsweep.spec.pruner import PrunerSpec
@@ -60,9 +60,20 @@ __all__ = [
 ]
 
 
+#: Section's class -> the key that a single value stands for.
+_SHORT_FORMS: Final = {
+    DatasetSpec.__name__: "source",
+    ObjectiveSpec.__name__: "metric",
+    SamplerSpec.__name__: "kind",
+    PrunerSpec.__name__: "kind",
+    TrainerSpec.__name__: "kind",
+    BudgetSpec.__name__: "trials",
+}
+
+
 def json_schema() -> dict[str, Any]:
     """Return the sweep file's JSON Schema."""
-    sweep_file = SweepSpec.model_json_schema()
+    sweep_file = schema.with_short_forms(SweepSpec.model_json_schema(), _SHORT_FORMS)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **sweep_file, **schema.builder_names()}
 
 
@@ -80,7 +91,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence
         document, unreadable = documents.plain(source)
     else:
         document, unreadable = documents.scan(documents.text_of(Path(source)), str(source))
-    document, misplaced = documents.overridden(document, overrides)
+    document, misplaced = documents.overridden(shorthands.expand(document), overrides)
     return _check(document, [*unreadable, *misplaced])
 
 
@@ -128,7 +139,7 @@ def _check(document: Any, earlier: Sequence[Mistake]) -> SweepSpec:
         rule = "must be a mapping of sections"
         raise SpecError([*earlier, Mistake("sweep file", rule, yaml_text(document), "begin with `name:`")])
     plain, unreadable = documents.plain(document)
-    plain = fill_space(plain)
+    plain = fill_space(shorthands.expand(plain))
     spec, invalid, locations = _validate(plain)
     mistakes_found = [*earlier, *unreadable, *invalid, *rules.broken_rules(plain, locations)]
     if mistakes_found or spec is None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from dnnsweep.errors import Mistake, SpecError
-from dnnsweep.space import key_text, yaml_text
+from dnnsweep.space import closest_name, key_text, yaml_text
 
 MAX_BYTES: Final = 200_000
 MAX_DEPTH: Final = 20
@@ -115,10 +115,8 @@ def text_of(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        rule = "must be a sweep file that can be read"
-        raise SpecError(
-            [Mistake(where, rule, getattr(error, "strerror", "") or str(error), "check the path")]
-        ) from error
+        rule, got = "must be a sweep file that can be read", getattr(error, "strerror", "") or str(error)
+        raise SpecError([Mistake(where, rule, got, _meant_file(path) or "check the path")]) from error
     if len(data) > MAX_BYTES:
         rule = f"must have at most {MAX_BYTES} bytes"
         raise SpecError([Mistake(where, rule, "more", "a sweep file names its data, it does not hold them")])
@@ -127,6 +125,16 @@ def text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         got = f"{error.reason} at byte {error.start}"
         raise SpecError([Mistake(where, "must be UTF-8 text", got, "save it as UTF-8")]) from error
+
+
+def _meant_file(path: Path) -> str:
+    """Return a remedy that names the YAML file that was probably meant; empty if there is none."""
+    try:
+        files = {file.stem: file for file in path.parent.iterdir() if file.suffix in (".yaml", ".yml")}
+    except (OSError, ValueError):
+        return ""
+    meant = files.get(closest_name(path.stem, tuple(files)) or "")
+    return "" if meant is None else f"did you mean {meant}?"
 
 
 def read(path: Path) -> Any:
@@ -234,9 +242,14 @@ class _Walk:
         return storable
 
 
-def write(document: Any) -> str:
-    """Return plain data as YAML that `parse` reads back to the same."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+def write(document: Any, *, is_ascii: bool = False) -> str:
+    """Return plain data as YAML that `parse` reads back to the same.
+
+    Args:
+        document: Plain data.
+        is_ascii: Whether to write all other characters as codes.
+    """
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=not is_ascii, width=120)
 
 
 class _Dumper(yaml.SafeDumper):

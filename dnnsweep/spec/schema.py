@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 from dnnsweep.space import KNOBS, MAX_GRID_VALUES, MAX_LAYERS, MAX_UNITS, Knob
@@ -31,6 +32,18 @@ def builder_names() -> dict[str, Any]:
     has_builder = {"properties": {"network": {"required": ["builder"], "properties": {"builder": {"type": "string"}}}}}
     places = {"space": knobs, "fixed": knobs, "enqueue": {"items": knobs}}
     return {"if": {"required": ["network"], **has_builder}, "else": {"properties": places}}
+
+
+def with_short_forms(sweep_file: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return a sweep file's schema in which sections may be written as a single value.
+
+    Args:
+        sweep_file: The schema, with its sections under `$defs`.
+        keys: Name of the section's definition -> the key that a single value stands for.
+    """
+    sections = sweep_file["$defs"]
+    short = {name: {"anyOf": [sections[name]["properties"][key], sections[name]]} for name, key in keys.items()}
+    return {**sweep_file, "$defs": {**sections, **short}}
 
 
 def _mapping(properties: dict[str, Any]) -> dict[str, Any]:

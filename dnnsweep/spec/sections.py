@@ -197,7 +197,7 @@ class SamplerSpec(Section):
 
 
 class TrainerSpec(Section):
-    """How trials are trained; `trainer: fit` is short for `trainer: {kind: fit}`."""
+    """How trials are trained."""
 
     kind: Literal["auto", "array", "fit"] = Field(
         default="auto",
@@ -206,10 +206,6 @@ class TrainerSpec(Section):
     slots: Few | None = Field(
         default=None, description="trials side by side in a program; null: from the window and the network"
     )
-
-
-def _expand_kind(raw: Any) -> Any:
-    return {"kind": raw} if isinstance(raw, str) else raw
 
 
 class ResourcesSpec(Section):
@@ -256,11 +252,7 @@ class SweepSpec(Section):
     budget: BudgetSpec = BudgetSpec()
     sampler: SamplerSpec = SamplerSpec()
     pruner: PrunerSpec = PrunerSpec()
-    trainer: Annotated[
-        TrainerSpec,
-        BeforeValidator(_expand_kind),
-        WithJsonSchema({"anyOf": [{"enum": ["auto", "array", "fit"]}, TrainerSpec.model_json_schema()]}),
-    ] = TrainerSpec()
+    trainer: TrainerSpec = TrainerSpec()
     enqueue: Annotated[
         tuple[Mapping[str, Any], ...],
         PlainValidator(_named_validator_of(_check_enqueue)),

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
+from dnnsweep.records.paging import Page
 
 
 class SweepStore(Protocol):
@@ -25,6 +26,19 @@ class SweepStore(Protocol):
     def trials(self, name: str, where: str | None = None) -> list[Trial]:
         """Return the trials of a sweep that meet a condition, in their order."""
 
+    def trial_page(
+        self, name: str, where: str | None = None, order: str = "number", limit: int | None = None, offset: int = 0
+    ) -> Page[Trial]:
+        """Return a part of the trials of a sweep that meet a condition.
+
+        Args:
+            name: Name of the sweep.
+            where: A condition such as `dropout < 0.3`; None for all trials.
+            order: A field such as `number` or `value`; with `-` before it, the largest comes first.
+            limit: Return at most this many trials; None for all.
+            offset: Leave out this many trials at the beginning.
+        """
+
     def trial(self, name: str, number: int) -> Trial:
         """Return one trial."""
 
@@ -42,6 +56,9 @@ class SweepStore(Protocol):
 
     def events(self, name: str) -> list[Event]:
         """Return what happened to a sweep and its trials, oldest first."""
+
+    def event_page(self, name: str, limit: int | None = None, offset: int = 0) -> Page[Event]:
+        """Return a part of what happened to a sweep and its trials, newest first."""
 
     def model(self, name: str, number: int, folder: Path | None = None) -> Path:
         """Return the file of a trial's model; a model on another machine is copied into `folder`."""

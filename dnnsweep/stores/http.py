@@ -56,6 +56,11 @@ class Http:
         """Return the JSON of a path."""
         return self._json("GET", path)
 
+    def get_part(self, path: str) -> tuple[Any, int]:
+        """Return the JSON of a path that is a part of a list, and how long the whole list is."""
+        with self._answer("GET", path, None) as answer:
+            return self._decode(answer.read()), int(answer.headers.get("X-Total-Count") or 0)
+
     def post(self, path: str, document: Any = None) -> Any:
         """Send JSON to a path and return the JSON of the answer."""
         return self._json("POST", path, document)
@@ -76,6 +81,9 @@ class Http:
     def _json(self, method: str, path: str, document: Any = None) -> Any:
         with self._answer(method, path, document) as answer:
             text = answer.read()
+        return self._decode(text)
+
+    def _decode(self, text: bytes) -> Any:
         try:
             return json.loads(text)
         except ValueError as error:

@@ -10,9 +10,10 @@ from typing import Any, BinaryIO
 
 from dnnsweep.confined_files import open_below
 from dnnsweep.errors import ExportError
-from dnnsweep.ledger import Ledger, LedgerStats, NewSweep, Page
+from dnnsweep.ledger import Ledger, LedgerStats, NewSweep
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
+from dnnsweep.records.paging import Page
 from dnnsweep.settings import Settings
 
 
@@ -59,7 +60,6 @@ class LocalStore:
     def trial_page(
         self, name: str, where: str | None = None, order: str = "number", limit: int | None = None, offset: int = 0
     ) -> Page[Trial]:
-        """Return some of a sweep's trials, in an order that `ledger.queries` knows."""
         return self.ledger.trial_page(name, where, order, limit, offset)
 
     def trial(self, name: str, number: int) -> Trial:
@@ -78,6 +78,9 @@ class LocalStore:
     def events(self, name: str) -> list[Event]:
         return self.ledger.events(name)
 
+    def event_page(self, name: str, limit: int | None = None, offset: int = 0) -> Page[Event]:
+        return self.ledger.event_page(name, limit, offset)
+
     def events_after(self, sweep: Sweep, number: int, limit: int) -> list[tuple[int, Event]]:
         """Return at most `limit` events of a sweep that are numbered above another one, with their numbers."""
         return self.ledger.events_after(sweep, number, limit)
@@ -90,7 +93,7 @@ class LocalStore:
         sweep = self.sweep(name)
         file_name = self.ledger.model_name(sweep.id, self.ledger.trial_of(sweep, number).number)
         if file_name is None:
-            raise ExportError(f"only trials that none beats keep weights, got trial {number}; export it as python")
+            raise ExportError(f"only the best trials' weights are kept, got trial {number}; export it as python")
         path = self._settings.best_model(name, file_name)
         if not path.exists():
             raise ExportError(f"the model of trial {number} must be in {path}, but is not; export it as python")

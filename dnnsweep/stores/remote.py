@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from dnnsweep.errors import QueryError, ServiceError, SweepNotFoundError
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
+from dnnsweep.records.paging import Page
 from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.settings import ServiceAddress
 from dnnsweep.stores import wire
@@ -41,6 +42,12 @@ class RemoteStore:
     def trials(self, name: str, where: str | None = None) -> list[Trial]:
         return [wire.decode_record(Trial, item) for item in self._all(_path(name, "trials"), _where(where))]
 
+    def trial_page(
+        self, name: str, where: str | None = None, order: str = "number", limit: int | None = None, offset: int = 0
+    ) -> Page[Trial]:
+        items, total = self._part(_path(name, "trials"), {**_where(where), "order": order}, limit, offset)
+        return Page([wire.decode_record(Trial, item) for item in items], total)
+
     def trial(self, name: str, number: int) -> Trial:
         return wire.decode_record(Trial, self._http.get(_path(name, "trials", str(number))))
 
@@ -56,6 +63,10 @@ class RemoteStore:
 
     def events(self, name: str) -> list[Event]:
         return [wire.decode_record(Event, item) for item in self._http.get(_path(name, "events"))]
+
+    def event_page(self, name: str, limit: int | None = None, offset: int = 0) -> Page[Event]:
+        items, total = self._part(_path(name, "events"), {}, limit, offset)
+        return Page([wire.decode_record(Event, item) for item in items], total)
 
     def model(self, name: str, number: int, folder: Path | None = None) -> Path:
         path = (folder or Path()) / f"{name}-trial-{number}.keras"
@@ -80,15 +91,27 @@ class RemoteStore:
 
     def _all(self, path: str, parameters: Mapping[str, str]) -> Iterator[Any]:
         """Yield the items of a route's list, page by page."""
-        offset = 0
+        return iter(self._part(path, parameters, None, 0)[0])
+
+    def _part(self, path: str, parameters: Mapping[str, str], limit: int | None, offset: int) -> tuple[list[Any], int]:
+        """Return a part of a route's list, asked for page by page, and how long the whole list is.
+
+        Args:
+            path: Path of the route.
+            parameters: What is asked of the route beside the part.
+            limit: Return at most this many items; None for all.
+            offset: Leave out this many items at the beginning.
+        """
+        found: list[Any] = []
         while True:
-            items = self._http.get(f"{path}?{urlencode({**parameters, 'limit': str(PAGE), 'offset': str(offset)})}")
+            size = PAGE if limit is None else min(PAGE, limit - len(found))
+            part = {"limit": str(size), "offset": str(offset + len(found))}
+            items, total = self._http.get_part(f"{path}?{urlencode({**parameters, **part})}")
             if not isinstance(items, list):
                 raise ServiceError(f"the service must answer {path} with a list; check DNNSWEEP_API_URL")
-            yield from items
-            if len(items) < PAGE:
-                return
-            offset += PAGE
+            found += items
+            if len(items) < size or len(found) == limit:
+                return found, total
 
 
 def _path(name: str, *more: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -92,8 +93,7 @@ def serve_ui(
         return
     with _served_store(settings) as (served, folder):
         experiment_id = _experiment_id(served, experiment)
-        if _answers(port):
-            raise TrackingError(f"the port of the UI must be free, got {port}, which is in use; choose another one")
+        check_port(port)
         process = _start(served, port, folder)
         try:
             _wait_until_up(process, port, folder)
@@ -119,6 +119,21 @@ def _served_store(settings: Settings) -> Iterator[tuple[Settings, Path]]:
     log.warning("the home %s can only be read, so the UI shows a copy of MLflow's store as it is now", settings.home)
     with readable_copy(settings) as copied, tempfile.TemporaryDirectory() as folder:
         yield copied, Path(folder)
+
+
+def check_port(port: int) -> None:
+    """Check that the UI can listen on a port.
+
+    Raises:
+        TrackingError: It is in use, or belongs to the system.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a port just left is free
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            rule, got = "the UI must be able to listen on its port", f"{port}: {error.strerror}"
+            raise TrackingError(f"{rule}, got {got}; choose another one with --port") from error
 
 
 def _start(settings: Settings, port: int, folder: Path) -> subprocess.Popen[bytes]:

@@ -424,11 +424,11 @@ def test_a_grid_ends_when_every_point_was_tried_whatever_happened(quick: Workspa
 def test_progress_is_a_line_for_each_trial_on_stderr_and_the_best_comes_last_on_stdout(quick: Workspace) -> None:
     done = quick.run("run", quick.file(description="diverge=1", budget={"trials": 5}))
 
-    *progress, state, behind = done.err.splitlines()
+    *progress, state, behind = done.err.splitlines()[:-4]
     assert done.code == 0, done.err
     assert [line.partition("]")[0] for line in progress] == [f"[{n}/5" for n in range(1, 6)]
     assert sum("trial 1: diverged" in line for line in progress) == 1
-    assert state == "sweep pretend is complete: 5 trials, 1 failed"
+    assert state == "sweep pretend is complete: 5 trials, 0 failed, 1 diverged"
     assert behind.startswith("6 updates are still waiting for MLflow")
     best = max(
         (trial for trial in quick.trials() if trial.value is not None), key=lambda trial: float(trial.value or 0)
@@ -510,7 +510,7 @@ def test_on_a_terminal_the_display_is_alive_and_the_best_comes_last(quick: Works
 
     assert terminal.end() == 0, terminal.seen
     assert "\x1b[" in terminal.seen
-    for text in ("shown", "/6", "running", "epoch", "1 failed", "best", "dropout=", "left"):
+    for text in ("training", "/6", " running", "0 failed, 1 diverged", "latest", "best", "dropout=", "next:"):
         assert text in terminal.seen, text
     last = terminal.seen.rpartition("best val_accuracy")[2]
     assert "learning_rate: 0.001" in last
@@ -788,11 +788,11 @@ def test_a_learning_rate_of_a_million_diverges_and_the_sweep_goes_on(trained: Wo
 
 
 def test_nothing_of_tensorflow_reaches_the_screen(trained: Workspace) -> None:
-    lines = (trained.folder / "run.err").read_text().splitlines()
+    lines = (trained.folder / "run.err").read_text().splitlines()[:-4]
     *progress, state = [line for line in lines if not line.startswith("note: ")]  # notes on the data come first
 
     assert [line[:3] for line in progress] == ["[1/", "[2/", "[3/"]
-    assert state == "sweep table is complete: 3 trials, 1 failed"
+    assert state == "sweep table is complete: 3 trials, 0 failed, 1 diverged; all in MLflow"
     (best,) = json.loads((trained.folder / "run.out").read_text())
     assert best["number"] == dnnsweep.best("table", home=trained.home)[0].number
 

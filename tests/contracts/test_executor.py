@@ -19,6 +19,7 @@ from dnnsweep.executors import Executor, TrainerEvent, TrainerLost, TrialDropped
 from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.executors.local import LocalExecutor
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
+from dnnsweep.records.phases import Phase
 from dnnsweep.trainers import Job
 
 PRETEND = "scripted_trainer:ScriptedTrainer"
@@ -72,8 +73,13 @@ def submit(executor: Executor, number: int, seconds: float = 60) -> None:
         executor.events(0.1)
 
 
-def test_opening_returns_what_the_trainer_found_in_the_data(executor_of: Maker) -> None:
-    assert executor_of().open().data == SUMMARY
+def test_opening_returns_what_the_trainer_found_in_the_data_and_says_what_takes_time(executor_of: Maker) -> None:
+    phases: list[Phase] = []
+
+    assert executor_of().open(on_phase=phases.append).data == SUMMARY
+
+    assert phases[-1:] == [Phase.LOADING]
+    assert set(phases) <= {Phase.STARTING, Phase.LOADING}
 
 
 def test_who_waits_for_the_data_can_give_up(executor_of: Maker) -> None:

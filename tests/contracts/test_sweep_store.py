@@ -121,6 +121,11 @@ QUESTIONS: dict[str, Ask] = {
     "front where": lambda place: place.best("pair", None, "value_2 > 100"),
     "curve": lambda place: repr(place.curve("half", 4)),  # NaN is not equal to itself
     "events": lambda place: place.events("half"),
+    "newest trials": lambda place: place.trial_page("half", None, "-number", 3, 1),
+    "best trials where": lambda place: place.trial_page("half", "dropout > 0.15", "-value", 2),
+    "all trials by value": lambda place: place.trial_page("half", None, "value"),
+    "newest events": lambda place: place.event_page("half", 4, 2),
+    "all events, newest first": lambda place: place.event_page("half"),
 }
 
 
@@ -142,6 +147,8 @@ def test_of_a_service_with_many_trials_none_is_missed(
         monkeypatch.setattr("dnnsweep.stores.remote.PAGE", size)
 
         assert [trial.number for trial in service.trials("half")] == list(range(7))
+        assert service.trial_page("half", None, "-number", 5, 1) == home.trial_page("half", None, "-number", 5, 1)
+        assert service.event_page("half", 7, 3) == home.event_page("half", 7, 3)
         assert service.sweeps() == home.sweeps()
 
 
@@ -158,6 +165,8 @@ MISTAKES: dict[str, Ask] = {
     "wrong top": lambda place: place.best("half", 0),
     "beaten model": lambda place: place.model("half", 2),
     "no events": lambda place: place.events("nothing"),
+    "no newest events": lambda place: place.event_page("nothing", 5),
+    "no such order": lambda place: place.trial_page("half", None, "-size"),
     "stop": lambda place: place.stop("nothing"),
     "resume": lambda place: place.resume("nothing"),
     "delete": lambda place: place.delete("nothing"),

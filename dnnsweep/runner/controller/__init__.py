@@ -15,11 +15,13 @@ from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Executor, TrainerEvent, TrainerLost, TrialDropped
 from dnnsweep.ledger import Lease, Told, Turn
 from dnnsweep.records import AttemptStarted, EpochReport, Objective, Reason, Suggestion, SweepState, TrialResult
+from dnnsweep.records.phases import Phase
 from dnnsweep.redaction import redact
 from dnnsweep.runner.controller.attempts import Attempt
 from dnnsweep.runner.controller.incumbents import Incumbent, Incumbents
 from dnnsweep.runner.controller.models import Models
 from dnnsweep.runner.controller.order import FixedOrder
+from dnnsweep.runner.controller.pace import Pace
 from dnnsweep.runner.controller.progress import Progress, TrialEnded
 from dnnsweep.runner.controller.pruning_reports import PruningReports
 from dnnsweep.runner.controller.trials import Trials, evaluate
@@ -49,6 +51,7 @@ class ControllerSettings:
         silence: Seconds that a trial may report nothing.
         target: A value as good as this ends the sweep; None for no target.
         left_as: The state in which an interrupted sweep is left.
+        searched: Names of the hyperparameters that are searched.
     """
 
     objectives: tuple[Objective, ...]
@@ -59,6 +62,7 @@ class ControllerSettings:
     silence: float = math.inf
     target: float | None = None
     left_as: SweepState = SweepState.INTERRUPTED
+    searched: tuple[str, ...] = ()
 
 
 def abandon(lease: Lease, error: BaseException) -> None:
@@ -108,6 +112,9 @@ class Controller:
         self._is_interrupted = False
         self._is_stop_requested = False
         self._n_behind = 0
+        self._delivered_at = self._watchdog.now()
+        self._phase = Phase.COMPILING
+        self._pace = Pace()
 
     def interrupt(self) -> None:
         """Ask the loop to end at the next safe point; running trials go back to the queue."""
@@ -258,6 +265,7 @@ class Controller:
 
     def _take_report(self, attempt: Attempt, report: EpochReport) -> None:
         """Note an epoch, let it be judged, and store the epochs so far if that is due."""
+        self._phase = Phase.TRAINING
         attempt.reports.append(report)
         attempt.heard_at = self._watchdog.now()
         self._reports.report(report)
@@ -299,6 +307,8 @@ class Controller:
         result = self._models.keep(result, is_best=is_best)
         self._writes.finish(result, values, metrics, self._incumbents.numbers)
         self._pruner.end(number, result.reason)
+        self._phase, now = Phase.TRAINING, self._watchdog.now()
+        self._pace.end(now, attempt.started_at if attempt.began_at is None else attempt.began_at, result.seconds)
         error = result.error or result.reason.value
         self._trials.end(number, (result.reason, values), error if result.reason in _BROKEN else None)
         self._note_progress(TrialEnded(attempt.suggestion, result, values))
@@ -322,7 +332,7 @@ class Controller:
     def _end_if_due(self) -> SweepState | None:
         """End the sweep if it must end now; return how it was left, or None."""
         if self._watchdog.take_renewal():
-            self._is_stop_requested, self._n_behind = self._lease.renew()
+            self._renew()
         if self._is_interrupted or self._watchdog.is_drained(len(self._trials.running())):
             return self._end(self._settings.left_as)
         if self._is_stop_requested:
@@ -333,6 +343,12 @@ class Controller:
         if self._incumbents.reach(target):
             return self._stop(f"the target of {target:g} was reached", SweepState.COMPLETE)
         return None
+
+    def _renew(self) -> None:
+        """Prolong the lease; note what was learned with it."""
+        self._is_stop_requested, self._n_behind, is_moving = self._lease.renew()
+        if is_moving or not self._n_behind:
+            self._delivered_at = self._watchdog.now()
 
     def _stop(self, why: str, state: SweepState) -> SweepState:
         """End all trainers and running trials, then the sweep."""
@@ -345,14 +361,14 @@ class Controller:
 
     def _end(self, state: SweepState) -> SweepState:
         left_as = self._lease.end(state)
+        self._phase = Phase.DELIVERING
         self._note_progress()
         self._report_progress()
         return left_as
 
     def _note_progress(self, ended: TrialEnded | None = None) -> None:
         """Note how far the sweep is, to be reported once it is stored."""
-        trials, seconds = self._trials, self._watchdog.seconds()
-        n_left = self._settings.n_trials - trials.n_finished
+        trials, now = self._trials, self._watchdog.now()
         self._unreported.append(
             Progress(
                 n_trials=self._settings.n_trials,
@@ -360,14 +376,28 @@ class Controller:
                 n_failed=trials.n_failed,
                 running={attempt.number: len(attempt.reports) for attempt in trials.running()},
                 best=self._incumbents.best,
-                seconds=seconds,
-                seconds_left=seconds / trials.n_ended_here * n_left if trials.n_ended_here else None,
+                seconds=self._watchdog.seconds(),
+                seconds_left=self._seconds_left(now),
                 ended=ended,
                 n_behind=self._n_behind,
                 n_best=len(self._incumbents.numbers),
                 n_pruned=trials.n_pruned,
+                n_diverged=trials.n_diverged,
+                behind_seconds=now - self._delivered_at if self._n_behind else 0.0,
+                phase=self._phase,
+                searched=self._settings.searched,
             )
         )
+
+    def _seconds_left(self, now: float) -> float | None:
+        """Return an estimate of the seconds until the budget is spent; None while it cannot be known."""
+        began_at = [attempt.began_at for attempt in self._trials.running() if attempt.began_at is not None]
+        self._pace.hold(now, len(began_at))
+        left = self._pace.seconds_left(now, began_at, self._settings.n_trials - self._trials.n_finished)
+        limit = self._settings.max_seconds
+        if left is None or limit is None:
+            return left
+        return max(0.0, min(left, limit - self._spent_before - self._watchdog.seconds()))
 
     def _report_progress(self) -> None:
         """Call `on_progress` with what was noted since the last call."""

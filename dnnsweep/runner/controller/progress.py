@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dnnsweep.records import Suggestion, TrialResult
+from dnnsweep.records.phases import Phase
 from dnnsweep.runner.controller.incumbents import Incumbent
 
 
@@ -35,11 +36,15 @@ class Progress:
         running: Number of each running trial -> epochs trained.
         best: The best trial so far, in the first objective; None if there is none.
         seconds: Seconds since this run of the sweep began.
-        seconds_left: Estimate of the seconds left; None before the first trial of this run has ended.
+        seconds_left: Estimate of the seconds left; None while it cannot be known.
         ended: The trial that has just ended; None where something else has changed.
-        n_behind: Changes that MLflow has not seen yet, as of some seconds ago.
+        n_behind: Changes that MLflow has not seen yet, as of some seconds ago; some are normal while trials train.
         n_best: Trials that no other beats; more than one only with two objectives.
         n_pruned: Trials that were pruned.
+        n_diverged: Trials whose loss grew beyond all bounds; `n_failed` counts them as well.
+        behind_seconds: Seconds in which MLflow has seen nothing, though it is behind; 0 while changes reach it.
+        phase: What the run is doing.
+        searched: Names of the hyperparameters that are searched.
     """
 
     n_trials: int
@@ -53,3 +58,7 @@ class Progress:
     n_behind: int = 0
     n_best: int = 1
     n_pruned: int = 0
+    n_diverged: int = 0
+    behind_seconds: float = 0.0
+    phase: Phase = Phase.TRAINING
+    searched: tuple[str, ...] = ()

@@ -36,16 +36,16 @@ class Trials:
         n_finished: Trials that have ended and count in the budget.
         n_failed: Finished trials without a value, except pruned ones.
         n_pruned: Trials that were pruned.
+        n_diverged: Trials that diverged, which count as failed, too.
         n_ended: Trials that have ended, in the budget or not.
-        n_ended_here: Ended trials of this run of the sweep.
     """
 
     def __init__(self) -> None:
         self._states: dict[int, TrialState] = {}
         #: Trials that trainers hold: running ones, and pruned ones that their trainers have yet to leave.
         self._held: dict[int, Attempt] = {}
-        self.n_finished = self.n_failed = self.n_pruned = 0
-        self.n_ended = self.n_ended_here = 0
+        self.n_finished = self.n_failed = self.n_pruned = self.n_diverged = 0
+        self.n_ended = 0
 
     def _state(self, number: int) -> TrialState:
         return self._states.setdefault(number, TrialState())
@@ -99,13 +99,13 @@ class Trials:
         self.n_finished += reason.is_in_budget
         self.n_failed += reason.is_in_budget and reason.state is State.FAILED
         self.n_pruned += reason is Reason.PRUNED
+        self.n_diverged += reason is Reason.DIVERGED
 
     def end(self, number: int, outcome: Outcome, error: str | None) -> None:
         """Note how a trial ended just now, and that its trainer does not hold it any more."""
         self.release(number)
         self.restore(number, outcome)
         self._state(number).error = error
-        self.n_ended_here += 1
 
 
 def evaluate(result: TrialResult, *metrics: str) -> tuple[TrialResult, tuple[float, ...] | None]:

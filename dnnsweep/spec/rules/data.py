@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
 from dnnsweep.space import did_you_mean, yaml_text
-from dnnsweep.spec.dataset import BUILT_IN, FILES, HANDED_OVER
+from dnnsweep.spec.dataset import FILES, HANDED_OVER
 from dnnsweep.spec.sections import SweepSpec
+from dnnsweep.spec.source_kinds import KINDS, TABLES
 
 SKLEARN: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 KERAS: Final = ("mnist", "fashion_mnist", "cifar10", "california_housing")
-KINDS: Final = (*BUILT_IN, *FILES, "python", "arrays")
-#: Kinds of sources whose columns have names.
-TABLES: Final = ("csv", "parquet")
 
 
 def check_source(spec: SweepSpec) -> Iterator[Mistake]:
@@ -26,8 +24,7 @@ def check_source(spec: SweepSpec) -> Iterator[Mistake]:
     path, got = "dataset.source", yaml_text(source)
     built_in = {"sklearn": SKLEARN, "keras": KERAS}
     if kind not in KINDS or not colon:
-        remedy = did_you_mean(kind, KINDS) or "write sklearn:NAME, keras:NAME, csv:PATH, parquet:PATH or npz:PATH"
-        yield Mistake(path, "must name a known kind of source", got, remedy)
+        yield Mistake(path, "must name a known kind of source", got, _kind_remedy(source, kind, built_in))
     elif kind in built_in and name not in built_in[kind]:
         rule = f"must be one of {', '.join(f'{kind}:{data_set}' for data_set in built_in[kind])}"
         yield Mistake(path, rule, got, did_you_mean(name, built_in[kind]))
@@ -37,6 +34,14 @@ def check_source(spec: SweepSpec) -> Iterator[Mistake]:
         yield Mistake(path, "must name a function", got, "write python:MODULE:FUNCTION")
     elif kind == "arrays" and name:
         yield Mistake(path, f"must be just {HANDED_OVER} for arrays passed in Python", got, "name a file instead")
+
+
+def _kind_remedy(source: str, kind: str, built_in: Mapping[str, Sequence[str]]) -> str:
+    """Return the remedy for a source of no known kind: the built-in data set or the kind that was probably meant."""
+    full_names = {name: f"{kind}:{name}" for kind, names in built_in.items() for name in names}
+    if source in full_names:
+        return f"did you mean {full_names[source]}?"
+    return did_you_mean(kind, KINDS) or "write sklearn:NAME, keras:NAME, csv:PATH, parquet:PATH or npz:PATH"
 
 
 def check_columns(spec: SweepSpec) -> Iterator[Mistake]:
