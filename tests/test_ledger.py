@@ -436,11 +436,39 @@ def test_times_known_before_survive_a_retry_that_is_stored_on_its_way(ledger: Le
     write(lease).requeue(0, 1, "died")
     write(lease).start(0, 2)
     write(lease).progress(0, curve(1.0, first_time=500))
-    assert ledger.curve(lease.sweep_id, 0).ended_at == (10,)
+    assert ledger.curve(lease.sweep_id, 0) == curve(1.0, 0.9, 0.8, first_time=10)
+    assert ledger.trial("digits", 0).epochs == 3
 
     write(lease).finish(result(0, attempt=2, curve=curve(1.0, 0.9, 0.8, 0.7, first_time=500)), (0.9,), {})
 
     assert ledger.curve(lease.sweep_id, 0).ended_at == (10, 11, 12, 503)
+
+
+@pytest.mark.parametrize(
+    ("reason", "n_epochs"),
+    [
+        (Reason.KILLED, 3),
+        (Reason.STOPPED, 3),
+        (Reason.TIMEOUT, 3),
+        (Reason.FAILED, 3),
+        (Reason.PRUNED, 1),
+        (Reason.DIVERGED, 1),
+    ],
+)
+def test_a_trial_that_is_cut_short_keeps_the_epochs_of_an_attempt_that_came_further(
+    ledger: Ledger, lease: Lease, reason: Reason, n_epochs: int
+) -> None:
+    longest = curve(1.0, 0.9, 0.8, first_time=10)
+    ask(lease, 1)
+    write(lease).start(0, 1)
+    write(lease).progress(0, longest)
+    write(lease).requeue(0, 1, "died")
+    write(lease).start(0, 2)
+
+    write(lease).finish(result(0, reason, attempt=2, curve=curve(1.0, first_time=500)), None, {})
+
+    assert ledger.curve(lease.sweep_id, 0) == longest.until(n_epochs)
+    assert ledger.trial("digits", 0).epochs == n_epochs
 
 
 def test_only_running_trials_go_back_to_the_queue(ledger: Ledger, lease: Lease) -> None:

@@ -14,12 +14,14 @@ from dnnsweep.ledger.clock import Moment
 from dnnsweep.ledger.columns import to_columns
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
 from dnnsweep.ledger.trial_rows import requeue_running, update_trial
-from dnnsweep.records import Curve, State, Suggestion, TrialResult
+from dnnsweep.records import Curve, Reason, State, Suggestion, TrialResult
 from dnnsweep.records.events import EventKind
 from dnnsweep.redaction import redact
 
 #: A trial that ends sooner is shown in MLflow once, when it has ended.
 QUICK_SECONDS: Final = 2.0
+#: Reasons that end an attempt anywhere, so that an earlier attempt may have come further.
+_CUT_SHORT: Final = (Reason.FAILED, Reason.TIMEOUT, Reason.KILLED, Reason.STOPPED)
 #: Columns that a result has by the same name, as a field or a property. They are stored when a trial ends.
 _RESULT_COLUMNS: Final = tuple(
     column.name for column in TrialRow.__table__.columns if hasattr(TrialResult, column.name) and not column.primary_key
@@ -148,7 +150,7 @@ class Turn:
         """Store the epochs that a running trial has trained so far."""
 
         def write(connection: Connection) -> None:
-            update_trial(connection, self._sweep_id, number, curve, epochs=curve.n_epochs)
+            update_trial(connection, self._sweep_id, number, curve)
             outbox.add_change(connection, self._sweep_id, number)
 
         self._add(write)
@@ -176,7 +178,15 @@ class Turn:
                 beaten = update(TrialRow).where(*has_model, TrialRow.number.not_in(list(kept)))
                 connection.execute(beaten.values(model_path=None))
             ended_at = moment.ms(connection)
-            update_trial(connection, self._sweep_id, result.number, result.curve, **columns, ended_at=ended_at)
+            update_trial(
+                connection,
+                self._sweep_id,
+                result.number,
+                result.curve,
+                is_final=result.reason not in _CUT_SHORT,
+                **columns,
+                ended_at=ended_at,
+            )
             outbox.add_change(connection, self._sweep_id, result.number)
             how = f"{result.reason}: {result.error}" if result.error else result.reason.value
             kind, attempt = EventKind.ENDED, result.attempt
@@ -209,6 +219,5 @@ def _ending_columns(
         **to_columns("value", values),
         "val_loss": finite.get("val_loss"),
         "metrics": finite,
-        "epochs": result.curve.n_epochs,
         "error": None if result.error is None else redact(result.error),
     }
