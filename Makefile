@@ -24,7 +24,7 @@ help:
 	@echo "make test-compose  docker compose up, workers killed, servers restarted, with the engine that DOCKER_HOST names"
 	@echo "make test-browser  look at a sweep in the MLflow UI and at the documentation site, with the system's Chromium"
 	@echo "make .env     passwords for docker compose"
-	@echo "make chaos    kill processes at random, some two hundred times, and count what is left (half an hour)"
+	@echo "make chaos    kill processes, set clocks, lose requests and more at random, and count what is left (an hour)"
 	@echo "make bench    measure against what others offer, into docs/performance.md (an hour)"
 	@echo "make bench-samplers  compare samplers on recorded tables, into docs/sampling.md (half an hour)"
 	@echo "make dist     build sdist and wheel into dist/"
@@ -106,7 +106,7 @@ $(BROWSER_STAMP): $(STAMP) requirements-browser.lock
 	(umask 077 && $(PYTHON) tools/passwords.py > $@)
 
 chaos: install
-	$(BIN)/python tests/chaos.py
+	cd tests && ../$(BIN)/python -m chaos
 
 bench-install: $(BENCH_STAMP)
 

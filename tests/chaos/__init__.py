@@ -1,0 +1,29 @@
+"""Sweeps that are disturbed at random instants, and what is left of them; `make chaos` runs the long version.
+
+A round is a sweep, or several that workers share. It is run again whenever a controller or worker ended too early,
+until it is complete. Then ledger and MLflow are compared, row by row, with each other and with the same sweep
+undisturbed.
+"""
+
+from __future__ import annotations
+
+from chaos.audit import Identity, Row, audited, table
+from chaos.disturbances import Kills
+from chaos.mlflow_server import MlflowServer
+from chaos.plans import PRETEND, PRETENDED, Plan, pretended
+from chaos.rounds import disturbed, undisturbed
+
+__all__ = [
+    "PRETEND",
+    "PRETENDED",
+    "Identity",
+    "Kills",
+    "MlflowServer",
+    "Plan",
+    "Row",
+    "audited",
+    "disturbed",
+    "pretended",
+    "table",
+    "undisturbed",
+]
