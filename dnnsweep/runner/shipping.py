@@ -19,7 +19,7 @@ COMPLETE_WAIT_SECONDS: Final = 300.0
 INTERRUPTED_WAIT_SECONDS: Final = 2.0
 #: How long the first delivery of such a run may take: a run that is interrupted at once must not deliver nothing, each
 #: time, because importing MLflow takes longer.
-FIRST_WAIT_SECONDS: Final = 10.0
+FIRST_WAIT_SECONDS: Final = 3.0
 #: How long the end of a shipper that has nothing to deliver may keep an idle worker from looking for the next sweep.
 IDLE_WAIT_SECONDS: Final = 5.0
 #: The id of no sweep: a shipper that is told that it runs this one delivers sweeps that nobody runs.
