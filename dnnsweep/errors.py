@@ -6,9 +6,9 @@ No message holds a password: passwords are masked when an exception is made, who
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
-from dnnsweep.redaction import redact
+from dnnsweep.redaction import redact, redact_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,15 @@ class SpecError(DnnsweepError):
     exit_code = 2
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(Mistake(*map(redact, astuple(mistake))) for mistake in mistakes)
+        self.mistakes = _redacted(mistakes)
         super().__init__("\n".join(map(str, self.mistakes)))
+
+
+def _redacted(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
+    """Return mistakes without passwords; there may be tens of thousands."""
+    parts = [part for mistake in mistakes for part in (mistake.path, mistake.rule, mistake.got, mistake.remedy)]
+    masked = iter(redact_all(parts))
+    return tuple(Mistake(*four) for four in zip(masked, masked, masked, masked, strict=True))
 
 
 class DataError(SpecError):

@@ -14,7 +14,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
@@ -62,8 +62,17 @@ def redact(text: str, environ: Mapping[str, str] = os.environ) -> str:
         >>> redact("no host RET@db", {"DNNSWEEP_DATABASE_URL": "postgresql://anna:S3C@RET@db/ledger"})
         'no host ***@db'
     """
+    return redact_all([text], environ)[0]
+
+
+def redact_all(texts: Iterable[str], environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return texts as `redact` does each of them, but look for secrets in the environment once."""
     found = {name: value for name, value in environ.items() if name in _ADDRESSES or _is_secret(name)}
     pattern = _pattern(tuple(sorted(found.items())))
+    return [_mask_secrets(text, pattern) for text in texts]
+
+
+def _mask_secrets(text: str, pattern: re.Pattern[str] | None) -> str:
     masked = text if pattern is None else pattern.sub(MASK, text)
     if "://" in masked and "@" in masked:
         masked = re.sub(r"\S+", lambda word: _mask_credentials(word[0]), masked)

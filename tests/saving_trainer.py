@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,18 @@ from scripted_trainer import ScriptedTrainer
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.trainers import Job
 
+#: What is in a model.
+NAME = "trial.txt"
+
+
+def read_model(path: Path) -> str:
+    """Return the text in a model."""
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(NAME).decode()
+
 
 class SavingTrainer(ScriptedTrainer):
-    """Its model of a trial is a text that names the trial."""
+    """Its model of a trial is an archive, as Keras's are, with a text that names the trial."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
@@ -25,5 +35,6 @@ class SavingTrainer(ScriptedTrainer):
             return result
         path = Path(self._models) / f"trial-{suggestion.number}-{suggestion.attempt}.keras"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"trial {suggestion.number}", encoding="utf-8")
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(NAME, f"trial {suggestion.number}")
         return replace(result, model_path=str(path))

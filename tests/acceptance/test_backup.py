@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from saving_trainer import read_model
 from workspace import Workspace, identity, prepared
 
 import dnnsweep
@@ -121,7 +122,7 @@ def test_a_home_restored_as_the_page_says_goes_on_in_its_place_and_elsewhere(bac
     assert identity(bench.trials()) == backed_up.expected
     assert differences(bench.home) == []
     best = dnnsweep.best("pretend", top=1, home=bench.home)[0].number
-    assert dnnsweep.model_file("pretend", home=bench.home).read_text(encoding="utf-8") == f"trial {best}"
+    assert read_model(dnnsweep.model_file("pretend", home=bench.home)) == f"trial {best}"
 
 
 def test_an_older_copy_is_not_overwritten(backed_up: BackedUp, tmp_path: Path) -> None:
