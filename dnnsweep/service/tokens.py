@@ -14,7 +14,6 @@ from typing import Final
 from dnnsweep.errors import SettingsError
 from dnnsweep.settings import is_sendable
 
-READ: Final = "ro"
 WRITE: Final = "rw"
 #: The most characters in the name of a token, which the ledger keeps.
 MAX_NAME: Final = 100
