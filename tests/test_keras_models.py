@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dnnsweep import datasets, spec
 from dnnsweep.records import Task
 from dnnsweep.space import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, Hyperparameters
 from dnnsweep.trainers import keras_models
+from dnnsweep.trainers.saved_model import read_preprocessing
 
 Array = NDArray[np.float64]
 
@@ -470,10 +472,14 @@ def test_a_saved_network_predicts_the_same_and_can_be_evaluated(tmp_path: Path) 
     hp, x, y = Hyperparameters(hidden=(4,), l2=0.1, batch_norm=True, dropout=0.2), normal(9, 3), np.arange(9) % 2
     network = keras_models.build(hp, 3, Task.BINARY, 1, seed=0)
 
-    keras_models.save(network, hp, Task.BINARY, tmp_path / "new" / "model.keras")
+    preprocessing = datasets.load(spec.DatasetSpec(), "binary", (x, y)).preprocessing
+    keras_models.save(network, hp, preprocessing, tmp_path / "new" / "model.keras")
     loaded = keras.models.load_model(tmp_path / "new" / "model.keras")
 
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]
+    saved = read_preprocessing(tmp_path / "new" / "model.keras")
+    assert saved is not None
+    assert saved.to_text() == preprocessing.to_text()
     scores = loaded.evaluate(x, y, verbose=0, return_dict=True)
     probability = network(x).numpy().ravel()
     data_loss = -np.log(np.where(y == 1, probability, 1 - probability)).mean()
@@ -496,7 +502,9 @@ def test_saving_that_fails_leaves_the_file_before_it_and_nothing_else(
 
     monkeypatch.setattr(network, "save", fill_the_disk)
     with pytest.raises(OSError, match="No space left"):
-        keras_models.save(network, hp, Task.REGRESSION, path)
+        keras_models.save(
+            network, hp, datasets.load(spec.DatasetSpec(), data=(normal(9, 3), normal(9))).preprocessing, path
+        )
 
     assert [entry.read_text() for entry in tmp_path.iterdir()] == ["the one before"]
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from dnnsweep.datasets import sources
 from dnnsweep.datasets.bounds import INPUT_BYTES, bounded_memory, check_shape
 from dnnsweep.datasets.data_errors import data_error
-from dnnsweep.datasets.encoding import count_inputs, encode, encoding_notes
+from dnnsweep.datasets.encoding import count_inputs, encode, encoding_notes, fit_encoding
 from dnnsweep.datasets.fingerprints import fingerprint
 from dnnsweep.datasets.frames import make_table
+from dnnsweep.datasets.preprocessing import Preprocessing, TargetEncoding
 from dnnsweep.datasets.row_weights import training_weights
 from dnnsweep.datasets.splits import Rows, split
 from dnnsweep.datasets.targets import Target, make_target
@@ -40,6 +41,7 @@ class Dataset:
         target_mean: Mean of the training rows' target before it was standardised; 0 for classes.
         target_std: Standard deviation of the training rows' target, > 0; 1 for classes.
         summary: Describes the data and what was done to them.
+        preprocessing: What was fitted to the training rows, to encode new rows in the same way.
     """
 
     x_train: NDArray[np.float32]
@@ -52,6 +54,7 @@ class Dataset:
     target_mean: float
     target_std: float
     summary: DataSummary
+    preprocessing: Preprocessing
 
     @property
     def validation_variance(self) -> float:
@@ -102,7 +105,8 @@ def _load(spec: DatasetSpec, task: str, data: tuple[Any, Any] | None, limits: Li
     rows = split(target, spec, source.n_own_test, source.key)
     mean, std = _mean_and_std(target, rows.train)
     w_train = training_weights(target, spec, source.weight, rows.train)
-    x_train, x_validation, x_test = encode(table, rows, spec.scale)
+    encoding = fit_encoding(table, rows.train, spec.scale)
+    x_train, x_validation, x_test = encode(table, rows, encoding)
     y_train, y_validation, y_test = (
         _encode_target(target, part, mean, std) for part in (rows.train, rows.validation, rows.test)
     )
@@ -118,7 +122,14 @@ def _load(spec: DatasetSpec, task: str, data: tuple[Any, Any] | None, limits: Li
         notes=(*source.notes, *encoding_notes(table), *target.notes),
         traits=traits,
     )
-    return Dataset(x_train, y_train, x_validation, y_validation, x_test, y_test, w_train, mean, std, summary)
+    preprocessing = Preprocessing(
+        columns=source.columns,
+        row_shape=source.row_shape,
+        encoding=encoding,
+        target=TargetEncoding(target.name, target.task, target.classes, mean, std),
+    )
+    inputs_and_targets = (x_train, y_train, x_validation, y_validation, x_test, y_test)
+    return Dataset(*inputs_and_targets, w_train, mean, std, summary, preprocessing)
 
 
 def _mean_and_std(target: Target, train: Rows) -> tuple[float, float]:

@@ -1,19 +1,20 @@
-"""Encoding: from a table to the network's inputs, by scikit-learn's transformers fitted to the training rows."""
+"""Encoding: from a table to the network's inputs, fitted to the training rows and kept as a value."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.frames import Table
-from dnnsweep.datasets.splits import Split
+from dnnsweep.datasets.splits import Rows, Split
 
 Inputs = NDArray[np.float32]
 
@@ -21,34 +22,187 @@ Inputs = NDArray[np.float32]
 MISSING: Final = "missing"
 #: Most columns of a table whose constant columns are noted; images have many constant pixels.
 MAX_DESCRIBED: Final = 200
-_SCALERS: Final = {"standard": StandardScaler, "minmax": MinMaxScaler}
+#: Most values of a table without gaps whose medians are computed, for new rows that have some; images have none.
+MAX_MEDIAN_VALUES: Final = 10_000_000
 
 
-def encode(table: Table, rows: Split, scale: str) -> tuple[Inputs, Inputs, Inputs]:
-    """Turn a table into the inputs of training, validation and test rows, fitted to the training rows alone.
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberEncoding:
+    """How number columns are encoded: gaps are filled, then values are scaled.
+
+    `standard` is (x - offset) / factor, `minmax` is x * factor + offset, as scikit-learn computes them.
+
+    Args:
+        columns: Names of the columns.
+        dtype: Type that they are computed in, `float32` or `float64`.
+        medians: (columns,) what missing numbers become; None where nothing was computed because no row has a gap.
+        scale: `standard`, `minmax` or `none`.
+        offsets: (columns,) offsets of the scaler; empty for `none`.
+        factors: (columns,) factors of the scaler; empty for `none`.
+        lowest: (columns,) smallest number of the training rows; NaN where all are missing.
+        highest: (columns,) largest number of the training rows; NaN where all are missing.
+        missing_shares: (columns,) share of the training rows without a number.
+    """
+
+    columns: tuple[str, ...]
+    dtype: str
+    medians: NDArray[Any] | None
+    scale: str
+    offsets: NDArray[Any]
+    factors: NDArray[Any]
+    lowest: NDArray[Any]
+    highest: NDArray[Any]
+    missing_shares: NDArray[np.float64]
+
+    def encode(self, numbers: NDArray[Any]) -> Inputs:
+        """Return the inputs (rows, columns) of numbers (rows, columns), which are overwritten."""
+        values = numbers.astype(self.dtype, copy=False)
+        if self.medians is not None:
+            np.copyto(values, self.medians, where=np.isnan(values))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.scale == "standard":
+                values -= self.offsets
+                values /= self.factors
+            elif self.scale == "minmax":
+                values *= self.factors
+                values += self.offsets
+            return values.astype(np.float32, copy=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON, from which `from_json` makes an equal value."""
+        return {
+            "columns": list(self.columns),
+            "dtype": self.dtype,
+            "medians": None if self.medians is None else self.medians.tolist(),
+            "scale": self.scale,
+            "offsets": self.offsets.tolist(),
+            "factors": self.factors.tolist(),
+            "lowest": _none_for_nan(self.lowest),
+            "highest": _none_for_nan(self.highest),
+            "missing_shares": self.missing_shares.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> NumberEncoding:
+        """Return the value of what `to_json` returned."""
+        arrays = {name: np.array(plain[name], plain["dtype"]) for name in ("offsets", "factors", "lowest", "highest")}
+        return cls(
+            columns=tuple(plain["columns"]),
+            dtype=plain["dtype"],
+            medians=None if plain["medians"] is None else np.array(plain["medians"], plain["dtype"]),
+            scale=plain["scale"],
+            missing_shares=np.array(plain["missing_shares"], np.float64),
+            **arrays,
+        )
+
+
+def _none_for_nan(values: NDArray[Any]) -> list[float | None]:
+    """Return numbers as JSON has them."""
+    return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  NaN is not itself
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoding:
+    """How text columns are encoded: one input for each category; a text of no category is 0 in all of them.
+
+    Args:
+        columns: Names of the columns.
+        categories: Texts of the training rows in each column, sorted; `MISSING` among them where one has a gap.
+        missing_shares: Share of the training rows without a text in each column.
+    """
+
+    columns: tuple[str, ...]
+    categories: tuple[tuple[str, ...], ...]
+    missing_shares: tuple[float, ...]
+
+    def encode(self, text: NDArray[Any]) -> Inputs:
+        """Return the inputs (rows, categories of all columns) of texts (rows, columns), None where missing."""
+        ends = np.cumsum([len(texts) for texts in self.categories])
+        inputs = np.zeros((len(text), int(ends[-1])), np.float32)
+        for texts, end, column in zip(self.categories, ends, text.T, strict=True):
+            codes = pd.Index(texts, dtype=object).get_indexer(_filled(column))
+            known = np.flatnonzero(codes >= 0)
+            inputs[known, end - len(texts) + codes[known]] = 1
+        return inputs
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON, from which `from_json` makes an equal value."""
+        return {
+            "columns": list(self.columns),
+            "categories": [list(texts) for texts in self.categories],
+            "missing_shares": list(self.missing_shares),
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> TextEncoding:
+        """Return the value of what `to_json` returned."""
+        categories = tuple(tuple(texts) for texts in plain["categories"])
+        return cls(tuple(plain["columns"]), categories, tuple(plain["missing_shares"]))
+
+
+def _filled(column: NDArray[Any]) -> NDArray[Any]:
+    """Return texts with the category of missing ones in the gaps."""
+    return np.where(pd.isna(column), MISSING, column)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """How a table becomes the inputs of a network: numbers first, then the one-hot columns of each text column.
+
+    Args:
+        numbers: Encoding of the number columns.
+        texts: Encoding of the text columns.
+    """
+
+    numbers: NumberEncoding
+    texts: TextEncoding
+
+    def encode(self, numbers: NDArray[Any], text: NDArray[Any]) -> Inputs:
+        """Return the inputs (rows, n_features).
+
+        Args:
+            numbers: Numbers (rows, number columns), NaN where missing; overwritten.
+            text: Texts (rows, text columns), None where missing.
+        """
+        blocks = [self.numbers.encode(numbers)] if self.numbers.columns else []
+        blocks += [self.texts.encode(text)] if self.texts.columns else []
+        return np.hstack(blocks) if len(blocks) > 1 else blocks[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON, from which `from_json` makes an equal value."""
+        return {"numbers": self.numbers.to_json(), "texts": self.texts.to_json()}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Encoding:
+        """Return the value of what `to_json` returned."""
+        return cls(NumberEncoding.from_json(plain["numbers"]), TextEncoding.from_json(plain["texts"]))
+
+
+def fit_encoding(table: Table, train: Rows, scale: str) -> Encoding:
+    """Return the encoding that the training rows ask for.
 
     Missing numbers become the median of the training rows; then numbers are scaled. Missing texts are a category
-    of their own. A text that no training row holds is zero in all its columns.
+    of their own.
 
     Args:
         table: All rows.
-        rows: Positions of the rows of each part.
+        train: Positions of the training rows.
         scale: `standard`, `minmax` or `none`; applies to numbers, not to one-hot columns.
+    """
+    return Encoding(_fit_numbers(table, train, scale), _fit_texts(table, train))
 
-    Returns:
-        Inputs (rows of the part, n_features) for each part.
+
+def encode(table: Table, rows: Split, encoding: Encoding) -> tuple[Inputs, Inputs, Inputs]:
+    """Return the inputs (rows of the part, n_features) of training, validation and test rows.
 
     Raises:
         DataError: A number does not fit in 32 bits.
     """
-    blocks = []
-    if table.number_columns:
-        blocks.append(_encode_parts(_numbers_pipeline(table, scale), table.numbers, rows))
-        _check_finite(table, blocks[0])
-    if table.text_columns:
-        one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
-        blocks.append(_encode_parts(one_hot, np.where(pd.isna(table.text), MISSING, table.text), rows))
-    train, validation, test = (np.hstack(part) if len(part) > 1 else part[0] for part in zip(*blocks, strict=True))
+    parts = [
+        encoding.encode(table.numbers[part], table.text[part]) for part in (rows.train, rows.validation, rows.test)
+    ]
+    _check_finite(table, parts)
+    train, validation, test = parts
     return train, validation, test
 
 
@@ -58,25 +212,59 @@ def count_inputs(table: Table) -> int:
     return len(table.number_columns) + sum(n_texts)
 
 
-def _numbers_pipeline(table: Table, scale: str) -> Any:
-    # Each part is a copy already, so the steps may overwrite it.
-    is_missing = np.isnan(table.numbers).any()
-    fill = [SimpleImputer(strategy="median", keep_empty_features=True, copy=False)] if is_missing else []
-    scaler = [_SCALERS[scale](copy=False)] if scale in _SCALERS else []
-    return make_pipeline(*(fill + scaler or ["passthrough"]))
+def _fit_numbers(table: Table, train: Rows, scale: str) -> NumberEncoding:
+    values = table.numbers[train]  # a copy, which is overwritten below
+    n_missing = np.isnan(values).sum(axis=0)
+    lowest, highest = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+    medians = _medians(table, values)
+    if medians is not None:
+        np.copyto(values, medians, where=np.isnan(values))
+    offsets, factors = _fit_scaler(values, scale)
+    dtype = values.dtype
+    return NumberEncoding(
+        columns=table.number_columns,
+        dtype=dtype.name,
+        medians=medians,
+        scale=scale,
+        offsets=offsets.astype(dtype),
+        factors=factors.astype(dtype),
+        lowest=lowest,
+        highest=highest,
+        missing_shares=n_missing / len(values),
+    )
 
 
-def _encode_parts(transformer: Any, values: NDArray[Any], rows: Split) -> list[Inputs]:
+def _medians(table: Table, values: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the median of each column (columns,), 0 where all numbers are missing."""
+    if not table.number_columns:
+        return None
+    if np.isnan(table.numbers).any():
+        imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+        return np.asarray(imputer.fit(values).statistics_, dtype=values.dtype)
+    return None if values.size > MAX_MEDIAN_VALUES else np.median(values, axis=0)
+
+
+def _fit_scaler(values: NDArray[Any], scale: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return offsets and factors of scikit-learn's scaler, which is fitted to values without gaps."""
+    if scale == "none" or not values.shape[1]:
+        return np.empty(0), np.empty(0)
     with np.errstate(over="ignore", invalid="ignore"):
-        train = transformer.fit_transform(values[rows.train])
-        others = [
-            transformer.transform(values[part]) if len(part) else train[:0] for part in (rows.validation, rows.test)
-        ]
-        return [part.astype(np.float32, copy=False) for part in (train, *others)]
+        if scale == "standard":
+            standard = StandardScaler(copy=False).fit(values)
+            return standard.mean_, standard.scale_
+        minmax = MinMaxScaler(copy=False).fit(values)
+        return minmax.min_, minmax.scale_
+
+
+def _fit_texts(table: Table, train: Rows) -> TextEncoding:
+    text = table.text[train]
+    categories = tuple(tuple(sorted(pd.unique(_filled(column)))) for column in text.T)
+    return TextEncoding(table.text_columns, categories, tuple(pd.isna(text).mean(axis=0).tolist()))
 
 
 def _check_finite(table: Table, parts: list[Inputs]) -> None:
-    finite = np.all([np.isfinite(part).all(axis=0) for part in parts], axis=0)
+    n_numbers = len(table.number_columns)
+    finite = np.all([np.isfinite(part[:, :n_numbers]).all(axis=0) for part in parts], axis=0)
     names = [table.number_columns[index] for index in np.flatnonzero(~finite)]
     if names:
         rule, remedy = "numbers must fit in 32 bits after scaling", "remove rows with extreme values"

@@ -40,6 +40,7 @@ class Source:
         drop_remedy: Tells a person how to leave out a column.
         notes: Sentences about what was done so far.
         is_reshaped: Whether `x` was read with more or fewer than two dimensions.
+        row_shape: Shape of each row as it was read; None for rows of a table.
         is_column_target: Whether `y` was read as a column, (rows, 1).
         is_dictionary: Whether a function returned a dictionary of arrays.
         key: Value that each row is split by; None for a random split.
@@ -56,6 +57,7 @@ class Source:
     drop_remedy: str = "remove it from x"
     notes: tuple[str, ...] = ()
     is_reshaped: bool = False
+    row_shape: tuple[int, ...] | None = None
     is_column_target: bool = False
     is_dictionary: bool = False
     key: pd.Series | None = None
@@ -118,7 +120,8 @@ def _read_sklearn(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
     options = {"scaled": False} if name == "diabetes" else {}
     bunch = getattr(sklearn.datasets, f"load_{name}")(**options)
     labels = tuple(str(label) for label in bunch.get("target_names", ()))
-    return Source(bunch.data, pd.Series(bunch.target), tuple(map(str, bunch.feature_names)), labels=labels)
+    columns, row_shape = tuple(map(str, bunch.feature_names)), bunch.data.shape[1:]
+    return Source(bunch.data, pd.Series(bunch.target), columns, labels=labels, row_shape=row_shape)
 
 
 def _read_keras(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
@@ -240,8 +243,16 @@ def _make_source(x_raw: Any, y_raw: Any, x_name: str, y_name: str) -> Source:
     if len(x) != len(y):
         got = f"{len(x)} in {x_name} and {len(y)} in {y_name}"
         raise data_error("dataset.source", f"{x_name} and {y_name} must have the same number of rows", got)
-    is_reshaped, is_column = np.ndim(x_raw) != 2, np.ndim(y_raw) == 2
-    return Source(x, y, columns, target=y_name, notes=notes, is_reshaped=is_reshaped, is_column_target=is_column)
+    return Source(
+        x,
+        y,
+        columns,
+        target=y_name,
+        notes=notes,
+        is_reshaped=np.ndim(x_raw) != 2,
+        row_shape=None if isinstance(x, pd.DataFrame) else np.shape(x_raw)[1:],
+        is_column_target=np.ndim(y_raw) == 2,
+    )
 
 
 def _append_test_rows(train: Source, test: Source) -> Source:

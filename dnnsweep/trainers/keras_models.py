@@ -34,9 +34,11 @@ with silence_stderr(is_needed="tensorflow" not in sys.modules):  # what it write
 
     tf.config.list_physical_devices()
 
+from dnnsweep.datasets.preprocessing import Preprocessing
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Task
 from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, Hyperparameters
+from dnnsweep.trainers import saved_model
 
 if keras.backend.backend() != "tensorflow":
     raise TrainerError(
@@ -371,18 +373,20 @@ def weight_penalty(network: keras.Model) -> float:
     return sum(float(weight.regularizer(weight)) for weight in weights)
 
 
-def save(network: keras.Model, hp: Hyperparameters, task: Task, path: Path) -> None:
-    """Save a network as a `.keras` file that appears whole or not at all.
+def save(network: keras.Model, hp: Hyperparameters, preprocessing: Preprocessing, path: Path) -> None:
+    """Save a network and its preprocessing as a `.keras` file that appears whole or not at all.
 
     It is compiled anew before, with the task's loss and metric: the optimizer's state belongs to the last epoch and not
     to the weights kept.
     """
+    task = preprocessing.target.task
     network.compile(optimizer=optimizer_of(hp), loss=LOSSES[task](), metrics=[METRICS[task]])
     network.optimizer.build(network.trainable_variables)  # one without its variables is loaded with a warning
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
         network.save(part)
+        saved_model.add_preprocessing(part, preprocessing)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -1,13 +1,18 @@
-"""A saved model, loaded for somebody who wants to use it."""
+"""A saved model: the network in a `.keras` file, and beside it what was fitted to the training rows."""
 
 from __future__ import annotations
 
 import os
 import sys
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from dnnsweep.datasets.preprocessing import Preprocessing
 from dnnsweep.processes import silence_stderr
+
+#: Where a `.keras` file, which is a zip archive, holds the preprocessing; Keras does not read it.
+PREPROCESSING: Final = "assets/preprocessing.json"
 
 
 def load_model(path: Path) -> Any:
@@ -17,3 +22,19 @@ def load_model(path: Path) -> Any:
     with silence_stderr(is_needed="tensorflow" not in sys.modules):
         import keras
     return keras.models.load_model(path)
+
+
+def add_preprocessing(path: Path, preprocessing: Preprocessing) -> None:
+    """Add the preprocessing of a network to the `.keras` file that it was saved in."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr(PREPROCESSING, preprocessing.to_text())
+
+
+def read_preprocessing(path: Path) -> Preprocessing | None:
+    """Return the preprocessing in a `.keras` file, without loading Keras; None if an older dnnsweep has saved it.
+
+    Raises:
+        ExportError: A newer version has saved it.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return Preprocessing.from_text(archive.read(PREPROCESSING)) if PREPROCESSING in archive.namelist() else None

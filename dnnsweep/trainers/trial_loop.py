@@ -135,7 +135,7 @@ class TrialLoop:
         path = trial.attempt.model_path(self._models)
         if not self._front.add_if_unbeaten(trial.attempt, trial.stopping.best_epoch) or path is None:
             return None
-        keras_models.save(network, trial.hp, self._data.summary.task, path)
+        keras_models.save(network, trial.hp, self._data.preprocessing, path)
         return path
 
 

@@ -63,6 +63,7 @@ class TrialArray:
             _rows(data.x_train, data.y_train, dtype, data.w_train),
             _rows(data.x_validation, data.y_validation, dtype),
         )
+        self._preprocessing = data.preprocessing
         self._timeout_seconds = inputs.sweep.training.timeout_seconds
         # A pruner needs each epoch at once.
         self._report_seconds = REPORT_SECONDS if inputs.sweep.pruner.kind == "none" else 0.0
@@ -173,7 +174,7 @@ class TrialArray:
         best_epoch = int(self._buffers.progress.best_epoch[slot]) or None
 
         def save(path: Path) -> None:
-            keras_models.save(self._model(slot, trial), trial.hp, self.config.task, path)
+            keras_models.save(self._model(slot, trial), trial.hp, self._preprocessing, path)
 
         is_lost = reason in (Reason.DIVERGED, Reason.TIMEOUT)
         return EndedTrial(trial.attempt, reason, None if is_lost else best_epoch, save)
