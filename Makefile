@@ -146,7 +146,7 @@ format: install
 	$(BIN)/ruff check --fix
 
 lock: install
-	$(PIN) pyproject.toml --extra auth --extra postgres --extra service --group dev --output-file requirements.lock
+	$(PIN) pyproject.toml --extra auth --extra plots --extra postgres --extra service --group dev --output-file requirements.lock
 	$(PIN) --group bench --constraints requirements.lock --output-file requirements-bench.lock
 	$(PIN) --group browser --constraints requirements.lock --output-file requirements-browser.lock
 	$(PIN) --group site --constraints requirements.lock --output-file requirements-site.lock

@@ -146,6 +146,35 @@ def test_an_optuna_study_names_branches_and_layers_apart(run: Run) -> None:
         assert theirs.params["hidden.units"] == mine.params["hidden"][0]
 
 
+def test_a_figure_is_made_of_the_trials_that_meet_a_condition(run: Run) -> None:
+    sweep = run(trials=6)
+
+    for kind in ("history", "slices", "parallel_coordinates", "learning_curves"):
+        whole, part = sweep.plot(kind), sweep.plot(kind, "number < 3")
+        assert whole.layout.title.text == f"{kind.replace('_', ' ').capitalize()} of sweep pretend"
+        assert n_drawn(whole) > n_drawn(part) > 0
+
+
+def n_drawn(figure: Any) -> int:
+    """Return how many trials a figure shows: as points, as lines across axes, or as curves."""
+    first = figure.data[0]
+    if first.type == "parcoords":
+        return len(first.dimensions[0]["values"])
+    return len(figure.data) if "epoch" in str(figure.layout.xaxis.title.text) else len(first.x)
+
+
+def test_a_figure_that_cannot_be_made_says_why(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = run(trials=1)
+
+    with pytest.raises(ExportError, match=r"must be one of history, .*, got 'slice'; did you mean slices\?"):
+        sweep.plot("slice")
+    monkeypatch.delitem(sys.modules, "dnnsweep.reports.figures")
+    monkeypatch.delattr("dnnsweep.reports.figures")
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    with pytest.raises(ExportError, match=r"figures need plotly.*; pip install 'dnnsweep\[plots\]'"):
+        sweep.plot()
+
+
 def test_a_study_is_exported_to_a_database_once(run: Run, tmp_path: Path) -> None:
     sweep, url = run(trials=3), f"sqlite:///{tmp_path / 'study.db'}"
 

@@ -41,6 +41,7 @@ DOORS = {
     "rich": ("dnnsweep.cli",),
     "yaml": ("dnnsweep.spec",),
     "pydantic": ("dnnsweep.spec",),
+    "plotly": ("dnnsweep.reports",),
     "pandas": ("dnnsweep.datasets", "dnnsweep.reports"),
     "sklearn": ("dnnsweep.datasets", "dnnsweep.trainers.scores"),
 }

@@ -16,6 +16,7 @@ from dnnsweep.settings import find_settings
 from dnnsweep.stores.resolve import Home, remote_store
 
 if TYPE_CHECKING:  # loaded by the methods that need them
+    from dnnsweep.reports.figures import Figure
     from dnnsweep.reports.trial_frame import DataFrame
     from dnnsweep.study.finished_study import OptunaStudy
 
@@ -98,6 +99,25 @@ class SweepHandle:
             with_curves: Whether trials get the first objective at each epoch as intermediate values; read one by one.
         """
         return reads.optuna_study(self.name, with_curves=with_curves, home=self.home)
+
+    def plot(self, kind: str = "history", where: str | None = None) -> Figure:
+        """Return a figure of the trials that meet a condition, made by Plotly.
+
+        A figure shows at most 2,000 trials and says so. An objective to minimize that spans two decades or more is
+        shown in its logarithm.
+
+        Args:
+            kind: `history` for the value of each trial and the best one so far, `slices` for the value by each searched
+                hyperparameter, `parallel_coordinates` for a line through all of them with the best fifth highlighted,
+                `learning_curves` for the value at each epoch of the best and the median trial. With two objectives
+                `history` and `slices` have panels for both, `parallel_coordinates` highlights the Pareto front, and
+                `learning_curves` takes the best and the median trial in the first objective.
+            where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
+
+        Raises:
+            ExportError: There is no figure of this kind, or Plotly is not installed (`dnnsweep[plots]`).
+        """
+        return reads.figure(self.name, kind, where=where, home=self.home)
 
     def model(self, number: int | None = None) -> Any:
         """Return the Keras model of a trial, with the weights of its best epoch.

@@ -14,6 +14,7 @@ from dnnsweep.stores import SweepStore
 from dnnsweep.stores.resolve import Home, open_store
 
 if TYPE_CHECKING:
+    from dnnsweep.reports.figures import Figure
     from dnnsweep.study.finished_study import OptunaStudy
 
 
@@ -186,6 +187,35 @@ def optuna_study(name: str, *, with_curves: bool = False, home: Home = None) -> 
         reports = {number: store.curve(name, number).values(sweep.metric) for number in numbers}
     spec = check(sweep.spec)
     return make_study(name, sweep.directions, Parameters(spec.space, spec.default_params), trials, reports)
+
+
+def figure(name: str, kind: str = "history", *, where: str | None = None, home: Home = None) -> Figure:
+    """Return a figure of a sweep's trials, made by Plotly; `SweepHandle.plot` says which kinds there are.
+
+    Args:
+        name: Name of the sweep.
+        kind: What to draw.
+        where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
+
+    Raises:
+        ExportError: There is no figure of this kind, or Plotly is not installed.
+        QueryError: The condition is wrong.
+        SweepNotFoundError: There is no such sweep.
+    """
+    try:
+        from dnnsweep.reports import figures
+    except ModuleNotFoundError as error:
+        raise ExportError(f"figures need {error.name}; pip install 'dnnsweep[plots]'") from error
+    from dnnsweep.spec import check
+
+    figures.check_kind(kind)
+    with open_store(home) as store:
+        sweep, trials = store.sweep(name), store.trials(name, where)
+        numbers = figures.numbers_of_curves(trials, sweep.objectives) if kind == "learning_curves" else []
+        curves = {number: store.curve(name, number) for number in numbers}
+    found = figures.Found(name, sweep.objectives, check(sweep.spec).space, trials, curves)
+    return figures.KINDS[kind](found)
 
 
 def export_study(name: str, url: str, *, home: Home = None) -> None:

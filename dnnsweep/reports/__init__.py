@@ -1,1 +1,1 @@
-"""What a sweep found, arranged for people: a table of its trials, and a summary of the sweep."""
+"""What a sweep found, arranged for people: its trials as a table and as figures, and the sweep in a few lines."""
