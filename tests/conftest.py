@@ -16,8 +16,11 @@ from typing import ClassVar
 
 import postgres
 import pytest
+import warm_processes
 from examples import PROFILE, QUICK_COMPILATION, load_profile
+from warm_processes import SOCKET
 from warm_python import WarmPython
+from workspace import IS_WARM
 
 load_profile()
 
@@ -86,12 +89,25 @@ def _forget_networks() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes that test have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _processes_are_warm(shared_folder: Path) -> None:
+    if IS_WARM:
+        os.environ[SOCKET] = str(shared_folder / "processes.socket")
+        warm_processes.take_place()
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> Path:
     """An empty MLflow store for all processes that test: creating one takes seconds, copying it does not."""
     own = tmp_path_factory.getbasetemp()
-    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    database = folder / "mlflow-template.db"
-    with (folder / "mlflow-template.lock").open("w") as lock:
+    database = shared_folder / "mlflow-template.db"
+    with (shared_folder / "mlflow-template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the first process creates it, others wait
         if not database.exists():
             create_store(own / "creating.db").rename(database)

@@ -1,7 +1,7 @@
 """`dnnsweep` commands run by children of a process that has its modules loaded, which takes a fresh process a second.
 
 A child is a process like any other: it has a session, an environment, a working directory and files of its own, and
-gets signals. What it starts, trainers and delivery, starts as it always does.
+gets signals. What it starts, trainers and delivery, are children of such a process too (`warm_processes.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import IO, Any, Final
 
 #: What the commands import before they do anything; neither MLflow nor TensorFlow is among it.
 MODULES: Final = (
+    "warm_processes",
     "dnnsweep.cli",
     "dnnsweep.cli.progress_display",
     "dnnsweep.client.operations",
@@ -196,12 +197,17 @@ def become(order: Mapping[str, Any]) -> None:
     os.environ.update(order["env"])
     sys.argv = ["dnnsweep", *order["words"]]
     sys.path[:0] = [order["cwd"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    warm_processes = importlib.import_module("warm_processes")
+    if warm_processes.SOCKET in os.environ:
+        warm_processes.take_place()
     runpy.run_module("dnnsweep", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parent))
     for module in MODULES:
         importlib.import_module(module)
+    sys.path.pop()
     gc.freeze()
     chosen = serve()
     if chosen is not None:

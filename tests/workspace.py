@@ -18,6 +18,7 @@ from typing import Any
 
 from examples import PROFILE
 from warm_commands import ForkedProcess, warm_commands
+from warm_processes import SOCKET
 
 import dnnsweep
 from dnnsweep.records import Trial
@@ -33,7 +34,7 @@ SWEEP: dict[str, Any] = {
     "training": {"epochs": 3},
     "budget": {"trials": 16},
 }
-#: Whether commands are started with their modules loaded; not by `make chaos`, nor with the full profile.
+#: Whether commands and what they start have their modules loaded; not by `make chaos`, nor with the full profile.
 IS_WARM = PROFILE != "full" and "PYTEST_VERSION" in os.environ
 #: How long a command may take on a busy machine before the test gives up.
 PATIENCE = 90.0
@@ -162,7 +163,10 @@ class Workspace:
         out, err, env = folder / "out", folder / "err", self.environment(environ)
         for file in (out, err):
             file.touch()
-        start = warm_commands().start if IS_WARM and not is_customized(env) else started_afresh
+        is_warm = IS_WARM and not is_customized(env)
+        if is_warm:
+            env[SOCKET] = os.environ[SOCKET]
+        start = warm_commands().start if is_warm else started_afresh
         self.commands.append(Command(start(words, cwd=self.folder, out=out, err=err, env=env), folder))
         return self.commands[-1]
 
