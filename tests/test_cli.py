@@ -33,7 +33,7 @@ from dnnsweep.runner.controller import Incumbent, Progress, TrialEnded
 from dnnsweep.spec import check
 
 PAIR = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
-READING = ("validate", "schema", "list", "show", "trials", "best", "export")
+READING = ("init", "validate", "schema", "list", "show", "trials", "best", "export")
 COMMANDS = (*READING, "run", "ui", "stop", "resume", "delete", "doctor")
 
 
@@ -244,6 +244,93 @@ def test_the_schema_accepts_the_sweeps_of_these_tests_and_refuses_others(call: C
     jsonschema.validate(SWEEP, said.json)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**SWEEP, "nonsense": 1}, said.json)
+
+
+# -- init ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(home: Path) -> Path:
+    """A table in the current folder; `home` makes that a folder of the test's own."""
+    file = home.parent / "visits.csv"
+    rows = (f"{row * 37 % 41},{row % 4},{'ill' if row % 3 else 'well'}" for row in range(60))
+    file.write_text("\n".join(["pulse,unit,state", *rows]), encoding="utf-8")
+    return file
+
+
+@pytest.mark.usefixtures("table")
+def test_init_writes_a_sweep_file_says_what_it_decided_and_what_to_type_next(call: Call) -> None:
+    said = call("init", "visits.csv", "--target", "state")
+
+    assert (said.code, said.out) == (0, "")
+    assert "task: binary, ill 66.7%, well 33.3%" in said.err
+    assert said.err.endswith("written to visits.yaml\nnext: dnnsweep run visits.yaml\n")
+    assert call("validate", "visits.yaml").code == 0
+
+
+@pytest.mark.usefixtures("table")
+def test_init_replaces_no_file_unless_it_is_told_to(call: Call) -> None:
+    Path("visits.yaml").write_text("mine", encoding="utf-8")
+
+    refused = call("init", "visits.csv")
+
+    assert (refused.code, Path("visits.yaml").read_text(encoding="utf-8")) == (1, "mine")
+    assert refused.err == "error: visits.yaml exists, and is not replaced; add --force, or name another file with -o\n"
+    assert call("init", "visits.csv", "--force").code == 0
+    assert "name: visits" in Path("visits.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("table")
+def test_init_writes_to_stdout_or_into_a_new_folder(call: Call) -> None:
+    shown = call("init", "visits.csv", "-o", "-")
+    written = call("init", "visits.csv", "-o", "new/a.yaml")
+
+    assert not Path("visits.yaml").exists()
+    assert Path("new/a.yaml").read_text(encoding="utf-8") == shown.out
+    assert "next: dnnsweep run new/a.yaml" in written.err
+    assert "target: state (a guess: " in written.err
+
+
+@pytest.mark.usefixtures("table")
+def test_init_asks_for_the_target_on_a_terminal(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Screen("puls\npulse\n"))
+
+    said = call("init", "visits.csv")
+
+    assert said.code == 0
+    assert "columns: pulse, unit, state" in said.err
+    assert "got 'puls'; did you mean pulse?" in said.err
+    assert "target: pulse" in Path("visits.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("home")
+def test_init_copies_an_example_with_the_files_that_it_needs(call: Call) -> None:
+    assert call("init", "--example", "digits").code == 0
+    assert call("init", "--example", "csv_example").code == 0
+    assert call("init", "--example", "csv_example").code == 1
+
+    assert call("validate", "digits.yaml").code == 0
+    assert call("validate", "csv_example.yaml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 2, "name a table, such as `dnnsweep init visits.csv`, or `--example digits`; found visits.csv here"),
+        (["visits.csv", "--example", "digits"], 2, "name a source or --example, not both"),
+        (["--example", "digits", "--target", "x"], 2, "an example has its target; remove --target"),
+        (["--example", "digit"], 2, "did you mean digits?\n  breast_cancer: "),
+        (["visit.csv"], 2, "must be a file that exists, got 'visit.csv'; did you mean visits.csv?"),
+        (["visits.csv", "--target", "stat"], 2, "got 'stat'; did you mean state?"),
+        (["visits.csv", "-o", "visits.csv/a.yaml"], 1, "visits.csv/a.yaml cannot be written"),
+    ],
+)
+@pytest.mark.usefixtures("table")
+def test_init_says_what_is_wrong_and_what_to_do(call: Call, words: list[str], code: int, message: str) -> None:
+    said = call("init", *words)
+
+    assert (said.code, said.out) == (code, "")
+    assert message in said.err
 
 
 # -- validate and wrong files ---------------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ def keyboard(warm_python: WarmPython, capsys: pytest.CaptureFixture[str]) -> Key
     return Keyboard(warm_python, capsys)
 
 
-PAGES = ["data", "space", "samplers", "pruning", "objectives", "resume", "notebook"]
+PAGES = ["init", "data", "space", "samplers", "pruning", "objectives", "resume", "notebook"]
 
 
 @pytest.mark.timeout(500)

@@ -17,7 +17,20 @@ from dnnsweep.redaction import mask_output, redact
 #: Exit code of a command that was interrupted and can be resumed.
 INTERRUPTED: Final = 130
 #: The order of commands in `--help`; others follow.
-ORDER: Final = ("validate", "schema", "run", "resume", "stop", "delete", "submit", "list", "show", "trials", "best")
+ORDER: Final = (
+    "init",
+    "validate",
+    "schema",
+    "run",
+    "resume",
+    "stop",
+    "delete",
+    "submit",
+    "list",
+    "show",
+    "trials",
+    "best",
+)
 #: What all of Typer's errors about usage have in common.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _ADVICE: Final = {

@@ -82,6 +82,24 @@ def read(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None)
     return _set_roles_apart(spec, source)
 
 
+def read_table(spec: DatasetSpec) -> pd.DataFrame | None:
+    """Read a table as it is, before its target and other columns are told apart; None for a source of arrays.
+
+    Raises:
+        DataError: The source cannot be read.
+        SpecError: The user's own function cannot be imported.
+    """
+    kind, _, name = spec.source.partition(":")
+    if kind == "python":
+        returned = _call_function(spec, None)
+        return _with_text_names(returned) if isinstance(returned, pd.DataFrame) else None
+    return _with_text_names(_TABLE_READERS[kind](name, None)) if kind in _TABLE_READERS else None
+
+
+def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.reset_index(drop=True).set_axis([str(column) for column in frame.columns], axis="columns")
+
+
 def _read_source(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None) -> Source:
     kind, _, name = spec.source.partition(":")
     if data is not None:
@@ -135,16 +153,20 @@ def _check_name(kind: str, name: str, names: Sequence[str]) -> None:
         raise data_error("dataset.source", rule, yaml_text(f"{kind}:{name}"), did_you_mean(name, names))
 
 
-def _read_function(spec: DatasetSpec, _: str, limits: Limits | None) -> Source:
+def _call_function(spec: DatasetSpec, limits: Limits | None) -> Any:
     """Call the user's own function; what it prints goes to stderr, because stdout holds data only."""
     function = user_functions.load(spec.source, "dataset.source", is_confined=limits is not None)
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            returned = function()
+            return function()
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[: user_functions.MAX_REASON]
         rule = "must return rows when called"
         raise data_error("dataset.source", rule, f"{spec.source}: {reason}", "correct the function") from error
+
+
+def _read_function(spec: DatasetSpec, _: str, limits: Limits | None) -> Source:
+    returned = _call_function(spec, limits)
     if isinstance(returned, pd.DataFrame):
         _check_target(spec, "of the table that the function returns")
         return _source_from_frame(spec, returned.reset_index(drop=True))
@@ -279,6 +301,10 @@ def _describe_values(y: pd.Series) -> str:
     return {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}.get(y.dtype.kind, "text")
 
 
+_TABLE_READERS: Final[Mapping[str, Callable[[str, Limits | None], pd.DataFrame]]] = {
+    "csv": read_csv_frame,
+    "parquet": read_parquet_frame,
+}
 _READERS: Final[Mapping[str, Callable[[DatasetSpec, str, Limits | None], Source]]] = {
     "sklearn": _read_sklearn,
     "keras": _read_keras,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -252,6 +253,17 @@ def write(document: Any, *, is_ascii: bool = False) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=not is_ascii, width=120)
 
 
+def write_inline(value: Any) -> str:
+    """Return plain data as YAML on a single line, to stand behind a key or in a list.
+
+    Example:
+        >>> write_inline({"low": 0.5, "log": True}), write_inline("yes"), write_inline(["a: b", "c"])
+        ('{low: 0.5, log: true}', "'yes'", "['a: b', c]")
+    """
+    text = str(yaml.dump(value, Dumper=_InlineDumper, sort_keys=False, allow_unicode=True, width=sys.maxsize))
+    return text.removesuffix("...\n").rstrip("\n")  # three dots mark the end of a document that is a scalar
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes leaf lists on one line, and quotes what YAML 1.1 or 1.2 would take for something else than text."""
 
@@ -276,6 +288,23 @@ def _represent_text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
 
 _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(str, _represent_text)
+
+
+class _InlineDumper(_Dumper):
+    """Writes everything on one line."""
+
+
+def _represent_line(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    return dumper.represent_scalar(f"{_PREFIX}str", data, style=None if data.isprintable() else '"')
+
+
+_InlineDumper.add_representer(
+    list, lambda dumper, data: dumper.represent_sequence(f"{_PREFIX}seq", data, flow_style=True)
+)
+_InlineDumper.add_representer(
+    dict, lambda dumper, data: dumper.represent_mapping(f"{_PREFIX}map", data, flow_style=True)
+)
+_InlineDumper.add_representer(str, _represent_line)
 
 
 def override(document: Any, overrides: Sequence[str]) -> Any:

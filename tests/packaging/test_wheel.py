@@ -81,10 +81,12 @@ def test_a_build_makes_one_sdist_and_one_wheel_of_this_version(dist: Path) -> No
     assert {path.name for path in dist.iterdir()} == {WHEEL, SDIST}
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: dict[str, bytes], source: Path) -> None:
+def test_the_wheel_holds_the_package_the_examples_and_nothing_else(wheel: dict[str, bytes], source: Path) -> None:
     package = {str(path.relative_to(source)) for path in (source / "dnnsweep").rglob("*") if path.is_file()}
+    examples = {f"dnnsweep/{path.relative_to(source)}" for path in (source / "sweeps").rglob("*") if path.is_file()}
 
-    assert {name for name in wheel if ".dist-info/" not in name} == package
+    assert "dnnsweep/sweeps/digits.yaml" in examples
+    assert {name for name in wheel if ".dist-info/" not in name} == package | examples
     assert {name.partition("/")[0] for name in wheel} == {"dnnsweep", f"dnnsweep-{VERSION}.dist-info"}
     assert "dnnsweep/py.typed" in wheel
     assert len([name for name in wheel if name.startswith("dnnsweep/ledger/migrations/versions/v0")]) >= 5
@@ -173,6 +175,12 @@ def test_an_installed_wheel_says_its_version_and_is_not_the_checkout(installed: 
 def test_an_installed_wheel_prints_the_schema_and_checks_a_file(installed: Installed) -> None:
     assert json.loads(installed.run("dnnsweep", "schema"))["type"] == "object"
     assert "wine" in installed.run("dnnsweep", "validate", "wine.yaml")
+
+
+def test_an_installed_wheel_brings_examples_with_the_files_that_they_need(installed: Installed) -> None:
+    installed.run("dnnsweep", "init", "--example", "csv_example")
+
+    assert "penguins" in installed.run("dnnsweep", "validate", "csv_example.yaml")
 
 
 def test_an_installed_wheel_runs_a_sweep_and_exports_its_best_trial(installed: Installed) -> None:

@@ -1,0 +1,170 @@
+"""What a draft does with each column: leave it out, take it for a date, or keep it; and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from dnnsweep.datasets.profiles import MIN_ROWS, ColumnKind, ColumnProfile, Leak
+from dnnsweep.errors import Mistake, SpecError
+from dnnsweep.space import yaml_text
+
+#: Ends of column names that identifiers have, and ends that only columns of nothing but different values make credible.
+_IDENTIFIER: Final = re.compile(
+    r"(^|[^a-z])(ids?|uuid|guid|key)$|^id[^a-z]|(account|case|client|customer|item|order|passenger|patient|row|user)id$"
+)
+_CAMEL_IDENTIFIER: Final = re.compile(r"[a-z](ID|Id|Key)$")
+_NUMBERING: Final = re.compile(r"(^|[^a-z])(index|idx|no|nr|num|number|code|serial)$")
+#: Words in the names of measurements that may count up from row to row.
+_MEASURED: Final = re.compile(r"year|month|week|day|hour|minute|second|time|date|age|price|cost|count")
+#: Digits that numbers have at least which look like identifiers because all have as many.
+MIN_DIGITS: Final = 5
+#: Share of different texts, and number of words in each, from which texts are taken for free text.
+FREE_SHARE: Final = 0.5
+FREE_WORDS: Final = 5.0
+#: Most different texts that are never free text.
+MAX_WORDS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChoices:
+    """What to do with the columns of a table.
+
+    Args:
+        dropped: Names of the columns to leave out, each with the reason.
+        dates: Names of the columns of dates.
+        warnings: Sentences about columns that are kept but deserve a look.
+        groups: Names of the columns that were dropped and may be groups of rows.
+    """
+
+    dropped: Mapping[str, str]
+    dates: tuple[str, ...]
+    warnings: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+def choose_columns(
+    profiles: Mapping[str, ColumnProfile], leaks: Mapping[str, Leak], target: ColumnProfile
+) -> ColumnChoices:
+    """Decide what to do with each column but the target.
+
+    Args:
+        profiles: Profile of each column by name.
+        leaks: How columns give the target away, by name.
+        target: Profile of the target.
+
+    Raises:
+        SpecError: There is none to learn from.
+    """
+    features = {name: profile for name, profile in profiles.items() if name != target.name}
+    reasons = {name: drop_reason(profile, leaks.get(name), target.name) for name, profile in features.items()}
+    dropped = {name: reason for name, reason in reasons.items() if reason}
+    if len(dropped) == len(features):
+        got = "; ".join(f"{name}: {reason}" for name, reason in list(dropped.items())[:5]) or "the target alone"
+        rule, remedy = "must have a column to learn from", "add columns, or name another target"
+        raise SpecError([Mistake("SOURCE", rule, got, remedy)])
+    kept = [profile for name, profile in features.items() if name not in dropped]
+    return ColumnChoices(
+        dropped,
+        tuple(profile.name for profile in kept if profile.kind is ColumnKind.DATE),
+        tuple(warning for profile in kept for warning in _warnings(profile, leaks.get(profile.name), target.name)),
+        tuple(name for name in dropped if is_repeated_identifier(features[name])),
+    )
+
+
+def drop_reason(profile: ColumnProfile, leak: Leak | None, target: str) -> str:
+    """Return why a column is left out; empty if it is kept."""
+    known = "" if leak is None else _LEAKS.get(leak, "").format(target=target)
+    return (
+        known
+        or _unusable_reason(profile)
+        or _constant_reason(profile)
+        or identifier_reason(profile)
+        or _text_reason(profile)
+    )
+
+
+_LEAKS: Final[Mapping[Leak, str]] = {
+    Leak.COPY: "copy of {target}: its values stand for those of {target} one for one",
+    Leak.ANSWER: "knows {target}: each of its values occurs with one value of {target} only",
+    Leak.FILLED: "knows {target}: it is filled in for one value of {target} only",
+}
+
+
+def _unusable_reason(profile: ColumnProfile) -> str:
+    if profile.kind is ColumnKind.OTHER:
+        return "holds neither numbers, text nor dates"
+    if profile.kind is ColumnKind.DATE:
+        return "dates, which have to be written as numbers to be learned from"
+    if not profile.n_present:
+        return "empty"
+    return "" if profile.is_finite else "holds numbers that are infinite or too large for 32 bits"
+
+
+def _constant_reason(profile: ColumnProfile) -> str:
+    is_marked = profile.kind is ColumnKind.TEXT and profile.n_missing  # a missing text is a word of its own
+    if profile.n_distinct > 1 or is_marked:
+        return ""
+    return f"constant: {yaml_text(profile.example[:40])} in every row{' that has a value' if profile.n_missing else ''}"
+
+
+def identifier_reason(profile: ColumnProfile) -> str:
+    """Return why a column is taken for an identifier; empty if it is not."""
+    n_values = f"{profile.n_distinct:,} different values in {profile.n_rows:,} rows"
+    if is_repeated_identifier(profile):
+        return f"identifier that repeats: {n_values}"
+    if not profile.is_unique or profile.n_distinct < MIN_ROWS:
+        return ""
+    if profile.kind is ColumnKind.TEXT:
+        return f"{'identifier' if profile.n_words < FREE_WORDS else 'free text'}: {n_values}"
+    if profile.is_increasing and profile.is_dense and _is_numbering(profile):
+        return "row number: it counts the rows"
+    return f"identifier: {n_values}" if _is_numbering(profile) else ""
+
+
+def _is_numbering(profile: ColumnProfile) -> bool:
+    """Return whether whole numbers that all differ stand for rows and measure nothing."""
+    name = profile.name.lower()
+    if profile.kind is not ColumnKind.WHOLE or _MEASURED.search(name):
+        return False
+    is_code = profile.n_digits is not None and profile.n_digits >= MIN_DIGITS
+    looks_counted = not profile.n_missing and (profile.is_increasing or profile.is_dense or is_code)
+    return looks_counted or has_identifier_name(profile.name) or _NUMBERING.search(name) is not None
+
+
+def is_repeated_identifier(profile: ColumnProfile) -> bool:
+    """Return whether a column holds identifiers, each of them in several rows: of patients, of machines."""
+    is_many = profile.n_distinct > max(MAX_WORDS, 0.02 * profile.n_rows) and not profile.is_unique
+    is_code = profile.kind in (ColumnKind.WHOLE, ColumnKind.TEXT)
+    return is_many and is_code and has_identifier_name(profile.name)
+
+
+def has_identifier_name(name: str) -> bool:
+    """Return whether a column is called as identifiers are.
+
+    Example:
+        >>> [has_identifier_name(name) for name in ("customer_id", "PassengerId", "id", "width", "paid")]
+        [True, True, True, False, False]
+    """
+    return bool(_IDENTIFIER.search(name.lower()) or _CAMEL_IDENTIFIER.search(name))
+
+
+def _text_reason(profile: ColumnProfile) -> str:
+    if profile.kind is not ColumnKind.TEXT or profile.n_distinct <= MAX_WORDS:
+        return ""
+    if profile.n_distinct > FREE_SHARE * profile.n_present:
+        kind = "free text" if profile.n_words >= FREE_WORDS else "nearly all texts differ"
+        return f"{kind}: {profile.n_distinct:,} different texts in {profile.n_present:,} rows that have one"
+    return ""
+
+
+def _warnings(profile: ColumnProfile, leak: Leak | None, target: str) -> list[str]:
+    if leak is Leak.RANGES:
+        return [
+            f"{profile.name} alone tells {target} in every row; add it to dataset.drop if it is only known afterwards."
+        ]
+    if profile.kind is ColumnKind.WHOLE and profile.is_unique and profile.n_distinct >= MIN_ROWS:
+        return [f"{profile.name} holds whole numbers that all differ; add it to dataset.drop if it is an identifier."]
+    return []
