@@ -376,7 +376,7 @@ def test_a_wrong_file_ends_with_2_names_the_path_and_stores_nothing(
     assert (said.code, said.out) == (2, "")
     assert f"error: {says}" in said.err
     assert "Traceback" not in said.err
-    assert not home.exists()
+    assert dnnsweep.sweeps(home=home) == []
 
 
 def test_every_mistake_of_a_file_is_told_at_once(call: Call, file: Write) -> None:
@@ -495,7 +495,7 @@ def test_wrong_data_end_with_2_and_store_nothing(
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith(f"error: {says}")
     assert "Traceback" not in said.err
-    assert not home.exists()
+    assert dnnsweep.sweeps(home=home) == []
 
 
 # -- run ------------------------------------------------------------------------------------------------------------
@@ -582,7 +582,7 @@ def test_ctrl_c_before_anything_is_stored_says_so(
     said = run(call, file())
 
     assert said == Said(130, "", "interrupted; run the same command again to continue\n")
-    assert not home.exists()
+    assert dnnsweep.sweeps(home=home) == []
 
 
 def test_a_sweep_without_any_complete_trial_ends_with_1(call: Call, file: Write) -> None:

@@ -340,7 +340,7 @@ def test_a_sweep_that_keeps_failing_is_given_up_and_can_be_resumed(run: Run) -> 
 def test_a_wrong_file_stores_nothing(run: Run, home: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=next(iter(wrong))):
         run(wrong)
-    assert not home.exists()
+    assert dnnsweep.sweeps(home=home) == []
 
 
 def test_wrong_data_store_nothing(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +348,7 @@ def test_wrong_data_store_nothing(run: Run, home: Path, monkeypatch: pytest.Monk
 
     with pytest.raises(SpecError, match=r"dataset\.source: no such thing"):
         run()
-    assert not home.exists()
+    assert dnnsweep.sweeps(home=home) == []
 
 
 def test_an_unknown_executor_is_refused_and_stores_nothing(home: Path) -> None:
@@ -443,7 +443,7 @@ def test_arrays_that_cannot_be_used_are_refused_and_store_nothing(run: Run, home
 
     with pytest.raises(SpecError):
         run(data=(x, y[:-1]))
-    assert not home.exists()
+    assert dnnsweep.sweeps(home=home) == []
 
 
 # -- MLflow ---------------------------------------------------------------------------------------------------------

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 from fake_mlflow import FakeMlflow, use_fake_mlflow
+from loading_executor import LoadingExecutor
 from serving import settings_of, sweep
 from turns import write
 
 from dnnsweep import spec
-from dnnsweep.errors import DataError, LedgerAwayError
+from dnnsweep.errors import LedgerAwayError
 from dnnsweep.executors import ExecutorKind
 from dnnsweep.executors.local import n_cores
 from dnnsweep.ledger import Asked
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, TrialResult
-from dnnsweep.runner import claim
+from dnnsweep.runner import claim, loading
 from dnnsweep.runner.shipping import (
     COMPLETE_WAIT_SECONDS,
     FIRST_WAIT_SECONDS,
@@ -30,7 +31,6 @@ from dnnsweep.runner.shipping import (
 from dnnsweep.runner.worker import Worker, WorkerOptions
 from dnnsweep.settings import Limits
 from dnnsweep.stores.local import LocalStore
-from dnnsweep.trainers import TrainerReady
 
 
 @pytest.fixture
@@ -215,23 +215,6 @@ def test_a_worker_that_is_asked_to_end_before_it_began_ends(worker: Worker, home
     assert home.sweep("pretend").state is SweepState.QUEUED
 
 
-class LoadingExecutor:
-    """Its trainer loads data until somebody gives up; what happens in each moment is given."""
-
-    def __init__(self, *moments: Callable[[], object]) -> None:
-        self._moments = moments
-        self.is_closed = False
-
-    def open(self, on_wait: Callable[[], None]) -> TrainerReady:
-        for happen in self._moments:
-            happen()
-            on_wait()
-        raise DataError([])
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
 def loaded(worker: Worker, home: LocalStore, monkeypatch: pytest.MonkeyPatch, *moments: Callable[[], object]) -> Sweep:
     """Return a sweep as a worker leaves it that has loaded its data."""
     executor = LoadingExecutor(*moments)
@@ -243,7 +226,7 @@ def loaded(worker: Worker, home: LocalStore, monkeypatch: pytest.MonkeyPatch, *m
 
 
 def test_a_stop_is_obeyed_while_data_load(worker: Worker, home: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(loading, "LOOK_SECONDS", 0.0)
     left = loaded(worker, home, monkeypatch, lambda: home.stop("slow"), lambda: pytest.fail("it loads on"))
 
     assert (left.state, left.error) == (SweepState.STOPPED, None)
@@ -253,7 +236,7 @@ def test_a_stop_is_obeyed_while_data_load(worker: Worker, home: LocalStore, monk
 def test_a_stop_that_was_withdrawn_meanwhile_queues_the_sweep_again(
     worker: Worker, home: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(loading, "LOOK_SECONDS", 0.0)
     close = LoadingExecutor.close
     monkeypatch.setattr(LoadingExecutor, "close", lambda self: (home.submit(sweep("slow")), close(self)))
 
@@ -277,10 +260,10 @@ def test_a_ledger_that_is_away_does_not_end_the_loading_of_data(home: LocalStore
             return held.is_stop_requested()
 
     lease: Any = AwayLease()
-    check = claim.StopCheck(lease, lambda: next(moments))
+    check = loading.StopCheck(lease, lambda: next(moments))
     check.look()  # half a second later
     check.look()  # a second later
     home.stop("slow")
-    with pytest.raises(claim.StopRequestedError):
+    with pytest.raises(loading.StopRequestedError):
         check.look()
     assert lease.n_asked == 2

@@ -49,7 +49,7 @@ def print_sweeps(sweeps: Sequence[Sweep], form: str, *, is_wide: bool = False) -
         return
     columns = (
         Column("name", [sweep.name for sweep in sweeps]),
-        Column("state", [sweep.state for sweep in sweeps]),
+        Column("state", [_state_text(sweep) for sweep in sweeps]),
         Column("trials", [f"{sweep.n_finished}/{sweep.n_trials}" for sweep in sweeps], is_numeric=True),
         Column("failed", [str(sweep.n_failed) for sweep in sweeps], is_numeric=True),
         Column("best", [format_number(sweep.best_value) for sweep in sweeps], is_numeric=True),
@@ -100,9 +100,16 @@ def print_sweep(sweep: Sweep, form: str) -> None:
         print_facts(list(_sweep_facts(sweep)))
 
 
+def _state_text(sweep: Sweep) -> str:
+    """Return the state of a sweep, and what it does where nothing is trained yet."""
+    if sweep.state is not SweepState.RUNNING or sweep.n_running or sweep.n_finished >= sweep.n_trials:
+        return sweep.state
+    return f"{sweep.state} ({'starting' if sweep.data else 'loading data'})"
+
+
 def _sweep_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
     yield "sweep", sweep.name
-    yield "state", sweep.state + (f" ({sweep.error})" if sweep.error else "")
+    yield "state", _state_text(sweep) + (f" ({sweep.error})" if sweep.error else "")
     if sweep.description:
         yield "about", sweep.description
     yield from _data_facts(sweep)
@@ -124,7 +131,7 @@ def _sweep_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
 def _data_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
     data = sweep.data
     if not data:
-        yield "data", f"{sweep.source}, which no worker has loaded yet"
+        yield "data", f"{sweep.source}, not loaded yet"
         return
     yield "data", f"{sweep.source}: {data['task']}, {data['n_features']} features"
     yield "rows", f"{data['n_train']} training, {data['n_validation']} validation, {data['n_test']} test"

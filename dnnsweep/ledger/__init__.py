@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from dnnsweep.ledger import checks, creation, curves, deadlines, deletions, events, outbox, queries, stats, submissions
 from dnnsweep.ledger.clock import now_ms
@@ -111,7 +111,7 @@ class Ledger:
 
     def _begin(self, new: NewSweep, owner: str | None) -> Lease:
         with self._database.write() as connection:
-            row = checks.lock_sweep(connection, new.name)
+            row = submissions.find_kept(connection, self._watch, new)
             if row is None:
                 columns = creation.new_columns(connection, new)
                 connection.execute(insert(SweepRow).values(columns))
@@ -121,13 +121,11 @@ class Ledger:
                 creation.check_same_sweep(row, new)
                 values = {**creation.budget_columns(new.spec), **creation.data_columns(new, row)}
                 connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
-            return self._lease(connection, new.name, owner)
-
-    def _lease(self, connection: Connection, name: str, owner: str | None) -> Lease:
-        """Take the lease for a run by hand, which takes the sweep out of the workers' queue."""
-        row = checks.require_sweep(connection, name)
-        checks.check_free(row, self._watch)
-        return take_lease(self._database, connection, row, owner, queued_at=None)
+            former = None if row is None else creation.former_columns(row)
+            now = checks.require_sweep(connection, new.name)
+            if new.data is not None:  # else there is nothing new to show of it yet
+                outbox.add_change(connection, now.id, PARENT)
+            return take_lease(self._database, connection, now, owner, former, queued_at=None)  # out of the queue
 
     def submit(self, new: NewSweep, *, is_restricted: bool, requested_by: str | None = None) -> tuple[Sweep, bool]:
         """Put a sweep into the queue for workers; return it, and whether it is new.
@@ -156,7 +154,7 @@ class Ledger:
         return submissions.claim_next(self._database, self._watch, owner)
 
     def store_data(self, lease: Lease, new: NewSweep) -> None:
-        """Store what the data of a claimed sweep are and how it will be trained.
+        """Store what the data of a leased sweep are and how it will be trained, which MLflow may show from now on.
 
         Raises:
             SweepConflictError: The data have changed since it was started.
@@ -166,9 +164,8 @@ class Ledger:
             row = connection.execute(checks.select_by_name(new.name)).first()
         if row is not None:
             creation.check_same_sweep(row, new)
-            if columns := creation.data_columns(new, row):
-                with lease.turn() as turn:
-                    turn.update_sweep(**columns)
+            with lease.turn() as turn:
+                turn.update_sweep(state=SweepState.RUNNING, **creation.data_columns(new, row))
 
     def mark_complete(self, name: str, spec: Mapping[str, Any]) -> None:
         """Mark a sweep that nobody runs as complete, because all trials of the budget in its file have ended.
@@ -200,7 +197,7 @@ class Ledger:
         """
         with self._database.read() as connection:
             row = connection.execute(checks.select_by_name(name)).first()
-        if row is not None:
+        if row is not None and not checks.is_abandoned(row, self._watch):
             checks.check_content(row, digest, identity)
             checks.check_free(row, self._watch)
 

@@ -36,6 +36,11 @@ def require_sweep(connection: Connection, name: str) -> Row[Any]:
     return row
 
 
+def is_abandoned(row: Row[Any], watch: LeaseWatch) -> bool:
+    """Return whether a run created a sweep and ended before it had loaded the data: there is nothing to keep."""
+    return not row.fingerprint and row.queued_at is None and watch.is_free(row)
+
+
 def state_on_release(connection: Connection, sweep_id: str, state: SweepState) -> SweepState:
     """Return where a sweep stands once its controller leaves it so, in a transaction that has locked its row."""
     wishes = select(SweepRow.is_stop_requested, SweepRow.queued_at).where(SweepRow.id == sweep_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Row
 
@@ -18,6 +18,12 @@ from dnnsweep.records import DataSummary, Objective, SweepState, encode_traits
 if TYPE_CHECKING:  # commands that only read load no models of the sweep file
     from dnnsweep.spec import SweepSpec
 
+#: What `Ledger.begin` replaces in a sweep that exists.
+_REPLACED: Final = (
+    "spec", "description", "n_trials", "priority", "state", "error", "ended_at", "queued_at", "is_stop_requested",
+    "stopped_by",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class NewSweep:
@@ -28,7 +34,7 @@ class NewSweep:
         spec: The sweep file, resolved, as plain JSON.
         identity: The part of the file that identifies the sweep.
         digest: SHA-256 of the identity.
-        data: Summary of the data; None until a worker has loaded the data of a submitted sweep.
+        data: Summary of the data; None until they are loaded.
         window: How many suggestions may be ahead of the results told.
         objectives: What the sweep improves: one objective or two.
         trainer: How its trials are trained; `auto` until that is decided.
@@ -87,6 +93,14 @@ def new_columns(connection: Connection, new: NewSweep) -> dict[str, Any]:
         "created_at": now_ms(connection),
         **budget_columns(new.spec),
     }
+
+
+def former_columns(row: Row[Any]) -> dict[str, Any]:
+    """Return the columns that a run replaces before it has loaded the data, as they were."""
+    former = {name: getattr(row, name) for name in _REPLACED}
+    if row.state == SweepState.RUNNING:  # by a process that is gone
+        former["state"] = SweepState.INTERRUPTED if row.queued_at is None else SweepState.QUEUED
+    return former
 
 
 def budget_columns(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, func, select, update
 
 from dnnsweep.errors import LeaseLostError, LedgerError
 from dnnsweep.ledger import checks, curves, events, outbox, owners
@@ -99,9 +99,15 @@ class Lease:
     """
 
     def __init__(
-        self, database: Database, sweep_id: str, token: int, clock: Callable[[], float] = boot_seconds
+        self,
+        database: Database,
+        sweep_id: str,
+        token: int,
+        former: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = boot_seconds,
     ) -> None:
         self._database = database
+        self._former = former
         self._clock = clock
         self._lock = threading.RLock()
         self._renewed_at = clock()
@@ -262,6 +268,25 @@ class Lease:
             self._is_over = True
             return state
 
+    def withdraw(self, why: str) -> None:
+        """Undo `Ledger.begin`: remove the sweep if that created it, else leave it as it was found.
+
+        Args:
+            why: Why the sweep cannot be trained.
+        """
+
+        def write(connection: Connection) -> None:
+            if self._former is None:
+                connection.execute(delete(SweepRow).where(SweepRow.id == self.sweep_id))
+                return
+            update_sweep(connection, self.sweep_id, **self._former, owner=None, expires_at=None)
+            detail = f"not continued: {redact(why)}"
+            events.record_events(connection, self.sweep_id, EventKind.ENDED, PARENT, detail=detail)
+
+        with self._lock:
+            self._transact(0.0, [write], _read_nothing, is_patient=False)
+            self._is_over = True
+
     def is_stop_requested(self) -> bool:
         """Return whether the sweep is asked to stop; changes nothing."""
         with self._database.read() as connection:
@@ -297,7 +322,14 @@ def _read_nothing(_connection: Connection) -> None:
     pass
 
 
-def take_lease(database: Database, connection: Connection, row: Row[Any], owner: str | None, **more: Any) -> Lease:
+def take_lease(
+    database: Database,
+    connection: Connection,
+    row: Row[Any],
+    owner: str | None,
+    former: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Lease:
     """Take the lease on a sweep that is free, in the caller's transaction; trials that nobody trains are queued again.
 
     Args:
@@ -305,6 +337,7 @@ def take_lease(database: Database, connection: Connection, row: Row[Any], owner:
         connection: A transaction that writes.
         row: The sweep's row, locked.
         owner: Name of the process that takes the lease; None for this one.
+        former: Columns to set again if the lease is withdrawn; None if the sweep is then removed.
         more: Columns of the sweep to set.
     """
     columns = {
@@ -324,9 +357,7 @@ def take_lease(database: Database, connection: Connection, row: Row[Any], owner:
     events.record_events(connection, row.id, EventKind.LEASED, PARENT, detail=taker)
     lost = requeue_running(connection, row.id)
     events.record_events(connection, row.id, EventKind.LOST, *lost, detail="its controller died")
-    if row.fingerprint:  # else there is nothing to show of it yet
-        outbox.add_change(connection, row.id, PARENT)
-    return Lease(database, row.id, row.token + 1)
+    return Lease(database, row.id, row.token + 1, former)
 
 
 def _study_trial(row: Mapping[Any, Any]) -> StudyTrial:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, or_, select, update
 
 from dnnsweep.ledger import checks, creation, events, outbox, queries
 from dnnsweep.ledger.clock import now_ms
@@ -45,8 +45,24 @@ def submit(database: Database, watch: LeaseWatch, submitted: Submission) -> tupl
     """Put a sweep into the queue; return it as it is stored, and whether it is new. See `Ledger.submit`."""
     name = submitted.new.name
     with database.write() as connection:
-        is_new = _store(connection, watch, checks.lock_sweep(connection, name), submitted)
+        is_new = _store(connection, watch, find_kept(connection, watch, submitted.new), submitted)
         return queries.read_sweep(connection, watch, name), is_new  # in this transaction: it may be deleted right after
+
+
+def find_kept(connection: Connection, watch: LeaseWatch, new: NewSweep) -> Row[Any] | None:
+    """Return the locked row of the sweep that has a name, if there is one; an abandoned one of other content goes.
+
+    Args:
+        connection: A transaction that writes.
+        watch: What this process has seen of leases.
+        new: The sweep that is to have the name.
+    """
+    row = checks.lock_sweep(connection, new.name)
+    if row is None or row.digest == new.digest or not checks.is_abandoned(row, watch):
+        return row
+    outbox.add_removals(connection, row.id)
+    connection.execute(delete(SweepRow).where(SweepRow.id == row.id))
+    return None
 
 
 def _store(connection: Connection, watch: LeaseWatch, row: Row[Any] | None, submitted: Submission) -> bool:

@@ -54,7 +54,7 @@ class Sweep:
         best_number: Number of the best trial, in the first objective.
         best_value: Value of the best trial, in the first objective.
         window: How many suggestions may be ahead of the results told to the sampler.
-        data: The summary of the data, as plain JSON; empty until a worker has loaded the data of a submitted sweep.
+        data: The summary of the data, as plain JSON; empty until they were loaded once.
         spec: The sweep file, resolved, as plain JSON.
         run_id: The parent run in MLflow; None until it was created.
         n_undelivered: Number of updates that MLflow has not seen yet.

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
 
-from dnnsweep.errors import DnnsweepError
 from dnnsweep.executors import ExecutorKind, create_executor
 from dnnsweep.ledger import Lease, Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, SweepState
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
+from dnnsweep.runner.loading import StopRequestedError, load_data
 from dnnsweep.runner.shipping import Shipping
 from dnnsweep.runner.signals import Shutdown
 from dnnsweep.settings import Limits, Settings
 from dnnsweep.spec import SweepSpec, check_task
 from dnnsweep.trainers import Job
-
-#: How often a wish to stop is looked for while the data are loaded.
-LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +62,8 @@ def run_claimed(claim: Claim, settings: Settings) -> SweepState:
     )
     with closing(executor):
         try:
-            with claim.shutdown.abruptly(), _uncounted(lease):  # loading can take long, and a request ends it at once
-                ready = executor.open(on_wait=StopCheck(lease).look)
+            with claim.shutdown.abruptly():  # loading can take long, and a request ends it at once
+                ready = load_data(executor, lease)
         except StopRequestedError:
             executor.close()
             return lease.end(SweepState.STOPPED)
@@ -77,44 +72,3 @@ def run_claimed(claim: Claim, settings: Settings) -> SweepState:
         ledger.store_data(lease, new_sweep(spec, ready))
         leased = LeasedSweep(spec, settings, ledger, lease, executor, claim.shipping, Profile(), claim.shutdown)
         return leased.train(lambda _: None)
-
-
-class StopRequestedError(Exception):
-    """The sweep is to stop, and its data are not loaded yet."""
-
-
-class StopCheck:
-    """Looks every now and then whether a sweep that is not trained yet is to stop.
-
-    Args:
-        lease: The lease on the sweep.
-        clock: Returns seconds, from any beginning.
-    """
-
-    def __init__(self, lease: Lease, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lease = lease
-        self._clock = clock
-        self._looked_at = clock()
-
-    def look(self) -> None:
-        """Look if it is time to do so.
-
-        Raises:
-            StopRequestedError: The sweep is to stop.
-        """
-        if self._clock() - self._looked_at < LOOK_SECONDS:
-            return
-        self._looked_at = self._clock()
-        with suppress(DnnsweepError):  # the database may come back before the data are loaded
-            if self._lease.is_stop_requested():
-                raise StopRequestedError
-
-
-@contextmanager
-def _uncounted(lease: Lease) -> Iterator[None]:
-    """Hold a lease while something is done that does not count as the sweep's time."""
-    with lease.prolonged():
-        try:
-            yield
-        finally:
-            lease.start_counting()

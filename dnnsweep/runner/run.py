@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dnnsweep.delivery.shipper import catch_up
-from dnnsweep.errors import SweepHeldError, SweepNotFoundError
+from dnnsweep.errors import DnnsweepError, SweepHeldError, SweepNotFoundError
 from dnnsweep.executors import Executor, ExecutorKind, create_executor
-from dnnsweep.ledger import LeaseWatch, Ledger
+from dnnsweep.ledger import Lease, LeaseWatch, Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.phases import Phase
 from dnnsweep.runner.controller import Progress
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
+from dnnsweep.runner.loading import StopRequestedError, load_data
 from dnnsweep.runner.shipping import COMPLETE_WAIT_SECONDS, RunShipping
 from dnnsweep.settings import Settings
 from dnnsweep.spec import SweepSpec, check_task, search_notes
@@ -116,18 +117,43 @@ def _conclude(ledger: Ledger, stored: Sweep, spec: SweepSpec) -> None:
 def _train(
     spec: SweepSpec, settings: Settings, options: RunOptions, executor: Executor, watch: LeaseWatch
 ) -> SweepState:
-    """Let trainers load the data, take the lease on the sweep, and train it."""
-    ready, profile = executor.open(on_phase=options.on_phase), options.profile
-    check_task(spec, ready.data.task)  # not every trainer does so itself
-    options.on_plan(ready.plan)
-    for note in (*search_notes(spec), *ready.data.notes):
-        options.on_note(note)
-    url, patience = settings.database_url, settings.patience
+    """Take the lease on the sweep, so that it can be seen and stopped, let trainers load the data, and train it."""
+    url, patience, profile = settings.database_url, settings.patience, options.profile
     with closing(Ledger.open(url, create=True, patience=patience, watch=watch)) as ledger:
-        lease = ledger.begin(new_sweep(spec, ready))
+        lease = ledger.begin(NewSweep.of(spec))
+        try:
+            _load(spec, ledger, lease, executor, options)
+        except StopRequestedError:
+            executor.close()
+            state = lease.end(SweepState.STOPPED)
+            catch_up(ledger, settings, COMPLETE_WAIT_SECONDS)
+            return state
         shipping = RunShipping(options.executor, settings)
         leased = LeasedSweep(spec, settings, ledger, lease, executor, shipping, profile)
         state = leased.train(options.on_progress)
     n_slots, n_busy = executor.slot_epochs
     profile.note_usage(n_slots=n_slots, n_busy=n_busy, memory_mb=executor.memory_mb)
     return state
+
+
+def _load(spec: SweepSpec, ledger: Ledger, lease: Lease, executor: Executor, options: RunOptions) -> None:
+    """Let trainers load the data of a leased sweep, and store what they are; if that fails, undo taking the lease.
+
+    Raises:
+        StopRequestedError: The sweep is to stop.
+        DnnsweepError: The data cannot be used.
+    """
+    try:
+        ready = load_data(executor, lease, options.on_phase)
+        check_task(spec, ready.data.task)  # not every trainer does so itself
+        options.on_plan(ready.plan)
+        for note in (*search_notes(spec), *ready.data.notes):
+            options.on_note(note)
+        ledger.store_data(lease, new_sweep(spec, ready))
+    except StopRequestedError:
+        raise
+    except BaseException as error:
+        executor.close()
+        with suppress(DnnsweepError):  # the first error counts
+            lease.withdraw(str(error) or "interrupted")
+        raise

@@ -272,7 +272,7 @@ def test_trainers_that_cannot_start_end_the_run_with_the_reason(quick: Workspace
     assert done.code == 1
     assert "SIGKILL" in done.err
     assert_no_traceback(done)
-    assert list(quick.home.iterdir()) == []
+    assert dnnsweep.sweeps(home=quick.home) == []
 
 
 # -- two processes and one sweep ------------------------------------------------------------------------------------
