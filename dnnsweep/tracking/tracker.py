@@ -85,6 +85,7 @@ class Tracker:
             return
         with self._explained():
             access.check_address(self._settings)
+            access.bypass_proxy(self._settings)
             uri = self._open_file() if self._settings.is_tracking_embedded else self._settings.tracking_uri
             mlflow = access.load()
             with silence_logs():
