@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -9,12 +10,20 @@ from typing import Any
 import pytest
 from test_pages import SWEEP, TRIAL
 
-from dnnsweep.delivery.descriptions import describe_sweep, describe_trial
+from dnnsweep.delivery import descriptions
+from dnnsweep.delivery.descriptions import describe_trial
 from dnnsweep.delivery.pages import FIRST, Answer, order_of, sweep_page
-from dnnsweep.records import Objective, Reason, State, SweepState, Trial
+from dnnsweep.records import Objective, Reason, State, Sweep, SweepState, Trial
 
 BEST = replace(TRIAL, number=3, values=(0.91,), run_id="r3")
 DONE = replace(SWEEP, state=SweepState.COMPLETE, n_finished=3, best_number=3, best_value=0.91)
+
+
+def describe_sweep(sweep: Sweep, best: Sequence[Trial]) -> str:
+    """Return the description without the blanks that keep columns apart."""
+    return descriptions.describe_sweep(sweep, best).replace("\N{NO-BREAK SPACE}", "")
+
+
 TWO = (Objective("val_accuracy", "maximize"), Objective("n_parameters", "minimize"))
 
 

@@ -268,6 +268,28 @@ def test_long_values_are_cut_with_an_ellipsis(tracker: Tracker, client: Any) -> 
     assert data.tags["just"] == "y" * 8000
 
 
+def test_what_mlflow_or_a_database_refuses_is_put_so_that_it_compares_equal_afterwards(tracker: Tracker) -> None:
+    awkward = {
+        "long": "x" * 9000,
+        "astral": "\N{GRINNING FACE}" * 9000,
+        "nul": "a\0b",
+        "surrogate": "a\ud800b",
+        "lines": "a\r\n" * 4000,
+        "blank": "  ",
+        "n" * 300: "a long name",
+    }
+    page = replace(PAGE, name="0000 " + "width=1024 " * 1000, params=awkward)
+    page = replace(page, tags={name: text for name, text in awkward.items() if len(name) < 250})
+
+    run_id = tracker.put(page)
+    assert tracker.put(replace(page, run_id=run_id)) == run_id
+
+    run = tracker.run(run_id)
+    assert run is not None
+    assert (run.params, run.tags) == (page.all_params, page.all_tags)
+    assert len(run.tags["mlflow.runName"]) == 250  # PostgreSQL takes no more
+
+
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_ended_run_carries_its_status_and_end(tracker: Tracker, client: Any, status: str) -> None:
     run_id = tracker.put(replace(PAGE, status=status, ended_at=4321))

@@ -14,6 +14,7 @@ TOP: Final = 5
 MAX_CELL_LENGTH: Final = 60
 #: Characters that Markdown or HTML would read as something else than text.
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>|~#&])")
+_GAP: Final = "\N{NO-BREAK SPACE}" * 3
 _NO_VALUE: Final = {
     Reason.PRUNED: "The pruner ended this trial",
     Reason.DIVERGED: "The loss of this trial diverged",
@@ -75,11 +76,12 @@ def _table(sweep: Sweep, best: Sequence[Trial]) -> str:
         [_code(each.metric), *(_number((t.values or ())[i]) for t in best)] for i, each in enumerate(sweep.objectives)
     ]
     rows += [[_code(name), *(_cell(trial.params.get(name)) for trial in best)] for name in sweep.spec.get("space", {})]
-    return "\n".join([_row(head), _row(["---"] * len(head)), *map(_row, rows)])
+    return "\n".join([_row(head), "| --- " * len(head) + "|", *map(_row, rows)])
 
 
 def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    """Return a row of a table; blanks that stay keep its columns apart, which MLflow's style does not do."""
+    return "| " + " | ".join(f"{cell}{_GAP}" for cell in cells) + " |"
 
 
 def _data(sweep: Sweep) -> str:

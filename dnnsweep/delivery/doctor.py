@@ -299,7 +299,7 @@ class _SweepComparison:
         missing_artifacts, other_artifacts = self._wrong_artifacts(run, page)
         names_by_rule = {
             "parameters differ": wrong_params,
-            "parameters are missing": set(page.params) - set(run.params),
+            "parameters are missing": set(page.all_params) - set(run.params),
             "tags differ": wrong_tags,
             "points are missing": {_point_name(point) for point in missing_points},
             "points are not the ledger's": {_point_name(point) for point in foreign_points},

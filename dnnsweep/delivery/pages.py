@@ -17,7 +17,7 @@ from dnnsweep.tracking.page import MAX_DIGEST_LENGTH, NOTE_TAG, ORDER_TAG, Datas
 #: Where the run of a sweep has its best trial as Keras code.
 CODE_ARTIFACT: Final = "best.py"
 #: The longest name of data that MLflow takes.
-MAX_NAME_LENGTH: Final = 500
+MAX_SOURCE_LENGTH: Final = 500
 #: What puts the run of a sweep before all of its trials; see `order_of`.
 FIRST: Final = "0"
 #: Where the run of a sweep has the model of its best trial.
@@ -125,7 +125,7 @@ def _dataset(sweep: Sweep) -> DatasetInput | None:
     counts = {name: sweep.data[name] for name in ("n_train", "n_validation", "n_test") if name in sweep.data}
     facts = {name: sweep.data[name] for name in ("n_features", "task", "classes") if sweep.data.get(name)}
     return DatasetInput(
-        name=sweep.source[:MAX_NAME_LENGTH],
+        name=sweep.source[:MAX_SOURCE_LENGTH],
         digest=str(sweep.data["fingerprint"])[:MAX_DIGEST_LENGTH],
         source_type="local" if is_file else "code",
         source=json.dumps({"uri": place} if is_file else {"tags": {"mlflow.source.name": sweep.source}}),

@@ -19,6 +19,7 @@ ENDED: Final = ("FINISHED", "FAILED", "KILLED")
 MAX_PARAM_LENGTH: Final = 6000
 MAX_TAG_LENGTH: Final = 8000
 MAX_DIGEST_LENGTH: Final = 36
+MAX_NAME_LENGTH: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +120,26 @@ class RunPage:
     @property
     def all_tags(self) -> dict[str, str]:
         """Return the tags as MLflow takes them, with those that name the run and fold it under another one."""
-        identity = {KEY_TAG: self.key, NAME_TAG: self.name}
+        identity = {KEY_TAG: self.key, NAME_TAG: self.shown_name}
         if self.parent_run_id:
             identity[PARENT_TAG] = self.parent_run_id
-        return {name: _shorten(text, MAX_TAG_LENGTH) for name, text in {**self.tags, **identity}.items()}
+        return {name: _fit(text, MAX_TAG_LENGTH) for name, text in {**self.tags, **identity}.items()}
 
     @property
     def all_params(self) -> dict[str, str]:
         """Return the parameters as MLflow takes them."""
-        return {name: _shorten(text, MAX_PARAM_LENGTH) for name, text in self.params.items()}
+        return {name[:MAX_NAME_LENGTH]: _fit(text, MAX_PARAM_LENGTH) for name, text in self.params.items()}
+
+    @property
+    def shown_name(self) -> str:
+        """Return the name of the run as MLflow takes it."""
+        return _fit(self.name, MAX_NAME_LENGTH)
 
 
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+def _fit(text: str, length: int) -> str:
+    """Return text without what databases refuse, and an ellipsis at the end if it is too long."""
+    clean = text.replace("\0", "").encode(errors="replace").decode()
+    return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,7 +324,7 @@ def _find_or_create_in(client: Any, experiment_id: str, page: RunPage) -> Any:
     if not page.is_new:
         for run in _search(client, experiment_id, f"tags.`{KEY_TAG}` = '{page.key}'", limit=1):
             return run
-    return client.create_run(experiment_id, start_time=page.started_at, tags=page.all_tags, run_name=page.name)
+    return client.create_run(experiment_id, start_time=page.started_at, tags=page.all_tags, run_name=page.shown_name)
 
 
 def _state(run: Any) -> RunState:
