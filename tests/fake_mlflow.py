@@ -60,6 +60,7 @@ def state_of(page: RunPage) -> RunState:
         params=page.all_params,
         tags=page.all_tags,
         n_metrics=0,
+        datasets=frozenset() if page.dataset is None else frozenset({(page.dataset.name, page.dataset.digest)}),
     )
 
 

@@ -17,7 +17,7 @@ from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import Asked, Lease, Ledger, Told
 from dnnsweep.records import SweepState
 from dnnsweep.settings import find_settings
-from dnnsweep.tracking.page import RunPage, RunState
+from dnnsweep.tracking.page import NOTE_TAG, RunPage, RunState
 
 SETTINGS = find_settings("home", {})
 
@@ -97,9 +97,12 @@ def test_what_was_sent_is_not_sent_again(ledger: Ledger, lease: Lease) -> None:
     store = Recording()
     delivery = OutboxSender(ledger, store, SETTINGS, lease.sweep_id)
     delivery.deliver()
+    assert delivery.deliver() == 1  # now the sweep's run can link to its trials
 
     assert delivery.deliver() == 0
-    assert len(store.keys) == 4
+    assert store.keys == ["parent", "2", "0", "1", "parent"]
+    note = store.pages[f"{ledger.id}/{lease.sweep_id}"].tags[NOTE_TAG]
+    assert all(f"[trial {number}](#/runs/run of {number})" in note for number in (0, 1, 2))
 
 
 def test_an_outage_keeps_everything_for_later(ledger: Ledger, lease: Lease) -> None:
@@ -132,7 +135,7 @@ def test_an_entry_that_is_always_refused_does_not_hold_the_others_up(ledger: Led
     shipper.start()
     shipper.close(30)
 
-    assert sorted(store.keys) == ["0", "1", "parent"]
+    assert sorted(set(store.keys)) == ["0", "1", "parent"]
     assert ledger.outbox.count() == 1
 
 
@@ -186,7 +189,7 @@ def test_delivering_all_leaves_out_what_others_run(ledger: Ledger, lease: Lease)
 
     assert deliver_all(ledger, store, SETTINGS, 30)
 
-    assert sorted(store.keys) == ["0", "1", "2", "parent"]
+    assert sorted(set(store.keys)) == ["0", "1", "2", "parent"]
     assert ledger.outbox.count() == 1
 
 

@@ -83,6 +83,16 @@ def _no_files(client: Any, _: str, trial: Trial) -> None:
     shutil.rmtree(Path(client.get_run(parent).info.artifact_uri.removeprefix("file://")))
 
 
+def _no_data(client: Any, _experiment: str, _trial: Trial) -> None:
+    file = str(client.tracking_uri).removeprefix("sqlite:///")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM inputs")
+
+
+def _no_description(client: Any, _: str, trial: Trial) -> None:
+    client.set_tag(client.get_run(trial.run_id).data.tags["mlflow.parentRunId"], "mlflow.note.content", "other words")
+
+
 def _cut_file(client: Any, _: str, trial: Trial) -> None:
     parent = client.get_run(trial.run_id).data.tags["mlflow.parentRunId"]
     os.truncate(Path(client.get_run(parent).info.artifact_uri.removeprefix("file://")) / "sweep.yaml", 10)
@@ -94,6 +104,10 @@ def _rebuilt(client: Any, experiment: str, trial: Trial) -> None:
     client.delete_run(trial.run_id)
     made = client.create_run(experiment, tags=dict(run.data.tags))
     client.log_param(made.info.run_id, "dropout", "0.999")
+
+
+#: Damages of the sweep's own run, or of none.
+OF_THE_SWEEP = (_orphan, _no_files, _cut_file, _no_data, _no_description)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +123,8 @@ def _rebuilt(client: Any, experiment: str, trial: Trial) -> None:
         (_rebuilt, {Kind.STALE, Kind.WRONG}),
         (_no_files, {Kind.WRONG}),
         (_cut_file, {Kind.WRONG}),
+        (_no_data, {Kind.WRONG}),
+        (_no_description, {Kind.WRONG}),
     ],
 )
 def test_each_damage_is_found_and_repaired(workspace: Workspace, client: Any, damage: Damage, kinds: set[Kind]) -> None:
@@ -118,7 +134,7 @@ def test_each_damage_is_found_and_repaired(workspace: Workspace, client: Any, da
 
     found = diagnosed(workspace, repair=False)
     assert {kind for _, kind, _ in found} == kinds
-    assert {number for number, _, _ in found} == {None if damage in (_orphan, _no_files, _cut_file) else 1}
+    assert {number for number, _, _ in found} == {None if damage in OF_THE_SWEEP else 1}
     assert not any(is_repaired for _, _, is_repaired in found)
     assert diagnosed(workspace, repair=False) == found  # to look changes nothing
 
@@ -126,6 +142,20 @@ def test_each_damage_is_found_and_repaired(workspace: Workspace, client: Any, da
     assert diagnosed(workspace, repair=False) == []
     runs = client.search_runs([experiment], "tags.`dnnsweep.trial` = '1'")
     assert [run.info.run_id for run in runs] == [workspace.trials()[1].run_id]
+
+
+def test_the_page_of_a_sweep_links_to_runs_that_were_made_anew(workspace: Workspace, client: Any) -> None:
+    best = dnnsweep.best("pretend", home=workspace.home)[0]
+    sweep = dnnsweep.show("pretend", home=workspace.home)
+    client.log_metric(best.run_id, "objective", 123.0, step=0)  # cannot be taken back: the run is made anew
+
+    assert [number for number, *_ in diagnosed(workspace, repair=True)] == [best.number]
+
+    anew = dnnsweep.best("pretend", home=workspace.home)[0]
+    note = client.get_run(sweep.run_id).data.tags["mlflow.note.content"]
+    assert anew.run_id != best.run_id
+    assert f"(#/runs/{anew.run_id})" in note
+    assert diagnosed(workspace, repair=False) == []
 
 
 def test_a_sweeps_own_run_is_repaired_and_its_trials_are_folded_under_it(workspace: Workspace, client: Any) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
-from dnnsweep.delivery.pages import BestSoFar, run_name, sweep_page, trial_page
+import pytest
+
+from dnnsweep.delivery.pages import Answer, BestSoFar, run_name, sweep_page, trial_page
 from dnnsweep.records import Curve, Objective, Reason, Series, State, Sweep, SweepState, Trial
 from dnnsweep.space import Hyperparameters
 from dnnsweep.tracking.page import Point
@@ -190,7 +193,7 @@ def test_two_objectives_are_points_and_curves_of_their_own() -> None:
         ("best_value", 0.5, 2),
         ("best_value_2", 100.0, 2),
     ]
-    page = sweep_page("ledger", sweep, curve.points, "", None)
+    page = sweep_page("ledger", sweep, curve.points, "", Answer())
     assert page.tags["dnnsweep.objective"] == "maximize val_accuracy and minimize n_parameters"
 
 
@@ -207,9 +210,9 @@ def test_the_best_so_far_of_a_loss_goes_down() -> None:
 
 
 def test_the_parent_carries_the_sweep_file_and_the_best_model() -> None:
-    page = sweep_page("ledger", SWEEP, [], "name: digits\n", "/models/best.keras")
+    page = sweep_page("ledger", SWEEP, [], "name: digits\n", Answer([TRIAL], "import keras\n", "/models/best.keras"))
 
-    assert page.texts == {"sweep.yaml": "name: digits\n"}
+    assert page.texts == {"sweep.yaml": "name: digits\n", "best.py": "import keras\n"}
     assert page.files == {"best/model.keras": "/models/best.keras"}
     assert (page.key, page.parent_run_id, page.status) == ("ledger/s1", None, "RUNNING")
 
@@ -218,3 +221,43 @@ def test_a_page_is_new_only_while_its_run_is_unknown() -> None:
     assert trial_page("ledger", SWEEP, TRIAL, CURVE, is_new=True).is_new
     assert not trial_page("ledger", SWEEP, replace(TRIAL, run_id="r"), CURVE, is_new=True).is_new
     assert not trial_page("ledger", SWEEP, TRIAL, CURVE).is_new
+
+
+def test_the_list_of_a_sweep_shows_what_was_searched_and_draws_validation_metrics_first() -> None:
+    by_loss = replace(SWEEP, objectives=(Objective("val_loss", "minimize"), Objective("n_parameters", "minimize")))
+
+    views = [sweep_page("ledger", sweep, [], "", Answer()).view for sweep in (SWEEP, by_loss)]
+
+    assert trial_page("ledger", SWEEP, TRIAL, CURVE).view == views[0]
+    assert {view.params for view in views} == {("learning_rate", "batch_norm", "hidden")}
+    assert [view.metrics for view in views] == [
+        ("val_accuracy", "val_loss", "loss", "accuracy"),
+        ("val_loss", "val_accuracy", "loss", "accuracy"),
+    ]
+    assert [view.note for view in views] == ["which techniques?"] * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "place"),
+    [
+        ("csv:data/churn.csv", "local", {"uri": "data/churn.csv"}),
+        ("sklearn:digits", "code", {"tags": {"mlflow.source.name": "sklearn:digits"}}),
+        ("python:rows:load", "code", {"tags": {"mlflow.source.name": "python:rows:load"}}),
+    ],
+)
+def test_a_sweep_names_its_data_as_mlflow_does(source: str, kind: str, place: dict[str, object]) -> None:
+    data = {**SWEEP.data, "fingerprint": "0123456789abcdef" * 4}
+    named = sweep_page("ledger", replace(SWEEP, source=source, data=data), [], "", Answer()).dataset
+
+    assert named is not None
+    assert (named.name, named.source_type, json.loads(named.source)) == (source, kind, place)
+    assert named.digest == "0123456789abcdef0123456789abcdef0123"
+    assert json.loads(named.profile) == {
+        "num_rows": 6,
+        "n_train": 3,
+        "n_validation": 2,
+        "n_test": 1,
+        "n_features": 64,
+        "task": "multiclass",
+    }
+    assert sweep_page("ledger", replace(SWEEP, data={}), [], "", Answer()).dataset is None

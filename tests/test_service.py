@@ -23,11 +23,12 @@ from typer.testing import CliRunner
 from workspace import wait_until
 
 from dnnsweep import spec
+from dnnsweep.addresses import is_loopback
 from dnnsweep.cli import app as commands
 from dnnsweep.errors import LedgerError, SettingsError
 from dnnsweep.ledger import Asked, Ledger
 from dnnsweep.records import Curve, Reason, Series, Suggestion, SweepState, TrialResult
-from dnnsweep.service import is_loopback, serve
+from dnnsweep.service import serve
 from dnnsweep.service.app import create_app
 from dnnsweep.service.quotas import MAX_FAILURES, MAX_STREAMS_OF_TOKEN, Quotas
 from dnnsweep.service.streams import Poller

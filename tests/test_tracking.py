@@ -24,12 +24,13 @@ import pytest
 from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.settings import Settings, find_settings
 from dnnsweep.tracking import Tracker, check_port, readable_copy, serve_ui, ui_command, ui_environment, ui_url
-from dnnsweep.tracking.page import Point, RunPage
+from dnnsweep.tracking.page import DatasetInput, ExperimentView, Point, RunPage
+from dnnsweep.tracking.views import MAX_VIEW_LENGTH, VIEW_TAG, experiment_tags
 
 ROOT = Path(__file__).parents[1]
 POINTS = (Point("loss", 0.5, 1, 1000), Point("loss", 0.25, 2, 2000), Point("val_loss", 0.1 + 0.2, 1, 1000))
 PAGE = RunPage(
-    columns=("learning_rate", "dropout"),
+    view=ExperimentView("Which optimizer?", "maximize", ("learning_rate", "dropout"), ("val_accuracy", "loss")),
     key="ledger/digits/0",
     experiment="digits",
     name="0000 adam",
@@ -267,6 +268,28 @@ def test_long_values_are_cut_with_an_ellipsis(tracker: Tracker, client: Any) -> 
     assert data.tags["just"] == "y" * 8000
 
 
+def test_what_mlflow_or_a_database_refuses_is_put_so_that_it_compares_equal_afterwards(tracker: Tracker) -> None:
+    awkward = {
+        "long": "x" * 9000,
+        "astral": "\N{GRINNING FACE}" * 9000,
+        "nul": "a\0b",
+        "surrogate": "a\ud800b",
+        "lines": "a\r\n" * 4000,
+        "blank": "  ",
+        "n" * 300: "a long name",
+    }
+    page = replace(PAGE, name="0000 " + "width=1024 " * 1000, params=awkward)
+    page = replace(page, tags={name: text for name, text in awkward.items() if len(name) < 250})
+
+    run_id = tracker.put(page)
+    assert tracker.put(replace(page, run_id=run_id)) == run_id
+
+    run = tracker.run(run_id)
+    assert run is not None
+    assert (run.params, run.tags) == (page.all_params, page.all_tags)
+    assert len(run.tags["mlflow.runName"]) == 250  # PostgreSQL takes no more
+
+
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_ended_run_carries_its_status_and_end(tracker: Tracker, client: Any, status: str) -> None:
     run_id = tracker.put(replace(PAGE, status=status, ended_at=4321))
@@ -366,12 +389,71 @@ def test_experiment_carries_the_views_that_addresses_name(
 ) -> None:
     if is_there:
         client.create_experiment("digits")
-    tracker.put(PAGE)
+    tracker.put(replace(PAGE, view=replace(PAGE.view, direction=direction)))
 
     key = ui_url("http://h", "1", direction).rpartition("viewStateShareKey=")[2]
-    view = json.loads(client.get_experiment_by_name("digits").tags[f"mlflow.sharedViewState.{key}"])
-    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`objective`", direction == "minimize")
-    assert {"metrics.`objective`", "params.`learning_rate`", "tags.`dnnsweep.reason`"} <= set(view["selectedColumns"])
+    tags = client.get_experiment_by_name("digits").tags
+    view = json.loads(tags[f"mlflow.sharedViewState.{key}"])
+    assert tags["mlflow.note.content"] == "Which optimizer?"
+    assert (view["orderByKey"], view["orderByAsc"]) == ("tags.`dnnsweep.order`", True)
+    assert view["columnOrder"] == [
+        "attributes.`Run Name`",
+        "metrics.`objective`",
+        "params.`learning_rate`",
+        "params.`dropout`",
+        "tags.`dnnsweep.state`",
+        "tags.`dnnsweep.reason`",
+        "metrics.`best_epoch`",
+        "tags.`dnnsweep.findings`",
+    ]
+    charts = [(chart["type"], chart.get("metricKey")) for chart in view["compareRunCharts"] if not chart["deleted"]]
+    assert charts == [("PARALLEL", None), ("LINE", "val_accuracy"), ("LINE", "loss")]
+
+
+def test_a_view_follows_its_sweep_and_a_description_stays_its_readers(
+    tracker: Tracker, settings: Settings, client: Any
+) -> None:
+    tracker.put(PAGE)
+    experiment = client.get_experiment_by_name("digits").experiment_id
+    client.set_experiment_tag(experiment, "mlflow.note.content", "My own words.")
+
+    changed = replace(PAGE, view=replace(PAGE.view, note="Other words.", params=("l2",)))
+    for each in (tracker, Tracker(settings)):
+        each.put(changed)
+        tags = client.get_experiment(experiment).tags
+        assert tags["mlflow.note.content"] == "My own words."
+        assert "params.`l2`" in json.loads(tags["mlflow.sharedViewState.dnnsweep-maximize"])["selectedColumns"]
+
+
+@pytest.mark.parametrize(
+    ("n_params", "has_charts", "has_columns"),
+    [(0, True, False), (15, True, True), (60, False, True), (999, False, False)],
+)
+def test_a_view_is_never_longer_than_what_servers_take(n_params: int, *, has_charts: bool, has_columns: bool) -> None:
+    names = tuple(f"hyperparameter_{number}" for number in range(n_params))
+    [text] = [
+        value
+        for name, value in experiment_tags(ExperimentView(params=names, metrics=("val_loss", "loss"))).items()
+        if name.startswith(VIEW_TAG)
+    ]
+
+    view = json.loads(text)
+    assert len(text) <= MAX_VIEW_LENGTH
+    assert ("compareRunCharts" in view) is has_charts
+    assert any(column.startswith("params.") for column in view["selectedColumns"]) is has_columns
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_data_are_named_once_and_found_in_the_run(tracker: Tracker, client: Any, *, is_known: bool) -> None:
+    data = DatasetInput("sklearn:digits", "0123abcd", "code", '{"tags": {}}', '{"num_rows": 1797}')
+    run_id = tracker.put(replace(PAGE, dataset=data))
+    tracker.put(replace(PAGE, dataset=data, run_id=run_id if is_known else None))
+
+    [named] = client.get_run(run_id).inputs.dataset_inputs
+    stored = tracker.run(run_id)
+    assert (named.dataset.name, named.dataset.digest, named.dataset.profile) == (data.name, data.digest, data.profile)
+    assert stored is not None
+    assert stored.datasets == {("sklearn:digits", "0123abcd")}
 
 
 @pytest.mark.parametrize("is_restarted", [True, False])
@@ -494,6 +576,7 @@ def exchange(database: Path) -> None:
     other = database.with_name("other.db")
     with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(other)) as target:
         source.backup(target)
+        target.execute("DELETE FROM experiment_tags")
         target.execute("DELETE FROM experiments WHERE name = 'digits'")
         target.commit()
     other.replace(database)
@@ -653,7 +736,8 @@ def test_a_copy_is_read_in_place_of_a_store_and_leaves_it_as_it_is(tracker: Trac
 
 FROM_NOTHING = """
 import logging, sys, threading
-from dnnsweep.tracking.page import Point, RunPage
+from dnnsweep.tracking.page import DatasetInput, ExperimentView, Point, RunPage
+from dnnsweep.tracking.views import MAX_VIEW_LENGTH, VIEW_TAG, experiment_tags
 from dnnsweep.settings import find_settings
 from dnnsweep.tracking import Tracker
 

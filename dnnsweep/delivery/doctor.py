@@ -184,8 +184,15 @@ class _SweepComparison:
             curve = self._ledger.curve(self._sweep.id, trial.number)
             page = trial_page(self._ledger.id, self._sweep, trial, curve)
             differences += self._compare(trial.number, page, runs_by_key.pop(page.key, []))
+        self._link_trials(parent)
         orphans = [run for runs in runs_by_key.values() for run in runs if not run.is_deleted]
         return differences + [self._remove_orphan(run) for run in orphans]
+
+    def _link_trials(self, parent: RunPage) -> None:
+        """Put the sweep's own page again if runs of its best trials, to which it links, were made anew."""
+        page = self._own_page() if self._is_repairing else parent
+        if page.tags != parent.tags:
+            self._store.put(page)
 
     def _own_page(self) -> RunPage:
         """Return the page of the sweep's own run, without a damaged model: MLflow's copy may be the last one."""
@@ -292,12 +299,13 @@ class _SweepComparison:
         missing_artifacts, other_artifacts = self._wrong_artifacts(run, page)
         names_by_rule = {
             "parameters differ": wrong_params,
-            "parameters are missing": set(page.params) - set(run.params),
+            "parameters are missing": set(page.all_params) - set(run.params),
             "tags differ": wrong_tags,
             "points are missing": {_point_name(point) for point in missing_points},
             "points are not the ledger's": {_point_name(point) for point in foreign_points},
             "artifacts are missing": missing_artifacts,
             "artifacts have another size": other_artifacts,
+            "data are not named": _missing_data(run, page),
         }
         mistakes = list(_wrong_status(run, page))
         mistakes += [(Kind.WRONG, f"{rule}: {_name_some(names)}") for rule, names in names_by_rule.items() if names]
@@ -324,6 +332,11 @@ def _wrong_status(run: RunState, page: RunPage) -> Iterator[tuple[Kind, str]]:
     if run.status != page.status:
         kind = Kind.STALE if run.status not in ENDED else Kind.WRONG
         yield kind, f"its status is {run.status}, not {page.status}"
+
+
+def _missing_data(run: RunState, page: RunPage) -> set[str]:
+    is_named = page.dataset is None or (page.dataset.name, page.dataset.digest) in run.datasets
+    return set() if is_named or page.dataset is None else {page.dataset.name}
 
 
 def _point_name(point: Point) -> str:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
+import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from dnnsweep.records import N_PARAMETERS, Curve, Reason, State, Sweep, SweepState, Trial
-from dnnsweep.space import KNOBS, TRAINING_KNOBS
-from dnnsweep.tracking.page import Point, RunPage
+from dnnsweep.delivery.descriptions import describe_sweep, describe_trial
+from dnnsweep.records import N_PARAMETERS, Curve, Reason, State, Sweep, SweepState, Task, Trial, metrics_for
+from dnnsweep.records.ranking import rank
+from dnnsweep.tracking.page import MAX_DIGEST_LENGTH, NOTE_TAG, ORDER_TAG, DatasetInput, ExperimentView, Point, RunPage
 
+#: Where the run of a sweep has its best trial as Keras code.
+CODE_ARTIFACT: Final = "best.py"
+#: The longest name of data that MLflow takes.
+MAX_SOURCE_LENGTH: Final = 500
+#: What puts the run of a sweep before all of its trials; see `order_of`.
+FIRST: Final = "0"
 #: Where the run of a sweep has the model of its best trial.
 MODEL_ARTIFACT: Final = "best/model.keras"
 _SWEEP_STATUS: Final = {
@@ -34,7 +44,22 @@ def run_key(ledger_id: str, sweep_id: str, number: int | None = None) -> str:
     return f"{ledger_id}/{sweep_id}" if number is None else f"{ledger_id}/{sweep_id}/{number}"
 
 
-def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str, model_path: str | None) -> RunPage:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a sweep has found so far.
+
+    Args:
+        best: The best trials, best first.
+        code: The best trial as Keras code; None if there is none, or none can be written.
+        model_path: The best trial's Keras model; None if there is none.
+    """
+
+    best: Sequence[Trial] = ()
+    code: str | None = None
+    model_path: str | None = None
+
+
+def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str, answer: Answer) -> RunPage:
     """Return the parent run of a sweep.
 
     Args:
@@ -42,14 +67,15 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
         sweep: The sweep in its present state.
         points: The sweep's curve, as `BestSoFar` computes it.
         spec: The sweep file, resolved, as YAML.
-        model_path: The best trial's Keras model; None if there is none.
+        answer: What the sweep has found so far.
     """
     tags = {
         "dnnsweep.sweep": sweep.name,
         "dnnsweep.state": sweep.state.value,
         "dnnsweep.objective": " and ".join(map(str, sweep.objectives)),
         "dnnsweep.best_trial": "" if sweep.best_number is None else str(sweep.best_number),
-        "mlflow.note.content": sweep.description or "",
+        NOTE_TAG: describe_sweep(sweep, answer.best),
+        ORDER_TAG: FIRST,
     }
     return RunPage(
         key=run_key(ledger_id, sweep.id),
@@ -59,25 +85,52 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
         started_at=sweep.created_at,
         ended_at=sweep.ended_at,
         run_id=sweep.run_id,
-        columns=_columns(sweep),
+        view=_view(sweep),
         params=_data_params(sweep),
         tags={name: text for name, text in tags.items() if text},
         points=tuple(points),
-        texts={"sweep.yaml": spec},
-        files={} if model_path is None else {MODEL_ARTIFACT: model_path},
+        texts={"sweep.yaml": spec} | ({} if answer.code is None else {CODE_ARTIFACT: answer.code}),
+        files={} if answer.model_path is None else {MODEL_ARTIFACT: answer.model_path},
+        dataset=_dataset(sweep),
     )
 
 
-def _columns(sweep: Sweep) -> tuple[str, ...]:
-    """Return the hyperparameters of the sweep's trials."""
-    if sweep.spec.get("network", {}).get("builder") is None:
-        return tuple(KNOBS)
-    return tuple(dict.fromkeys((*sweep.spec["space"], *sweep.spec["fixed"], *TRAINING_KNOBS)))
+def _view(sweep: Sweep) -> ExperimentView:
+    """Return how the trials are listed: what was searched, and curves, of validation rows before those of training."""
+    task = sweep.data.get("task")
+    metrics = [] if task is None else metrics_for(Task(task))
+    measured = [objective.metric for objective in sweep.objectives if objective.metric != N_PARAMETERS]
+    validation = [metric for metric in metrics if metric.startswith("val_")]
+    return ExperimentView(
+        note=sweep.description or f"The sweep {sweep.name}: {' and '.join(map(str, sweep.objectives))}.",
+        direction=sweep.direction,
+        params=tuple(sweep.spec.get("space", {})),
+        metrics=tuple(dict.fromkeys((*measured, *validation, *metrics))),
+    )
 
 
 def _data_params(sweep: Sweep) -> dict[str, str]:
     names = ("task", "n_features", "n_train", "n_validation", "n_test", "fingerprint")
     return {"source": sweep.source, **{name: str(sweep.data[name]) for name in names if name in sweep.data}}
+
+
+def _dataset(sweep: Sweep) -> DatasetInput | None:
+    """Return the data as MLflow knows data: the fingerprint, cut to the length that it takes, tells them apart."""
+    if "fingerprint" not in sweep.data:
+        return None
+    from dnnsweep.spec.dataset import FILES
+
+    kind, _, place = sweep.source.partition(":")
+    is_file = kind in FILES
+    counts = {name: sweep.data[name] for name in ("n_train", "n_validation", "n_test") if name in sweep.data}
+    facts = {name: sweep.data[name] for name in ("n_features", "task", "classes") if sweep.data.get(name)}
+    return DatasetInput(
+        name=sweep.source[:MAX_SOURCE_LENGTH],
+        digest=str(sweep.data["fingerprint"])[:MAX_DIGEST_LENGTH],
+        source_type="local" if is_file else "code",
+        source=json.dumps({"uri": place} if is_file else {"tags": {"mlflow.source.name": sweep.source}}),
+        profile=json.dumps({"num_rows": sum(counts.values()), **counts, **facts}),
+    )
 
 
 class BestSoFar:
@@ -138,7 +191,7 @@ def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve, *, is_n
         run_id=trial.run_id,
         parent_run_id=sweep.run_id,
         is_new=is_new and trial.run_id is None,
-        columns=_columns(sweep),
+        view=_view(sweep),
         params={name: str(value) for name, value in trial.params.items()},
         tags=_trial_tags(sweep, trial, curve),
         points=(*_curve_points(curve), *_single_points(trial)),
@@ -179,8 +232,28 @@ def _trial_tags(sweep: Sweep, trial: Trial, curve: Curve) -> dict[str, str]:
         "dnnsweep.attempts": str(trial.attempts),
         "dnnsweep.seed": str(trial.seed),
         "dnnsweep.error": trial.error or "",
+        NOTE_TAG: describe_trial(sweep, trial),
+        ORDER_TAG: order_of(sweep, trial),
     }
     return {name: text for name, text in tags.items() if text}
+
+
+def order_of(sweep: Sweep, trial: Trial) -> str:
+    """Return text by which trials sort, upwards, in the order of `best`; "" for a trial without a value.
+
+    MLflow sorts by one column, and runs with equal values by their start. So the whole rank is one column. Each of its
+    numbers is a double, whose bits in order of size are those of the number with the sign turned round, or all of them
+    if it is negative.
+    """
+    if trial.values is None:
+        return ""
+    ranked = rank(trial.values, trial.metrics.get("val_loss"), trial.number, *sweep.directions)
+    return "1" + "".join(f"{_ordered_bits(part):016x}" for part in ranked)
+
+
+def _ordered_bits(number: float) -> int:
+    (bits,) = struct.unpack(">Q", struct.pack(">d", number + 0.0))  # there is one zero
+    return int(bits ^ (0xFFFF_FFFF_FFFF_FFFF if bits >> 63 else 1 << 63))
 
 
 def findings(curve: Curve) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from dnnsweep.delivery.pages import BestSoFar, sweep_page, trial_page
+from dnnsweep.delivery.sweep_answers import AnswerReader
 from dnnsweep.delivery.verification import verify
 from dnnsweep.errors import ArtifactError, LedgerError, TrackingError
 from dnnsweep.ledger import PARENT, Entry, Ledger
@@ -82,6 +83,7 @@ class OutboxSender:
         self.sweep_id = sweep_id
         self._sweeps: dict[str, Sweep | None] = {}
         self._curves: dict[str, BestSoFar] = {}
+        self._answers = AnswerReader(ledger, settings)
         self._sweep_put_at: dict[str, float] = {}
         self._unverified: set[str] = set()
         self._n_verified: dict[str, int] = {}
@@ -161,7 +163,7 @@ class OutboxSender:
 
     def _put_sweep(self, sweep: Sweep) -> str:
         curve = self._curves.setdefault(sweep.id, BestSoFar(*sweep.directions))
-        page = sweep_page_of(self._ledger, self._settings, sweep, curve)
+        page = sweep_page_of(self._ledger, self._settings, sweep, curve, self._answers)
         run_id = self._store.put(page)
         self._sweep_put_at[sweep.id] = time.monotonic()
         self._sweeps[sweep.id] = replace(sweep, run_id=run_id)
@@ -183,7 +185,7 @@ class OutboxSender:
             )
 
     def forget(self) -> None:
-        """Forget when sweeps were put: the store that took them is gone."""
+        """Forget when sweeps were put, so that none of them waits."""
         self._sweep_put_at.clear()
 
     def _put_trial(self, sweep: Sweep, entry: Entry) -> str:
@@ -192,7 +194,8 @@ class OutboxSender:
         trial = self._ledger.trial_of(sweep, entry.number)
         curve = self._ledger.curve(sweep.id, entry.number)
         run_id = self._store.put(trial_page(self._ledger.id, sweep, trial, curve, is_new=entry.claimed_by is None))
-        if trial.run_id not in (None, run_id):  # was it the only one that has vanished?
+        # Was it the only run that has vanished? Does the sweep's own page wait for it, to link to it?
+        if trial.run_id not in (None, run_id) or self._answers.is_unlinked(sweep, trial):
             self._ledger.outbox.add(sweep.id, PARENT)
         return run_id
 
@@ -211,7 +214,13 @@ class OutboxSender:
             self._sweeps[sweep_id] = replace(sweep, run_id=run_id)
 
 
-def sweep_page_of(ledger: Ledger, settings: Settings, sweep: Sweep, curve: BestSoFar | None = None) -> RunPage:
+def sweep_page_of(
+    ledger: Ledger,
+    settings: Settings,
+    sweep: Sweep,
+    curve: BestSoFar | None = None,
+    answers: AnswerReader | None = None,
+) -> RunPage:
     """Return the page of a sweep's own run as the ledger has it now.
 
     Args:
@@ -219,15 +228,14 @@ def sweep_page_of(ledger: Ledger, settings: Settings, sweep: Sweep, curve: BestS
         settings: Where models are.
         sweep: The sweep in its present state.
         curve: The sweep's curve as far as it was read before; extended here. None reads all of it.
+        answers: Reads what the sweep has found; one that is kept writes the code of the same trial once.
     """
     from dnnsweep.spec import documents
 
-    name = None if sweep.best_number is None else ledger.model_name(sweep.id, sweep.best_number)
-    path = None if name is None else settings.best_model(sweep.name, name)
     curve = curve or BestSoFar(*sweep.directions)
     curve.extend(ledger.trials_of(sweep, curve.n_seen))
-    is_there = path is not None and path.is_file()
-    return sweep_page(ledger.id, sweep, curve.points, documents.write(sweep.spec), str(path) if is_there else None)
+    answer = (answers or AnswerReader(ledger, settings)).read(sweep)
+    return sweep_page(ledger.id, sweep, curve.points, documents.write(sweep.spec), answer)
 
 
 class Shipper:
@@ -321,6 +329,7 @@ class Shipper:
             self._prepare()
             if is_last:
                 self._outbox.make_due()
+                self._sender.forget()  # nothing is added any more: no sweep need wait behind a trial that is refused
             n_sent = self._sender.deliver()
         except Exception as error:  # whatever MLflow raises, training goes on, and the outbox keeps the entries
             self.error = str(error)
@@ -342,7 +351,7 @@ class Shipper:
             raise
         if self._loss is None:
             return
-        self._sender.forget()
+        self._sender.forget()  # the store that took them is gone
         n_runs = self._outbox.refill()
         if n_runs:
             rest = "`dnnsweep doctor` delivers those that are left when this command has ended"

@@ -299,6 +299,11 @@ class Ledger:
         with self._database.read() as connection:
             return queries.read_trial(connection, sweep, number)
 
+    def best_of(self, sweep: Sweep, top: int) -> list[Trial]:
+        """Return the best trials of a sweep that was read before, at most so many; see `best`."""
+        with self._database.read() as connection:
+            return queries.read_best(connection, sweep, top)
+
     def curve(self, sweep_id: str, number: int) -> Curve:
         """Return what was measured while a trial trained."""
         with self._database.read() as connection:

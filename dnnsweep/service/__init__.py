@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import ipaddress
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import LOGGING_CONFIG
 
+from dnnsweep.addresses import is_loopback
 from dnnsweep.errors import SettingsError
 from dnnsweep.service.app import create_app
 from dnnsweep.service.connections import Connections, GuardedProtocol, Room
@@ -86,18 +86,3 @@ def new_server(app: FastAPI, host: str, port: int, guard: Connections, **options
         **options,
     )
     return uvicorn.Server(config)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address.
-
-    Example:
-        >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
-        (True, True, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

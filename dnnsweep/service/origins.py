@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dnnsweep.addresses import is_loopback
 from dnnsweep.service.problems import RefusalError, answer
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
@@ -76,7 +76,6 @@ def _is_own(origin: str, host: str) -> bool:
 
 def _is_local(url: str) -> bool:
     try:
-        name = urlsplit(url).hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+        return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False

@@ -12,9 +12,11 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from dnnsweep import errors
+from dnnsweep.addresses import find_proxy
 from dnnsweep.errors import DnnsweepError, ExportError, Mistake, ServiceError, SpecError
 from dnnsweep.settings import ServiceAddress
 
@@ -50,7 +52,9 @@ class Http:
 
     def __init__(self, remote: ServiceAddress) -> None:
         self._remote = remote
-        self._opener = build_opener(_NoRedirects)
+        self._proxy = find_proxy(remote.url)
+        # Without a proxy the opener would ask the environment, which may name one for this machine's own addresses.
+        self._opener = build_opener(_NoRedirects, *([] if self._proxy else [ProxyHandler({})]))
 
     def get(self, path: str) -> Any:
         """Return the JSON of a path."""
@@ -87,11 +91,18 @@ class Http:
         try:
             return json.loads(text)
         except ValueError as error:
-            raise ServiceError(f"{self._where} did not answer with JSON; check DNNSWEEP_API_URL") from error
+            raise ServiceError(f"{self._where} did not answer with JSON; {self._remedy}") from error
 
     @property
     def _where(self) -> str:
-        return f"the service at {self._remote.url}"
+        way = f" (through the proxy {self._proxy})" if self._proxy else ""
+        return f"the service at {self._remote.url}{way}"
+
+    @property
+    def _remedy(self) -> str:
+        """Return what to look at when something answers that is no service, or nothing."""
+        bypass = f", and whether NO_PROXY should name {urlsplit(self._remote.url).hostname}" if self._proxy else ""
+        return f"check DNNSWEEP_API_URL{bypass}"
 
     @contextmanager
     def _answer(self, method: str, path: str, document: Any) -> Iterator[HTTPResponse]:
@@ -111,7 +122,7 @@ class Http:
                 raise self._problem(error.code, error.read()) from error
         except (URLError, OSError, HTTPException, ssl.SSLError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
-            raise ServiceError(f"{self._where} cannot be reached: {reason}; check DNNSWEEP_API_URL") from error
+            raise ServiceError(f"{self._where} cannot be reached: {reason}; {self._remedy}") from error
 
     def _problem(self, status: int, body: bytes) -> DnnsweepError:
         """Return the error that a problem document describes."""
@@ -119,7 +130,7 @@ class Http:
             problem = json.loads(body)
             name, detail = str(problem["type"]), str(problem["detail"])
         except (ValueError, TypeError, KeyError):
-            return ServiceError(f"{self._where} answered with status {status}; check DNNSWEEP_API_URL")
+            return ServiceError(f"{self._where} answered with status {status}; {self._remedy}")
         kind = _KINDS.get(name, ServiceError)
         if issubclass(kind, SpecError):
             return kind(_mistakes(problem.get("mistakes")) or [Mistake("sweep file", detail)])

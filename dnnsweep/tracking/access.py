@@ -8,11 +8,14 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
+from dnnsweep.addresses import is_loopback
 from dnnsweep.errors import TrackingError
 from dnnsweep.redaction import is_misread, redact, strip_credentials
 from dnnsweep.settings import Settings
@@ -43,6 +46,10 @@ _REMEDIES: Final = (
     (
         re.compile(r"error code 404|unsupported URI|[Uu]nsupported scheme|Unsupported URI"),
         "correct MLFLOW_TRACKING_URI, which must lead to MLflow's server",
+    ),
+    (
+        re.compile(r"ProxyError|Tunnel connection failed"),
+        "correct the proxy that HTTP_PROXY or HTTPS_PROXY names, or name the server's host in NO_PROXY",
     ),
 )
 LIBRARIES: Final = frozenset({"mlflow", "alembic", "sqlalchemy", "huey", "urllib3"})
@@ -133,6 +140,15 @@ def check_address(settings: Settings) -> None:
             f"MLFLOW_TRACKING_URI must be an address with a scheme, got {got}; write http://HOST:PORT, "
             "what was not delivered is kept"
         )
+
+
+def bypass_proxy(settings: Settings, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Let MLflow, which asks the environment for a proxy, send none to it that goes to this machine itself."""
+    host = "" if settings.is_tracking_embedded else urlsplit(settings.tracking_uri).hostname or ""
+    if is_loopback(host) and getproxies():
+        name = "no_proxy" if environ.get("no_proxy") else "NO_PROXY"
+        hosts = [each.strip() for each in environ.get(name, "").split(",") if each.strip()]
+        environ[name] = ",".join(dict.fromkeys((*hosts, host)))
 
 
 def ignore_errors(codes: AbstractSet[str], call: Callable[..., Any], *args: Any) -> Any:

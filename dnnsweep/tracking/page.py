@@ -9,11 +9,17 @@ from typing import Final
 KEY_TAG: Final = "dnnsweep.key"
 NAME_TAG: Final = "mlflow.runName"
 PARENT_TAG: Final = "mlflow.parentRunId"
+#: The description that the page of a run or of an experiment shows, as Markdown.
+NOTE_TAG: Final = "mlflow.note.content"
+#: Sorted by it, upwards, runs stand in the order in which they are to be read.
+ORDER_TAG: Final = "dnnsweep.order"
 #: The statuses of runs that have ended.
 ENDED: Final = ("FINISHED", "FAILED", "KILLED")
 #: The longest values that MLflow takes, in characters.
 MAX_PARAM_LENGTH: Final = 6000
 MAX_TAG_LENGTH: Final = 8000
+MAX_DIGEST_LENGTH: Final = 36
+MAX_NAME_LENGTH: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,42 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class ExperimentView:
+    """How the tracking server should list the runs of an experiment.
+
+    Args:
+        note: What the experiment is about, as Markdown.
+        direction: `maximize` or `minimize` the objective.
+        params: Hyperparameters that the list shows, in this order.
+        metrics: Metrics that are drawn as curves, in this order.
+    """
+
+    note: str = ""
+    direction: str = "maximize"
+    params: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInput:
+    """The data that a run was given.
+
+    Args:
+        name: Name of the data.
+        digest: Tells the data from others of the same name, in at most `MAX_DIGEST_LENGTH` characters.
+        source_type: MLflow's word for the kind of source.
+        source: Where the data come from, as JSON of that kind.
+        profile: What is known about the data, as JSON.
+    """
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunPage:
     """Everything that the tracking server should show of a sweep or a trial at this moment.
 
@@ -49,12 +91,13 @@ class RunPage:
         run_id: Id of the run; None where the ledger knows none.
         parent_run_id: Id of the run that this one is folded under; None for the run of a sweep.
         is_new: Whether nobody ever tried to put the page, so that no run can have its key.
-        columns: Hyperparameters that a table of the experiment's runs shows, in this order.
+        view: How the experiment's runs are listed.
         params: Parameters of the run; they never change once they are put.
         tags: Tags of the run; they may change.
         points: Values of metrics, at most one for each metric and step.
         texts: Artifact path -> content.
         files: Artifact path -> absolute path of a local file.
+        dataset: The data that the run was given; None if that is not said.
     """
 
     key: str
@@ -66,29 +109,37 @@ class RunPage:
     run_id: str | None = None
     parent_run_id: str | None = None
     is_new: bool = False
-    columns: tuple[str, ...] = ()
+    view: ExperimentView = ExperimentView()
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    dataset: DatasetInput | None = None
 
     @property
     def all_tags(self) -> dict[str, str]:
         """Return the tags as MLflow takes them, with those that name the run and fold it under another one."""
-        identity = {KEY_TAG: self.key, NAME_TAG: self.name}
+        identity = {KEY_TAG: self.key, NAME_TAG: self.shown_name}
         if self.parent_run_id:
             identity[PARENT_TAG] = self.parent_run_id
-        return {name: _shorten(text, MAX_TAG_LENGTH) for name, text in {**self.tags, **identity}.items()}
+        return {name: _fit(text, MAX_TAG_LENGTH) for name, text in {**self.tags, **identity}.items()}
 
     @property
     def all_params(self) -> dict[str, str]:
         """Return the parameters as MLflow takes them."""
-        return {name: _shorten(text, MAX_PARAM_LENGTH) for name, text in self.params.items()}
+        return {name[:MAX_NAME_LENGTH]: _fit(text, MAX_PARAM_LENGTH) for name, text in self.params.items()}
+
+    @property
+    def shown_name(self) -> str:
+        """Return the name of the run as MLflow takes it."""
+        return _fit(self.name, MAX_NAME_LENGTH)
 
 
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+def _fit(text: str, length: int) -> str:
+    """Return text without what databases refuse, and an ellipsis at the end if it is too long."""
+    clean = text.replace("\0", "").encode(errors="replace").decode()
+    return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +155,7 @@ class RunState:
         params: All parameters of the run.
         tags: All tags of the run.
         n_metrics: How many metrics the run has.
+        datasets: Name and digest of the data that the run was given.
     """
 
     run_id: str
@@ -114,3 +166,4 @@ class RunState:
     params: Mapping[str, str]
     tags: Mapping[str, str]
     n_metrics: int
+    datasets: frozenset[tuple[str, str]] = frozenset()

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -20,8 +20,8 @@ from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import access, store, store_file
 from dnnsweep.tracking.access import explain_errors, ignore_errors, silence_logs
-from dnnsweep.tracking.page import ENDED, KEY_TAG, Point, RunPage, RunState
-from dnnsweep.tracking.views import experiment_tags
+from dnnsweep.tracking.page import ENDED, KEY_TAG, ExperimentView, Point, RunPage, RunState
+from dnnsweep.tracking.views import VIEW_TAG, experiment_tags
 
 OWN_TAG_PREFIX: Final = "dnnsweep."
 
@@ -63,6 +63,7 @@ class Tracker:
         self._identity: store_file.Identity | None = None
         self._loss: str | None = None
         self._experiments: dict[str, str] = {}
+        self._views: dict[str, ExperimentView] = {}
         self._delivered: dict[str, _Delivered] = {}
 
     def prepare(self) -> str | None:
@@ -84,6 +85,7 @@ class Tracker:
             return
         with self._explained():
             access.check_address(self._settings)
+            access.bypass_proxy(self._settings)
             uri = self._open_file() if self._settings.is_tracking_embedded else self._settings.tracking_uri
             mlflow = access.load()
             with silence_logs():
@@ -135,6 +137,8 @@ class Tracker:
             run = self._find_or_create(client, page)
             run_id = str(run.info.run_id)
             delivered = self._delivered.setdefault(run_id, _Delivered())
+            if page.parent_run_id is None:
+                self._experiment(client, page)  # so that it is shown as this version shows it
             _put_values(client, run, page, delivered)
             refusal = self._put_artifacts(client, run_id, page, delivered)
             _put_status(client, run, page)
@@ -292,8 +296,9 @@ class Tracker:
 
     def _experiment(self, client: Any, page: RunPage) -> str:
         name = page.experiment
-        if name not in self._experiments:
-            self._experiments[name] = self._resolve_experiment(client, name, experiment_tags(page.columns))
+        if name not in self._experiments or self._views.get(name) != page.view:
+            self._experiments[name] = self._resolve_experiment(client, name, experiment_tags(page.view))
+            self._views[name] = page.view
         return self._experiments[name]
 
     def _resolve_experiment(self, client: Any, name: str, tags: Mapping[str, str]) -> str:
@@ -306,7 +311,8 @@ class Tracker:
             log.warning("experiment %s was deleted in MLflow and is restored%s", name, _REMOVAL)
             client.restore_experiment(experiment.experiment_id)
         for tag, value in tags.items():
-            if tag not in experiment.tags:
+            # A description is its reader's as soon as there is one; the view is ours, and changes with the sweep.
+            if tag not in experiment.tags or (tag.startswith(VIEW_TAG) and experiment.tags[tag] != value):
                 client.set_experiment_tag(experiment.experiment_id, tag, value)
         return str(experiment.experiment_id)
 
@@ -318,7 +324,7 @@ def _find_or_create_in(client: Any, experiment_id: str, page: RunPage) -> Any:
     if not page.is_new:
         for run in _search(client, experiment_id, f"tags.`{KEY_TAG}` = '{page.key}'", limit=1):
             return run
-    return client.create_run(experiment_id, start_time=page.started_at, tags=page.all_tags, run_name=page.name)
+    return client.create_run(experiment_id, start_time=page.started_at, tags=page.all_tags, run_name=page.shown_name)
 
 
 def _state(run: Any) -> RunState:
@@ -331,7 +337,13 @@ def _state(run: Any) -> RunState:
         params=run.data.params,
         tags=run.data.tags,
         n_metrics=len(run.data.metrics),
+        datasets=_datasets(run),
     )
+
+
+def _datasets(run: Any) -> frozenset[tuple[str, str]]:
+    inputs = run.inputs.dataset_inputs if run.inputs else ()
+    return frozenset((each.dataset.name, each.dataset.digest) for each in inputs)
 
 
 def _search(
@@ -363,6 +375,9 @@ def _put_values(client: Any, run: Any, page: RunPage, delivered: _Delivered) -> 
     delivered.points.update(points)
     for name in stale:
         ignore_errors({MISSING}, client.delete_tag, run.info.run_id, name)
+    if page.dataset is not None and (page.dataset.name, page.dataset.digest) not in _datasets(run):
+        dataset = entities.Dataset(**asdict(page.dataset))
+        client.log_inputs(run.info.run_id, [entities.DatasetInput(dataset)])
 
 
 def _put_artifacts(client: Any, run_id: str, page: RunPage, delivered: _Delivered) -> None:

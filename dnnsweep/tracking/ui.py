@@ -149,12 +149,15 @@ def _start(settings: Settings, port: int, folder: Path) -> subprocess.Popen[byte
 
 def _wait_until_up(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
     until = time.monotonic() + START_SECONDS
-    while not _answers(port):
-        if process.poll() is not None or time.monotonic() > until:
-            lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            last = f": {lines[-1]}" if lines else ""
-            raise TrackingError(f"the UI must come up on port {port}, but did not{last}; {folder / LOG} says more")
+    while process.poll() is None and time.monotonic() < until:
+        if _answers(port):
+            return
         time.sleep(0.1)
+    if process.poll() is not None:
+        check_port(port)  # somebody may have taken it meanwhile
+    lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    last = f": {lines[-1]}" if lines else ""
+    raise TrackingError(f"the UI must come up on port {port}, but did not{last}; {folder / LOG} says more")
 
 
 def _answers(port: int) -> bool:

@@ -1,0 +1,130 @@
+"""The descriptions that the pages of a sweep and of its trials show in MLflow, as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from dnnsweep.records import Reason, Sweep, SweepState, Trial
+
+#: How many trials the description of a sweep links to.
+TOP: Final = 5
+#: The longest text of a value in a table.
+MAX_CELL_LENGTH: Final = 60
+#: Characters that Markdown or HTML would read as something else than text.
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>|~#&])")
+_GAP: Final = "\N{NO-BREAK SPACE}" * 3
+_NO_VALUE: Final = {
+    Reason.PRUNED: "The pruner ended this trial",
+    Reason.DIVERGED: "The loss of this trial diverged",
+    Reason.STOPPED: "This trial was stopped",
+}
+
+
+def describe_sweep(sweep: Sweep, best: Sequence[Trial]) -> str:
+    """Return what a sweep asks, its answer so far, and how to get at it.
+
+    Args:
+        sweep: The sweep in its present state.
+        best: Its best trials, best first.
+    """
+    parts = [*_answer(sweep, best[:TOP]), sweep.description or "", _data(sweep), _commands(sweep, best)]
+    return "\n\n".join(filter(None, parts))
+
+
+def describe_trial(sweep: Sweep, trial: Trial) -> str:
+    """Return what the objective of a trial is: its value at the best epoch, which is seldom the last one.
+
+    Args:
+        sweep: The trial's sweep.
+        trial: The trial; nothing is said before it has ended.
+    """
+    if trial.reason is None:
+        return ""
+    names = " and ".join(_code(objective.metric) for objective in sweep.objectives)
+    of_sweep = f"Trial {trial.number} of the sweep {_link(sweep.name, sweep.run_id)}."
+    if trial.values is None or trial.best_epoch is None:
+        ending = _NO_VALUE.get(trial.reason, f"This trial ended as {trial.reason.value}")
+        return f"{of_sweep} {ending}, so it has no `objective`."
+    return (
+        f"{of_sweep} `objective` is {names} at epoch {trial.best_epoch} of {trial.epochs}, the best one: "
+        f"{_values(trial)}. Curves, and the metrics beside them, show the last epoch."
+    )
+
+
+def _answer(sweep: Sweep, best: Sequence[Trial]) -> Iterator[str]:
+    is_over = sweep.state is SweepState.COMPLETE
+    counts = f"{sweep.n_finished} of {sweep.n_trials} trials"
+    if not best:
+        yield f"**No answer yet**: {counts} have ended, and none has a value."
+        return
+    metrics = " and ".join(_code(objective.metric) for objective in sweep.objectives)
+    trial, so_far = best[0], "" if is_over else " so far"
+    if len(sweep.objectives) > 1:
+        yield f"**{len(sweep.front)} trials{so_far} that no other beats** in {metrics}, after {counts}."
+    else:
+        where = f"at epoch {trial.best_epoch} of {_link(f'trial {trial.number}', trial.run_id)}"
+        yield f"**Best{so_far}: {metrics} {_values(trial)}** {where}, after {counts}."
+    yield _table(sweep, best)
+
+
+def _table(sweep: Sweep, best: Sequence[Trial]) -> str:
+    """Return the best trials with what was searched, one column for each: the answer and what comes close to it."""
+    head = ["", *(_link(f"trial {trial.number}", trial.run_id) for trial in best)]
+    rows = [
+        [_code(each.metric), *(_number((t.values or ())[i]) for t in best)] for i, each in enumerate(sweep.objectives)
+    ]
+    rows += [[_code(name), *(_cell(trial.params.get(name)) for trial in best)] for name in sweep.spec.get("space", {})]
+    return "\n".join([_row(head), "| --- " * len(head) + "|", *map(_row, rows)])
+
+
+def _row(cells: Iterable[str]) -> str:
+    """Return a row of a table; blanks that stay keep its columns apart, which MLflow's style does not do."""
+    return "| " + " | ".join(f"{cell}{_GAP}" for cell in cells) + " |"
+
+
+def _data(sweep: Sweep) -> str:
+    names = {"n_train": "training", "n_validation": "validation", "n_test": "test"}
+    counts = [f"{sweep.data[name]} {words} rows" for name, words in names.items() if name in sweep.data]
+    fingerprint = sweep.data.get("fingerprint")
+    told = [", ".join(counts), f"fingerprint {_code(str(fingerprint)[:12])}" if fingerprint else ""]
+    return f"**Data**: {'; '.join(filter(None, [_code(sweep.source), *told]))}."
+
+
+def _commands(sweep: Sweep, best: Sequence[Trial]) -> str:
+    if not best:
+        return ""
+    commands = (
+        f"dnnsweep export {sweep.name} -o best.py                # Keras code that trains it again",
+        f"dnnsweep export {sweep.name} --as keras -o best.keras  # its model",
+    )
+    return "**Code and model** are artifacts of this run, and come by\n\n```\n" + "\n".join(commands) + "\n```"
+
+
+def _values(trial: Trial) -> str:
+    return " and ".join(map(_number, trial.values or ()))
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        value = "-".join(map(str, value))
+    text = _number(value) if isinstance(value, float) else str(value)
+    return _escape(text if len(text) <= MAX_CELL_LENGTH else f"{text[: MAX_CELL_LENGTH - 1]}…")
+
+
+def _link(text: str, run_id: str | None) -> str:
+    """Return a link to the page of a run in the same UI; the text alone while there is no run."""
+    return _escape(text) if run_id is None else f"[{_escape(text)}](#/runs/{run_id})"
+
+
+def _code(text: str) -> str:
+    return f"`{' '.join(text.replace('`', '').replace('|', '').split())}`"
+
+
+def _escape(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", text)
