@@ -16,13 +16,18 @@ from dnnsweep import user_functions
 from dnnsweep.datasets import keras_files
 from dnnsweep.datasets.arrays import Features, as_features, as_target
 from dnnsweep.datasets.bounds import INPUT_BYTES, check_shape
-from dnnsweep.datasets.csv_files import read_csv_frame
+from dnnsweep.datasets.csv_files import CsvRequest, read_csv_frame
+from dnnsweep.datasets.csv_forms import CsvForm
 from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.files import array_keys, read_npz_arrays, read_parquet_frame
+from dnnsweep.datasets.readings import Precedent
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.settings import Limits
 from dnnsweep.space import did_you_mean, yaml_text
 from dnnsweep.spec import HANDED_OVER, KERAS, SKLEARN, DatasetSpec
+
+
+_ANEW: Final = Precedent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Source:
         is_dictionary: Whether a function returned a dictionary of arrays.
         key: Value that each row is split by; None for a random split.
         weight: Weight of each row; None where each weighs 1.
+        form: How the CSV file is written; None for other sources.
+        mistakes: What is wrong with columns that were left out of `x` because they cannot be read.
     """
 
     x: Features
@@ -62,27 +69,34 @@ class Source:
     is_dictionary: bool = False
     key: pd.Series | None = None
     weight: pd.Series | None = None
+    form: CsvForm | None = None
+    mistakes: tuple[Mistake, ...] = ()
 
 
-def read(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None) -> Source:
+def read(
+    spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None, precedent: Precedent = _ANEW
+) -> Source:
     """Read all rows of a source.
 
     Args:
         spec: Names the source and its columns.
         data: Rows and target to use instead of the source.
         limits: What the operator allows; None for any file, and data of any size.
+        precedent: How the source was read when the sweep was created.
 
     Raises:
         DataError: There is no such source, it is too large, or it cannot be read as rows and a target.
         SpecError: The user's own function cannot be imported.
     """
-    source = _read_source(spec, data, limits)
+    source = _read_source(spec, data, limits, precedent)
     if limits is not None:
         check_shape(len(source.x), source.x.shape[1], limits, INPUT_BYTES)
-    return _set_roles_apart(spec, source)
+    return source
 
 
-def _read_source(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None) -> Source:
+def _read_source(
+    spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None, precedent: Precedent
+) -> Source:
     kind, _, name = spec.source.partition(":")
     if data is not None:
         return _read_arrays(data)
@@ -93,7 +107,7 @@ def _read_source(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits
         rule = "must name a known kind of source"
         remedy = f"write one of {', '.join(_READERS)}, then a colon and a name or path"
         raise data_error("dataset.source", rule, yaml_text(spec.source), remedy)
-    return _READERS[kind](spec, name, limits)
+    return _READERS[kind](spec, name, limits, precedent)
 
 
 def _read_arrays(data: Any) -> Source:
@@ -114,7 +128,7 @@ def _check_index(x: Any, y: Any) -> None:
         raise data_error("dataset.source", "x and y must have the same index", "different ones", remedy)
 
 
-def _read_sklearn(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
+def _read_sklearn(_: DatasetSpec, name: str, *_others: Any) -> Source:
     _check_name("sklearn", name, SKLEARN)
     # By default scikit-learn scales diabetes by all its rows, but no scaler may see test rows.
     options = {"scaled": False} if name == "diabetes" else {}
@@ -124,7 +138,7 @@ def _read_sklearn(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
     return Source(bunch.data, pd.Series(bunch.target), columns, labels=labels, row_shape=row_shape)
 
 
-def _read_keras(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
+def _read_keras(_: DatasetSpec, name: str, *_others: Any) -> Source:
     _check_name("keras", name, KERAS)
     return _source_from_arrays(keras_files.load_arrays(name))
 
@@ -135,7 +149,7 @@ def _check_name(kind: str, name: str, names: Sequence[str]) -> None:
         raise data_error("dataset.source", rule, yaml_text(f"{kind}:{name}"), did_you_mean(name, names))
 
 
-def _read_function(spec: DatasetSpec, _: str, limits: Limits | None) -> Source:
+def _read_function(spec: DatasetSpec, _: str, limits: Limits | None, precedent: Precedent) -> Source:
     """Call the user's own function; what it prints goes to stderr, because stdout holds data only."""
     function = user_functions.load(spec.source, "dataset.source", is_confined=limits is not None)
     try:
@@ -149,7 +163,7 @@ def _read_function(spec: DatasetSpec, _: str, limits: Limits | None) -> Source:
         _check_target(spec, "of the table that the function returns")
         return _source_from_frame(spec, returned.reset_index(drop=True))
     if isinstance(returned, Mapping):
-        keys = array_keys(list(map(str, returned)))
+        keys = array_keys(list(map(str, returned)), is_lenient=precedent.is_plain)
         return replace(_source_from_arrays({key: returned[key] for key in keys}), is_dictionary=True)
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         rule = "must return (x, y), ((x_train, y_train), (x_test, y_test)), a dictionary of these, or a DataFrame"
@@ -163,6 +177,24 @@ def _read_function(spec: DatasetSpec, _: str, limits: Limits | None) -> Source:
 def _check_target(spec: DatasetSpec, owner: str) -> None:
     if spec.target is None:
         raise data_error("dataset.target", "is missing", "", f"name the column {owner} to predict")
+
+
+def _read_csv(spec: DatasetSpec, name: str, limits: Limits | None, precedent: Precedent) -> Source:
+    if precedent.is_plain:
+        request = CsvRequest(form=CsvForm(), keeps_words=False)
+    else:
+        known = precedent.reading
+        request = CsvRequest(None if known is None else known.form, spec.csv, (*spec.text, *spec.dates))
+    frame, form = read_csv_frame(name, limits, request)
+    return replace(_source_from_frame(spec, frame), form=form)
+
+
+def _read_parquet(spec: DatasetSpec, name: str, limits: Limits | None, _: Precedent) -> Source:
+    return _source_from_frame(spec, read_parquet_frame(name, limits))
+
+
+def _read_npz(_: DatasetSpec, name: str, limits: Limits | None, precedent: Precedent) -> Source:
+    return _source_from_arrays(read_npz_arrays(name, limits, is_lenient=precedent.is_plain))
 
 
 def _source_from_frame(spec: DatasetSpec, frame: pd.DataFrame) -> Source:
@@ -189,7 +221,7 @@ def _check_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:
     names = {"dataset.target": spec.target or ""}
     names |= {f"dataset.drop.{index}": name for index, name in enumerate(spec.drop)}
     mistakes = [
-        Mistake(path, "must be a column of the table", yaml_text(name), _columns_remedy(name, columns))
+        Mistake(path, "must be a column of the table", yaml_text(name), columns_remedy(name, columns))
         for path, name in names.items()
         if name not in columns
     ]
@@ -197,17 +229,21 @@ def _check_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:
         raise DataError(mistakes)
 
 
-def _columns_remedy(name: str, columns: Sequence[str]) -> str:
+def columns_remedy(name: str, columns: Sequence[str]) -> str:
     """Return what to do about a name that is not one of the columns."""
     if closest := did_you_mean(name, columns):
         return closest
     if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
-        return "separate the columns with commas"
+        return "name the character between columns with dataset.csv.separator"
     return f"the columns are {name_some(columns)}"
 
 
-def _set_roles_apart(spec: DatasetSpec, source: Source) -> Source:
-    """Take the columns that rows are split or weighted by out of the features."""
+def set_roles_apart(spec: DatasetSpec, source: Source) -> Source:
+    """Take the columns that rows are split or weighted by out of the features.
+
+    Raises:
+        DataError: There are no such columns, or no others.
+    """
     columns = {"key": spec.split and spec.split.column, "weight": spec.sample_weight}
     paths = {"key": spec.split and f"dataset.split.{spec.split.kind}", "weight": "dataset.sample_weight"}
     roles = {role: name for role, name in columns.items() if name}
@@ -218,7 +254,7 @@ def _set_roles_apart(spec: DatasetSpec, source: Source) -> Source:
         if not isinstance(source.x, pd.DataFrame):
             raise data_error(path, "needs a table with named columns", yaml_text(name), "use a table or remove it")
         if name not in source.columns:
-            remedy = _columns_remedy(name, source.columns)
+            remedy = columns_remedy(name, source.columns)
             raise data_error(path, "must be a column that is neither the target nor dropped", yaml_text(name), remedy)
     features = [name for name in source.columns if name not in roles.values()]
     if not features:
@@ -226,7 +262,8 @@ def _set_roles_apart(spec: DatasetSpec, source: Source) -> Source:
     assert isinstance(source.x, pd.DataFrame)  # noqa: S101  checked above
     role_columns: dict[str, Any] = {role: source.x[name] for role, name in roles.items()}
     note = f"Used {name_some(list(roles.values()))} to split or weight rows, not as features."
-    return replace(source, x=source.x[features], columns=tuple(features), notes=(*source.notes, note), **role_columns)
+    x = source.x.drop(columns=list(dict.fromkeys(roles.values())))
+    return replace(source, x=x, columns=tuple(features), notes=(*source.notes, note), **role_columns)
 
 
 def _source_from_arrays(arrays: Mapping[str, Any]) -> Source:
@@ -279,11 +316,11 @@ def _describe_values(y: pd.Series) -> str:
     return {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}.get(y.dtype.kind, "text")
 
 
-_READERS: Final[Mapping[str, Callable[[DatasetSpec, str, Limits | None], Source]]] = {
+_READERS: Final[Mapping[str, Callable[[DatasetSpec, str, Limits | None, Precedent], Source]]] = {
     "sklearn": _read_sklearn,
     "keras": _read_keras,
-    "csv": lambda spec, name, limits: _source_from_frame(spec, read_csv_frame(name, limits)),
-    "parquet": lambda spec, name, limits: _source_from_frame(spec, read_parquet_frame(name, limits)),
-    "npz": lambda _, name, limits: _source_from_arrays(read_npz_arrays(name, limits)),
+    "csv": _read_csv,
+    "parquet": _read_parquet,
+    "npz": _read_npz,
     "python": _read_function,
 }
