@@ -28,7 +28,9 @@ def fit_categories(reading: Reading, table: Table, train: NDArray[np.intp], most
             frequency, those that come last in the alphabet.
     """
     texts = dict(zip(table.text_columns, table.text.T, strict=True))
-    columns = tuple(_with_categories(how, texts[how.name], train, most) if how.name in texts else how for how in reading.columns)
+    columns = tuple(
+        _with_categories(how, texts[how.name], train, most) if how.name in texts else how for how in reading.columns
+    )
     words = {word for column in texts.values() for word in pd.unique(column) if word is not None}
     return replace(reading, columns=columns, gap=free_word(MISSING, words))
 

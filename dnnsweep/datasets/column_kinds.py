@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,22 @@ _MOSTLY: Final = 0.5
 _DIFFERENT: Final = 0.9
 #: A target of more different numbers is no target of classes, even if it holds other words.
 MAX_NUMBER_CLASSES: Final = 50
+
+
+class UnusableColumnError(Exception):
+    """A column cannot be learned from as the sweep file is; columns of the same kind share a mistake.
+
+    Args:
+        name: Name of the column.
+        kind: What it holds that is neither numbers nor text, in pandas's words; `date` for dates.
+        example: A value of it.
+    """
+
+    def __init__(self, name: str, kind: str, example: str = "") -> None:
+        super().__init__(name)
+        self.name = name
+        self.kind = kind
+        self.example = example
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +64,15 @@ class KindFinder:
         """Find out how a column to learn from is read.
 
         Raises:
-            DataError: It holds what cannot be learned from, or what the sweep file should say more about.
+            DataError: It holds what the sweep file should say more about.
+            UnusableColumnError: It holds what cannot be learned from, or dates that the sweep file does not list.
         """
         if name in self.spec.dates:
             return self._dates(name, raw)
         if raw.has_dates:
-            raise self._unlisted_dates(name, str(raw.column.dropna().iloc[:1].astype(str).squeeze()))
+            raise UnusableColumnError(name, "date", str(raw.column.dropna().iloc[0])[:30])
         if raw.kind is not None:
-            advice = f"convert it to one of these, or {self.drop_remedy}"
-            raise _error("dataset.source", "columns must hold numbers or text", f"{raw.kind} in '{name}'", advice)
+            raise UnusableColumnError(name, raw.kind)
         if raw.cells is None:
             return ColumnReading(name, "number", self.decimal)
         if name in self.spec.text or isinstance(raw.column.dtype, pd.CategoricalDtype):
@@ -149,12 +165,13 @@ class KindFinder:
         """Return how a column of words is read.
 
         Raises:
-            DataError: Nearly all words differ, or they are dates.
+            DataError: Nearly all words differ.
+            UnusableColumnError: They are dates.
         """
         assert raw.cells is not None  # noqa: S101  every column of text has cells
         texts = raw.cells.present(self.missing.texts)
         if texts and looks_dated(list(texts)):
-            raise self._unlisted_dates(name, next(iter(texts)))
+            raise UnusableColumnError(name, "date", next(iter(texts))[:30])
         if len(texts) > self.spec.max_categories and len(texts) >= _DIFFERENT * texts.total():
             got = f"{len(texts)} different ones in {texts.total()} rows of '{name}', such as {next(iter(texts))[:20]!r}"
             remedy = f"it looks like an identifier: {self._drop(name)}"
@@ -165,9 +182,21 @@ class KindFinder:
         is_table = "dataset.drop" in self.drop_remedy
         return f"dataset.drop: {yaml_list([*self.spec.drop, name])}" if is_table else self.drop_remedy
 
-    def _unlisted_dates(self, name: str, example: str) -> DataError:
-        remedy = f"write dataset.dates: {yaml_list([*self.spec.dates, name])}, or {self.drop_remedy}"
-        return _error("dataset.dates", "must list every column of dates", f"'{name}' with {example[:30]!r}", remedy)
+    def mistakes(self, columns: Sequence[UnusableColumnError]) -> list[Mistake]:
+        """Return the mistakes about columns that cannot be learned from, one for dates and one for all others."""
+        dates = [column for column in columns if column.kind == "date"]
+        others = [column for column in columns if column.kind != "date"]
+        mistakes = []
+        if dates:
+            names = [column.name for column in dates]
+            got = f"{name_some(names)} with {dates[0].example!r}"
+            remedy = f"write dataset.dates: {yaml_list([*self.spec.dates, *names])}, or {self.drop_remedy}"
+            mistakes.append(Mistake("dataset.dates", "must list every column of dates", got, remedy))
+        if others:
+            got = f"{', '.join(sorted({column.kind for column in others}))} in {name_some([c.name for c in others])}"
+            advice = f"convert it to one of these, or {self.drop_remedy}"
+            mistakes.append(Mistake("dataset.source", "columns must hold numbers or text", got, advice))
+        return mistakes
 
     def _dates(self, name: str, raw: RawColumn) -> ColumnReading:
         form = None if raw.has_dates else self.spec.dates[name] or self._date_format(name, raw)
@@ -236,8 +265,10 @@ def keeps_gaps(columns: Mapping[str, RawColumn], readings: Iterable[ColumnReadin
     """Return whether a word that pandas takes for a gap was kept as a word in any column."""
     for how in readings:
         cells = columns[how.name].cells
-        if how.kind == "text" and cells is not None and any(
-            raw in PANDAS_GAPS and raw not in how.gaps for raw in cells.raw
+        if (
+            how.kind == "text"
+            and cells is not None
+            and any(raw in PANDAS_GAPS and raw not in how.gaps for raw in cells.raw)
         ):
             return True
     return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,7 +72,7 @@ def find_format(texts: Sequence[str]) -> FoundFormat:
     return FoundFormat((best[0], *others), tuple(strays))
 
 
-def _candidates(texts: Sequence[str]) -> list[str]:
+def _candidates(texts: Iterable[str]) -> list[str]:
     """Return the formats that some texts may have, by the time of day that they end with."""
     endings = dict.fromkeys(_time_format(text) for text in texts)
     return [ISO, *(f"{date}{ending}" for date, ending in itertools.product(_DATES, endings))]

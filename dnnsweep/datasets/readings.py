@@ -62,7 +62,10 @@ class ColumnReading:
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> ColumnReading:
         """Return the value of what `Reading.to_json` returned for a column."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

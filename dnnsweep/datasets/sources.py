@@ -26,7 +26,6 @@ from dnnsweep.settings import Limits
 from dnnsweep.space import did_you_mean, yaml_text
 from dnnsweep.spec import HANDED_OVER, KERAS, SKLEARN, DatasetSpec
 
-
 _ANEW: Final = Precedent()
 
 

@@ -6,15 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from dnnsweep.datasets.cells import MissingWords
-from dnnsweep.datasets.column_kinds import KindFinder, keeps_gaps, met_words
-from dnnsweep.datasets.csv_forms import CsvForm
+from dnnsweep.datasets.column_kinds import KindFinder, UnusableColumnError, keeps_gaps, met_words
 from dnnsweep.datasets.data_errors import name_some
 from dnnsweep.datasets.readings import ColumnReading, Met, RawColumn, Reading, read_column
 from dnnsweep.datasets.sources import Source, columns_remedy
@@ -53,7 +52,8 @@ def read_table(source: Source, spec: DatasetSpec, stored: Reading | None) -> tup
     for how in reading.columns:
         read, met[how.name] = read_column(columns.features[how.name], how, reading.missing)
         (dates if how.kind == "date" else features).update(read)
-    others, y = {}, source.y
+    others: dict[str, pd.Series] = {}
+    y = source.y
     for how in reading.others:
         raw = columns.roles.get(how.name, columns.target)
         read, seen = read_column(raw, how, reading.missing)
@@ -140,7 +140,8 @@ def _is_index(name: str, column: pd.Series) -> bool:
     """Return whether a column holds the index of a table that was saved, or numbers rows from 0 or 1 on."""
     if _INDEX.fullmatch(name):
         return True
-    if len(column) < _MIN_NUMBERED or not is_numeric_dtype(column.dtype) or is_bool_dtype(column.dtype):
+    is_number = is_numeric_dtype(column.dtype) and not is_bool_dtype(column.dtype)
+    if len(column) < _MIN_NUMBERED or not is_number or column.isna().any():
         return False
     first = column.iloc[0]
     return first in (0, 1) and np.array_equal(column.to_numpy(), np.arange(first, first + len(column)))
@@ -153,11 +154,15 @@ def _fit(columns: _RawColumns, source: Source, spec: DatasetSpec) -> tuple[Readi
     finder = KindFinder(spec, decimal, missing, met_words(columns.features, missing), source.drop_remedy)
     readings: list[ColumnReading] = []
     mistakes: list[Mistake] = []
+    unusable: list[UnusableColumnError] = []
     for name, raw in columns.features.items():
         try:
             readings.append(finder.feature(name, raw))
         except DataError as error:
             mistakes += error.mistakes
+        except UnusableColumnError as error:
+            unusable.append(error)
+    mistakes += finder.mistakes(unusable)
     others = [finder.target(source.target, columns.target)]
     others += [finder.role(name, raw) for name, raw in columns.roles.items()]
     known = [how for how in others if how is not None]

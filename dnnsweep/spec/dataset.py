@@ -26,7 +26,16 @@ ClassWeight: TypeAlias = str | Mapping[str, float]
 #: Most words of a text column that become inputs of their own, unless a sweep file says otherwise.
 MAX_CATEGORIES: Final = 50
 #: What Python can decode besides text.
-_ODD_ENCODINGS: Final = ("unicode_escape", "raw_unicode_escape", "idna", "punycode", "utf-7", "mbcs", "oem", "undefined")
+_ODD_ENCODINGS: Final = (
+    "unicode_escape",
+    "raw_unicode_escape",
+    "idna",
+    "punycode",
+    "utf-7",
+    "mbcs",
+    "oem",
+    "undefined",
+)
 
 _DATES: Final[dict[str, Any]] = {
     "anyOf": [
@@ -66,7 +75,9 @@ def _check_words(raw: Any) -> tuple[tuple[str, ...] | None, list[Mistake]]:
     if not isinstance(raw, list | tuple):
         remedy = "write [NA, unknown], or [] for none"
         return None, [Mistake("dataset.missing", "must be a list of words", yaml_text(raw), remedy)]
-    wrong = [index for index, word in enumerate(raw) if isinstance(word, bool) or not isinstance(word, str | int | float)]
+    wrong = [
+        index for index, word in enumerate(raw) if isinstance(word, bool) or not isinstance(word, str | int | float)
+    ]
     rule, remedy = "must be a word or a number", "put it in quotes"
     mistakes = [Mistake(f"dataset.missing.{index}", rule, yaml_text(raw[index]), remedy) for index in wrong]
     return tuple(dict.fromkeys(str(word).strip() for word in raw)), mistakes
@@ -77,7 +88,9 @@ def _check_dates(raw: Any) -> tuple[Mapping[str, str | None], list[Mistake]]:
     given = dict.fromkeys(raw) if isinstance(raw, list | tuple) and all(isinstance(name, str) for name in raw) else raw
     if not isinstance(given, Mapping):
         remedy = 'write [signup_date], or {signup_date: "%d/%m/%Y"}'
-        return {}, [Mistake("dataset.dates", "must be a list of columns, or columns with formats", yaml_text(raw), remedy)]
+        return {}, [
+            Mistake("dataset.dates", "must be a list of columns, or columns with formats", yaml_text(raw), remedy)
+        ]
     rule, remedy = "must be a format with percent signs or null", 'write it like "%d/%m/%Y"'
     mistakes = [
         Mistake(f"dataset.dates.{name}", rule, yaml_text(form), remedy)
@@ -112,7 +125,7 @@ class CsvSpec(Section):
 
     @model_validator(mode="after")
     def _check_characters(self) -> Self:
-        if self.separator is not None and self.separator in "\"\r\n" + (self.decimal or ""):
+        if self.separator is not None and self.separator in '"\r\n' + (self.decimal or ""):
             got, remedy = yaml_text(self.separator), 'write ",", ";", "|" or "\\t"'
             raise_mistakes(None, [Mistake("dataset.csv.separator", "must separate columns", got, remedy)])
         if self.encoding is not None and not _is_text_encoding(self.encoding):
@@ -177,7 +190,9 @@ class DatasetSpec(Section):
         description="tables: words for missing values; null: the usual ones; []: only blank cells",
     )
     text: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        default=(), exclude_if=is_unused, description="tables: columns to read as text though they hold numbers or dates"
+        default=(),
+        exclude_if=is_unused,
+        description="tables: columns to read as text though they hold numbers or dates",
     )
     dates: Annotated[
         Mapping[str, str | None],
