@@ -141,6 +141,16 @@ def varying_parts(moments: NDArray[Any]) -> tuple[str, ...]:
     return tuple(part for part, numbers in values.items() if np.fmin.reduce(numbers) < np.fmax.reduce(numbers))
 
 
+def date_columns(name: str, parts: Sequence[str]) -> list[str]:
+    """Return the names of the columns that a column of dates becomes.
+
+    Example:
+        >>> date_columns("day", ["month"])
+        ['day_days', 'day_month_sin', 'day_month_cos']
+    """
+    return [f"{name}_days", *(f"{name}_{part}_{wave}" for part in parts for wave in ("sin", "cos"))]
+
+
 def date_numbers(moments: NDArray[Any], name: str, parts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Return the columns (rows,) that dates become, by name; NaN where a date is missing.
 
@@ -156,9 +166,9 @@ def date_numbers(moments: NDArray[Any], name: str, parts: Sequence[str]) -> dict
         {'day_days': 1.5}
     """
     index = pd.DatetimeIndex(moments).tz_localize("UTC")
-    columns = {f"{name}_days": np.asarray((index - _EPOCH) / pd.Timedelta(days=1), dtype=np.float64)}
+    columns = [np.asarray((index - _EPOCH) / pd.Timedelta(days=1), dtype=np.float64)]
     for part in parts:
         value, n_values = CYCLES[part]
         angles = 2 * np.pi * np.asarray(value(index), dtype=np.float64) / n_values
-        columns |= {f"{name}_{part}_sin": np.sin(angles), f"{name}_{part}_cos": np.cos(angles)}
-    return columns
+        columns += [np.sin(angles), np.cos(angles)]
+    return dict(zip(date_columns(name, parts), columns, strict=True))

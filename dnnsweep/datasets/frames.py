@@ -53,7 +53,7 @@ def make_table(source: Source, *, is_plain: bool = False) -> Table:
         DataError: Columns cannot be used; it carries a mistake for each.
     """
     if isinstance(source.x, pd.DataFrame):
-        table = _table_from_frame(source.x, source.drop_remedy)
+        table = table_from_frame(source.x, source.drop_remedy)
     else:
         table = _table_from_array(source.x, source.columns)
     checks = (_empty_columns, _infinite_columns, *([_high_cardinality_columns] if is_plain else []))
@@ -89,7 +89,16 @@ def _table_from_array(x: NDArray[Any], columns: tuple[str, ...]) -> Table:
     return Table(x.astype(kind, copy=False), np.empty((len(x), 0), dtype=object), columns)
 
 
-def _table_from_frame(frame: pd.DataFrame, remedy: str) -> Table:
+def table_from_frame(frame: pd.DataFrame, remedy: str) -> Table:
+    """Return a frame as a matrix of numbers and one of text.
+
+    Args:
+        frame: Columns of numbers and text.
+        remedy: Tells a person what to do about a column of another kind.
+
+    Raises:
+        DataError: A column holds neither numbers nor text.
+    """
     columns = {str(name): column for name, column in frame.items()}
     numbers = tuple(name for name, column in columns.items() if is_number(column))
     texts = tuple(name for name in columns if name not in set(numbers))

@@ -57,7 +57,7 @@ class Preprocessing:
     Args:
         columns: Names of a raw row's columns, in their order.
         row_shape: Shape of a raw row where rows are arrays of numbers; None where they are rows of a table.
-        reading: How these columns are read, without any where rows are arrays or columns are taken as pandas reads them.
+        reading: How these columns are read; it names none where rows are arrays, or columns are as pandas reads them.
         encoding: From the columns to the network's inputs.
         target: From the network's outputs to labels or numbers.
     """

@@ -75,6 +75,7 @@ class Reading:
     Args:
         columns: Columns to learn from, in their order; none where rows are arrays.
         others: The target, and the columns that rows are split or weighted by.
+        left_out: Columns that only number the rows, or are empty and without a name.
         missing: Words for missing values.
         form: How the CSV file is written; None for other sources.
         keeps_gaps: Whether words that pandas takes for gaps were kept as words.
@@ -83,6 +84,7 @@ class Reading:
 
     columns: tuple[ColumnReading, ...] = ()
     others: tuple[ColumnReading, ...] = ()
+    left_out: tuple[str, ...] = ()
     missing: MissingWords = field(default_factory=MissingWords)
     form: CsvForm | None = None
     keeps_gaps: bool = False
@@ -94,10 +96,18 @@ class Reading:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Reading:
-        """Return the value of what `to_json` returned."""
+        """Return the value of what `to_json` returned.
+
+        Raises:
+            DataError: A newer version has written it.
+        """
+        if plain["version"] != VERSION:
+            rule, got = f"must have been read by version {VERSION} of the reading of tables", str(plain["version"])
+            raise data_error("dataset.source", rule, got, "upgrade dnnsweep")
         return cls(
             columns=tuple(map(ColumnReading.from_json, plain["columns"])),
             others=tuple(map(ColumnReading.from_json, plain["others"])),
+            left_out=tuple(plain["left_out"]),
             missing=MissingWords(**{name: tuple(words) for name, words in plain["missing"].items()}),
             form=None if plain["form"] is None else CsvForm.from_json(plain["form"]),
             keeps_gaps=plain["keeps_gaps"],
@@ -278,6 +288,25 @@ def _wrong_cells(how: ColumnReading, texts: Sequence[str]) -> Exception:
     return data_error("dataset.source", rule, name_some(texts), "correct these cells, or leave them empty")
 
 
+def read_features(columns: Mapping[str, RawColumn], reading: Reading) -> tuple[dict[str, pd.Series], dict[str, Met]]:
+    """Read the columns to learn from; return what they become, and what was met in each.
+
+    Args:
+        columns: The columns, by name.
+        reading: How they are read.
+
+    Raises:
+        DataError: One of them holds something else.
+    """
+    features: dict[str, pd.Series] = {}
+    dates: dict[str, pd.Series] = {}  # they come last, as in the code that is exported
+    met: dict[str, Met] = {}
+    for how in reading.columns:
+        read, met[how.name] = read_column(columns[how.name], how, reading.missing)
+        (dates if how.kind == "date" else features).update(read)
+    return {**features, **dates}, met
+
+
 def read_frame(frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     """Read rows as the rows were read that a reading was fitted to; columns that it does not name are left out.
 
@@ -287,7 +316,7 @@ def read_frame(frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
 
     Returns:
         Columns of numbers, NaN where missing, and columns of text, None where missing. Rare texts are not joined yet:
-        `categories.join_rare` does it.
+        `table_reading.read_rows` does.
 
     Raises:
         DataError: A column is missing or holds something else; it carries a mistake for each of the first kind.
@@ -296,8 +325,6 @@ def read_frame(frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     if absent:
         rule, remedy = "the table must have all columns that were learned from", "add them"
         raise data_error("dataset.source", rule, f"none named {name_some(absent)}", remedy)
-    columns: dict[str, pd.Series] = {}
-    for how in reading.columns:
-        raw = RawColumn.of(frame[how.name].reset_index(drop=True), is_text=how.kind == "text")
-        columns |= read_column(raw, how, reading.missing)[0]
-    return pd.DataFrame(columns, copy=False)
+    frame = frame.reset_index(drop=True)
+    raw = {how.name: RawColumn.of(frame[how.name], is_text=how.kind == "text") for how in reading.columns}
+    return pd.DataFrame(read_features(raw, reading)[0], copy=False)

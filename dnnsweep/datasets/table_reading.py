@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from dnnsweep.datasets.categories import join_rare
 from dnnsweep.datasets.cells import MissingWords
 from dnnsweep.datasets.column_kinds import KindFinder, UnusableColumnError, keeps_gaps, met_words
 from dnnsweep.datasets.data_errors import name_some
-from dnnsweep.datasets.readings import ColumnReading, Met, RawColumn, Reading, read_column
+from dnnsweep.datasets.dates import date_columns
+from dnnsweep.datasets.frames import Table, table_from_frame
+from dnnsweep.datasets.readings import ColumnReading, Met, RawColumn, Reading, read_column, read_features, read_frame
 from dnnsweep.datasets.sources import Source, columns_remedy
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.space import yaml_text
@@ -44,14 +47,11 @@ def read_table(source: Source, spec: DatasetSpec, stored: Reading | None) -> tup
             from that cannot be read are left out of the source, which carries the mistakes.
     """
     _check_names(source, spec)
-    columns = _RawColumns.of(source, spec, None if stored is None else stored.columns)
+    columns = _RawColumns.of(source, spec, stored)
+    if stored is not None:
+        columns.check(stored)
     reading, mistakes = (stored, []) if stored is not None else _fit(columns, source, spec)
-    features: dict[str, pd.Series] = {}
-    dates: dict[str, pd.Series] = {}  # they come last, as in the code that is exported
-    met: dict[str, Met] = {}
-    for how in reading.columns:
-        read, met[how.name] = read_column(columns.features[how.name], how, reading.missing)
-        (dates if how.kind == "date" else features).update(read)
+    features, met = read_features(columns.features, reading)
     others: dict[str, pd.Series] = {}
     y = source.y
     for how in reading.others:
@@ -63,9 +63,8 @@ def read_table(source: Source, spec: DatasetSpec, stored: Reading | None) -> tup
         else:
             y = read[how.name].rename(source.y.name)
     untouched = {name: raw.column for name, raw in columns.roles.items() if name not in others}
-    _check_derived([*features, *others, *untouched], dates)
-    x = pd.DataFrame({**features, **dates, **others, **untouched}, copy=False)
-    notes = (*source.notes, *columns.notes, *reading_notes(reading, met))
+    x = pd.DataFrame({**features, **others, **untouched}, copy=False)
+    notes = (*source.notes, *reading_notes(reading, met))
     raw_names = (*(how.name for how in reading.columns), *columns.roles)
     return replace(source, x=x, y=y, columns=raw_names, notes=notes, mistakes=tuple(mistakes)), reading
 
@@ -91,49 +90,50 @@ class _RawColumns:
         features: Columns to learn from.
         roles: Columns that rows are split or weighted by.
         target: The target.
-        notes: Sentences about columns that were left out.
+        left_out: Columns that only number the rows, or are empty and without a name.
     """
 
     features: Mapping[str, RawColumn]
     roles: Mapping[str, RawColumn]
     target: RawColumn
-    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
 
     @classmethod
-    def of(cls, source: Source, spec: DatasetSpec, known: Sequence[ColumnReading] | None) -> _RawColumns:
+    def of(cls, source: Source, spec: DatasetSpec, known: Reading | None) -> _RawColumns:
         """Look at the columns of a source; those that only number the rows are left out."""
         frame = source.x
         assert isinstance(frame, pd.DataFrame)  # noqa: S101  arrays have no columns to read
         role_names = [name for name in (spec.split and spec.split.column, spec.sample_weight) if name]
         roles = [name for name in role_names if name in frame]
-        names = [str(name) for name in frame.columns if name not in roles]
-        kept, notes = _without_index(frame, names) if known is None else ([how.name for how in known], ())
-        absent = [name for name in kept if name not in frame]
-        if absent:
-            raise DataError([Mistake("dataset.source", "must have the columns that it had", f"no {name_some(absent)}")])
-        texts = {*spec.text}
-        if known is not None:
-            texts |= {how.name for how in known if how.kind == "text"}
+        texts = {*spec.text, *(() if known is None else (how.name for how in known.columns if how.kind == "text"))}
+        index, empty = _columns_without_content(frame, [name for name in frame.columns if name not in roles])
+        left_out = (*index, *empty) if known is None else known.left_out
+        kept = [name for name in frame.columns if name not in roles and name not in left_out]
         return cls(
             features={name: RawColumn.of(frame[name], is_text=name in texts) for name in kept},
             roles={name: RawColumn.of(frame[name]) for name in roles},
             target=RawColumn.of(source.y, is_text=source.target in texts),
-            notes=notes,
+            left_out=left_out,
         )
 
+    def check(self, reading: Reading) -> None:
+        """Check that all columns are there that were read before.
 
-def _without_index(frame: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names of columns to learn from, without those that only number the rows, and notes about these."""
+        Raises:
+            DataError: One is missing.
+        """
+        absent = [how.name for how in reading.columns if how.name not in self.features]
+        if absent:
+            rule = "must have the columns that it had when the sweep was created"
+            raise DataError([Mistake("dataset.source", rule, f"none named {name_some(absent)}", "restore them")])
+
+
+def _columns_without_content(frame: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the columns that only number the rows, and those that are empty and without a name."""
     empty = [name for name in names if _UNNAMED.fullmatch(name) and frame[name].isna().all()]
     index = [name for name in names if name not in empty and _is_index(name, frame[name])]
-    kept = [name for name in names if name not in empty and name not in index]
-    if not kept:  # it may be all that there is
-        kept, index = [name for name in names if name not in empty], []
-    notes = {
-        f"Left out {name_some(index)}, which only numbers the rows.": index,
-        f"Left out {name_some(empty)}, which has neither name nor values.": empty,
-    }
-    return kept, tuple(note for note, columns in notes.items() if columns)
+    is_all = len(index) + len(empty) == len(names)  # then there would be nothing to learn from
+    return ([] if is_all else index), empty
 
 
 def _is_index(name: str, column: pd.Series) -> bool:
@@ -162,7 +162,7 @@ def _fit(columns: _RawColumns, source: Source, spec: DatasetSpec) -> tuple[Readi
             mistakes += error.mistakes
         except UnusableColumnError as error:
             unusable.append(error)
-    mistakes += finder.mistakes(unusable)
+    mistakes += [*finder.mistakes(unusable), *_derived_mistakes(readings, [*columns.features, *columns.roles])]
     others = [finder.target(source.target, columns.target)]
     others += [finder.role(name, raw) for name, raw in columns.roles.items()]
     known = [how for how in others if how is not None]
@@ -170,14 +170,28 @@ def _fit(columns: _RawColumns, source: Source, spec: DatasetSpec) -> tuple[Readi
         raise DataError(mistakes)
     everything = {source.target: columns.target, **columns.features, **columns.roles}
     has_words = keeps_gaps(everything, [*readings, *known])
-    return Reading(tuple(readings), tuple(known), missing, source.form, has_words), mistakes
+    reading = Reading(tuple(readings), tuple(known), columns.left_out, missing, source.form, has_words)
+    return reading, mistakes
 
 
-def _check_derived(names: Sequence[str], dates: Mapping[str, pd.Series]) -> None:
-    taken = [name for name in dates if name in names]
-    if taken:
-        rule, got = "column names must differ from those that dates become", name_some(taken)
-        raise DataError([Mistake("dataset.dates", rule, got, "rename the columns")])
+def _derived_mistakes(readings: Sequence[ColumnReading], names: Sequence[str]) -> list[Mistake]:
+    derived = [name for how in readings if how.kind == "date" for name in date_columns(how.name, how.parts)]
+    taken = [name for name in derived if name in names]
+    rule = "column names must differ from those that dates become"
+    return [Mistake("dataset.dates", rule, name_some(taken), "rename the columns")] if taken else []
+
+
+def read_rows(frame: pd.DataFrame, reading: Reading) -> Table:
+    """Read new rows as the rows were read that a sweep was trained on.
+
+    Args:
+        frame: Rows of a table, as pandas reads them; columns that were not learned from are ignored.
+        reading: How its columns are read.
+
+    Raises:
+        DataError: A column is missing or holds something else.
+    """
+    return join_rare(table_from_frame(read_frame(frame, reading), "convert it"), reading)
 
 
 def reading_notes(reading: Reading, met: Mapping[str, Met]) -> tuple[str, ...]:
@@ -188,7 +202,9 @@ def reading_notes(reading: Reading, met: Mapping[str, Met]) -> tuple[str, ...]:
         met: Name of a column -> what was met in it.
     """
     form = () if reading.form is None else reading.form.notes()
-    return (*form, *_missing_notes(met), *_spelling_notes(met), *_date_notes(reading.columns))
+    names = name_some(reading.left_out)
+    left_out = [f"Left out {names}: an index, or a column without name and values."] if reading.left_out else []
+    return (*form, *left_out, *_missing_notes(met), *_spelling_notes(met), *_date_notes(reading.columns))
 
 
 def _missing_notes(met: Mapping[str, Met]) -> list[str]:
