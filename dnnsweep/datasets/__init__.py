@@ -111,17 +111,18 @@ def _load(
     spec: DatasetSpec, task: str, data: tuple[Any, Any] | None, limits: Limits | None, precedent: Precedent
 ) -> Dataset:
     source, reading = sources.read(spec, data, limits, precedent), Reading()
-    if isinstance(source.x, pd.DataFrame) and not precedent.is_plain:
+    is_read = source.is_named and not precedent.is_plain
+    if is_read:
         source, reading = read_table(source, spec, precedent.reading)
     source = sources.set_roles_apart(spec, source)
-    target, table = make_target(source, task), make_table(source, is_plain=precedent.is_plain)
+    target, table = make_target(source, task), make_table(source, is_plain=not is_read)
     if limits is not None:
         check_shape(len(source.y), count_inputs(table, spec.max_categories), limits, INPUT_BYTES)
     traits = data_traits(source, table, target)
     source = replace(source, x=table.numbers, y=source.y[:0])  # hold a large file in one form only
     rows = split(target, spec, source.n_own_test, source.key)
     fingerprinted = fingerprint(table, target, source.n_own_test, (source.key, source.weight))
-    if precedent.reading is None and not precedent.is_plain:
+    if is_read and precedent.reading is None:
         reading = fit_categories(reading, table, rows.train, spec.max_categories)
     rare_notes = category_notes(reading, table, rows.train)
     table = join_rare(table, reading)

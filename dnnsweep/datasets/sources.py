@@ -46,6 +46,7 @@ class Source:
         is_reshaped: Whether `x` was read with more or fewer than two dimensions.
         row_shape: Shape of each row as it was read; None for rows of a table.
         is_column_target: Whether `y` was read as a column, (rows, 1).
+        is_named: Whether `x` was read as a table, whose columns have names.
         is_dictionary: Whether a function returned a dictionary of arrays.
         key: Value that each row is split by; None for a random split.
         weight: Weight of each row; None where each weighs 1.
@@ -65,6 +66,7 @@ class Source:
     is_reshaped: bool = False
     row_shape: tuple[int, ...] | None = None
     is_column_target: bool = False
+    is_named: bool = False
     is_dictionary: bool = False
     key: pd.Series | None = None
     weight: pd.Series | None = None
@@ -213,6 +215,7 @@ def _source_from_frame(spec: DatasetSpec, frame: pd.DataFrame) -> Source:
         target_path="dataset.target",
         drop_remedy="leave it out with dataset.drop",
         notes=notes,
+        is_named=True,
     )
 
 
@@ -288,6 +291,7 @@ def _make_source(x_raw: Any, y_raw: Any, x_name: str, y_name: str) -> Source:
         is_reshaped=np.ndim(x_raw) != 2,
         row_shape=None if isinstance(x, pd.DataFrame) else np.shape(x_raw)[1:],
         is_column_target=np.ndim(y_raw) == 2,
+        is_named=isinstance(x_raw, pd.DataFrame | pd.Series),
     )
 
 
