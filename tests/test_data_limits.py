@@ -25,7 +25,7 @@ from dnnsweep.errors import DataError
 from dnnsweep.settings import Limits
 from dnnsweep.spec import DatasetSpec
 
-GOOD = "a,b,y\n" + "".join(f"{row},{row % 7},{row % 2}\n" for row in range(40))
+GOOD = "a,b,y\n" + "".join(f"{row * 3},{row % 7},{row % 2}\n" for row in range(40))
 SECRET = "secret_a,secret_b,y\n" + "".join(f"{row},{row % 5},{row % 2}\n" for row in range(40))
 ROWS = 40
 

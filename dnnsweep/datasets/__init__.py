@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +11,16 @@ from numpy.typing import NDArray
 
 from dnnsweep.datasets import sources
 from dnnsweep.datasets.bounds import INPUT_BYTES, bounded_memory, check_shape
+from dnnsweep.datasets.categories import category_notes, fit_categories, join_rare
 from dnnsweep.datasets.data_errors import data_error
 from dnnsweep.datasets.encoding import count_inputs, encode, encoding_notes, fit_encoding
 from dnnsweep.datasets.fingerprints import fingerprint
 from dnnsweep.datasets.frames import make_table
 from dnnsweep.datasets.preprocessing import Preprocessing, TargetEncoding
+from dnnsweep.datasets.readings import Precedent, Reading
 from dnnsweep.datasets.row_weights import training_weights
 from dnnsweep.datasets.splits import Rows, split
+from dnnsweep.datasets.table_reading import read_table
 from dnnsweep.datasets.targets import Target, make_target
 from dnnsweep.datasets.traits import data_traits
 from dnnsweep.records import DataSummary, Task
@@ -68,7 +72,11 @@ class Dataset:
 
 
 def load(
-    spec: DatasetSpec, task: str = "auto", data: tuple[Any, Any] | None = None, limits: Limits | None = None
+    spec: DatasetSpec,
+    task: str = "auto",
+    data: tuple[Any, Any] | None = None,
+    limits: Limits | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Read the rows that a sweep file names, split them, and encode them with what the training rows hold.
 
@@ -80,6 +88,8 @@ def load(
         data: Rows (n, ...) and target (n,) to use instead of the source.
         limits: What the operator allows a sweep that came over the network: its files are opened below the data folder,
             and their size is limited. None allows any file of any size.
+        reading: How the sweep's data were read before, as its summary has it; empty for a sweep of a version that
+            stored none. None finds out how to read them.
 
     Raises:
         DataError: The data cannot be read or used as the sweep file asks, or are larger than the operator allows; it
@@ -91,18 +101,30 @@ def load(
         ((90, 4), 'multiclass', ('setosa', 'versicolor', 'virginica'))
     """
     kind = spec.source.partition(":")[0]
+    precedent = Precedent.of(reading)
     with bounded_memory(limits if kind in FILES else None):  # a user's own function takes what it takes
-        return _load(spec, task, data, None if kind in BUILT_IN else limits)
+        return _load(spec, task, data, None if kind in BUILT_IN else limits, precedent)
 
 
-def _load(spec: DatasetSpec, task: str, data: tuple[Any, Any] | None, limits: Limits | None) -> Dataset:
-    source = sources.read(spec, data, limits)
-    target, table = make_target(source, task), make_table(source)
+def _load(
+    spec: DatasetSpec, task: str, data: tuple[Any, Any] | None, limits: Limits | None, precedent: Precedent
+) -> Dataset:
+    source, reading = sources.read(spec, data, limits, precedent), Reading()
+    is_read = source.is_named and not precedent.is_plain
+    if is_read:
+        source, reading = read_table(source, spec, precedent.reading)
+    source = sources.set_roles_apart(spec, source)
+    target, table = make_target(source, task), make_table(source, is_plain=not is_read)
     if limits is not None:
-        check_shape(len(source.y), count_inputs(table), limits, INPUT_BYTES)
+        check_shape(len(source.y), count_inputs(table, spec.max_categories), limits, INPUT_BYTES)
     traits = data_traits(source, table, target)
     source = replace(source, x=table.numbers, y=source.y[:0])  # hold a large file in one form only
     rows = split(target, spec, source.n_own_test, source.key)
+    fingerprinted = fingerprint(table, target, source.n_own_test, (source.key, source.weight))
+    if is_read and precedent.reading is None:
+        reading = fit_categories(reading, table, rows.train, spec.max_categories)
+    rare_notes = category_notes(reading, table, rows.train)
+    table = join_rare(table, reading)
     mean, std = _mean_and_std(target, rows.train)
     w_train = training_weights(target, spec, source.weight, rows.train)
     encoding = fit_encoding(table, rows.train, spec.scale)
@@ -111,7 +133,7 @@ def _load(spec: DatasetSpec, task: str, data: tuple[Any, Any] | None, limits: Li
         _encode_target(target, part, mean, std) for part in (rows.train, rows.validation, rows.test)
     )
     summary = DataSummary(
-        fingerprint=fingerprint(table, target, source.n_own_test, (source.key, source.weight)),
+        fingerprint=fingerprinted,
         task=target.task,
         n_features=x_train.shape[1],
         columns=source.columns,
@@ -119,12 +141,14 @@ def _load(spec: DatasetSpec, task: str, data: tuple[Any, Any] | None, limits: Li
         n_train=len(y_train),
         n_validation=len(y_validation),
         n_test=len(y_test),
-        notes=(*source.notes, *encoding_notes(table), *target.notes),
+        notes=(*source.notes, *rare_notes, *encoding_notes(table), *target.notes),
         traits=traits,
+        reading={} if precedent.is_plain else reading.to_json(),
     )
     preprocessing = Preprocessing(
         columns=source.columns,
         row_shape=source.row_shape,
+        reading=reading,
         encoding=encoding,
         target=TargetEncoding(target.name, target.task, target.classes, mean, std),
     )

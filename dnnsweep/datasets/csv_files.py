@@ -8,16 +8,19 @@ import gzip
 import io
 import lzma
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, cast
 
 import pandas as pd
 
 from dnnsweep.datasets.bounds import BoundedStream, check_bound, check_shape
+from dnnsweep.datasets.csv_forms import START_BYTES, WINDOWS, CsvForm, find_form, is_text
 from dnnsweep.datasets.data_errors import check_unique_names, data_error
 from dnnsweep.datasets.files import UNREADABLE, open_file, unreadable
 from dnnsweep.settings import Limits
 from dnnsweep.space import yaml_text
+from dnnsweep.spec.dataset import CsvSpec
 
 #: Most bytes of the column names and the first row, where the size of files is limited.
 HEADER_BYTES: Final = 1 << 22
@@ -39,38 +42,73 @@ _EXACT: Final[Mapping[str, Any]] = (
 )
 
 
-def read_csv_frame(name: str, limits: Limits | None = None) -> pd.DataFrame:
-    """Read a CSV file with a header line.
+#: Cells that are gaps and no words: empty ones.
+_ONLY_EMPTY: Final[Mapping[str, Any]] = {"keep_default_na": False, "na_values": [""]}
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRequest:
+    """What is asked of the content of a CSV file.
+
+    Args:
+        form: How the file is written; None finds it out.
+        given: What the sweep file says about the form that is found out.
+        texts: Names of columns that are read as text whatever they hold.
+        keeps_words: Whether cells such as `NA` are read as words, not as gaps.
+    """
+
+    form: CsvForm | None = None
+    given: CsvSpec | None = None
+    texts: Collection[str] = ()
+    keeps_words: bool = True
+
+
+def read_csv_frame(
+    name: str, limits: Limits | None = None, request: CsvRequest = CsvRequest()
+) -> tuple[pd.DataFrame, CsvForm]:
+    """Read a CSV file with a header line; return its rows and how it is written.
 
     Args:
         name: Path of the file.
         limits: What the operator allows a sweep that came over the network; None for any file of any size.
+        request: What is asked of its content.
 
     Raises:
         DataError: The file cannot be read, is too large, repeats a column name, or holds no rows.
     """
-    start = b""
     try:
         with open_file(name, limits) as file:
             content = _CsvContent(file, name, limits)
             start = content.start()
-            # The header is read by itself: where a row is longer, pandas would take its first value for an index.
-            header = content.read(header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0].tolist()
-            check_unique_names(header)
-            frame = content.read(low_memory=False, **_EXACT)
-    except UnicodeDecodeError as error:
-        raise unreadable("a CSV file in UTF-8", name, error, "save it as UTF-8") from error
+            form = request.form or find_form(start, request.given)
+            try:
+                frame = _read_form(content, form, request)
+            except UnicodeDecodeError:
+                if request.form or (request.given and request.given.encoding) or not is_text(start):
+                    raise
+                form = find_form(start, (request.given or CsvSpec()).model_copy(update={"encoding": WINDOWS}))
+                frame = _read_form(content, form, request)
+    except UnicodeError as error:
+        remedy = "save it as UTF-8, or name its encoding with dataset.csv.encoding"
+        raise unreadable("a CSV file in UTF-8", name, error, remedy) from error
     except UNREADABLE as error:
-        remedy = "separate the columns with commas" if _has_other_separators(start) else "check the file"
+        remedy = "check the file, or say with dataset.csv how it is written"
         raise unreadable("a CSV file with a line of column names", name, error, remedy) from error
     if not len(frame):
         raise data_error("dataset.source", "must hold rows", "column names only")
-    return frame
+    return frame, form
 
 
-def _has_other_separators(start: bytes) -> bool:
-    header = start.partition(b"\n")[0]
-    return b"," not in header and any(mark in header for mark in (b";", b"\t", b"|"))
+def _read_form(content: _CsvContent, form: CsvForm, request: CsvRequest) -> pd.DataFrame:
+    content.check_columns(form)
+    options = form.options()
+    # The header is read by itself: where a row is longer, pandas would take its first value for an index.
+    header = content.read(**options, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0].tolist()
+    check_unique_names(header)
+    if request.keeps_words:
+        options |= _ONLY_EMPTY
+    texts = {column: str for column in header if column in request.texts}
+    return content.read(**options, **({"dtype": texts} if texts else {}), low_memory=False, **_EXACT)
 
 
 class _CsvContent:
@@ -93,11 +131,25 @@ class _CsvContent:
         ends = (kind for end, kind in _COMPRESSIONS.items() if name.lower().endswith(end))
         self._compression = next(ends, None)
         self._source = file if limits is None else _decompressed(file, name, self._compression)
-        self._n_columns = 0 if limits is None else self._count_columns(limits)
+        self._n_columns = 0
 
     def start(self) -> bytes:
-        """Return the first bytes."""
-        return self._stream(is_header=True).read(10_000)
+        """Return the first bytes of what is in the file; none where only pandas can decompress it."""
+        if self._limits is not None:
+            return self._stream(is_header=True).read(START_BYTES)
+        if self._compression not in _DECOMPRESSORS:
+            return b""
+        self._source.seek(0)
+        return cast("bytes", _DECOMPRESSORS[self._compression](self._source).read(START_BYTES))
+
+    def check_columns(self, form: CsvForm) -> None:
+        """Count the columns where their number is limited.
+
+        Raises:
+            DataError: There are too many.
+        """
+        if self._limits is not None:
+            self._n_columns = self._count_columns(self._limits, form)
 
     def read(self, **options: Any) -> pd.DataFrame:
         """Read rows from the start, as pandas reads them with these options.
@@ -122,9 +174,13 @@ class _CsvContent:
         check_bound(n_bytes, limits.max_bytes, "bytes once it is decompressed", is_all=False)
         check_shape(n_lines - 1, self._n_columns, limits, is_all=False)  # a row that is too short is filled up
 
-    def _count_columns(self, limits: Limits) -> int:
-        text = io.TextIOWrapper(self._stream(is_header=True), "utf-8-sig", newline="")
-        n_columns = next((len(row) for row in csv.reader(text) if "".join(row).strip() or len(row) > 1), 0)
+    def _count_columns(self, limits: Limits, form: CsvForm) -> int:
+        encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
+        text = io.TextIOWrapper(self._stream(is_header=True), encoding, newline="")
+        rows = csv.reader(text, delimiter=form.separator)
+        if form.has_separator_line:
+            next(rows, None)
+        n_columns = next((len(row) for row in rows if "".join(row).strip() or len(row) > 1), 0)
         check_bound(n_columns, limits.max_columns, "columns")
         return n_columns
 
@@ -139,17 +195,10 @@ def _decompressed(file: BinaryIO, name: str, compression: str | None) -> BinaryI
     Raises:
         DataError: What is in it cannot be counted while it is read.
     """
-    readers: Mapping[str | None, Callable[[BinaryIO], Any]] = {
-        None: lambda plain: plain,
-        "gzip": lambda packed: gzip.GzipFile(fileobj=packed),
-        "bz2": bz2.BZ2File,
-        "xz": lzma.LZMAFile,
-        "zip": _only_member,
-    }
-    if compression not in readers:
+    if compression not in _DECOMPRESSORS:
         rule, remedy = "must not be compressed in this way on this service", "use .gz, .bz2, .xz or .zip"
         raise data_error("dataset.source", rule, yaml_text(name), remedy)
-    return cast("BinaryIO", readers[compression](file))
+    return cast("BinaryIO", _DECOMPRESSORS[compression](file))
 
 
 def _only_member(file: BinaryIO) -> Any:
@@ -157,3 +206,13 @@ def _only_member(file: BinaryIO) -> Any:
     if len(archive.infolist()) != 1:
         raise ValueError(f"a ZIP file must hold one file, got {len(archive.infolist())}")
     return archive.open(archive.infolist()[0])
+
+
+#: What pandas calls a compression -> what decompresses it while it is read.
+_DECOMPRESSORS: Final[Mapping[str | None, Callable[[BinaryIO], Any]]] = {
+    None: lambda plain: plain,
+    "gzip": lambda packed: gzip.GzipFile(fileobj=packed),
+    "bz2": bz2.BZ2File,
+    "xz": lzma.LZMAFile,
+    "zip": _only_member,
+}

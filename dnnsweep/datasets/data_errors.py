@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -11,6 +12,7 @@ from dnnsweep.space import yaml_text
 
 #: How many names are listed before the rest is counted.
 MAX_LISTED: Final = 5
+_PLAIN_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 
 def data_error(path: str, rule: str, got: str = "", remedy: str = "") -> DataError:
@@ -27,6 +29,17 @@ def name_some(names: Sequence[str]) -> str:
     """
     text = ", ".join(yaml_text(name) for name in names[:MAX_LISTED])
     return text if len(names) <= MAX_LISTED else f"{text} and {len(names) - MAX_LISTED} more"
+
+
+def yaml_list(words: Sequence[str]) -> str:
+    """Return a list as a sweep file has it, with quotes where they are needed.
+
+    Example:
+        >>> yaml_list(["customer_id", "N/A", "-", "no: 1"])
+        "[customer_id, 'N/A', '-', 'no: 1']"
+    """
+    is_plain = (_PLAIN_WORD.fullmatch(word) and word.lower() not in ("null", "true", "false") for word in words)
+    return f"[{', '.join(word if plain else yaml_text(word) for word, plain in zip(words, is_plain, strict=True))}]"
 
 
 def check_unique_names(names: Sequence[str]) -> None:

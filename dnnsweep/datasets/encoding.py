@@ -18,8 +18,6 @@ from dnnsweep.datasets.splits import Rows, Split
 
 Inputs = NDArray[np.float32]
 
-#: The category that missing texts get.
-MISSING: Final = "missing"
 #: Most columns of a table whose constant columns are noted; images have many constant pixels.
 MAX_DESCRIBED: Final = 200
 #: Most values of a table without gaps whose medians are computed, for new rows that have some; images have none.
@@ -107,20 +105,22 @@ class TextEncoding:
 
     Args:
         columns: Names of the columns.
-        categories: Texts of the training rows in each column, sorted; `MISSING` among them where one has a gap.
+        categories: Texts of the training rows in each column, sorted; `gap` among them where one has a gap.
         missing_shares: Share of the training rows without a text in each column.
+        gap: Category of missing texts, which is no text of any column.
     """
 
     columns: tuple[str, ...]
     categories: tuple[tuple[str, ...], ...]
     missing_shares: tuple[float, ...]
+    gap: str
 
     def encode(self, text: NDArray[Any]) -> Inputs:
         """Return the inputs (rows, categories of all columns) of texts (rows, columns), None where missing."""
         ends = np.cumsum([len(texts) for texts in self.categories])
         inputs = np.zeros((len(text), int(ends[-1])), np.float32)
         for texts, end, column in zip(self.categories, ends, text.T, strict=True):
-            codes = pd.Index(texts, dtype=object).get_indexer(_filled(column))
+            codes = pd.Index(texts, dtype=object).get_indexer(_filled(column, self.gap))
             known = np.flatnonzero(codes >= 0)
             inputs[known, end - len(texts) + codes[known]] = 1
         return inputs
@@ -131,18 +131,19 @@ class TextEncoding:
             "columns": list(self.columns),
             "categories": [list(texts) for texts in self.categories],
             "missing_shares": list(self.missing_shares),
+            "gap": self.gap,
         }
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> TextEncoding:
         """Return the value of what `to_json` returned."""
         categories = tuple(tuple(texts) for texts in plain["categories"])
-        return cls(tuple(plain["columns"]), categories, tuple(plain["missing_shares"]))
+        return cls(tuple(plain["columns"]), categories, tuple(plain["missing_shares"]), plain["gap"])
 
 
-def _filled(column: NDArray[Any]) -> NDArray[Any]:
+def _filled(column: NDArray[Any], gap: str) -> NDArray[Any]:
     """Return texts with the category of missing ones in the gaps."""
-    return np.where(pd.isna(column), MISSING, column)
+    return np.where(pd.isna(column), gap, column)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,9 +207,14 @@ def encode(table: Table, rows: Split, encoding: Encoding) -> tuple[Inputs, Input
     return train, validation, test
 
 
-def count_inputs(table: Table) -> int:
-    """Return how many inputs a table may become at most: each text column one for each of its texts."""
-    n_texts = (len(pd.unique(texts)) for texts in table.text.T)
+def count_inputs(table: Table, most: int) -> int:
+    """Return how many inputs a table may become at most: each text column one for each of its texts.
+
+    Args:
+        table: All rows.
+        most: Most words of a column that are told apart; a gap is one more.
+    """
+    n_texts = (min(len(pd.unique(texts)), most + 1) for texts in table.text.T)
     return len(table.number_columns) + sum(n_texts)
 
 
@@ -258,8 +264,8 @@ def _fit_scaler(values: NDArray[Any], scale: str) -> tuple[NDArray[Any], NDArray
 
 def _fit_texts(table: Table, train: Rows) -> TextEncoding:
     text = table.text[train]
-    categories = tuple(tuple(sorted(pd.unique(_filled(column)))) for column in text.T)
-    return TextEncoding(table.text_columns, categories, tuple(pd.isna(text).mean(axis=0).tolist()))
+    categories = tuple(tuple(sorted(pd.unique(_filled(column, table.gap)))) for column in text.T)
+    return TextEncoding(table.text_columns, categories, tuple(pd.isna(text).mean(axis=0).tolist()), table.gap)
 
 
 def _check_finite(table: Table, parts: list[Inputs]) -> None:
@@ -286,7 +292,7 @@ def encoding_notes(table: Table) -> tuple[str, ...]:
     n_filled = n_numbers.sum()
     notes = {
         f"Filled {n_filled} missing numbers in {name_some(filled)} with the median of the training rows.": filled,
-        f"Turned {n_texts.sum()} missing texts in {name_some(marked)} into the category '{MISSING}'.": marked,
+        f"Turned {n_texts.sum()} missing texts in {name_some(marked)} into the category '{table.gap}'.": marked,
         f"One-hot encoded the text columns {name_some(table.text_columns)}.": table.text_columns,
         f"Kept the constant columns {name_some(constant)}, which have no effect.": constant,
     }

@@ -6,6 +6,7 @@ import csv
 import lzma
 import math
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from dnnsweep.space import yaml_text
 
 PLAIN_KEYS: Final = ("x", "y")
 SPLIT_KEYS: Final = ("x_train", "y_train", "x_test", "y_test")
+#: Names of arrays that hold rows or targets.
+_ROWS: Final = re.compile(r"[xXyY](_.*|[0-9]*)")
 #: What the readers of text, npz and compressed files raise if a file is not what its name says.
 UNREADABLE: Final = (
     OSError,
@@ -169,15 +172,16 @@ def _text_bytes(chunk: Any) -> int:
     return int(pc.sum(lengths.take(chunk.indices)).as_py() or 0)
 
 
-def read_npz_arrays(name: str, limits: Limits | None = None) -> Mapping[str, Any]:
+def read_npz_arrays(name: str, limits: Limits | None = None, *, is_lenient: bool = False) -> Mapping[str, Any]:
     """Read `x` and `y` of an npz file, or `x_train`, `y_train`, `x_test` and `y_test`.
 
     Args:
         name: Path of the file.
         limits: What the operator allows a sweep that came over the network; None for any file of any size.
+        is_lenient: Whether other arrays of rows are ignored.
 
     Raises:
-        DataError: The file cannot be read, is too large, or lacks these arrays.
+        DataError: The file cannot be read, is too large, lacks these arrays, or holds other rows.
     """
     try:
         with open_file(name, limits) as file:
@@ -185,7 +189,7 @@ def read_npz_arrays(name: str, limits: Limits | None = None) -> Mapping[str, Any
                 _check_npz(file, limits)
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.lib.npyio.NpzFile):
-                return {key: archive[key] for key in array_keys(archive.files)}
+                return {key: archive[key] for key in array_keys(archive.files, is_lenient=is_lenient)}
     except UNREADABLE as error:
         remedy = "write it with numpy.savez, without arrays of Python objects"
         raise unreadable("an npz file of plain arrays", name, error, remedy) from error
@@ -204,7 +208,7 @@ def _check_npz(file: BinaryIO, limits: Limits) -> None:
     n_bytes = 0
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
-        for key in array_keys([name.removesuffix(".npy") for name in names]):
+        for key in array_keys([name.removesuffix(".npy") for name in names], is_lenient=True):
             with archive.open(key if key in names else f"{key}.npy") as member:
                 (n_rows, *others), kind = _array_header(member)
             n_values = n_rows * math.prod(others)
@@ -224,14 +228,31 @@ def _array_header(member: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape or (1,), kind
 
 
-def array_keys(names: Sequence[str]) -> tuple[str, ...]:
+def array_keys(names: Sequence[str], *, is_lenient: bool = False) -> tuple[str, ...]:
     """Return the names of the arrays to read: with test rows of their own if there are any, else without.
 
+    Args:
+        names: Names of all arrays.
+        is_lenient: Whether other arrays of rows are ignored.
+
     Raises:
-        DataError: Neither set of arrays is complete.
+        DataError: Neither set of arrays is complete, or there are rows that nothing would be done with.
     """
     for keys in (SPLIT_KEYS, PLAIN_KEYS):
         if set(keys) <= set(names):
+            unused = [name for name in names if name not in keys and _ROWS.fullmatch(name)]
+            if unused and not is_lenient:
+                rule = f"rows must be in {', '.join(keys)}"
+                raise data_error("dataset.source", rule, f"{name_some(unused)} beside them", _unused_remedy(unused))
             return keys
     rule = "must hold the arrays x and y, or x_train, y_train, x_test and y_test"
     raise data_error("dataset.source", rule, name_some(sorted(names)) or "none", "rename the arrays")
+
+
+def _unused_remedy(names: Sequence[str]) -> str:
+    if any("_v" in name or "_dev" in name for name in names):
+        return (
+            "dnnsweep draws validation rows from the training rows: append these to x_train and y_train, "
+            "or call them x_test and y_test; or leave them out"
+        )
+    return "rename or remove them"

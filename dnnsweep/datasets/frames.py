@@ -13,9 +13,10 @@ from pandas.api.types import infer_dtype, is_complex_dtype, is_numeric_dtype
 from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.sources import Source
 from dnnsweep.errors import DataError, Mistake
+from dnnsweep.spec.dataset import MAX_CATEGORIES
 
-#: Most distinct texts in a column; each becomes an input of the network.
-MAX_CATEGORIES: Final = 50
+#: The category that missing texts get, unless it is a word.
+MISSING: Final = "missing"
 #: The largest number that 32 bits hold.
 LARGEST: Final = float(np.finfo(np.float32).max)
 #: Kinds of columns, in pandas's words, that count as text.
@@ -31,26 +32,32 @@ class Table:
         text: (rows, n_texts) of str; None where missing.
         number_columns: Names of the columns of `numbers`.
         text_columns: Names of the columns of `text`.
+        gap: Category that missing texts get.
     """
 
     numbers: NDArray[np.floating[Any]]
     text: NDArray[np.object_]
     number_columns: tuple[str, ...]
     text_columns: tuple[str, ...] = ()
+    gap: str = MISSING
 
 
-def make_table(source: Source) -> Table:
+def make_table(source: Source, *, is_plain: bool = False) -> Table:
     """Turn the features of a source into a table.
+
+    Args:
+        source: Holds the features.
+        is_plain: Whether columns were taken as pandas reads them; then columns of many texts are refused.
 
     Raises:
         DataError: Columns cannot be used; it carries a mistake for each.
     """
     if isinstance(source.x, pd.DataFrame):
-        table = _table_from_frame(source.x, source.drop_remedy)
+        table = table_from_frame(source.x, source.drop_remedy)
     else:
         table = _table_from_array(source.x, source.columns)
-    checks = (_empty_columns, _infinite_columns, _high_cardinality_columns)
-    mistakes = [mistake for check in checks for mistake in check(table, source.drop_remedy)]
+    checks = (_empty_columns, _infinite_columns, *([_high_cardinality_columns] if is_plain else []))
+    mistakes = [*source.mistakes, *(mistake for check in checks for mistake in check(table, source.drop_remedy))]
     if mistakes:
         raise DataError(mistakes)
     return table
@@ -82,7 +89,16 @@ def _table_from_array(x: NDArray[Any], columns: tuple[str, ...]) -> Table:
     return Table(x.astype(kind, copy=False), np.empty((len(x), 0), dtype=object), columns)
 
 
-def _table_from_frame(frame: pd.DataFrame, remedy: str) -> Table:
+def table_from_frame(frame: pd.DataFrame, remedy: str) -> Table:
+    """Return a frame as a matrix of numbers and one of text.
+
+    Args:
+        frame: Columns of numbers and text.
+        remedy: Tells a person what to do about a column of another kind.
+
+    Raises:
+        DataError: A column holds neither numbers nor text.
+    """
     columns = {str(name): column for name, column in frame.items()}
     numbers = tuple(name for name, column in columns.items() if is_number(column))
     texts = tuple(name for name in columns if name not in set(numbers))
@@ -122,26 +138,7 @@ def _high_cardinality_columns(table: Table, remedy: str) -> list[Mistake]:
     counts = {name: pd.Series(texts).nunique() for name, texts in zip(table.text_columns, table.text.T, strict=True)}
     rule = f"text columns must have at most {MAX_CATEGORIES} distinct values"
     return [
-        Mistake("dataset.source", rule, *_describe_texts(f"{count} in '{name}'", texts, remedy))
-        for (name, count), texts in zip(counts.items(), table.text.T, strict=True)
+        Mistake("dataset.source", rule, f"{count} in '{name}'", remedy)
+        for name, count in counts.items()
         if count > MAX_CATEGORIES
     ]
-
-
-def _describe_texts(got: str, texts: NDArray[np.object_], remedy: str) -> tuple[str, str]:
-    """Return what a column holds and what to do; a few stray texts among numbers are shown instead of the numbers."""
-    present = [text for text in texts if isinstance(text, str)]
-    strays = [text for text in present if not _is_numeric(text)]
-    if 0 < len(strays) < len(present) / 2:
-        advice = f"write every number with a decimal point and leave missing ones empty, or {remedy}"
-        return f"{got}, where {len(strays)} rows hold no number, such as {strays[0][:20]!r}", advice
-    advice = f"if it holds IDs, dates or free text, {remedy}; if it holds numbers, write them with a decimal point"
-    return f"{got}, such as {present[0][:20]!r}", advice
-
-
-def _is_numeric(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

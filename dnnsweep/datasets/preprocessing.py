@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dnnsweep.datasets.encoding import Encoding
+from dnnsweep.datasets.readings import Reading
 from dnnsweep.errors import ExportError
 from dnnsweep.records import Task
 
@@ -56,12 +57,14 @@ class Preprocessing:
     Args:
         columns: Names of a raw row's columns, in their order.
         row_shape: Shape of a raw row where rows are arrays of numbers; None where they are rows of a table.
+        reading: How these columns are read; it names none where rows are arrays, or columns are as pandas reads them.
         encoding: From the columns to the network's inputs.
         target: From the network's outputs to labels or numbers.
     """
 
     columns: tuple[str, ...]
     row_shape: tuple[int, ...] | None
+    reading: Reading
     encoding: Encoding
     target: TargetEncoding
 
@@ -71,6 +74,7 @@ class Preprocessing:
             "version": VERSION,
             "columns": list(self.columns),
             "row_shape": None if self.row_shape is None else list(self.row_shape),
+            "reading": self.reading.to_json(),
             "encoding": self.encoding.to_json(),
             "target": self.target.to_json(),
         }
@@ -91,6 +95,7 @@ class Preprocessing:
         return cls(
             columns=tuple(plain["columns"]),
             row_shape=None if plain["row_shape"] is None else tuple(plain["row_shape"]),
+            reading=Reading.from_json(plain["reading"]),
             encoding=Encoding.from_json(plain["encoding"]),
             target=TargetEncoding.from_json(plain["target"]),
         )

@@ -16,13 +16,17 @@ from dnnsweep import user_functions
 from dnnsweep.datasets import keras_files
 from dnnsweep.datasets.arrays import Features, as_features, as_target
 from dnnsweep.datasets.bounds import INPUT_BYTES, check_shape
-from dnnsweep.datasets.csv_files import read_csv_frame
+from dnnsweep.datasets.csv_files import CsvRequest, read_csv_frame
+from dnnsweep.datasets.csv_forms import CsvForm
 from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.files import array_keys, read_npz_arrays, read_parquet_frame
+from dnnsweep.datasets.readings import Precedent
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.settings import Limits
 from dnnsweep.space import did_you_mean, yaml_text
 from dnnsweep.spec import HANDED_OVER, KERAS, SKLEARN, DatasetSpec
+
+_ANEW: Final = Precedent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,12 @@ class Source:
         is_reshaped: Whether `x` was read with more or fewer than two dimensions.
         row_shape: Shape of each row as it was read; None for rows of a table.
         is_column_target: Whether `y` was read as a column, (rows, 1).
+        is_named: Whether `x` was read as a table, whose columns have names.
         is_dictionary: Whether a function returned a dictionary of arrays.
         key: Value that each row is split by; None for a random split.
         weight: Weight of each row; None where each weighs 1.
+        form: How the CSV file is written; None for other sources.
+        mistakes: What is wrong with columns that were left out of `x` because they cannot be read.
     """
 
     x: Features
@@ -59,30 +66,36 @@ class Source:
     is_reshaped: bool = False
     row_shape: tuple[int, ...] | None = None
     is_column_target: bool = False
+    is_named: bool = False
     is_dictionary: bool = False
     key: pd.Series | None = None
     weight: pd.Series | None = None
+    form: CsvForm | None = None
+    mistakes: tuple[Mistake, ...] = ()
 
 
-def read(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None) -> Source:
+def read(
+    spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None, precedent: Precedent = _ANEW
+) -> Source:
     """Read all rows of a source.
 
     Args:
         spec: Names the source and its columns.
         data: Rows and target to use instead of the source.
         limits: What the operator allows; None for any file, and data of any size.
+        precedent: How the source was read when the sweep was created.
 
     Raises:
         DataError: There is no such source, it is too large, or it cannot be read as rows and a target.
         SpecError: The user's own function cannot be imported.
     """
-    source = _read_source(spec, data, limits)
+    source = _read_source(spec, data, limits, precedent)
     if limits is not None:
         check_shape(len(source.x), source.x.shape[1], limits, INPUT_BYTES)
-    return _set_roles_apart(spec, source)
+    return source
 
 
-def read_table(spec: DatasetSpec) -> pd.DataFrame | None:
+def read_frame(spec: DatasetSpec) -> pd.DataFrame | None:
     """Read a table as it is, before its target and other columns are told apart; None for a source of arrays.
 
     Raises:
@@ -90,17 +103,21 @@ def read_table(spec: DatasetSpec) -> pd.DataFrame | None:
         SpecError: The user's own function cannot be imported.
     """
     kind, _, name = spec.source.partition(":")
-    if kind == "python":
-        returned = _call_function(spec, None)
-        return _with_text_names(returned) if isinstance(returned, pd.DataFrame) else None
-    return _with_text_names(_TABLE_READERS[kind](name, None)) if kind in _TABLE_READERS else None
+    if kind == "csv":
+        return _with_text_names(read_csv_frame(name, None, _csv_request(spec, _ANEW))[0])
+    if kind == "parquet":
+        return _with_text_names(read_parquet_frame(name, None))
+    returned = _call_function(spec, None) if kind == "python" else None
+    return _with_text_names(returned) if isinstance(returned, pd.DataFrame) else None
 
 
 def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.reset_index(drop=True).set_axis([str(column) for column in frame.columns], axis="columns")
 
 
-def _read_source(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None) -> Source:
+def _read_source(
+    spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits | None, precedent: Precedent
+) -> Source:
     kind, _, name = spec.source.partition(":")
     if data is not None:
         return _read_arrays(data)
@@ -111,7 +128,7 @@ def _read_source(spec: DatasetSpec, data: tuple[Any, Any] | None, limits: Limits
         rule = "must name a known kind of source"
         remedy = f"write one of {', '.join(_READERS)}, then a colon and a name or path"
         raise data_error("dataset.source", rule, yaml_text(spec.source), remedy)
-    return _READERS[kind](spec, name, limits)
+    return _READERS[kind](spec, name, limits, precedent)
 
 
 def _read_arrays(data: Any) -> Source:
@@ -132,7 +149,7 @@ def _check_index(x: Any, y: Any) -> None:
         raise data_error("dataset.source", "x and y must have the same index", "different ones", remedy)
 
 
-def _read_sklearn(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
+def _read_sklearn(_: DatasetSpec, name: str, *_others: Any) -> Source:
     _check_name("sklearn", name, SKLEARN)
     # By default scikit-learn scales diabetes by all its rows, but no scaler may see test rows.
     options = {"scaled": False} if name == "diabetes" else {}
@@ -142,7 +159,7 @@ def _read_sklearn(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
     return Source(bunch.data, pd.Series(bunch.target), columns, labels=labels, row_shape=row_shape)
 
 
-def _read_keras(_: DatasetSpec, name: str, _limits: Limits | None) -> Source:
+def _read_keras(_: DatasetSpec, name: str, *_others: Any) -> Source:
     _check_name("keras", name, KERAS)
     return _source_from_arrays(keras_files.load_arrays(name))
 
@@ -165,13 +182,13 @@ def _call_function(spec: DatasetSpec, limits: Limits | None) -> Any:
         raise data_error("dataset.source", rule, f"{spec.source}: {reason}", "correct the function") from error
 
 
-def _read_function(spec: DatasetSpec, _: str, limits: Limits | None) -> Source:
+def _read_function(spec: DatasetSpec, _: str, limits: Limits | None, precedent: Precedent) -> Source:
     returned = _call_function(spec, limits)
     if isinstance(returned, pd.DataFrame):
         _check_target(spec, "of the table that the function returns")
         return _source_from_frame(spec, returned.reset_index(drop=True))
     if isinstance(returned, Mapping):
-        keys = array_keys(list(map(str, returned)))
+        keys = array_keys(list(map(str, returned)), is_lenient=precedent.is_plain)
         return replace(_source_from_arrays({key: returned[key] for key in keys}), is_dictionary=True)
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         rule = "must return (x, y), ((x_train, y_train), (x_test, y_test)), a dictionary of these, or a DataFrame"
@@ -185,6 +202,26 @@ def _read_function(spec: DatasetSpec, _: str, limits: Limits | None) -> Source:
 def _check_target(spec: DatasetSpec, owner: str) -> None:
     if spec.target is None:
         raise data_error("dataset.target", "is missing", "", f"name the column {owner} to predict")
+
+
+def _read_csv(spec: DatasetSpec, name: str, limits: Limits | None, precedent: Precedent) -> Source:
+    frame, form = read_csv_frame(name, limits, _csv_request(spec, precedent))
+    return replace(_source_from_frame(spec, frame), form=form)
+
+
+def _csv_request(spec: DatasetSpec, precedent: Precedent) -> CsvRequest:
+    if precedent.is_plain:
+        return CsvRequest(form=CsvForm(), keeps_words=False)
+    known = precedent.reading
+    return CsvRequest(None if known is None else known.form, spec.csv, (*spec.text, *spec.dates))
+
+
+def _read_parquet(spec: DatasetSpec, name: str, limits: Limits | None, _: Precedent) -> Source:
+    return _source_from_frame(spec, read_parquet_frame(name, limits))
+
+
+def _read_npz(_: DatasetSpec, name: str, limits: Limits | None, precedent: Precedent) -> Source:
+    return _source_from_arrays(read_npz_arrays(name, limits, is_lenient=precedent.is_plain))
 
 
 def _source_from_frame(spec: DatasetSpec, frame: pd.DataFrame) -> Source:
@@ -204,6 +241,7 @@ def _source_from_frame(spec: DatasetSpec, frame: pd.DataFrame) -> Source:
         target_path="dataset.target",
         drop_remedy="leave it out with dataset.drop",
         notes=notes,
+        is_named=True,
     )
 
 
@@ -211,7 +249,7 @@ def _check_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:
     names = {"dataset.target": spec.target or ""}
     names |= {f"dataset.drop.{index}": name for index, name in enumerate(spec.drop)}
     mistakes = [
-        Mistake(path, "must be a column of the table", yaml_text(name), _columns_remedy(name, columns))
+        Mistake(path, "must be a column of the table", yaml_text(name), columns_remedy(name, columns))
         for path, name in names.items()
         if name not in columns
     ]
@@ -219,17 +257,21 @@ def _check_columns(spec: DatasetSpec, columns: Sequence[str]) -> None:
         raise DataError(mistakes)
 
 
-def _columns_remedy(name: str, columns: Sequence[str]) -> str:
+def columns_remedy(name: str, columns: Sequence[str]) -> str:
     """Return what to do about a name that is not one of the columns."""
     if closest := did_you_mean(name, columns):
         return closest
     if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
-        return "separate the columns with commas"
+        return "name the character between columns with dataset.csv.separator"
     return f"the columns are {name_some(columns)}"
 
 
-def _set_roles_apart(spec: DatasetSpec, source: Source) -> Source:
-    """Take the columns that rows are split or weighted by out of the features."""
+def set_roles_apart(spec: DatasetSpec, source: Source) -> Source:
+    """Take the columns that rows are split or weighted by out of the features.
+
+    Raises:
+        DataError: There are no such columns, or no others.
+    """
     columns = {"key": spec.split and spec.split.column, "weight": spec.sample_weight}
     paths = {"key": spec.split and f"dataset.split.{spec.split.kind}", "weight": "dataset.sample_weight"}
     roles = {role: name for role, name in columns.items() if name}
@@ -240,7 +282,7 @@ def _set_roles_apart(spec: DatasetSpec, source: Source) -> Source:
         if not isinstance(source.x, pd.DataFrame):
             raise data_error(path, "needs a table with named columns", yaml_text(name), "use a table or remove it")
         if name not in source.columns:
-            remedy = _columns_remedy(name, source.columns)
+            remedy = columns_remedy(name, source.columns)
             raise data_error(path, "must be a column that is neither the target nor dropped", yaml_text(name), remedy)
     features = [name for name in source.columns if name not in roles.values()]
     if not features:
@@ -248,7 +290,8 @@ def _set_roles_apart(spec: DatasetSpec, source: Source) -> Source:
     assert isinstance(source.x, pd.DataFrame)  # noqa: S101  checked above
     role_columns: dict[str, Any] = {role: source.x[name] for role, name in roles.items()}
     note = f"Used {name_some(list(roles.values()))} to split or weight rows, not as features."
-    return replace(source, x=source.x[features], columns=tuple(features), notes=(*source.notes, note), **role_columns)
+    x = source.x.drop(columns=list(dict.fromkeys(roles.values())))
+    return replace(source, x=x, columns=tuple(features), notes=(*source.notes, note), **role_columns)
 
 
 def _source_from_arrays(arrays: Mapping[str, Any]) -> Source:
@@ -274,6 +317,7 @@ def _make_source(x_raw: Any, y_raw: Any, x_name: str, y_name: str) -> Source:
         is_reshaped=np.ndim(x_raw) != 2,
         row_shape=None if isinstance(x, pd.DataFrame) else np.shape(x_raw)[1:],
         is_column_target=np.ndim(y_raw) == 2,
+        is_named=isinstance(x_raw, pd.DataFrame | pd.Series),
     )
 
 
@@ -301,15 +345,11 @@ def _describe_values(y: pd.Series) -> str:
     return {"b": "booleans", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}.get(y.dtype.kind, "text")
 
 
-_TABLE_READERS: Final[Mapping[str, Callable[[str, Limits | None], pd.DataFrame]]] = {
-    "csv": read_csv_frame,
-    "parquet": read_parquet_frame,
-}
-_READERS: Final[Mapping[str, Callable[[DatasetSpec, str, Limits | None], Source]]] = {
+_READERS: Final[Mapping[str, Callable[[DatasetSpec, str, Limits | None, Precedent], Source]]] = {
     "sklearn": _read_sklearn,
     "keras": _read_keras,
-    "csv": lambda spec, name, limits: _source_from_frame(spec, read_csv_frame(name, limits)),
-    "parquet": lambda spec, name, limits: _source_from_frame(spec, read_parquet_frame(name, limits)),
-    "npz": lambda _, name, limits: _source_from_arrays(read_npz_arrays(name, limits)),
+    "csv": _read_csv,
+    "parquet": _read_parquet,
+    "npz": _read_npz,
     "python": _read_function,
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from dnnsweep import spec
 from dnnsweep.datasets.profiles import ColumnProfile, find_leaks, profile_column, profile_columns
-from dnnsweep.datasets.sources import read, read_table
+from dnnsweep.datasets.sources import read, read_frame
 from dnnsweep.drafts.column_choices import ColumnChoices, choose_columns
 from dnnsweep.drafts.sweep_text import Entry, Item
 from dnnsweep.drafts.target_choice import choose_task, find_target, guess_target
@@ -58,7 +58,7 @@ def see_rows(source: str, target: str | None, ask: AskTarget | None) -> SeenRows
     Raises:
         SpecError: The source cannot be read, or there is nothing to predict or to learn from.
     """
-    frame = read_table(spec.DatasetSpec(source=source))
+    frame = read_frame(spec.DatasetSpec(source=source))
     return _see_arrays(source, target) if frame is None else _see_table(source, frame, target, ask)
 
 

@@ -71,7 +71,7 @@ def _read_table(facts: DataFacts) -> list[str]:
         "parquet": f"data = pd.read_parquet({literal(facts.file)})",
         "python": f"data = {_function_name(facts)}()",
     }
-    left_out = [literal(name) for name in (facts.target or "", *facts.left_out, *facts.roles)]
+    left_out = [literal(name) for name in (facts.target or "", *facts.set_apart)]
     return [
         read[facts.kind],
         *_drop_columns(left_out, '.to_numpy("float32")' if facts.is_raw else ""),
@@ -130,9 +130,9 @@ def _target_array(facts: DataFacts, name: str) -> str:
 
 def _convert_rows(facts: DataFacts, name: str) -> list[str]:
     """Convert rows to a table if there is text or a column to split or weight by, else to an array."""
-    if facts.has(DataTrait.TEXT) or facts.roles:
+    if facts.has(DataTrait.TEXT) or facts.set_apart:
         lines = [f"{name} = pd.DataFrame({name}).infer_objects().rename(columns=str)", *_read_roles(facts, name)]
-        return [*lines, *_drop_roles(facts, name)]
+        return [*lines, *_drop_set_apart(facts, name)]
     is_frame = facts.has(DataTrait.FRAME)
     is_single = facts.is_raw or (facts.has(DataTrait.CAST) and not is_frame)
     kind = ', dtype="float64"' if is_frame and not is_single else ""
@@ -141,12 +141,12 @@ def _convert_rows(facts: DataFacts, name: str) -> list[str]:
     return [f"{name} = np.asarray({name}{kind}){flat}{single}"]
 
 
-def _drop_roles(facts: DataFacts, name: str) -> list[str]:
-    """Drop the columns that rows are split and weighted by."""
-    if not facts.roles:
+def _drop_set_apart(facts: DataFacts, name: str) -> list[str]:
+    """Drop the columns that are not learned from."""
+    if not facts.set_apart:
         return []
     kind = "" if facts.has(DataTrait.TEXT) else '.to_numpy("float32")' if facts.is_raw else '.to_numpy("float64")'
-    return [f"{name} = {name}.drop(columns=[{', '.join(map(literal, facts.roles))}]){kind}"]
+    return [f"{name} = {name}.drop(columns=[{', '.join(map(literal, facts.set_apart))}]){kind}"]
 
 
 def _drop_columns(columns: list[str], ending: str) -> list[str]:
@@ -202,7 +202,7 @@ def _read_pickle(facts: DataFacts) -> list[str]:
         f'x, y = pd.read_pickle("{facts.file}")',
         *_target(facts, _target_array(facts, "y")),
         *_read_roles(facts, "x"),
-        *_drop_roles(facts, "x"),
+        *_drop_set_apart(facts, "x"),
     ]
 
 

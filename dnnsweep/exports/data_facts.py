@@ -74,7 +74,7 @@ class DataFacts:
             name=name,
             sweep=sweep.name,
             target=dataset["target"],
-            left_out=tuple(dataset["drop"]),
+            left_out=(*dataset["drop"], *sweep.data.get("reading", {}).get("left_out", ())),
             split_by=split.get("by"),
             order_by=split.get("order"),
             shares=(dataset["validation"], dataset["test"]),
@@ -111,12 +111,17 @@ class DataFacts:
     @property
     def is_pickled(self) -> bool:
         """Return whether arrays passed in Python do not fit in an npz file: tables with text, or with named columns."""
-        return self.kind == "arrays" and (self.has(DataTrait.TEXT) or bool(self.roles))
+        return self.kind == "arrays" and (self.has(DataTrait.TEXT) or bool(self.set_apart))
 
     @property
     def roles(self) -> tuple[str, ...]:
         """Return the columns that rows are split or weighted by."""
         return tuple(name for name in (self.split_by, self.order_by, self.sample_weight) if name)
+
+    @property
+    def set_apart(self) -> tuple[str, ...]:
+        """Return the columns other than the target that are not learned from."""
+        return (*self.left_out, *self.roles)
 
     @property
     def is_weighted(self) -> bool:

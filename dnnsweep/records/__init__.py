@@ -268,6 +268,7 @@ class DataSummary:
         notes: What was done to the data that a person should know, one sentence each.
         traits: Traits of rows and target before they were encoded, for code that encodes them in the same way.
         builder_call: Call of the user's function that builds the networks; None without one.
+        reading: How the columns of a table were read, as plain JSON; empty where they were taken as pandas reads them.
     """
 
     fingerprint: str
@@ -281,6 +282,7 @@ class DataSummary:
     notes: tuple[str, ...] = ()
     traits: tuple[DataTrait, ...] = field(default=(), compare=False)  # equal rows may come as an array or as a frame
     builder_call: BuilderCall | None = field(default=None, compare=False)
+    reading: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dnnsweep.executors import ExecutorKind, create_executor
 from dnnsweep.ledger import Lease, Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, SweepState
-from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
+from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan, stored_reading
 from dnnsweep.runner.loading import StopRequestedError, load_data
 from dnnsweep.runner.shipping import Shipping
 from dnnsweep.runner.signals import Shutdown
@@ -56,7 +56,8 @@ def run_claimed(claim: Claim, settings: Settings) -> SweepState:
     sweep = ledger.sweep(spec.name)
     if has_spent_budget(sweep, spec):
         return lease.end(SweepState.COMPLETE)
-    job = Job(spec.to_json(), str(settings.models(spec.name)), None, stored_plan(sweep), claim.limits)
+    models, reading = str(settings.models(spec.name)), stored_reading(sweep)
+    job = Job(spec.to_json(), models, None, stored_plan(sweep), claim.limits, reading)
     executor = create_executor(
         claim.executor, job, settings.trainer, n_trainers=claim.n_trainers, max_trainers=spec.window
     )

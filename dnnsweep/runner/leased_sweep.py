@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from dnnsweep import study
 from dnnsweep.errors import DnnsweepError, LeaseLostError
@@ -147,6 +147,11 @@ def stored_plan(sweep: Sweep) -> TrainerPlan | None:
         return None
     reason = f"trainer: {sweep.trainer}, slots: {sweep.slots}, as when the sweep was created"
     return TrainerPlan(sweep.trainer, sweep.slots, sweep.device, (reason,))
+
+
+def stored_reading(sweep: Sweep) -> Mapping[str, Any] | None:
+    """Return how the data of a sweep were read before, and will be to its end; None if nobody has read them yet."""
+    return sweep.data.get("reading", {}) if sweep.data else None
 
 
 def new_sweep(spec: SweepSpec, ready: TrainerReady) -> NewSweep:

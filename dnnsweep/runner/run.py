@@ -16,7 +16,7 @@ from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.phases import Phase
 from dnnsweep.runner.controller import Progress
-from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan
+from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan, stored_reading
 from dnnsweep.runner.loading import StopRequestedError, load_data
 from dnnsweep.runner.shipping import COMPLETE_WAIT_SECONDS, RunShipping
 from dnnsweep.settings import Settings
@@ -87,8 +87,8 @@ def _run_unheld(spec: SweepSpec, settings: Settings, options: RunOptions, watch:
             _conclude(ledger, stored, spec)
             catch_up(ledger, settings, COMPLETE_WAIT_SECONDS)
         return SweepState.COMPLETE
-    plan = None if stored is None else stored_plan(stored)
-    job = Job(spec.to_json(), str(settings.models(spec.name)), options.data, plan)
+    plan, reading = (None, None) if stored is None else (stored_plan(stored), stored_reading(stored))
+    job = Job(spec.to_json(), str(settings.models(spec.name)), options.data, plan, reading=reading)
     n_trainers = options.n_trainers or spec.resources.trainers
     with closing(
         create_executor(options.executor, job, settings.trainer, n_trainers=n_trainers, max_trainers=spec.window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import types
 from collections.abc import Mapping
@@ -22,6 +23,26 @@ BALANCED: Final = "balanced"
 #: `balanced`, or label -> weight.
 ClassWeight: TypeAlias = str | Mapping[str, float]
 
+#: Most words of a text column that become inputs of their own, unless a sweep file says otherwise.
+MAX_CATEGORIES: Final = 50
+#: What Python can decode besides text.
+_ODD_ENCODINGS: Final = (
+    "unicode_escape",
+    "raw_unicode_escape",
+    "idna",
+    "punycode",
+    "utf-7",
+    "mbcs",
+    "oem",
+    "undefined",
+)
+
+_DATES: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "string"}},
+        {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+    ]
+}
 _CLASS_WEIGHT: Final[dict[str, Any]] = {
     "anyOf": [
         {"enum": [BALANCED, None]},
@@ -45,6 +66,72 @@ def _check_class_weight(raw: Any) -> tuple[ClassWeight | None, list[Mistake]]:
     if mistakes:
         return None, mistakes
     return types.MappingProxyType({str(label): float(weight) for label, weight in raw.items()}), []
+
+
+def _check_words(raw: Any) -> tuple[tuple[str, ...] | None, list[Mistake]]:
+    """Read words for missing values; a number such as -999 is one as well."""
+    if raw is None:
+        return None, []
+    if not isinstance(raw, list | tuple):
+        remedy = "write [NA, unknown], or [] for none"
+        return None, [Mistake("dataset.missing", "must be a list of words", yaml_text(raw), remedy)]
+    wrong = [
+        index for index, word in enumerate(raw) if isinstance(word, bool) or not isinstance(word, str | int | float)
+    ]
+    rule, remedy = "must be a word or a number", "put it in quotes"
+    mistakes = [Mistake(f"dataset.missing.{index}", rule, yaml_text(raw[index]), remedy) for index in wrong]
+    return tuple(dict.fromkeys(str(word).strip() for word in raw)), mistakes
+
+
+def _check_dates(raw: Any) -> tuple[Mapping[str, str | None], list[Mistake]]:
+    """Read columns of dates, a list of names or a mapping of names to formats."""
+    given = dict.fromkeys(raw) if isinstance(raw, list | tuple) and all(isinstance(name, str) for name in raw) else raw
+    if not isinstance(given, Mapping):
+        remedy = 'write [signup_date], or {signup_date: "%d/%m/%Y"}'
+        return {}, [
+            Mistake("dataset.dates", "must be a list of columns, or columns with formats", yaml_text(raw), remedy)
+        ]
+    rule, remedy = "must be a format with percent signs or null", 'write it like "%d/%m/%Y"'
+    mistakes = [
+        Mistake(f"dataset.dates.{name}", rule, yaml_text(form), remedy)
+        for name, form in given.items()
+        if form is not None and (not isinstance(form, str) or "%" not in form)
+    ]
+    return types.MappingProxyType(dict(given)), mistakes
+
+
+def _plain_dates(dates: Mapping[str, str | None]) -> Any:
+    return dict(dates) if any(dates.values()) else list(dates)
+
+
+def _is_text_encoding(name: str) -> bool:
+    """Return whether a name is that of an encoding that spells table text, and nothing else that Python can decode."""
+    try:
+        return "a,b\n".encode(name).decode(name) == "a,b\n" and codecs.lookup(name).name not in _ODD_ENCODINGS
+    except (LookupError, ValueError, TypeError):
+        return False
+
+
+class CsvSpec(Section):
+    """How a CSV file is written; what is null is found out from the file."""
+
+    separator: str | None = Field(
+        default=None, min_length=1, max_length=1, description="character between columns; null: found out"
+    )
+    decimal: Literal[".", ","] | None = Field(default=None, description="decimal mark; null: found out")
+    encoding: str | None = Field(
+        default=None, description="Python's name of the encoding, such as cp1252; null: UTF-8, or found out"
+    )
+
+    @model_validator(mode="after")
+    def _check_characters(self) -> Self:
+        if self.separator is not None and self.separator in '"\r\n' + (self.decimal or ""):
+            got, remedy = yaml_text(self.separator), 'write ",", ";", "|" or "\\t"'
+            raise_mistakes(None, [Mistake("dataset.csv.separator", "must separate columns", got, remedy)])
+        if self.encoding is not None and not _is_text_encoding(self.encoding):
+            got, remedy = yaml_text(self.encoding), "write utf-8, cp1252, utf-16 or another one that Python knows"
+            raise_mistakes(None, [Mistake("dataset.csv.encoding", "must be an encoding of text", got, remedy)])
+        return self
 
 
 class SplitSpec(Section):
@@ -88,6 +175,41 @@ class DatasetSpec(Section):
     target: str | None = Field(default=None, description="csv, parquet: the column to predict")
     drop: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(), description="csv, parquet: columns to leave out, such as identifiers"
+    )
+    csv: CsvSpec | None = Field(
+        default=None, exclude_if=is_unused, description="csv: separator, decimal mark and encoding; null: found out"
+    )
+    missing: Annotated[
+        tuple[str, ...] | None,
+        PlainValidator(validator_of(_check_words)),
+        PlainSerializer(lambda words: words if words is None else list(words)),
+        WithJsonSchema({"type": ["array", "null"], "items": {"type": ["string", "number"]}}),
+    ] = Field(
+        default=None,
+        exclude_if=lambda words: words is None,
+        description="tables: words for missing values; null: the usual ones; []: only blank cells",
+    )
+    text: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        exclude_if=is_unused,
+        description="tables: columns to read as text though they hold numbers or dates",
+    )
+    dates: Annotated[
+        Mapping[str, str | None],
+        PlainValidator(validator_of(_check_dates)),
+        PlainSerializer(_plain_dates),
+        WithJsonSchema(_DATES),
+    ] = Field(
+        default_factory=lambda: types.MappingProxyType({}),
+        exclude_if=is_unused,
+        description="tables: columns of dates, which become numbers; or column: format",
+    )
+    max_categories: Whole = Field(
+        default=MAX_CATEGORIES,
+        exclude_if=lambda most: most == MAX_CATEGORIES,
+        ge=2,
+        le=10_000,
+        description="tables: most words of a column; the rarest others become one category",
     )
     validation: float = Field(default=0.2, gt=0, lt=1, description="share of the rows used for validation")
     test: float = Field(default=0.2, ge=0, lt=1, description="share of the rows held out from every choice")

@@ -56,6 +56,8 @@ class Job:
         data: `(x, y)` handed over in Python; None if the sweep file names the source of its data.
         plan: How the sweep's trials were trained before; None lets the trainer decide.
         limits: What the operator allows a sweep that came over the network; None for a sweep of this machine.
+        reading: How the sweep's data were read before, as plain JSON; empty for a sweep of a version that stored none.
+            None finds out how to read them.
     """
 
     spec: Mapping[str, Any]
@@ -63,6 +65,7 @@ class Job:
     data: tuple[Any, Any] | None = None
     plan: TrainerPlan | None = None
     limits: Limits | None = None
+    reading: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

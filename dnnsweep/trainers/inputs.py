@@ -29,6 +29,6 @@ def load_inputs(job: Job) -> TrainerInputs:
         SpecError: The sweep file is wrong, or names a metric that the data's task does not have.
     """
     sweep = spec.check(job.spec)  # a job is plain data, so that any process can read it; this takes 3 ms
-    data = datasets.load(sweep.dataset, sweep.task, job.data, job.limits)
+    data = datasets.load(sweep.dataset, sweep.task, job.data, job.limits, job.reading)
     spec.check_task(sweep, data.summary.task)
     return TrainerInputs(sweep, data)

@@ -228,6 +228,7 @@ def _check_trainer(spec: SweepSpec) -> Iterator[Mistake]:
 _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     (("dataset.source",), data.check_source),
     (("dataset.source", "dataset.target", "dataset.drop"), data.check_columns),
+    (("dataset",), data.check_reading),
     (("dataset",), data.check_roles),
     (("dataset.validation", "dataset.test"), data.check_fractions),
     (("dataset.class_weight", "task"), data.check_class_weight),

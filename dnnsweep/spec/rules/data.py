@@ -61,6 +61,29 @@ def check_columns(spec: SweepSpec) -> Iterator[Mistake]:
                 )
 
 
+def check_reading(spec: SweepSpec) -> Iterator[Mistake]:
+    """Check that only columns of tables are read in a special way, and each in one way."""
+    dataset = spec.dataset
+    kind = dataset.source.partition(":")[0]
+    if dataset.csv is not None and kind in KINDS and kind != "csv":
+        yield Mistake("dataset.csv", "belongs to csv sources only", yaml_text(dataset.source), "remove it")
+    given: dict[str, Any] = {"missing": dataset.missing, "text": list(dataset.text), "dates": list(dataset.dates)}
+    if kind in ("sklearn", "keras", "npz"):
+        for key, value in given.items():
+            if value:
+                yield Mistake(f"dataset.{key}", "belongs to tables with named columns", yaml_text(value), "remove it")
+    taken: dict[str | None, str] = dict.fromkeys(dataset.drop, "is left out by dataset.drop")
+    taken |= dict.fromkeys(dataset.dates, "is one of dataset.dates")
+    for index, name in enumerate(dataset.text):
+        if name in taken:
+            got = f"{yaml_text(name)}, which {taken[name]}"
+            yield Mistake(f"dataset.text.{index}", "must be a column of its own", got, "name it once")
+    for name in dataset.dates:
+        if name in dataset.drop or name == dataset.target:
+            got = f"{yaml_text(name)}, which is {'left out' if name in dataset.drop else 'the target'}"
+            yield Mistake("dataset.dates", "must name columns to learn from", got, "name it once")
+
+
 def check_roles(spec: SweepSpec) -> Iterator[Mistake]:
     """Check the columns that rows are split or weighted by."""
     dataset = spec.dataset
