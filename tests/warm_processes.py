@@ -138,12 +138,15 @@ def lease(path: str) -> socket.socket:
     Args:
         path: Where it listens.
     """
+    made = socket.socket(socket.AF_UNIX)
     with Path(f"{path}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the first one starts it, others wait
-        if not Path(path).exists():
+        try:
+            made.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            Path(path).unlink(missing_ok=True)
             _load(path)
-    made = socket.socket(socket.AF_UNIX)
-    made.connect(path)
+            made.connect(path)
     made.sendall(LEASE)
     atexit.register(made.close)
     return made

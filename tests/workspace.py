@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import warm_processes
 from examples import PROFILE
 from warm_commands import ForkedProcess, warm_commands
 from warm_processes import SOCKET
@@ -166,6 +167,7 @@ class Workspace:
         is_warm = IS_WARM and not is_customized(env)
         if is_warm:
             env[SOCKET] = os.environ[SOCKET]
+            warm_processes.lease(env[SOCKET])  # the next command needs it too
         start = warm_commands().start if is_warm else started_afresh
         self.commands.append(Command(start(words, cwd=self.folder, out=out, err=err, env=env), folder))
         return self.commands[-1]
