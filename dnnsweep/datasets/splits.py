@@ -174,7 +174,7 @@ def missing_class_notes(target: Target, rows: Split) -> tuple[str, ...]:
     parts = {"validation": rows.validation, "test": rows.test}
     notes = []
     for name, part in parts.items():
-        missing = np.setdiff1d(np.arange(len(target.classes)), target.values[part]) if len(part) else []
+        missing: Rows = np.setdiff1d(np.arange(len(target.classes)), target.values[part]) if len(part) else part
         if len(missing):
             classes = name_some([target.classes[index] for index in missing])
             ending = (
