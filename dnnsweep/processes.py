@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -53,19 +53,33 @@ def silence_stderr(*, is_needed: bool = True) -> Iterator[None]:
     Args:
         is_needed: Whether to silence anything at all.
     """
-    if not is_needed:
+    saved = _copy_stderr() if is_needed else None
+    if saved is None:
         yield
         return
-    sys.stderr.flush()
-    saved = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
-        sys.stderr.flush()
+        _flush_stderr()
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def _copy_stderr() -> int | None:
+    """Return another file descriptor of stderr; None in a process that was started without it."""
+    _flush_stderr()
+    try:
+        return os.dup(2)
+    except OSError:
+        return None
+
+
+def _flush_stderr() -> None:
+    with suppress(OSError, ValueError):  # full, or closed
+        if sys.stderr is not None:
+            sys.stderr.flush()
 
 
 def _import_path() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -101,7 +102,9 @@ def parse(text: str, builder_knobs: Mapping[str, Knob] = MappingProxyType({})) -
         raise QueryError(
             f"--where must be an expression like \"optimizer == 'adam'\", got {yaml_text(text)}: {reason}"
         ) from error
-    condition = _condition(tree.body, 0, {**FIELDS, **builder_knobs})
+    # Python reads names in the form NFKC; those of a sweep file are as somebody has typed them.
+    own = {unicodedata.normalize("NFKC", name): knob for name, knob in builder_knobs.items()}
+    condition = _condition(tree.body, 0, {**FIELDS, **own})
     if (n_comparisons := count_comparisons(condition)) > MAX_COMPARISONS:
         remedy = "write the values of one field as a list, like number in [1, 2]"
         raise QueryError(f"--where must have at most {MAX_COMPARISONS} comparisons, got {n_comparisons}; {remedy}")
@@ -136,7 +139,7 @@ def _condition(node: ast.expr, depth: int, fields: _Fields) -> Condition:
         case ast.Compare():
             return _comparisons(node, fields)
         case ast.Name(id=name) if name in fields and fields[name].kind == "boolean":
-            return Comparison(name, "==", literal=True)
+            return Comparison(fields[name].name, "==", literal=True)
     raise QueryError(f"--where must be made of comparisons, got {_source_text(node)}")
 
 

@@ -145,7 +145,7 @@ def _masked(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def _print_masked(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    if not issubclass(kind, SystemExit):  # which ends a thread quietly
+    if not issubclass(kind, SystemExit) and sys.stderr is not None:  # the first ends a thread quietly
         sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 

@@ -959,13 +959,23 @@ class FullDisk(io.StringIO):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+class FullLater(io.StringIO):
+    """A stream that holds what it takes, and cannot write it in the end."""
+
+    encoding = "ascii"
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("full", [FullDisk, FullLater])
 @pytest.mark.parametrize(
     "words", [["--help"], ["--version"], ["list"], ["list", "--json"], ["best", "pretend", "--csv"], ["schema"]]
 )
 def test_output_that_cannot_be_written_is_an_error_of_one_line(
-    finished: Path, call: Call, monkeypatch: pytest.MonkeyPatch, words: list[str]
+    finished: Path, call: Call, monkeypatch: pytest.MonkeyPatch, words: list[str], full: type[io.StringIO]
 ) -> None:
-    monkeypatch.setattr(sys, "stdout", FullDisk())
+    monkeypatch.setattr(sys, "stdout", full())
 
     said = call("--home", str(finished), *words)
 

@@ -222,6 +222,17 @@ def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(run: Run, monkeypatch: py
     assert silent.getvalue() == ""
 
 
+@pytest.mark.parametrize("stderr", [None, io.StringIO()])
+def test_a_script_whose_stderr_is_closed_runs_without_a_bar(
+    run: Run, monkeypatch: pytest.MonkeyPatch, stderr: io.StringIO | None
+) -> None:
+    if stderr is not None:
+        stderr.close()
+    monkeypatch.setattr(sys, "stderr", stderr)
+
+    assert run(trials=1).state == "COMPLETE"
+
+
 def test_notes_are_written_above_the_bar(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     notes: list[str] = []

@@ -49,14 +49,9 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
+            return super().invoke(ctx)
         except KeyboardInterrupt:
             _fail(f"interrupted{_ADVICE.get(ctx.invoked_subcommand, '')}", INTERRUPTED)
-        except BrokenPipeError:  # whoever read the output went away: `| head` for example
-            discard_output()
-            sys.exit(0)
-        return result
 
 
 app = typer.Typer(
@@ -76,7 +71,12 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # both end a command cleanly, also in the background of a shell
         signal.signal(number, signal.default_int_handler)
     try:
-        sys.exit(app(prog_name="dnnsweep", standalone_mode=False))
+        code = app(prog_name="dnnsweep", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:  # whoever read the output went away: `| head` for example
+        discard_output()
+        sys.exit(0)
     except SpecError as error:
         _fail("\n".join(f"error: {mistake}" for mistake in error.mistakes), error.exit_code)
     except DnnsweepError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from dnnsweep.runner.controller import Progress
 
@@ -23,7 +23,7 @@ class ProgressBar:
         from tqdm.auto import tqdm
 
         self._name = name
-        self._is_seen = is_wanted and (_is_notebook() or sys.stderr.isatty())
+        self._is_seen = is_wanted and (_is_notebook() or _is_terminal(sys.stderr))
         self._bar: Any = tqdm(desc=f"{name}: loading data", unit="trial", disable=not self._is_seen)
 
     def __enter__(self) -> Self:
@@ -53,6 +53,11 @@ def _best_text(progress: Progress) -> str:
     values = "" if best is None else f"best {', '.join(f'{value:.5g}' for value in best.values)} (trial {best.number})"
     failed = f"{progress.n_failed} failed" if progress.n_failed else ""
     return ", ".join(filter(None, (values, failed)))
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Return whether somebody sits before a stream; a process that was started without it has None."""
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 def _is_notebook() -> bool:

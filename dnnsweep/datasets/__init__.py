@@ -19,7 +19,7 @@ from dnnsweep.datasets.frames import make_table
 from dnnsweep.datasets.preprocessing import Preprocessing, TargetEncoding
 from dnnsweep.datasets.readings import Precedent, Reading
 from dnnsweep.datasets.row_weights import training_weights
-from dnnsweep.datasets.splits import Rows, split
+from dnnsweep.datasets.splits import Rows, missing_class_notes, split
 from dnnsweep.datasets.table_reading import read_table
 from dnnsweep.datasets.targets import Target, make_target
 from dnnsweep.datasets.traits import data_traits
@@ -64,6 +64,16 @@ class Dataset:
     def validation_variance(self) -> float:
         """Return the variance of the validation rows' standardised target; 1 for classes."""
         return float(self.y_validation.var()) if self.summary.task is Task.REGRESSION else 1.0
+
+    @property
+    def undefined(self) -> dict[str, str]:
+        """Return the metrics that have no value on the validation rows, each with what all of these rows hold."""
+        n_rows, values = self.summary.n_validation, self.y_validation
+        if (values != values[0]).any():
+            return {}
+        if self.summary.task is Task.REGRESSION:
+            return {"val_r2": f"the same target in all {n_rows} validation rows"}
+        return {"val_auc": f"the class {self.summary.classes[values[0]]!r} in all {n_rows} validation rows"}
 
     @property
     def n_outputs(self) -> int:
@@ -141,7 +151,13 @@ def _load(
         n_train=len(y_train),
         n_validation=len(y_validation),
         n_test=len(y_test),
-        notes=(*source.notes, *rare_notes, *encoding_notes(table), *target.notes),
+        notes=(
+            *source.notes,
+            *rare_notes,
+            *encoding_notes(table),
+            *target.notes,
+            *missing_class_notes(target, rows),
+        ),
         traits=traits,
         reading={} if precedent.is_plain else reading.to_json(),
     )

@@ -169,6 +169,21 @@ def _check_classes(target: Target, train: Rows) -> None:
         _check_small_classes(target, np.flatnonzero(counts == 0))
 
 
+def missing_class_notes(target: Target, rows: Split) -> tuple[str, ...]:
+    """Return which classes are missing from the validation or the test rows, a sentence for each of the two parts."""
+    parts = {"validation": rows.validation, "test": rows.test}
+    notes = []
+    for name, part in parts.items():
+        missing: Rows = np.setdiff1d(np.arange(len(target.classes)), target.values[part]) if len(part) else part
+        if len(missing):
+            classes = name_some([target.classes[index] for index in missing])
+            ending = (
+                ", so val_auc has no value" if name == "validation" and len(missing) + 1 == len(target.classes) else ""
+            )
+            notes.append(f"No {name} row is of the class {classes}{ending}.")
+    return tuple(notes)
+
+
 def _check_small_classes(target: Target, small: NDArray[np.intp]) -> None:
     if len(small):
         counts = np.bincount(target.values)[small]

@@ -28,6 +28,7 @@ def score_function(metrics: Sequence[str], task: Task, inputs: str) -> list[str]
         '    """Score rows with scikit-learn."""',
         f"    predictions = model.predict({inputs}, verbose=0)",
         *_labels(names, task),
+        *_areas(names, task),
         "    return {",
         *(f'        "{name}": {_score_call(name, task)},' for name in names),
         "    }",
@@ -41,12 +42,18 @@ def _labels(names: Sequence[str], task: Task) -> list[str]:
     return [f"    labels = {'predictions.ravel() > 0.5' if task is Task.BINARY else 'predictions.argmax(axis=1)'}"]
 
 
+def _areas(names: Sequence[str], task: Task) -> list[str]:
+    """Return the areas of several classes, each against the rest: scikit-learn raises where one of them has no row."""
+    if task is not Task.MULTICLASS or "auc" not in names:
+        return []
+    return ["    areas = [roc_auc_score(y == k, predictions[:, k]) for k in np.unique(y)]"]
+
+
 def _score_call(name: str, task: Task) -> str:
     if name == "r2":
         return "r2_score(y, predictions.ravel())"
     if name == "auc":
-        arguments = ', multi_class="ovr"' if task is Task.MULTICLASS else ".ravel()"
-        return f"roc_auc_score(y, predictions{arguments})"
+        return "np.mean(areas)" if task is Task.MULTICLASS else "roc_auc_score(y, predictions.ravel())"
     score = CLASS_SCORES[f"val_{name}"]
     options = (f"{key}={literal(value)}" for key, value in score.options.items())
     return f"{score.function}({', '.join(('y', 'labels', *options))})"

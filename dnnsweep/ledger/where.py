@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Float, String, and_, bindparam, not_, or_
+from sqlalchemy import BigInteger, ColumnElement, Float, String, and_, bindparam, func, not_, or_
 from sqlalchemy import literal as sql_literal
 
 from dnnsweep.ledger.tables import TrialRow
@@ -117,13 +117,16 @@ def _widen(literal: Any) -> Any:
 
 
 def _column(name: str, literal: Any) -> ColumnElement[Any]:
+    column: ColumnElement[Any]
     if name in FIELDS and name not in KNOBS:
-        column: ColumnElement[Any] = TrialRow.__table__.c[name]
+        column = TrialRow.__table__.c[name]
         return column
     kind = KNOBS[name].kind if name in KNOBS else _kind_of(literal)
-    member: Any = TrialRow.params[name]
-    typed: ColumnElement[Any] = getattr(member, _AS_TYPE[kind])()
-    return typed
+    # The ledger writes characters beyond ASCII as escapes, and SQLite compares keys as they are written until 3.45.
+    keys = dict.fromkeys((name, json.dumps(name)[1:-1]))
+    found = [getattr(TrialRow.params[key], _AS_TYPE[kind])() for key in keys]
+    column = found[0] if len(found) == 1 else func.coalesce(*found)
+    return column
 
 
 def _kind_of(literal: Any) -> str:

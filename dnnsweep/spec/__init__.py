@@ -50,6 +50,7 @@ __all__ = [
     "TrainerSpec",
     "TrainingSpec",
     "check",
+    "check_measurable",
     "check_task",
     "difference",
     "json_schema",
@@ -171,6 +172,21 @@ def check_task(spec: SweepSpec, task: Task) -> None:
     unmeasured = rules.unmeasured(spec, task)
     if unmeasured:
         raise SpecError(unmeasured)
+
+
+def check_measurable(spec: SweepSpec, undefined: Mapping[str, str]) -> None:
+    """Check that each metric that trials are judged by has a value on the validation rows.
+
+    Args:
+        spec: The checked sweep file.
+        undefined: Metrics that have no value -> what the validation rows hold.
+
+    Raises:
+        SpecError: An objective or a monitor has no value.
+    """
+    valueless = rules.valueless(spec, undefined)
+    if valueless:
+        raise SpecError(valueless)
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:

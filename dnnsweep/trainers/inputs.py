@@ -26,9 +26,11 @@ def load_inputs(job: Job) -> TrainerInputs:
 
     Raises:
         DataError: The data cannot be used as the sweep file asks.
-        SpecError: The sweep file is wrong, or names a metric that the data's task does not have.
+        SpecError: The sweep file is wrong, names a metric that the data's task does not have, or judges trials by one
+            that has no value on these validation rows.
     """
     sweep = spec.check(job.spec)  # a job is plain data, so that any process can read it; this takes 3 ms
     data = datasets.load(sweep.dataset, sweep.task, job.data, job.limits, job.reading)
     spec.check_task(sweep, data.summary.task)
+    spec.check_measurable(sweep, data.undefined)
     return TrainerInputs(sweep, data)

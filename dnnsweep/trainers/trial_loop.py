@@ -126,7 +126,8 @@ class TrialLoop:
             return attempt.end(Reason.DIVERGED)
         if not trial.is_over and not is_whole:
             return attempt.end_late(training.timeout_seconds)
-        network.set_weights(trial.weights)
+        if trial.stopping.best_epoch is not None:
+            network.set_weights(trial.weights)
         reason = Reason.COMPLETED if is_whole else Reason.EARLY_STOPPED
         return attempt.end(reason, trial.stopping.best_epoch, model=self._save_if_unbeaten(network, trial))
 

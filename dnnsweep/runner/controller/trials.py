@@ -118,8 +118,10 @@ def evaluate(result: TrialResult, *metrics: str) -> tuple[TrialResult, tuple[flo
     Returns:
         The result, as `diverged` where the objective is not finite; and the values, None unless the trial is complete.
     """
-    if result.reason.state is not State.COMPLETE or result.best_epoch is None:
+    if result.reason.state is not State.COMPLETE:
         return result, None
+    if result.best_epoch is None:
+        return replace(result, reason=Reason.FAILED, error="the monitor had no value in any epoch"), None
     measured = result.metrics
     missing = [metric for metric in metrics if metric not in measured]
     if missing:

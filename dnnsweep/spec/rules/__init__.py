@@ -182,13 +182,35 @@ def unmeasured(spec: SweepSpec, task: Task) -> list[Mistake]:
     return _not_computed(spec, task, (_OBJECTIVE, _MONITOR, _PLATEAU_MONITOR, _MORE))
 
 
-def _not_computed(spec: SweepSpec, task: Task | None, sections: Sequence[str]) -> list[Mistake]:
+def valueless(spec: SweepSpec, undefined: Mapping[str, str]) -> list[Mistake]:
+    """Find the metrics that trials are judged by although they have no value on the validation rows.
+
+    Args:
+        spec: The checked sweep file.
+        undefined: Metrics that have no value -> what the validation rows hold.
+    """
+    named = _named_metrics(spec)
+    remedy = "name val_loss, or change how dataset.split, dataset.validation or dataset.seed choose these rows"
+    return [
+        Mistake(path, f"{metric} has no value on these data", undefined[metric], remedy)
+        for section in (_OBJECTIVE, _MONITOR, _PLATEAU_MONITOR)
+        for path, metric in named[section].items()
+        if metric in undefined
+    ]
+
+
+def _named_metrics(spec: SweepSpec) -> dict[str, dict[str, str]]:
+    """Return the metrics that each section names, by their paths."""
     monitors = {_MONITOR: spec.training.early_stopping, _PLATEAU_MONITOR: spec.training.reduce_on_plateau}
-    named = {
+    return {
         _OBJECTIVE: {f"{path}.metric": objective.metric for path, objective in objectives.by_path(spec)},
         **{path: {} if rule is None else {path: rule.monitor} for path, rule in monitors.items()},
         _MORE: {f"{_MORE}.{index}": name for index, name in enumerate(spec.training.metrics)},
     }
+
+
+def _not_computed(spec: SweepSpec, task: Task | None, sections: Sequence[str]) -> list[Mistake]:
+    named = _named_metrics(spec)
     measured = METRICS if task is None else (*metrics_for(task), *scores_for(task))
     mistakes = []
     for section in sections:
