@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -24,19 +23,3 @@ def write_text(text: str, output: Path | None) -> None:
     except OSError as error:
         raise ExportError(f"{output} cannot be written: {error.strerror}") from error
     say(f"written to {output}")
-
-
-def copy_model(source: Path, output: Path | None) -> None:
-    """Copy a saved model to where it was asked for.
-
-    Raises:
-        ExportError: The file cannot be written, or its name does not end in `.keras`.
-    """
-    if output is None or output.suffix != ".keras":
-        raise ExportError("a saved model needs a file that ends in .keras; add -o FILE.keras")
-    try:
-        shutil.copyfile(source, output)
-    except OSError as error:
-        raise ExportError(f"{output} cannot be written: {error.strerror}") from error
-    note = "it holds the network alone, so encode and scale new rows as the exported Python code does"
-    say(f"written to {output}; {note}")

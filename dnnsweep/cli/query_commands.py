@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -24,6 +23,7 @@ from dnnsweep.cli.options import (
     Wide,
     chosen_form,
 )
+from dnnsweep.cli.standard_streams import say
 
 #: Rows of a table on a screen, unless somebody says how many.
 PAGE_ROWS: Final = 50
@@ -202,6 +202,10 @@ def export(
     ] = None,
     trial: Number = None,
     home: Home = None,
+    *,
+    encoded: Annotated[
+        bool, typer.Option("--encoded", help="Save the network alone, which takes rows that are encoded already.")
+    ] = False,
 ) -> None:
     """Export a configuration as Keras code, as a sweep file or as a saved model; or all trials as an Optuna study."""
     from dnnsweep import client
@@ -214,9 +218,12 @@ def export(
     if form is ExportForm.keras and file is None:
         raise typer.BadParameter("a saved model must go to a file; add -o FILE.keras")
     chosen = form or _FORMS.get(file.suffix if file else "", ExportForm.python)
+    if encoded and chosen is not ExportForm.keras:
+        raise typer.BadParameter("--encoded is about a saved model; add --as keras")
     if chosen is ExportForm.keras:
-        with tempfile.TemporaryDirectory() as folder:  # for a model that a service holds
-            exported_files.copy_model(client.model_file(name, number=trial, home=home, folder=folder), file)
+        client.export_model(name, file, number=trial, encoded=encoded, home=home)
+        takes = "rows that are encoded as the exported Python code does it" if encoded else "the columns of raw rows"
+        say(f"written to {file}; it takes {takes}")
     else:
         exported_files.write_text(client.export(name, form=chosen, number=trial, home=home), file)
 

@@ -21,6 +21,7 @@ from dnnsweep.client.reads import (
     trials,
 )
 from dnnsweep.client.runs import await_end, resume, run, submit, validate
+from dnnsweep.client.trained_models import export_model, load_trained_model
 from dnnsweep.errors import DnnsweepError
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "event_page",
     "events",
     "export",
+    "export_model",
     "export_study",
+    "load_trained_model",
     "model_file",
     "optuna_study",
     "resume",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dnnsweep.client import reads
+from dnnsweep.client import reads, trained_models
 from dnnsweep.errors import DnnsweepError, ExportError, SweepNotFoundError
 from dnnsweep.records import Sweep, SweepState, Trial
 from dnnsweep.settings import find_settings
@@ -119,22 +117,27 @@ class SweepHandle:
         """
         return reads.figure(self.name, kind, where=where, home=self.home)
 
-    def model(self, number: int | None = None) -> Any:
-        """Return the Keras model of a trial, with the weights of its best epoch.
+    def model(self, number: int | None = None, *, encoded: bool = False) -> Any:
+        """Return the Keras model of a trial, with the weights of its best epoch; it takes raw rows.
 
         Args:
             number: Number of the trial; None for the best one.
+            encoded: Whether to return the network alone, which takes encoded rows.
 
         Raises:
             ExportError: The trial's weights were not kept, because another trial beats it.
         """
-        from dnnsweep.trainers.saved_model import load_model
-
-        with tempfile.TemporaryDirectory() as folder:  # for a model that a service holds
-            return load_model(reads.model_file(self.name, number=number, home=self.home, folder=folder))
+        if encoded:
+            return trained_models.load_network(self.name, number=number, home=self.home)
+        return trained_models.load_trained_model(self.name, number=number, home=self.home).takes_raw_rows()
 
     def export(
-        self, form: str = "python", path: str | os.PathLike[str] | None = None, number: int | None = None
+        self,
+        form: str = "python",
+        path: str | os.PathLike[str] | None = None,
+        number: int | None = None,
+        *,
+        encoded: bool = False,
     ) -> str:
         """Export a trial's configuration.
 
@@ -142,6 +145,7 @@ class SweepHandle:
             form: `python` for Keras code, `yaml` for a sweep file with everything fixed, `keras` for a saved model.
             path: File to write; None only returns the text. A saved model needs one.
             number: Number of the trial; None for the best one.
+            encoded: Whether a saved model is the network alone, which takes encoded rows; else it takes raw rows.
 
         Returns:
             The text that was exported; for a saved model the path of its file.
@@ -150,7 +154,8 @@ class SweepHandle:
             ExportError: The form is unknown, the file cannot be written, or the trial's weights were not kept.
         """
         if form == "keras":
-            return self._export_model(path, number)
+            trained_models.export_model(self.name, path, number=number, encoded=encoded, home=self.home)
+            return str(path)
         text = reads.export(self.name, form=form, number=number, home=self.home)
         if path is not None:
             try:
@@ -158,17 +163,6 @@ class SweepHandle:
             except OSError as error:
                 raise ExportError(f"{path} cannot be written: {error.strerror}") from error
         return text
-
-    def _export_model(self, path: str | os.PathLike[str] | None, number: int | None) -> str:
-        if path is None or Path(path).suffix != ".keras":
-            raise ExportError("a saved model needs a file that ends in .keras; pass path='best.keras'")
-        with tempfile.TemporaryDirectory() as folder:  # for a model that a service holds
-            source = reads.model_file(self.name, number=number, home=self.home, folder=folder)
-            try:
-                shutil.copyfile(source, path)
-            except OSError as error:
-                raise ExportError(f"{path} cannot be written: {error.strerror}") from error
-        return str(path)
 
 
 def handle_on(name: str, home: Home) -> SweepHandle:

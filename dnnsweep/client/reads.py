@@ -157,7 +157,7 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
     if form not in ("python", "yaml"):
         raise ExportError(f"a configuration can be exported as python or yaml, got {form!r}")
     with open_store(home) as store:
-        sweep, trial = store.sweep(name), _chosen_trial(store, name, number)
+        sweep, trial = store.sweep(name), choose_trial(store, name, number)
         if form == "yaml":
             return exports.sweep_file(sweep, trial)
         return exports.python(sweep, trial, store.curve(name, trial.number))
@@ -251,10 +251,10 @@ def model_file(
         ExportError: The trial's weights were not kept, because another trial beats it.
     """
     with open_store(home) as store:
-        return store.model(name, _chosen_trial(store, name, number).number, Path(folder))
+        return store.model(name, choose_trial(store, name, number).number, Path(folder))
 
 
-def _chosen_trial(store: SweepStore, name: str, number: int | None) -> Trial:
+def choose_trial(store: SweepStore, name: str, number: int | None) -> Trial:
     """Return a trial; the best one if no number is given."""
     chosen = store.best(name, 1) if number is None else [store.trial(name, number)]
     if not chosen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -179,13 +179,18 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(numpy)  # noqa: NPY002
 
 
-def inputs_of(network: keras.Model, x: NDArray[np.float32]) -> Any:
+def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
+    return x.reshape(len(x), *shape)
+
+
+def inputs_of(network: keras.Model, x: Any, reshape: Callable[[Any, tuple[int, ...]], Any] = _reshape) -> Any:
     """Return rows in the shape that a network takes them in.
 
     Args:
         network: Network with any number of inputs. In the order of `network.inputs`, each takes as many columns as
             it has numbers.
-        x: Rows (rows, features).
+        x: Rows (rows, features); an array, or something else that `reshape` knows.
+        reshape: Gives each row of some rows a shape.
 
     Returns:
         Array (rows, ...), or a tuple or a dictionary of them as the network has its inputs.
@@ -204,9 +209,7 @@ def inputs_of(network: keras.Model, x: NDArray[np.float32]) -> Any:
     if sum(sizes) != x.shape[1]:
         raise ValueError(f"the network takes {sum(sizes)} numbers of a row {shapes}, but the data have {x.shape[1]}")
     ends = np.cumsum(sizes)
-    parts = [
-        x[:, end - size : end].reshape(len(x), *shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)
-    ]
+    parts = [reshape(x[:, end - size : end], shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
     if isinstance(structure, Mapping):
         by_name = {tensor.name: part for tensor, part in zip(leaves, parts, strict=True)}
         return {key: by_name[tensor.name] for key, tensor in structure.items()}
