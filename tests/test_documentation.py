@@ -139,7 +139,7 @@ def test_a_command_of_the_manual_exists_with_its_options(line: str) -> None:
 def test_the_readme_shows_every_kind_of_use() -> None:
     used = {shlex.split(line)[1] for line in commands("README")}
 
-    assert used >= {"validate", "run", "ui", "best", "export"}
+    assert used >= {"validate", "run", "ui", "best", "predict", "export"}
 
 
 # ---- how it is built

@@ -1,4 +1,4 @@
-"""Commands that ask: list, show, trials, best, export, doctor."""
+"""Commands that ask: list, show, trials, best, export, predict, doctor."""
 
 from __future__ import annotations
 
@@ -226,6 +226,40 @@ def export(
         say(f"written to {file}; it takes {takes}")
     else:
         exported_files.write_text(client.export(name, form=chosen, number=trial, home=home), file)
+
+
+@app.command()
+def predict(
+    name: Name,
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="CSV, parquet or npz file of new rows; the target and other columns are not looked at.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to this file.", show_default="stdout")
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option("--trial", min=0, help="Use this trial's model.", show_default="the best")
+    ] = None,
+    home: Home = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Predict new rows: print CSV with a row for each row, its prediction and the probability of each class."""
+    from dnnsweep import client
+    from dnnsweep.cli.predictions_output import write_predictions
+
+    def note(sentence: str) -> None:
+        say(f"note: {sentence}")
+
+    blocks = client.predict_blocks(name, table, number=trial, home=home, on_note=note)
+    n_rows = write_predictions(blocks, output, "json" if as_json else "csv")
+    if output is not None:
+        say(f"written to {output}: {n_rows} rows")
 
 
 def _export_study(name: str, url: str | None, trial: int | None, home: Path | None) -> None:

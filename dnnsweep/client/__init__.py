@@ -21,7 +21,7 @@ from dnnsweep.client.reads import (
     trials,
 )
 from dnnsweep.client.runs import await_end, resume, run, submit, validate
-from dnnsweep.client.trained_models import export_model, load_trained_model
+from dnnsweep.client.trained_models import export_model, load_trained_model, predict, predict_blocks
 from dnnsweep.errors import DnnsweepError
 
 __all__ = [
@@ -41,6 +41,8 @@ __all__ = [
     "load_trained_model",
     "model_file",
     "optuna_study",
+    "predict",
+    "predict_blocks",
     "resume",
     "run",
     "serve_ui",

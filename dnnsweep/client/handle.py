@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,18 @@ class SweepHandle:
         if encoded:
             return trained_models.load_network(self.name, number=number, home=self.home)
         return trained_models.load_trained_model(self.name, number=number, home=self.home).takes_raw_rows()
+
+    def predict(
+        self, rows: Any, number: int | None = None, *, on_note: Callable[[str], None] | None = None
+    ) -> DataFrame:
+        """Return what the best trial's model says about new rows; see `dnnsweep.predict`.
+
+        Args:
+            rows: DataFrame, dictionary of columns, array, or path of a CSV, parquet or npz file.
+            number: Number of the trial; None for the best one.
+            on_note: Called with each sentence about rows that are unlike those of training; None warns.
+        """
+        return trained_models.predict(self.name, rows, number=number, home=self.home, on_note=on_note)
 
     def export(
         self,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from dnnsweep.stores.local import LocalStore
 from dnnsweep.stores.resolve import Home, open_store
 
 if TYPE_CHECKING:  # loads pandas
+    from dnnsweep.datasets.predictions import DataFrame
     from dnnsweep.datasets.preprocessing import Preprocessing
 
 #: Longest reason of Keras's that is passed on.
@@ -71,6 +73,61 @@ def load_network(name: str, *, number: int | None = None, home: Home = None) -> 
     """Return a trial's network alone, which takes encoded rows; see `load_trained_model`."""
     with _opened_model(name, number, home) as (store, sweep, path):
         return _load_network(path, store, sweep)
+
+
+def predict(
+    name: str,
+    rows: Any,
+    *,
+    number: int | None = None,
+    home: Home = None,
+    on_note: Callable[[str], None] | None = None,
+) -> DataFrame:
+    """Return what a trial's model says about new rows: a row for each of them, in their order.
+
+    The columns are `prediction` and, for classes, `probability_LABEL` for each label.
+
+    Args:
+        name: Name of the sweep.
+        rows: Rows as in training, in any order of columns: a DataFrame, a dictionary of columns, an array, or the path
+            of a CSV, parquet or npz file. The target and other columns are not looked at.
+        number: Number of the trial; None for the best one, in the first objective if there are two.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
+        on_note: Called with each sentence about rows that are unlike those of training; None warns.
+
+    Raises:
+        DataError: The rows lack a column, or a column has another type than in training.
+        SweepNotFoundError: There is no such sweep or trial, or none is complete yet.
+        ExportError: There is no model; `load_trained_model` says when.
+    """
+    from dnnsweep.datasets.predictions import join
+
+    def warn(note: str) -> None:
+        warnings.warn(note, stacklevel=4)
+
+    return join(predict_blocks(name, rows, number=number, home=home, on_note=on_note or warn))
+
+
+def predict_blocks(
+    name: str, rows: Any, *, number: int | None, home: Home, on_note: Callable[[str], None]
+) -> Iterator[DataFrame]:
+    """Yield predictions block by block, so that any number of rows fits in memory; see `predict`."""
+    from dnnsweep.datasets.drift import Drift
+    from dnnsweep.datasets.new_rows import read_new_rows
+    from dnnsweep.datasets.predictions import decode
+    from dnnsweep.trainers.saved_model import outputs_of
+
+    with _opened_model(name, number, home) as (store, sweep, path):
+        fitted, network = _preprocessing_of(path, store, sweep), None
+        drift = Drift(fitted.encoding)
+        for block in read_new_rows(rows, fitted):
+            if network is None:  # only now, because it takes seconds that wrong columns need not wait for
+                network = _load_network(path, store, sweep)
+            drift.add(block)
+            inputs = fitted.encoding.encode(block.numbers, block.text)
+            yield decode(outputs_of(network, inputs), fitted.target, block.index)
+    for note in drift.notes():
+        on_note(note)
 
 
 def export_model(

@@ -166,7 +166,7 @@ def _load(
         row_shape=source.row_shape,
         reading=reading,
         encoding=encoding,
-        target=TargetEncoding(target.name, target.task, target.classes, mean, std),
+        target=TargetEncoding(target.name, target.task, target.label_kind, target.classes, mean, std),
     )
     inputs_and_targets = (x_train, y_train, x_validation, y_validation, x_test, y_test)
     return Dataset(*inputs_and_targets, w_train, mean, std, summary, preprocessing)

@@ -52,9 +52,9 @@ class NumberEncoding:
     highest: NDArray[Any]
     missing_shares: NDArray[np.float64]
 
-    def encode(self, numbers: NDArray[Any]) -> Inputs:
-        """Return the inputs (rows, columns) of numbers (rows, columns), which are overwritten."""
-        values = numbers.astype(self.dtype, copy=False)
+    def encode(self, numbers: NDArray[Any], *, copy: bool = True) -> Inputs:
+        """Return the inputs (rows, columns) of numbers (rows, columns), which are overwritten without `copy`."""
+        values = numbers.astype(self.dtype, copy=copy)
         if self.medians is not None:
             np.copyto(values, self.medians, where=np.isnan(values))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -158,14 +158,15 @@ class Encoding:
     numbers: NumberEncoding
     texts: TextEncoding
 
-    def encode(self, numbers: NDArray[Any], text: NDArray[Any]) -> Inputs:
+    def encode(self, numbers: NDArray[Any], text: NDArray[Any], *, copy: bool = True) -> Inputs:
         """Return the inputs (rows, n_features).
 
         Args:
-            numbers: Numbers (rows, number columns), NaN where missing; overwritten.
+            numbers: Numbers (rows, number columns), NaN where missing.
             text: Texts (rows, text columns), None where missing.
+            copy: Whether `numbers` stay as they are; overwriting them saves memory.
         """
-        blocks = [self.numbers.encode(numbers)] if self.numbers.columns else []
+        blocks = [self.numbers.encode(numbers, copy=copy)] if self.numbers.columns else []
         blocks += [self.texts.encode(text)] if self.texts.columns else []
         return np.hstack(blocks) if len(blocks) > 1 else blocks[0]
 
@@ -200,7 +201,8 @@ def encode(table: Table, rows: Split, encoding: Encoding) -> tuple[Inputs, Input
         DataError: A number does not fit in 32 bits.
     """
     parts = [
-        encoding.encode(table.numbers[part], table.text[part]) for part in (rows.train, rows.validation, rows.test)
+        encoding.encode(table.numbers[part], table.text[part], copy=False)
+        for part in (rows.train, rows.validation, rows.test)
     ]
     _check_finite(table, parts)
     train, validation, test = parts

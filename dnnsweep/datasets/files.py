@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dnnsweep.confined_files import open_below
 from dnnsweep.datasets.bounds import INPUT_BYTES, check_bound, check_shape
@@ -256,3 +257,23 @@ def _unused_remedy(names: Sequence[str]) -> str:
             "or call them x_test and y_test; or leave them out"
         )
     return "rename or remove them"
+
+
+def array_of_rows(name: str) -> NDArray[Any]:
+    """Return the rows in an npy file, or in an npz file as `x`, `x_test` or its only array.
+
+    Raises:
+        DataError: The file cannot be read, or has no such array.
+    """
+    try:
+        with open_file(name, None) as file:
+            read = np.load(file, allow_pickle=False)
+            if not isinstance(read, np.lib.npyio.NpzFile):
+                return np.asarray(read)
+            keys = read.files if len(read.files) == 1 else [key for key in ("x", "x_test") if key in read.files]
+            if keys:
+                return np.asarray(read[keys[0]])
+            got = name_some(sorted(read.files)) or "none"
+    except UNREADABLE as error:
+        raise unreadable("an npz or npy file of plain arrays", name, error, "write it with numpy.savez") from error
+    raise data_error("dataset.source", "must hold the array x", got, "rename the arrays")

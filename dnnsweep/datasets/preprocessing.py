@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ class TargetEncoding:
     Args:
         name: Name of the target.
         task: Task of the data.
+        kind: Kind of the values: `boolean`, `integer`, `float` or `text`; labels of classes are text everywhere else.
         classes: Labels in the order of the outputs; empty for regression.
         mean: What was subtracted from the target before training; 0 for classes.
         std: What the target was divided by; 1 for classes.
@@ -30,15 +31,22 @@ class TargetEncoding:
 
     name: str
     task: Task
+    kind: str = "text"
     classes: tuple[str, ...] = ()
     mean: float = 0.0
     std: float = 1.0
+
+    def labels(self) -> list[Any]:
+        """Return the classes as values of the target's own kind."""
+        convert: dict[str, Callable[[str], Any]] = {"boolean": "True".__eq__, "integer": int, "float": int}
+        return [convert.get(self.kind, str)(label) for label in self.classes]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON, from which `from_json` makes an equal value."""
         return {
             "name": self.name,
             "task": self.task.value,
+            "kind": self.kind,
             "classes": list(self.classes),
             "mean": self.mean,
             "std": self.std,
@@ -47,7 +55,14 @@ class TargetEncoding:
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> TargetEncoding:
         """Return the value of what `to_json` returned."""
-        return cls(plain["name"], Task(plain["task"]), tuple(plain["classes"]), plain["mean"], plain["std"])
+        return cls(
+            name=plain["name"],
+            task=Task(plain["task"]),
+            kind=plain["kind"],
+            classes=tuple(plain["classes"]),
+            mean=plain["mean"],
+            std=plain["std"],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

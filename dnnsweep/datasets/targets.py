@@ -35,6 +35,7 @@ class Target:
         values: (rows,) int32 class indices, or float64 numbers.
         classes: Names of the classes, sorted by value; empty for regression.
         notes: Sentences about the target that a person should read.
+        has_names: Whether the classes are names that the source has for its numbers.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Target:
     values: NDArray[Any]
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    has_names: bool = False
+
+    @property
+    def label_kind(self) -> str:
+        """Return the kind of the labels."""
+        return "text" if self.has_names else self.kind
 
 
 def make_target(source: Source, task: str) -> Target:
@@ -71,7 +78,8 @@ def make_target(source: Source, task: str) -> Target:
         return Target(*description, raw.astype(np.float64), notes=_number_notes(kind, distinct))
     classes = tuple(source.labels[value] if source.labels else _label(value) for value in distinct)
     indices = _class_indices(raw, distinct)
-    return Target(*description, indices, classes, notes=_balance_notes(indices, classes))
+    notes, has_names = _balance_notes(indices, classes), bool(source.labels)
+    return Target(*description, indices, classes, notes=notes, has_names=has_names)
 
 
 def _balance_notes(indices: NDArray[np.int32], classes: tuple[str, ...]) -> tuple[str, ...]:

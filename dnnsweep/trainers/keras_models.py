@@ -356,7 +356,7 @@ def predictions_of(network: keras.Model, x: Any, n_rows: int) -> NDArray[Any]:
         rows = tf.nest.map_structure(lambda part: part[start : start + EVALUATION_ROWS], x)
         return np.asarray(network(rows, training=False))
 
-    return np.concatenate([predictions_from(start) for start in range(0, n_rows, EVALUATION_ROWS)])
+    return np.concatenate([predictions_from(start) for start in range(0, max(1, n_rows), EVALUATION_ROWS)])
 
 
 def l2_penalty(network: keras.Sequential, hp: Hyperparameters) -> float:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dnnsweep.datasets.preprocessing import Preprocessing
+from dnnsweep.errors import ExportError
 from dnnsweep.processes import silence_stderr
 
 #: Where a `.keras` file, which is a zip archive, holds the preprocessing; Keras does not read it.
@@ -34,7 +39,20 @@ def read_preprocessing(path: Path) -> Preprocessing | None:
     """Return the preprocessing in a `.keras` file, without loading Keras; None if an older dnnsweep has saved it.
 
     Raises:
-        ExportError: A newer version has saved it.
+        ExportError: A newer version has saved it, or the file is damaged.
     """
-    with zipfile.ZipFile(path) as archive:
-        return Preprocessing.from_text(archive.read(PREPROCESSING)) if PREPROCESSING in archive.namelist() else None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return Preprocessing.from_text(archive.read(PREPROCESSING)) if PREPROCESSING in archive.namelist() else None
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, LookupError) as error:
+        raise ExportError(
+            f"the model in {path} is damaged ({error}); `dnnsweep doctor` fetches MLflow's copy"
+        ) from error
+
+
+def outputs_of(network: Any, x: NDArray[np.float32]) -> NDArray[Any]:
+    """Return the outputs (rows, outputs) of a loaded network for encoded rows (rows, features)."""
+    from dnnsweep.trainers import keras_models
+    from dnnsweep.trainers.compiled.builder import inputs_of
+
+    return keras_models.predictions_of(network, inputs_of(network, x), len(x))
