@@ -195,7 +195,7 @@ def test_bad_usage_ends_with_2_and_says_why_on_stderr(call: Call, home: Path, wo
         (["best", "x", "--json", "--csv"], "choose one of --json, --csv"),
         (["run"], "missing argument 'FILE'; `dnnsweep run -h` explains the command"),
         (["runn", "x"], "there is no command runn; did you mean run?"),
-        (["predict", "x"], "there is no command predict; `dnnsweep -h` lists the commands"),
+        (["forecast", "x"], "there is no command forecast; `dnnsweep -h` lists the commands"),
         (["list", "--hom", "x"], "--hom: unknown option of `dnnsweep list`; did you mean --home?"),
         (["validate", "x", "--trials", "3"], "--trials: unknown option of `dnnsweep validate`; run, submit take it"),
         (
