@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 from warm_python import WarmPython
 
 from dnnsweep import datasets
+from dnnsweep.datasets.new_rows import read_new_rows
 from dnnsweep.datasets.predictions import decode
 from dnnsweep.records import Task
 from dnnsweep.space import Hyperparameters
@@ -158,6 +161,39 @@ def test_the_encoding_of_a_training_row_is_what_was_trained_on() -> None:
     assert {row.tobytes() for row in (*data.x_train, *data.x_validation, *data.x_test)} == rows
 
 
+def test_dates_rare_words_and_words_for_gaps_are_taken_as_in_training(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    days = rng.uniform(-9000, 40000, 400).round(3)
+    frame = pd.DataFrame(
+        {
+            "joined": pd.to_datetime(days * 86_400_000, unit="ms").strftime("%Y-%m-%d %H:%M:%S"),
+            "plan": rng.choice(["free", "pro", "N/A", "a", "b", "c"], 400, p=[0.4, 0.3, 0.15, 0.05, 0.05, 0.05]),
+            "age": rng.normal(50, 10, 400),
+        }
+    )
+    frame.loc[7, "joined"] = ""
+    spec = DatasetSpec.model_validate({"dates": ["joined"], "max_categories": 3})
+    data = datasets.load(spec, data=(frame, np.arange(400) % 2))
+    fitted = data.preprocessing
+    network = network_for(data)
+    [block] = read_new_rows(frame.assign(plan=frame["plan"].replace("c", "never seen")), fitted)
+
+    seconds = pd.to_datetime(frame["joined"].replace("", None)).dt.as_unit("s").to_numpy()
+    rows = {
+        "joined": (seconds - np.datetime64("1970-01-01")) / np.timedelta64(1, "D"),
+        "plan": frame["plan"].replace("c", "never seen").to_numpy(object),
+        "age": frame["age"].to_numpy(),
+    }
+    raw_model(network, fitted).save(tmp_path / "dated.keras")
+    loaded = keras.models.load_model(tmp_path / "dated.keras")
+    answers = loaded({name: tf.constant(column) for name, column in rows.items()})
+
+    expected = outputs_of(network, fitted.encoding.encode(block.numbers, block.text))
+    assert [how.parts for how in fitted.reading.columns] == [("month", "weekday", "hour"), (), ()]
+    assert fitted.encoding.texts.categories == (("free", "missing", "other", "pro"),)
+    assert_allclose(answers["probabilities"][:, 1:], expected, atol=1e-5)
+
+
 def test_very_many_columns_of_numbers_are_one_input() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, MAX_INPUTS + 1))).rename(columns=str)
     data = datasets.load(DatasetSpec(), data=(frame.assign(word=["a", "b"] * 10), [0, 1] * 10))
@@ -171,8 +207,6 @@ def test_very_many_columns_of_numbers_are_one_input() -> None:
 
 
 def test_networks_of_several_inputs_take_raw_rows() -> None:
-    import keras
-
     data = datasets.load(DatasetSpec(), data=(np.arange(120.0).reshape(20, 6), [0, 1] * 10))
     image, plain = keras.Input((2, 2, 1), name="image"), keras.Input((2,), name="plain")
     joined = keras.layers.Concatenate()([keras.layers.Flatten()(image), plain])

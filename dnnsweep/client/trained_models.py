@@ -216,7 +216,7 @@ def _fit_again(store: SweepStore, sweep: Sweep) -> Preprocessing:
     if checked.dataset.source == spec.HANDED_OVER:
         raise ExportError(f"{missing}, and its rows were passed in Python; run it again under a new name")
     try:
-        data = datasets.load(checked.dataset, checked.task)
+        data = datasets.load(checked.dataset, checked.task, reading=sweep.data.get("reading", {}))
     except DataError as error:
         raise ExportError(f"{missing}, and its data cannot be read again: {error}") from error
     if data.summary.fingerprint != sweep.data["fingerprint"]:

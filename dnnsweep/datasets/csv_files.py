@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import csv
 import gzip
 import io
 import lzma
 import zipfile
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final, cast
 
 import pandas as pd
@@ -76,39 +77,85 @@ def read_csv_frame(
     Raises:
         DataError: The file cannot be read, is too large, repeats a column name, or holds no rows.
     """
+    with _told_errors(name), open_file(name, limits) as file:
+        content = _CsvContent(file, name, limits)
+        start = content.start()
+        form = request.form or find_form(start, request.given)
+        try:
+            frame = _read_form(content, form, request)
+        except UnicodeDecodeError:
+            if request.form or (request.given and request.given.encoding) or not is_text(start):
+                raise
+            form = find_form(start, (request.given or CsvSpec()).model_copy(update={"encoding": WINDOWS}))
+            frame = _read_form(content, form, request)
+    if not len(frame):
+        raise data_error("dataset.source", "must hold rows", "column names only")
+    return frame, form
+
+
+def read_csv_blocks(name: str, request: CsvRequest, columns: Collection[str], n_rows: int) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a CSV file in blocks, so that a file of any size fits in memory.
+
+    Args:
+        name: Path of the file.
+        request: What is asked of its content; its form is what to expect, but the file may be written in another one.
+        columns: Names that the file should have; the form is the first one in which it does.
+        n_rows: Rows of a block.
+
+    Raises:
+        DataError: The file cannot be read, repeats a column name, or holds no rows.
+    """
+    is_empty = True
+    with _told_errors(name), open_file(name, None) as file:
+        content = _CsvContent(file, name, None)
+        form = _expected_form(content, request, columns)
+        for block in _read_form(content, form, request, chunksize=n_rows):
+            is_empty = False
+            yield block
+    if is_empty:
+        raise data_error("dataset.source", "must hold rows", "column names only")
+
+
+def _expected_form(content: _CsvContent, request: CsvRequest, columns: Collection[str]) -> CsvForm:
+    start = content.start()
+    found = find_form(start, request.given)
+    forms = [found if request.form is None else request.form, found, replace(found, encoding=WINDOWS)]
+    for form in forms:
+        with contextlib.suppress(UnicodeError, *UNREADABLE):
+            if set(columns) <= set(_header(content, form)):
+                return form
+    return found
+
+
+@contextlib.contextmanager
+def _told_errors(name: str) -> Iterator[None]:
+    """Turn what readers of CSV files raise into errors about the file."""
     try:
-        with open_file(name, limits) as file:
-            content = _CsvContent(file, name, limits)
-            start = content.start()
-            form = request.form or find_form(start, request.given)
-            try:
-                frame = _read_form(content, form, request)
-            except UnicodeDecodeError:
-                if request.form or (request.given and request.given.encoding) or not is_text(start):
-                    raise
-                form = find_form(start, (request.given or CsvSpec()).model_copy(update={"encoding": WINDOWS}))
-                frame = _read_form(content, form, request)
+        yield
     except UnicodeError as error:
         remedy = "save it as UTF-8, or name its encoding with dataset.csv.encoding"
         raise unreadable("a CSV file in UTF-8", name, error, remedy) from error
     except UNREADABLE as error:
         remedy = "check the file, or say with dataset.csv how it is written"
         raise unreadable("a CSV file with a line of column names", name, error, remedy) from error
-    if not len(frame):
-        raise data_error("dataset.source", "must hold rows", "column names only")
-    return frame, form
 
 
-def _read_form(content: _CsvContent, form: CsvForm, request: CsvRequest) -> pd.DataFrame:
+def _header(content: _CsvContent, form: CsvForm) -> list[str]:
+    """Return the names of columns; with a row that is longer, pandas would take its first value for an index."""
+    first = content.read(**form.options(), header=None, nrows=2, dtype=str, keep_default_na=False)
+    return [str(name) for name in first.iloc[0]]
+
+
+def _read_form(content: _CsvContent, form: CsvForm, request: CsvRequest, **block: int) -> Any:
+    """Return the rows, or with `chunksize` an iterator over blocks of them."""
     content.check_columns(form)
     options = form.options()
-    # The header is read by itself: where a row is longer, pandas would take its first value for an index.
-    header = content.read(**options, header=None, nrows=2, dtype=str, keep_default_na=False).iloc[0].tolist()
+    header = _header(content, form)
     check_unique_names(header)
     if request.keeps_words:
         options |= _ONLY_EMPTY
     texts = {column: str for column in header if column in request.texts}
-    return content.read(**options, **({"dtype": texts} if texts else {}), low_memory=False, **_EXACT)
+    return content.read(**options, **({"dtype": texts} if texts else {}), low_memory=False, **_EXACT, **block)
 
 
 class _CsvContent:
@@ -151,7 +198,7 @@ class _CsvContent:
         if self._limits is not None:
             self._n_columns = self._count_columns(self._limits, form)
 
-    def read(self, **options: Any) -> pd.DataFrame:
+    def read(self, **options: Any) -> Any:
         """Read rows from the start, as pandas reads them with these options.
 
         Raises:
@@ -159,7 +206,7 @@ class _CsvContent:
         """
         compression = self._compression if self._limits is None else None
         stream = self._stream(is_header="nrows" in options)
-        return cast("pd.DataFrame", pd.read_csv(stream, compression=compression, **options))
+        return pd.read_csv(stream, compression=compression, **options)
 
     def _stream(self, *, is_header: bool) -> BinaryIO:
         """Return the content from its start, counted where limits hold."""

@@ -124,7 +124,7 @@ def looks_dated(texts: Sequence[str]) -> bool:
 #: Part of a date -> its value from 0 on, and how many there are before it begins again.
 CYCLES: Final[Mapping[str, tuple[Callable[[pd.DatetimeIndex], Any], int]]] = {
     "month": (lambda moments: moments.month - 1, 12),
-    "weekday": (lambda moments: moments.weekday, 7),
+    "weekday": (lambda moments: moments.day_of_week, 7),
     "hour": (lambda moments: moments.hour, 24),
 }
 

@@ -12,19 +12,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnnsweep.datasets.csv_files import read_csv_frame
+from dnnsweep.datasets.cells import MissingWords
+from dnnsweep.datasets.csv_files import CsvRequest, read_csv_blocks
+from dnnsweep.datasets.csv_forms import CsvForm
 from dnnsweep.datasets.data_errors import check_unique_names, name_some
 from dnnsweep.datasets.files import array_of_rows, read_parquet_frame
-from dnnsweep.datasets.frames import LARGEST, is_number, text_kind, text_values
+from dnnsweep.datasets.frames import LARGEST, Table, is_number
 from dnnsweep.datasets.preprocessing import Preprocessing
+from dnnsweep.datasets.readings import ColumnReading, Reading, read_frame
+from dnnsweep.datasets.table_reading import read_rows
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.space import did_you_mean, yaml_text
 
 #: Rows and values that are encoded at once.
 BLOCK_ROWS: Final = 50_000
 BLOCK_VALUES: Final = 20_000_000
-#: Kinds of columns of objects, in pandas's words, that hold numbers or texts that may be some.
-_NUMBER_KINDS: Final = ("mixed", "floating", "mixed-integer-float", "decimal")
+#: Ends of the names of files that hold arrays, and of parquet files; all others are CSV files.
+_ARRAY_FILES: Final = (".npz", ".npy")
+_PARQUET_FILES: Final = (".parquet", ".pq")
+#: Truth values as text.
+_TRUTH: Final = ("True", "False")
 #: What errors call the new rows.
 PATH: Final = "table"
 
@@ -58,20 +65,38 @@ def read_new_rows(rows: Any, fitted: Preprocessing) -> Iterator[NewRows]:
     Raises:
         DataError: The rows cannot be read, or lack a column, or a column has another type than in training.
     """
+    size = max(1, min(BLOCK_ROWS, BLOCK_VALUES // max(1, len(fitted.columns))))
+    start = 0
     try:
-        table = _open(rows)
-        n_values = max(1, len(fitted.columns))
-        size = max(1, min(BLOCK_ROWS, BLOCK_VALUES // n_values))
-        for start in range(0, max(1, len(table)), size):
-            yield _bring_to_columns(table[start : start + size], fitted, start)
+        for block in _blocks(rows, fitted, size):
+            yield _bring_to_columns(block, fitted, start)
+            start += len(block)
     except DataError as error:
         raise DataError([replace(mistake, path=PATH) for mistake in error.mistakes]) from error
+
+
+def _blocks(rows: Any, fitted: Preprocessing, size: int) -> Iterator[pd.DataFrame | NDArray[Any]]:
+    """Yield tables with unique names of columns, or arrays; at least one."""
+    if isinstance(rows, str | os.PathLike) and Path(rows).suffix.lower() not in (*_ARRAY_FILES, *_PARQUET_FILES):
+        yield from read_csv_blocks(str(rows), _csv_request(fitted), fitted.columns, size)
+        return
+    table = _open(rows)
+    for start in range(0, max(1, len(table)), size):
+        yield table[start : start + size]
+
+
+def _csv_request(fitted: Preprocessing) -> CsvRequest:
+    reading = fitted.reading
+    if fitted.row_shape is None and not reading.columns:  # the model of a sweep that stored no reading
+        return CsvRequest(CsvForm(), keeps_words=False)
+    return CsvRequest(reading.form, texts=[how.name for how in reading.columns if how.kind != "number"])
 
 
 def _open(rows: Any) -> pd.DataFrame | NDArray[Any]:
     """Return rows as a table with unique names of columns, or as an array."""
     if isinstance(rows, str | os.PathLike):
-        return _read_file(str(rows))
+        is_parquet = Path(rows).suffix.lower() in _PARQUET_FILES
+        return read_parquet_frame(str(rows)) if is_parquet else array_of_rows(str(rows))
     if isinstance(rows, Mapping):
         is_row = not any(isinstance(value, Sequence | np.ndarray | pd.Series) for value in _unquoted(rows))
         rows = pd.DataFrame([rows]) if is_row else pd.DataFrame(dict(rows))
@@ -93,16 +118,9 @@ def _unquoted(row: Mapping[Any, Any]) -> list[Any]:
     return [value for value in row.values() if not isinstance(value, str)]
 
 
-def _read_file(name: str) -> pd.DataFrame | NDArray[Any]:
-    ending = Path(name).suffix.lower()
-    if ending in (".npz", ".npy"):
-        return array_of_rows(name)
-    return read_parquet_frame(name) if ending in (".parquet", ".pq") else read_csv_frame(name)
-
-
 def _bring_to_columns(block: pd.DataFrame | NDArray[Any], fitted: Preprocessing, start: int) -> NewRows:
     if isinstance(block, pd.DataFrame):
-        return _from_frame(block, fitted, start)
+        return _from_frame(block, fitted)
     index = pd.RangeIndex(start, start + len(block))
     return NewRows(_from_array(block, fitted), np.empty((len(block), 0), dtype=object), index)
 
@@ -134,20 +152,14 @@ def _check_finite(names: Sequence[str], numbers: NDArray[Any]) -> None:
         raise DataError([Mistake(PATH, rule, f"infinite or larger ones in {name_some(wrong)}", "correct these cells")])
 
 
-def _from_frame(frame: pd.DataFrame, fitted: Preprocessing, start: int) -> NewRows:
-    columns = _match_names(frame, fitted)
+def _from_frame(frame: pd.DataFrame, fitted: Preprocessing) -> NewRows:
     numbers, texts = fitted.encoding.numbers, fitted.encoding.texts
-    matrix = np.empty((len(frame), len(numbers.columns)), dtype=np.float64)
-    text = np.empty((len(frame), len(texts.columns)), dtype=object)
-    mistakes: list[Mistake] = []
-    for index, name in enumerate(numbers.columns):
-        matrix[:, index] = _read_numbers(columns[name], name, start, mistakes)
-    for index, name in enumerate(texts.columns):
-        text[:, index] = _read_texts(columns[name], name, texts.categories[index], mistakes)
-    if mistakes:
-        raise DataError(mistakes)
-    _check_finite(numbers.columns, matrix)
-    return NewRows(matrix.astype(numbers.dtype, copy=False), text, frame.index)
+    columns = _match_names(frame, fitted)
+    known = dict(zip(texts.columns, texts.categories, strict=True))
+    columns |= {name: _respelled(columns[name], known[name]) for name in texts.columns}
+    table = _read_columns(pd.DataFrame(columns, copy=False), fitted)
+    _check_finite(numbers.columns, table.numbers)
+    return NewRows(table.numbers.astype(numbers.dtype, copy=False), table.text, frame.index)
 
 
 def _match_names(frame: pd.DataFrame, fitted: Preprocessing) -> dict[str, pd.Series]:
@@ -166,38 +178,60 @@ def _absent(name: str, present: Sequence[str]) -> Mistake:
     return Mistake(PATH, "must have every column of training", f"none named {yaml_text(name)}", remedy)
 
 
-def _read_numbers(column: pd.Series, name: str, start: int, mistakes: list[Mistake]) -> Any:
-    """Return numbers (rows,), NaN where missing; cells that are none are added to the mistakes."""
-    if is_number(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    rule = f"{name} must hold numbers, as in training"
-    if (kind := text_kind(column)) and kind not in _NUMBER_KINDS:
-        mistakes.append(Mistake(PATH, rule, kind, "convert it"))
-        return np.nan
-    texts = pd.Series(text_values(column), index=column.index)
-    numbers = pd.to_numeric(texts, errors="coerce")
-    strays = np.flatnonzero(numbers.isna() & (texts.fillna("").str.strip() != ""))
-    if len(strays):
-        first = f"{yaml_text(str(texts.iloc[strays[0]]))} in row {start + strays[0] + 1}"
-        got = first if len(strays) == 1 else f"{first} and {len(strays) - 1} more such cells"
-        mistakes.append(Mistake(PATH, rule, got, "correct these cells, or leave them empty"))
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+def _read_columns(frame: pd.DataFrame, fitted: Preprocessing) -> Table:
+    """Return columns as they were read in training; every one that holds something else is a mistake."""
+    reading = fitted.reading if fitted.reading.columns else _plain_reading(fitted)
+    mistakes = [mistake for how in reading.columns for mistake in _check_words(frame[how.name], how, fitted)]
+    try:
+        table = read_rows(frame, reading)
+    except DataError:
+        mistakes = [*_wrong_columns(frame, reading), *mistakes]
+    if mistakes:
+        raise DataError(mistakes)
+    return table
 
 
-def _read_texts(column: pd.Series, name: str, known: Sequence[str], mistakes: list[Mistake]) -> Any:
-    """Return texts (rows,), None where missing."""
+def _wrong_columns(frame: pd.DataFrame, reading: Reading) -> Iterator[Mistake]:
+    for how in reading.columns:
+        try:
+            read_frame(frame[[how.name]], replace(reading, columns=(how,)))
+        except DataError as error:
+            yield from error.mistakes
+
+
+def _plain_reading(fitted: Preprocessing) -> Reading:
+    """Return the reading of columns that were arrays, or were taken as pandas reads them."""
+    numbers = [ColumnReading(name, "number") for name in fitted.encoding.numbers.columns]
+    texts = [ColumnReading(name, "text") for name in fitted.encoding.texts.columns]
+    return Reading((*numbers, *texts), missing=MissingWords((), MissingWords().numbers))
+
+
+def _check_words(column: pd.Series, how: ColumnReading, fitted: Preprocessing) -> list[Mistake]:
+    """Return a mistake about numbers where there was text, unless training had them as words."""
+    if how.kind != "text" or how.other or not is_number(column):
+        return []
+    texts = fitted.encoding.texts
+    known = texts.categories[texts.columns.index(how.name)]
+    distinct = [_spell(value, known) for value in pd.unique(column.dropna())]
+    if not distinct or set(distinct) & set(known):
+        return []
+    rule = f"column '{how.name}' must hold text, such as {name_some(known[:3])}"
+    return [Mistake(PATH, rule, f"numbers such as {distinct[0]}", "convert it")]
+
+
+def _respelled(column: pd.Series, known: Sequence[str]) -> pd.Series:
+    """Return a column of text with truth values spelled as in training: pandas reads true as True beside gaps."""
+    if column.dtype == bool or not (set(_TRUTH) & set(known)):
+        return column
     codes, values = pd.factorize(column)
-    texts = [_spell(value, known) for value in values]
-    if is_number(column) and texts and not set(texts) & set(known):
-        rule = f"{name} must hold text, as in training, such as {name_some(known[:3])}"
-        mistakes.append(Mistake(PATH, rule, f"numbers such as {texts[0]}", "convert it"))
-    return np.array([*texts, None], dtype=object)[codes]  # the code of a missing value is -1
+    spelled = np.array([*(_spell(value, known) for value in values), None], dtype=object)
+    return pd.Series(spelled[codes], index=column.index, dtype=object)  # the code of a missing value is -1
 
 
 def _spell(value: Any, known: Sequence[str]) -> str:
-    """Return a value as the word of training that it is: pandas reads 1 as 1.0 beside gaps, and true as True."""
+    """Return a value as the word of training that it is."""
     text = str(value)
-    spellings = [text, text.capitalize()]
+    spellings = [text, text.strip(), text.strip().capitalize()]
     if isinstance(value, float | np.floating) and float(value).is_integer():
         spellings.append(str(int(value)))
     return next((spelling for spelling in spellings if spelling in known), text)
