@@ -151,13 +151,7 @@ def _load(
         n_train=len(y_train),
         n_validation=len(y_validation),
         n_test=len(y_test),
-        notes=(
-            *source.notes,
-            *rare_notes,
-            *encoding_notes(table),
-            *target.notes,
-            *missing_class_notes(target, rows),
-        ),
+        notes=(*source.notes, *rare_notes, *encoding_notes(table), *target.notes, *missing_class_notes(target, rows)),
         traits=traits,
         reading={} if precedent.is_plain else reading.to_json(),
     )
