@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from warm_python import WarmPython
-from workspace import environment_of_a_user
+from workspace import Command, environment_of_a_user, started
 
 from dnnsweep.cli import main
 
 #: Commands that have read what they need in a moment, once Python and the libraries are loaded.
 READING = ("best", "doctor", "export", "list", "show", "trials", "validate")
+#: What a program has in it whose libraries take seconds to load.
+LOADING = re.compile("^import (keras|dnnsweep)", re.MULTILINE)
 #: Words with which a line is more than one command and its arguments.
 OPERATORS = {"|", "&", ";", ">", ">>", "<", "&&", "||"}
 
@@ -56,14 +60,29 @@ class Keyboard:
                 # Trainers and delivery in processes of their own would each load TensorFlow or MLflow anew; what they
                 # do is the same, and tests/acceptance has them as they are.
                 return call(self._capsys, "run", *rest, "--executor", "inprocess")
-            case ["python", program] if "import keras" in Path(program).read_text(encoding="utf-8"):
+            case ["python", program] if re.search(
+                "^import (keras|dnnsweep)", Path(program).read_text("utf-8"), re.MULTILINE
+            ):
                 return self._warm_python.run(program)
         return self._start(line)
 
     def _start(self, line: str) -> subprocess.CompletedProcess[str]:
+        command, *words = shlex.split(line, comments=True)
+        if command == "dnnsweep" and not OPERATORS & set(words):
+            typed = start(words)
+            return subprocess.CompletedProcess(words, typed.code, typed.out, typed.err)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environ = {**environment_of_a_user(), "PATH": path}
         return subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+
+
+def start(words: Sequence[str]) -> Command:
+    """Start a command in the current folder, in a process of its own; its output goes to files elsewhere."""
+    folder = Path(tempfile.mkdtemp(prefix="dnnsweep-typed-"))
+    out, err = folder / "out", folder / "err"
+    for file in (out, err):
+        file.touch()
+    return Command(started(words, cwd=Path.cwd(), out=out, err=err, env=environment_of_a_user()), folder)
 
 
 def call(capsys: pytest.CaptureFixture[str], *words: str) -> subprocess.CompletedProcess[str]:

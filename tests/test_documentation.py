@@ -10,9 +10,8 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
-import subprocess
-import sys
 import time
 import tomllib
 from pathlib import Path
@@ -20,11 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keyboard import Keyboard
+from keyboard import Keyboard, start
 from postgres import free_port
 from typer.main import get_command
+from warm_processes import SOCKET
 from warm_python import WarmPython
-from workspace import environment_of_a_user
+from workspace import Command
 
 from dnnsweep import spec
 from dnnsweep.cli import app
@@ -234,10 +234,10 @@ def test_every_command_of_the_service_page_does_what_it_says(
     port = str(free_port())
     consoles = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     lines = [line.removeprefix("$ ").replace("8123", port) for block in consoles for line in block.splitlines()]
-    for name in [name for name in os.environ if name.startswith(("DNNSWEEP_", "MLFLOW_"))]:
+    for name in [name for name in os.environ if name.startswith(("DNNSWEEP_", "MLFLOW_")) and name != SOCKET]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    servers: list[subprocess.Popen[bytes]] = []
+    servers: list[Command] = []
     try:
         for line in lines:
             words = shlex.split(line)
@@ -245,9 +245,7 @@ def test_every_command_of_the_service_page_does_what_it_says(
                 for word in words[1:]:
                     monkeypatch.setenv(*word.partition("=")[::2])
             elif words[:2] in [["dnnsweep", name] for name in SERVERS]:
-                command, quiet = [sys.executable, "-m", *words[:-1]], subprocess.DEVNULL
-                environ = environment_of_a_user()
-                servers.append(subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environ))
+                servers.append(start(words[1:-1]))
             elif words[0] != "pip":
                 await_service(port)
                 keyboard.type(line)
@@ -257,8 +255,8 @@ def test_every_command_of_the_service_page_does_what_it_says(
         told = [json.loads(keyboard.type(f"dnnsweep trials flowers --json{home}")) for home in ("", " --home here")]
     finally:
         for server in servers:
-            server.terminate()
-        codes = [server.wait(60) for server in servers]
+            server.process.send_signal(signal.SIGTERM)
+        codes = [server.code for server in servers]
 
     assert codes == [0, 0]
     alike = ("number", "value", "params", "seed", "state", "reason", "epochs", "metrics")

@@ -7,6 +7,7 @@ before that is as good as new. A child has a `__main__`, a working directory, an
 from __future__ import annotations
 
 import builtins
+import importlib
 import json
 import os
 import runpy
@@ -32,6 +33,8 @@ LIBRARIES = (
     "tensorflow",
     "keras",
 )
+#: Where the process listens that has trainers and deliveries loaded; see `warm_processes.py`.
+SOCKET = "DNNSWEEP_TEST_PROCESSES"
 
 
 class WarmPython:
@@ -106,9 +109,18 @@ def become(order: Mapping[str, Any]) -> None:
     sys.argv = order["argv"]
     folders = order["environ"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [str(Path(sys.argv[0]).resolve().parent), *filter(None, folders)]
+    if SOCKET in os.environ and "import dnnsweep" in Path(sys.argv[0]).read_text("utf-8"):
+        share_processes()
     for name in order["errors"]:
         warnings.filterwarnings("error", category=getattr(builtins, name))
     runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def share_processes() -> None:
+    """Let the program's trainers and deliveries be children of the process that has their modules loaded."""
+    sys.path.append(str(Path(__file__).parent))
+    importlib.import_module("warm_processes").take_place()
+    sys.path.pop()
 
 
 if __name__ == "__main__":

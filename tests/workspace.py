@@ -57,6 +57,17 @@ def started_afresh(
         )
 
 
+def started(
+    words: Sequence[str], *, cwd: Path, out: Path, err: Path, env: Mapping[str, str]
+) -> subprocess.Popen[bytes] | ForkedProcess:
+    """Start a command in a session of its own, with its modules loaded where that makes no difference."""
+    if not IS_WARM or is_customized(env):
+        return started_afresh(words, cwd=cwd, out=out, err=err, env=env)
+    socket = os.environ[SOCKET]
+    warm_processes.lease(socket)  # the next command needs it too
+    return warm_commands().start(words, cwd=cwd, out=out, err=err, env={**env, SOCKET: socket})
+
+
 def is_customized(env: Mapping[str, str]) -> bool:
     """Return whether an interpreter with this environment runs code of a test when it starts."""
     folders = env.get("PYTHONPATH", "").split(os.pathsep)
@@ -164,12 +175,7 @@ class Workspace:
         out, err, env = folder / "out", folder / "err", self.environment(environ)
         for file in (out, err):
             file.touch()
-        is_warm = IS_WARM and not is_customized(env)
-        if is_warm:
-            env[SOCKET] = os.environ[SOCKET]
-            warm_processes.lease(env[SOCKET])  # the next command needs it too
-        start = warm_commands().start if is_warm else started_afresh
-        self.commands.append(Command(start(words, cwd=self.folder, out=out, err=err, env=env), folder))
+        self.commands.append(Command(started(words, cwd=self.folder, out=out, err=err, env=env), folder))
         return self.commands[-1]
 
     def run(self, *words: str, environ: Mapping[str, str] | None = None) -> Command:

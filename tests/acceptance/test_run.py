@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import yaml
 from keyboard import call
+from warm_python import WarmPython
 from workspace import Command, Workspace, identity, prepared, wait_until
 
 import dnnsweep
@@ -853,7 +854,7 @@ def test_wrong_files_and_wrong_data_end_with_2_and_store_nothing(tmp_path: Path)
     assert made.end() == []
 
 
-def test_arrays_are_swept_from_a_script_without_a_main_guard(tmp_path: Path) -> None:
+def test_arrays_are_swept_from_a_script_without_a_main_guard(tmp_path: Path, warm_python: WarmPython) -> None:
     made = prepared(tmp_path, None, {})
     script = made.folder / "script.py"
     script.write_text(
@@ -867,9 +868,7 @@ def test_arrays_are_swept_from_a_script_without_a_main_guard(tmp_path: Path) -> 
         "print(json.dumps([sweep.state, sweep.show().data['task'], sweep.best()[0].value, len(sweep.trials())]))\n"
     )
 
-    done = subprocess.run(
-        [sys.executable, script], env=made.environment(), capture_output=True, text=True, timeout=90, check=False
-    )
+    done = warm_python.run(script, environ=made.environment())
 
     assert done.returncode == 0, done.stderr
     state, task, value, n_trials = json.loads(done.stdout)
