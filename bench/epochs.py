@@ -59,6 +59,8 @@ SIZES: Final = {
     "x".join(map(str, hidden)): Case("sklearn:digits", hidden, 32)
     for hidden in ((64, 32), (128, 64), (256, 128), (256, 256), (512, 256), (512, 512))
 }
+#: A table of 50,000 rows and 100 columns of noise.
+TABLE: Final = Case("table", (128, 64), 128, 50_000)
 CASES: Final = {
     "digits": Case("sklearn:digits", (64, 32), 32),
     "letter": Case("npz:letter.npz", (128, 64), 128),
@@ -126,7 +128,8 @@ def main(name: str, seconds: float, contenders: list[str]) -> None:
         print(statistics.median(watch.times) / n_epochs * 1000, flush=True)
 
 
-def _material(case: Case) -> Any:
+def material_of(case: Case) -> Any:
+    """Return the sweep file and the data of a case, as a trainer reads them."""
     from dnnsweep.trainers import Job
     from dnnsweep.trainers.inputs import load_inputs
 
@@ -144,6 +147,9 @@ def _material(case: Case) -> Any:
         return load_inputs(
             Job(document, data=(generator.random((case.n_rows, 784), np.float32), np.arange(case.n_rows) % 10))
         )
+    if case is TABLE:
+        document["dataset"] = {"test": 0.0}
+        return load_inputs(Job(document, data=_table(case.n_rows)))
     if case.source.startswith("npz:"):
         with np.load(Path(os.environ["BENCH_DATA"]) / case.source.removeprefix("npz:")) as arrays:
             x, y = arrays["x_train"][: case.n_rows], arrays["y_train"][: case.n_rows]
@@ -152,17 +158,34 @@ def _material(case: Case) -> Any:
     return load_inputs(Job(document))
 
 
-def _array(case: Case, watch: Stopwatch, slots: int) -> int:
+def _table(n_rows: int) -> tuple[Any, Any]:
+    """Return 100 columns of noise, rounded so that files of them stay small, and a class of ten that they decide."""
+    generator = np.random.default_rng(0)
+    x = np.round(8 * generator.normal(size=(n_rows, 100))) / 8
+    return x, np.argmax(x @ generator.normal(size=(100, 10)), axis=1)
+
+
+def suggestions_of(case: Case, n_trials: int) -> list[Any]:
+    """Return trials of a case that differ in all that the slots of an array may differ in."""
     from dnnsweep.records import Suggestion
     from dnnsweep.space import OPTIMIZERS, Hyperparameters
+
+    base = {**Hyperparameters().to_params(), "hidden": case.hidden, "batch_size": case.batch_size, "dropout": 0.3}
+    varied = (
+        {"optimizer": tuple(OPTIMIZERS)[number % 8], "batch_norm": number % 2 == 0, "l2": 1e-4}
+        for number in range(n_trials)
+    )
+    return [Suggestion(number, {**base, **of_trial}, number) for number, of_trial in enumerate(varied)]
+
+
+def _array(case: Case, watch: Stopwatch, slots: int) -> int:
     from dnnsweep.trainers.array.slots import TrialArray
     from dnnsweep.trainers.groups import group_of
 
-    base = {**Hyperparameters().to_params(), "hidden": case.hidden, "batch_size": case.batch_size, "dropout": 0.3}
-    array = TrialArray(group_of(base), _material(case), slots)
-    for number in range(slots):
-        varied = {"optimizer": tuple(OPTIMIZERS)[number % 8], "batch_norm": number % 2 == 0, "l2": 1e-4}
-        array.enqueue(Suggestion(number, {**base, **varied}, number))
+    suggestions = suggestions_of(case, slots)
+    array = TrialArray(group_of(suggestions[0].params), material_of(case), slots)
+    for suggestion in suggestions:
+        array.enqueue(suggestion)
     watch.run(lambda: array.step(lambda _: None))
     return slots * array.config.epochs_per_call
 
@@ -186,7 +209,7 @@ def _fit_jit(case: Case, watch: Stopwatch, _: int) -> int:
 
 
 def _fitted(case: Case, watch: Stopwatch, *, is_jit: bool = False) -> int:
-    material = _material(case)
+    material = material_of(case)
     data, x_shape = material.data, (-1,)
     if case.builder is None:
         network, optimizer = _network(case, data)
@@ -237,7 +260,7 @@ def _built(case: Case, watch: Stopwatch, _: int) -> int:
         if watch.is_over():
             raise OverError
 
-    material = _material(case)
+    material = material_of(case)
     params = {**case.built, "batch_size": case.batch_size}
     with suppress(OverError):
         CompiledTrainer(Job(material.sweep.to_json()), material, "cpu").train(Suggestion(0, params, 0), lap)
@@ -249,7 +272,7 @@ def _compiled(case: Case, watch: Stopwatch, _: int) -> int:
     import keras
     import tensorflow as tf
 
-    data = _material(case).data
+    data = material_of(case).data
     network, optimizer = _network(case, data)
     optimizer.build(network.trainable_variables)
     x, y, x_validation, y_validation = map(
@@ -285,7 +308,7 @@ def _compiled(case: Case, watch: Stopwatch, _: int) -> int:
 
 def _sgemm(case: Case, watch: Stopwatch, _: int) -> int:
     """The matrix products of an epoch alone, by NumPy: forward, and backward to weights and to inputs."""
-    data = _material(case).data
+    data = material_of(case).data
     widths = (data.summary.n_features, *case.hidden, data.n_outputs)
     n_steps = -(-data.summary.n_train // case.batch_size)
     training = _products(widths, case.batch_size, is_trained=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import commands, report, speeds
+from bench import commands, gpu_table, report, speeds
 from bench.__main__ import PARTS
 from bench.numbers import Line, ratios, spread, verdict
 from bench.speeds import Entry
@@ -145,3 +145,41 @@ def test_a_store_that_lacks_or_doubles_anything_is_noticed(home: Path, loss: str
 
     with pytest.raises(RuntimeError, match="MLflow must hold every trial"):
         commands.checked(home, 2)
+
+
+def gpu_result(slots: int, milliseconds: float, precision: str = "tf32") -> dict[str, object]:
+    wrong = {"loss_relative": 0.0004, "weights_relative": 0.001, "weights_absolute": 0.006}
+    return {
+        "case": "digits",
+        "slots": slots,
+        "precision": precision,
+        "n_weights": 6570,
+        "call_milliseconds": milliseconds,
+        "call_with_copies_milliseconds": milliseconds + 4,
+        "against_expected": wrong,
+        "against_exact": {name: value / 2 for name, value in wrong.items()},
+    }
+
+
+def test_times_on_a_gpu_are_of_one_trial_and_the_median_over_runs() -> None:
+    results = gpu_table.merged([[gpu_result(1, 2.0), gpu_result(64, 6.4)], [gpu_result(1, 4.0)]])
+
+    assert gpu_table.by_slots(results).splitlines()[-1] == "| digits | 6,570 | 3,000 | 100 |"
+
+
+def test_a_gpu_is_set_against_two_cores_with_and_without_what_the_host_does() -> None:
+    results = gpu_table.merged([[gpu_result(64, 6.4)]])
+    core = {"case": "digits", "slots": 16, "program_microseconds": 3000, "host_slots": 64, "host_microseconds": 37.5}
+
+    # Of a trial's epoch: 100 in the program, 162.5 with copies; (3000 + 37.5) / 2 on two cores.
+    row = "| digits | 64 | 100 | 162 | 37.5 | 1,500 (16) | 15 | 7.59 |"
+    assert gpu_table.against_cores(results, [core]).splitlines()[-1] == row
+
+
+def test_the_error_of_a_cpu_is_its_distance_from_double_precision_on_a_gpu() -> None:
+    results = gpu_table.merged([[gpu_result(8, 2.0, precision) for precision in gpu_table.PRECISIONS]])
+
+    on_cpu, *on_gpu = gpu_table.precisions(results).splitlines()[2:]
+    assert on_cpu == "| digits | the CPU, single | 4.0e-04 | 1.0e-03 | 6.0e-03 |"
+    assert on_gpu[0] == "| digits | the GPU, single, products in TF32 | 2.0e-04 | 5.0e-04 | 3.0e-03 |"
+    assert len(on_gpu) == 3

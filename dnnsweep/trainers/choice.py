@@ -14,7 +14,8 @@ from dnnsweep.trainers import TrainerPlan
 from dnnsweep.trainers.array.optimizers import UPDATE_RULES
 from dnnsweep.trainers.groups import Group
 
-#: The most slots that repay themselves, by the weights of a network: on one core, and on a GPU.
+#: The most slots that repay themselves, by the weights of a network: on one core, and on a GPU. Measured, but for the
+#: GPU's last bound: twice as many slots would gain a third there at most.
 SLOTS_BY_WEIGHTS: Final = {
     "cpu": ((50_000, 16), (100_000, 4), (200_000, 2), (math.inf, 1)),
     "gpu": ((50_000, 64), (500_000, 32), (5_000_000, 8), (math.inf, 2)),
