@@ -139,6 +139,10 @@ class ListingPlan:
 def blocks(plan: ListingPlan) -> list[str]:
     """Return the code of the network, block by block."""
     seed = [
+        "# What the trial was computed with, whatever ~/.keras/keras.json says.",
+        'keras.config.set_floatx("float32")',
+        "keras.config.set_epsilon(1e-7)",
+        "",
         "# The trial's seed: for initial weights, dropout and the order of rows.",
         f"SEED = {plan.seed}",
         "keras.utils.set_random_seed(SEED)",
