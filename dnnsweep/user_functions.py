@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
@@ -16,6 +17,8 @@ from dnnsweep.errors import Mistake, SpecError
 
 PATTERN: Final = r"^python:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 MAX_REASON: Final = 300
+#: The module of a script or a notebook, which other processes do not have.
+_MAIN: Final = "__main__"
 
 
 def load(name: str, path: str, *, is_confined: bool = False) -> Callable[..., Any]:
@@ -35,14 +38,53 @@ def load(name: str, path: str, *, is_confined: bool = False) -> Callable[..., An
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     importlib.invalidate_caches()
+    was_imported = module in sys.modules
     try:
         loaded = getattr(_import_confined(module) if is_confined else importlib.import_module(module), function, None)
     except Exception as error:
         raise SpecError([_mistake(name, path, module, error)]) from error
     if not callable(loaded):
-        remedy = f"define it in {module}.py" if loaded is None else "name a function"
+        remedy = "name a function" if loaded is not None else _definition_remedy(module, function, was_imported)
         raise SpecError([Mistake(path, f"must name a function of {module}", function, remedy)])
     return loaded  # type: ignore[no-any-return]
+
+
+def check_shared(name: str, path: str) -> None:
+    """Check that a function is not one of the running script or notebook, which training processes do not have.
+
+    Args:
+        name: The function as `python:module:function`.
+        path: YAML path to report the mistake under.
+
+    Raises:
+        SpecError: It is.
+    """
+    _, module, function = name.split(":")
+    if module == _MAIN:
+        rule = "must name a module that training processes can import"
+        raise SpecError([Mistake(path, rule, name, _file_remedy(function))])
+
+
+def naming_remedy(function: Any) -> str:
+    """Return how a sweep file names a function that was handed over itself."""
+    module, name = getattr(function, "__module__", None) or _MAIN, getattr(function, "__qualname__", "")
+    source = f"python:{module}:{name}"
+    if module != _MAIN and re.fullmatch(PATTERN, source):
+        return f"write {source}"
+    return _file_remedy(name)
+
+
+def _definition_remedy(module: str, function: str, was_imported: bool) -> str:  # noqa: FBT001  one fact of three
+    if module == _MAIN:
+        return _file_remedy(function)
+    remedy = f"define it in {module.replace('.', '/')}.py"
+    return f"{remedy}; if it is there, restart this process, which imported the file before" if was_imported else remedy
+
+
+def _file_remedy(function: str) -> str:
+    name = function if function.isidentifier() else "build"
+    cell = "in a notebook, by `%%writefile nets.py` at the top of its cell"
+    return f"put it into a file, such as nets.py ({cell}), and write python:nets:{name}"
 
 
 def _import_confined(name: str) -> ModuleType:

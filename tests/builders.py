@@ -21,6 +21,13 @@ def dense(units: int = 16, dropout: float = 0.3, l2: float = 1e-3, *, batch_norm
     return keras.Model(rows, layers.Dense(10, activation="softmax")(hidden))
 
 
+def compiled(units: int = 4) -> keras.Model:
+    """As KerasTuner asks for it."""
+    network = keras.Sequential([keras.Input((64,)), layers.Dense(units, "relu"), layers.Dense(10, "softmax")])
+    network.compile("sgd", "mse", ["mae"])
+    return network
+
+
 def nested(dropout: float = 0.2) -> keras.Model:
     """A network in a network, with dropout in both."""
     inner = keras.Sequential([keras.Input((64,)), layers.Dense(12, "tanh"), layers.Dropout(dropout)])

@@ -19,14 +19,14 @@ from numpy.testing import assert_allclose
 from warm_python import WarmPython
 
 import dnnsweep
-from dnnsweep.errors import SpecError
+from dnnsweep.errors import SpecError, TrainerError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import Job, keras_models
 from dnnsweep.trainers.auto import AutoTrainer
 from dnnsweep.trainers.compiled import CompiledTrainer, strategy, structures
 from dnnsweep.trainers.compiled.builder import inputs_of
-from dnnsweep.trainers.compiled.epoch_program import EpochProgram
+from dnnsweep.trainers.compiled.epoch_program import Dropout, EpochProgram
 from dnnsweep.trainers.compiled.program_engine import ProgramEngine
 from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
 from dnnsweep.trainers.keras_engine import KerasEngine
@@ -224,6 +224,17 @@ def test_dropout_in_a_program_drops_what_keras_drops(function: str) -> None:
     assert_like_keras(found, expected, 1e-4)
 
 
+@pytest.mark.parametrize("rate", [1e-9, 0.5, 1 - 1e-9, 1.0])
+def test_dropout_in_a_program_takes_every_rate_that_keras_takes(rate: float) -> None:
+    rows = tf.ones((6, 50))
+    stand_in = Dropout(keras.layers.Dropout(1.0, seed=1))
+
+    stand_in.load(layer := keras.layers.Dropout(rate, seed=3))
+
+    for _ in range(2):
+        assert_allclose(stand_in(rows, training=True), layer(rows, training=True))
+
+
 @pytest.mark.parametrize(
     ("function", "params"),
     [
@@ -364,6 +375,21 @@ def test_building_leaves_the_callers_random_numbers_alone(dense: CompiledTrainer
     assert (random.random(), np.random.rand()) == expected  # noqa: NPY002
 
 
+def test_settings_of_keras_that_would_change_fit_alone_are_undone_or_refused() -> None:
+    try:
+        keras.config.set_floatx("float64")
+        with pytest.raises(TrainerError, match=r"got float64 and 1e-07; call keras.config.set_floatx\('float32'\)"):
+            keras_models.check_settings(is_ours=False)
+        keras.config.set_epsilon(1e-3)
+        keras.config.set_max_epochs(1)
+        keras.config.set_max_steps_per_epoch(1)
+        keras_models.check_settings(is_ours=True)
+        assert (keras.config.floatx(), keras.config.epsilon()) == ("float32", 1e-7)
+        assert (keras.config.max_epochs(), keras.config.max_steps_per_epoch()) == (None, None)
+    finally:
+        keras_models.check_settings(is_ours=True)
+
+
 def test_tensorflow_is_loaded_on_one_thread() -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "OMP_", "KERAS_"))}
     code = "import os, dnnsweep.trainers.compiled; print(os.environ.get('TF_NUM_INTRAOP_THREADS'))"
@@ -491,6 +517,14 @@ def test_what_is_wrong_with_a_builder_is_said_before_any_trial(
         AutoTrainer(Job(document(function, **sections))).open()
 
     assert expected in str(caught.value)
+
+
+def test_a_builder_that_compiles_its_model_is_told_what_is_ignored() -> None:
+    compiled, plain = (trainer_of(name, fixed={"units": 4}).open().data.notes for name in ("compiled", "of_dictionary"))
+
+    (note,) = set(compiled) - set(plain)
+    assert note.startswith("python:builders:compiled: the loss, the optimizer and the metrics that it compiles")
+    assert note.endswith("are ignored; those of the sweep file are used.")
 
 
 @pytest.mark.parametrize(

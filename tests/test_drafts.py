@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dnnsweep import spec
-from dnnsweep.datasets.profiles import find_leaks, profile_column
+from dnnsweep.datasets.clean_columns import clean_column
+from dnnsweep.datasets.profiles import ColumnProfile, find_leaks, profile_column
 from dnnsweep.drafts import Draft, draft_sweep
 from dnnsweep.drafts.column_choices import drop_reason
 from dnnsweep.drafts.example_files import examples, find_example
@@ -118,6 +119,10 @@ TABLES: Mapping[str, tuple[Callable[[], pd.DataFrame], str]] = {
 }
 
 
+def profiled(name: str, values: Any) -> ColumnProfile:
+    return profile_column(name, clean_column(name, pd.Series(list(values))))
+
+
 def drafted(frame: pd.DataFrame, target: str | None = None, name: str = "table.csv") -> tuple[Draft, spec.SweepSpec]:
     """Draft a sweep of a table in a file; return the draft, and what its text says."""
     frame.to_csv(name, index=False) if name.endswith(".csv") else frame.to_parquet(name)
@@ -146,7 +151,6 @@ def test_columns_that_cannot_help_or_know_the_answer_are_left_out_each_with_its_
 
     reasons = {
         "customer_id": "identifier: 240 different values in 240 rows",
-        "signup": "dates, which have to be written as numbers to be learned from",
         "region": "constant: 'EU' in every row",
         "status_code": "copy of churned: its values stand for those of churned one for one",
         "reason": "knows churned: each of its values occurs with one value of churned only",
@@ -158,6 +162,63 @@ def test_columns_that_cannot_help_or_know_the_answer_are_left_out_each_with_its_
     for name, reason in reasons.items():
         assert f"    - {name}  # {reason}\n" in draft.text
         assert f"drop {name}: {reason}" in draft.notes
+
+
+def test_dates_are_kept_as_dates_and_a_split_by_time_is_proposed() -> None:
+    draft, sweep = drafted(customers(), "churned")
+
+    assert sweep.dataset.dates == {"signup": None}
+    assert "# split: {order: signup}" in draft.text
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ("%d/%m/%Y", {"day": None}),
+        ("%Y%m%d", {"day": None}),
+        ("%d %b %Y", {"day": None}),
+        ("0%m/0%m/%Y", {"day": "%d/%m/%Y"}),
+    ],
+)
+def test_dates_are_found_in_any_usual_form_and_an_unclear_one_is_named(
+    written: str, named: dict[str, str | None]
+) -> None:
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(N) * 11, unit="D")
+    texts = [f"{day:%d/%m/%Y}" for day in days]
+    if "0%m" in written:
+        texts = [f"{1 + row % 12:02d}/{1 + row % 11:02d}/2020" for row in range(N)]
+    elif written != "%d/%m/%Y":
+        texts = [day.strftime(written) for day in days]
+
+    draft, sweep = drafted(species().assign(day=texts), "kind")
+
+    assert sweep.dataset.dates == named
+    assert any("may be %m/%d/%Y" in note for note in draft.notes) == bool(named["day"])
+
+
+def test_words_among_numbers_are_missing_values_and_a_column_of_many_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    few, many = ([f"{x:.3f}" for x in rng.normal(0, 1, N)] for _ in range(2))
+    few[3], few[9] = "unknown", "yes: no"
+    many[:40] = [f"about {row}" for row in range(40)]
+
+    draft, sweep = drafted(species().assign(few=few, many=many), "kind")
+
+    assert sweep.dataset.missing is not None
+    assert {"unknown", "yes: no", "N/A"} <= set(sweep.dataset.missing)
+    assert sweep.dataset.drop == ("many",)
+    assert "drop many: holds numbers, and 40 different other texts, such as 'about 0'" in draft.notes
+    assert outline(sweep).data.n_features == 4
+
+
+def test_a_file_with_semicolons_and_decimal_commas_says_how_it_is_written() -> None:
+    species().to_csv("table.csv", index=False, sep=";", decimal=",")
+
+    draft = draft_sweep("table.csv", "kind")
+    sweep = spec.read(draft.text, draft.name)
+
+    assert sweep.dataset.csv == spec.dataset.CsvSpec(separator=";", decimal=",")
+    assert outline(sweep).data.n_features == 3
 
 
 def test_a_target_in_another_unit_or_in_bands_is_left_out() -> None:
@@ -174,7 +235,7 @@ def test_one_extreme_row_makes_no_copy_of_the_target() -> None:
     frame.loc[0] = 1e9
 
     assert np.corrcoef(frame["a"], frame["y"])[0, 1] > 0.9999
-    assert find_leaks(frame, "y", is_classified=False) == {}
+    assert find_leaks({name: clean_column(name, frame[name]) for name in frame}, "y", is_classified=False) == {}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +257,7 @@ def test_one_extreme_row_makes_no_copy_of_the_target() -> None:
     ],
 )
 def test_identifiers_are_told_from_measurements(name: str, values: Any, is_dropped: bool) -> None:
-    reason = drop_reason(profile_column(name, pd.Series(list(values))), None, "y")
+    reason = drop_reason(profiled(name, values), None, "y")
 
     assert bool(reason) == is_dropped, reason
 
@@ -215,7 +276,7 @@ def test_identifiers_are_told_from_measurements(name: str, values: Any, is_dropp
     ],
 )
 def test_the_task_follows_from_what_the_target_holds(values: list[Any], task: Task) -> None:
-    assert choose_task(profile_column("y", pd.Series(values)))[0] is task
+    assert choose_task(profiled("y", values))[0] is task
 
 
 @pytest.mark.parametrize(
@@ -275,7 +336,7 @@ def test_more_rows_get_a_larger_network_and_fewer_trials() -> None:
 def test_a_target_that_nobody_names_is_guessed_and_said(columns: list[str], guess: str) -> None:
     frame = pd.DataFrame({name: [0, 1] * 30 for name in columns})
 
-    profiles = {name: profile_column(name, frame[name]) for name in frame}
+    profiles = {name: profiled(name, frame[name]) for name in frame}
 
     assert guess_target(profiles)[0] == guess
 

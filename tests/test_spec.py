@@ -1197,7 +1197,38 @@ def test_an_empty_space_searches_nothing_and_says_so() -> None:
 
 
 def test_a_space_of_its_own_needs_no_note() -> None:
-    assert search_notes(check({**documents.parse(MINIMAL, "text"), "space": {"dropout": [0.0, 0.5]}})) == ()
+    space = {"dropout": [0.0, 0.5], "l2": {"low": 0.0, "high": 0.1}}
+
+    assert search_notes(check({**documents.parse(MINIMAL, "text"), "space": space})) == ()
+
+
+@pytest.mark.parametrize(
+    ("space", "n_trials", "n_points"),
+    [
+        ({"dropout": [0.0, 0.5], "batch_norm": [True, False]}, 5, 4),
+        ({"dropout": [0.0, 0.5], "batch_norm": [True, False]}, 4, None),
+        ({"dropout": {"low": 0.0, "high": 0.4, "step": 0.1}}, 6, 5),
+        ({"batch_norm": [True, False], "dropout": {"when": {"batch_norm": False}, "values": [0.1, 0.2]}}, 50, 3),
+        ({"hidden": {"layers": {"low": 1, "high": 2}, "units": [4, 8]}}, 50, 4),
+        ({"dropout": {"low": 0.0, "high": 0.4}}, 1_000, None),
+    ],
+)
+def test_a_space_of_fewer_points_than_trials_is_pointed_out(
+    space: dict[str, Any], n_trials: int, n_points: int | None
+) -> None:
+    document = {**documents.parse(MINIMAL, "text"), "space": space, "budget": {"trials": n_trials}}
+
+    notes = search_notes(check(document))
+
+    assert [f"The space has {n_points} points, so {n_trials} trials repeat" in note for note in notes] == (
+        [] if n_points is None else [True]
+    )
+
+
+def test_a_grid_ends_before_it_repeats_a_point() -> None:
+    document = {**documents.parse(MINIMAL, "text"), "space": {"dropout": [0.0, 0.5]}, "sampler": "grid"}
+
+    assert search_notes(check(document)) == ()
 
 
 def test_a_grid_has_no_default_space() -> None:

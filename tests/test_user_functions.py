@@ -14,6 +14,8 @@ import pytest
 
 from dnnsweep import user_functions
 from dnnsweep.errors import SpecError
+from dnnsweep.runner.outline import outline
+from dnnsweep.spec import check
 
 
 @pytest.fixture
@@ -122,3 +124,41 @@ def test_a_module_that_fails_is_not_kept(folder: Path) -> None:
     with pytest.raises(SpecError, match="ValueError: not today"):
         call("own_nets")
     assert "own_nets" not in sys.modules
+
+
+# ---- what a notebook names
+
+
+def test_a_function_that_is_handed_over_itself_is_told_how_to_be_named() -> None:
+    def of_a_cell() -> None: ...
+
+    of_a_cell.__module__, of_a_cell.__qualname__ = "__main__", "of_a_cell"
+
+    assert user_functions.naming_remedy(write) == f"write python:{write.__module__}:write"
+    for function, name in ((of_a_cell, "of_a_cell"), (lambda: None, "build")):
+        assert user_functions.naming_remedy(function).endswith(f"and write python:nets:{name}")
+
+
+def test_a_function_of_a_notebook_is_to_be_put_into_a_file() -> None:
+    document = {"name": "a", "dataset": {"source": "sklearn:iris"}, "network": {"builder": "python:__main__:build"}}
+
+    with pytest.raises(SpecError) as in_a_notebook:
+        outline(check(document))
+    with pytest.raises(SpecError) as handed_over:
+        check({**document, "network": {"builder": call}})
+
+    assert "%%writefile nets.py` at the top of its cell), and write python:nets:build" in str(in_a_notebook.value)
+    assert str(handed_over.value).startswith("network.builder: must be text, got <function call")
+    assert str(handed_over.value).endswith(f"; write python:{call.__module__}:call")
+
+
+def test_a_module_that_was_imported_before_it_was_changed_is_named_as_the_reason(folder: Path) -> None:
+    def load() -> str:
+        with pytest.raises(SpecError) as caught:
+            user_functions.load("python:own_nets:later", "network.builder")
+        return str(caught.value)
+
+    assert load().endswith("define it in own_nets.py")
+    with (folder / "own_nets.py").open("a") as file:
+        file.write("def later(): ...")
+    assert "if it is there, restart this process" in load()

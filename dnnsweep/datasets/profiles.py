@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype
 
-from dnnsweep.datasets.frames import LARGEST, is_number, text_kind
+from dnnsweep.datasets.clean_columns import CleanColumn, ColumnKind
+from dnnsweep.datasets.frames import LARGEST, is_number
 
 #: Fewest rows from which a coincidence is ruled out.
 MIN_ROWS: Final = 20
@@ -23,19 +23,6 @@ COPY_CORRELATION: Final = 0.9999
 #: Correlation of ranks that a monotone function has, and that a rounded linear one has at least.
 ORDER_CORRELATION: Final = 1 - 1e-9
 LOOSE_CORRELATION: Final = 0.99
-
-
-class ColumnKind(StrEnum):
-    """What the cells of a column are."""
-
-    NUMBER = "number"
-    #: Numbers without fractions.
-    WHOLE = "whole"
-    BOOLEAN = "boolean"
-    TEXT = "text"
-    DATE = "date"
-    #: Something that no network takes: lists, complex numbers, ...
-    OTHER = "other"
 
 
 class Leak(StrEnum):
@@ -70,6 +57,8 @@ class ColumnProfile:
         n_digits: Number of digits that all values have; None if they differ.
         is_finite: Whether all numbers fit in 32 bits.
         skewness: Skewness of the numbers; 0 for other kinds.
+        strays: Different cells that are neither numbers, in a column of numbers, nor dates, in one of dates.
+        formats: Formats that all dates fit; several where the order of day and month is not clear.
     """
 
     name: str
@@ -86,6 +75,8 @@ class ColumnProfile:
     n_digits: int | None = None
     is_finite: bool = True
     skewness: float = 0.0
+    strays: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
 
     @property
     def n_present(self) -> int:
@@ -98,14 +89,9 @@ class ColumnProfile:
         return self.n_present > 1 and self.n_distinct == self.n_present
 
 
-def profile_columns(frame: pd.DataFrame) -> Mapping[str, ColumnProfile]:
-    """Return the profile of each column of a table by name."""
-    return {str(name): profile_column(str(name), column) for name, column in frame.items()}
-
-
-def profile_column(name: str, column: pd.Series) -> ColumnProfile:
-    """Return the profile of one column."""
-    kind = _kind_of(column)
+def profile_column(name: str, clean: CleanColumn) -> ColumnProfile:
+    """Return the profile of a column."""
+    kind, column = clean.kind, clean.values
     if kind is ColumnKind.OTHER:
         return ColumnProfile(name, kind, len(column), int(column.isna().sum()), 0)
     codes, distinct = pd.factorize(column)  # the code of a missing value is -1
@@ -121,38 +107,11 @@ def profile_column(name: str, column: pd.Series) -> ColumnProfile:
         smallest=int(counts.min()),
         largest=int(counts.max()),
         example=str(distinct[int(counts.argmax())]),
-        n_words=float(np.mean([len(str(text).split()) for text in distinct])) if kind is ColumnKind.TEXT else 0.0,
+        n_words=float(np.mean([len(text.split()) for text in distinct])) if kind is ColumnKind.TEXT else 0.0,
         **(_number_facts(_numbers(column)) if kind in (ColumnKind.NUMBER, ColumnKind.WHOLE) else {}),
+        strays=clean.strays,
+        formats=clean.formats,
     )
-
-
-def _kind_of(column: pd.Series) -> ColumnKind:
-    if is_bool_dtype(column.dtype):
-        return ColumnKind.BOOLEAN
-    if is_number(column):
-        return ColumnKind.WHOLE if _is_whole(column) else ColumnKind.NUMBER
-    if is_datetime64_any_dtype(column.dtype):
-        return ColumnKind.DATE
-    if text_kind(column) is not None:
-        return ColumnKind.OTHER
-    return ColumnKind.DATE if _are_dates(column) else ColumnKind.TEXT
-
-
-def _is_whole(column: pd.Series) -> bool:
-    values = _numbers(column.dropna())
-    return bool(len(values)) and bool(np.isfinite(values).all() and (values == np.round(values)).all())
-
-
-def _are_dates(column: pd.Series) -> bool:
-    """Return whether all texts of a column are dates."""
-    texts = column.dropna()
-    if not len(texts) or not all(isinstance(text, str) for text in texts.iloc[:1000]):
-        return False
-    try:
-        pd.to_datetime(texts.str.strip(), format="ISO8601", utc=True)
-    except (ValueError, TypeError, OverflowError):
-        return False
-    return True
 
 
 def _numbers(column: pd.Series) -> NDArray[np.float64]:
@@ -179,29 +138,24 @@ def _skewness(values: NDArray[np.float64]) -> float:
     return skewness if np.isfinite(skewness) else 0.0
 
 
-def find_leaks(frame: pd.DataFrame, target: str, *, is_classified: bool) -> Mapping[str, Leak]:
+def find_leaks(columns: Mapping[str, CleanColumn], target: str, *, is_classified: bool) -> Mapping[str, Leak]:
     """Return the columns that give the target away, and how.
 
     Args:
-        frame: Table with the target.
-        target: Name of the target's column.
+        columns: Columns of a table by name, the target among them.
+        target: Name of the target.
         is_classified: Whether the target's values are classes; if not, they are numbers.
     """
-    y = frame[target]
+    y = columns[target].values
     if len(y) < MIN_ROWS:
         return {}
     find = _class_leak if is_classified else _number_leak
-    known = pd.factorize(_plain(y))[0] if is_classified else _numbers(y)
-    leaks = {str(name): find(_plain(column), known) for name, column in frame.items() if name != target}
+    known = pd.factorize(y)[0] if is_classified else _numbers(y)
+    features = {name: column.values for name, column in columns.items() if name != target}
+    leaks = {
+        name: find(values, known) for name, values in features.items() if columns[name].kind is not ColumnKind.OTHER
+    }
     return {name: leak for name, leak in leaks.items() if leak is not None}
-
-
-def _plain(column: pd.Series) -> pd.Series:
-    """Return a column that can be compared with any other: texts without blanks around them, an index from 0."""
-    column = column.reset_index(drop=True)
-    if is_number(column) or is_datetime64_any_dtype(column.dtype):
-        return column
-    return column.map(lambda value: value.strip() if isinstance(value, str) else str(value), na_action="ignore")
 
 
 def _class_leak(column: pd.Series, classes: NDArray[Any]) -> Leak | None:

@@ -95,24 +95,26 @@ def read(
     return source
 
 
-def read_frame(spec: DatasetSpec) -> pd.DataFrame | None:
-    """Read a table as it is, before its target and other columns are told apart; None for a source of arrays.
+def read_whole_table(spec: DatasetSpec) -> tuple[pd.DataFrame, CsvForm | None] | None:
+    """Read a table as it is, before its target and other columns are told apart.
+
+    Returns:
+        The table, and how its CSV file is written; None for a source of arrays.
 
     Raises:
         DataError: The source cannot be read.
         SpecError: The user's own function cannot be imported.
     """
     kind, _, name = spec.source.partition(":")
+    frame: Any = None
+    form: CsvForm | None = None
     if kind == "csv":
-        return _with_text_names(read_csv_frame(name, None, _csv_request(spec, _ANEW))[0])
-    if kind == "parquet":
-        return _with_text_names(read_parquet_frame(name, None))
-    returned = _call_function(spec, None) if kind == "python" else None
-    return _with_text_names(returned) if isinstance(returned, pd.DataFrame) else None
-
-
-def _with_text_names(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.reset_index(drop=True).set_axis([str(column) for column in frame.columns], axis="columns")
+        frame, form = read_csv_frame(name, None, _csv_request(spec, _ANEW))
+    elif kind in ("parquet", "python"):
+        frame = read_parquet_frame(name) if kind == "parquet" else _call_function(spec, None)
+    if not isinstance(frame, pd.DataFrame):
+        return None
+    return frame.reset_index(drop=True).set_axis([str(column) for column in frame.columns], axis="columns"), form
 
 
 def _read_source(

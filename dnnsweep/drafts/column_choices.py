@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dnnsweep.datasets.profiles import MIN_ROWS, ColumnKind, ColumnProfile, Leak
+from dnnsweep.datasets.cells import MISSING_NUMBERS
+from dnnsweep.datasets.clean_columns import ColumnKind
+from dnnsweep.datasets.profiles import MIN_ROWS, ColumnProfile, Leak
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.space import yaml_text
 
@@ -24,6 +26,8 @@ MIN_DIGITS: Final = 5
 #: Share of different texts, and number of words in each, from which texts are taken for free text.
 FREE_SHARE: Final = 0.5
 FREE_WORDS: Final = 5.0
+#: Most different cells in a column of numbers or dates that may stand for missing values.
+MAX_STRAYS: Final = 5
 #: Most different texts that are never free text.
 MAX_WORDS: Final = 50
 
@@ -34,13 +38,17 @@ class ColumnChoices:
 
     Args:
         dropped: Names of the columns to leave out, each with the reason.
-        dates: Names of the columns of dates.
+        dates: Names of the columns of dates, each with its format if that must be said.
+        missing: Words for missing values; empty where the usual ones are enough.
+        missing_reason: Which words were added, and where they were found.
         warnings: Sentences about columns that are kept but deserve a look.
         groups: Names of the columns that were dropped and may be groups of rows.
     """
 
     dropped: Mapping[str, str]
-    dates: tuple[str, ...]
+    dates: Mapping[str, str | None]
+    missing: tuple[str, ...]
+    missing_reason: str
     warnings: tuple[str, ...]
     groups: tuple[str, ...]
 
@@ -68,10 +76,25 @@ def choose_columns(
     kept = [profile for name, profile in features.items() if name not in dropped]
     return ColumnChoices(
         dropped,
-        tuple(profile.name for profile in kept if profile.kind is ColumnKind.DATE),
+        {profile.name: _needed_format(profile) for profile in kept if profile.kind is ColumnKind.DATE},
+        *_missing_words([*kept, target]),
         tuple(warning for profile in kept for warning in _warnings(profile, leaks.get(profile.name), target.name)),
         tuple(name for name in dropped if is_repeated_identifier(features[name])),
     )
+
+
+def _needed_format(profile: ColumnProfile) -> str | None:
+    """Return the format of dates that must be named, because day and month may be meant the other way round."""
+    return profile.formats[0] if len(profile.formats) > 1 else None
+
+
+def _missing_words(profiles: Sequence[ColumnProfile]) -> tuple[tuple[str, ...], str]:
+    """Return words for missing values if the usual ones are not enough, and where the others were found."""
+    strays = {profile.name: profile.strays for profile in profiles if profile.strays}
+    if not strays:
+        return (), ""
+    found = "; ".join(f"{', '.join(map(yaml_text, words))} of {name}" for name, words in strays.items())
+    return tuple(dict.fromkeys((*MISSING_NUMBERS, *(word for words in strays.values() for word in words)))), found
 
 
 def drop_reason(profile: ColumnProfile, leak: Leak | None, target: str) -> str:
@@ -96,10 +119,11 @@ _LEAKS: Final[Mapping[Leak, str]] = {
 def _unusable_reason(profile: ColumnProfile) -> str:
     if profile.kind is ColumnKind.OTHER:
         return "holds neither numbers, text nor dates"
-    if profile.kind is ColumnKind.DATE:
-        return "dates, which have to be written as numbers to be learned from"
     if not profile.n_present:
         return "empty"
+    if len(profile.strays) > MAX_STRAYS:
+        meant, example = "dates" if profile.kind is ColumnKind.DATE else "numbers", yaml_text(profile.strays[0][:30])
+        return f"holds {meant}, and {len(profile.strays)} different other texts, such as {example}"
     return "" if profile.is_finite else "holds numbers that are infinite or too large for 32 bits"
 
 
@@ -164,6 +188,10 @@ def _warnings(profile: ColumnProfile, leak: Leak | None, target: str) -> list[st
     if leak is Leak.RANGES:
         return [
             f"{profile.name} alone tells {target} in every row; add it to dataset.drop if it is only known afterwards."
+        ]
+    if len(profile.formats) > 1:
+        return [
+            f"dates of {profile.name} are read as {profile.formats[0]}, but may be {' or '.join(profile.formats[1:])}."
         ]
     if profile.kind is ColumnKind.WHOLE and profile.is_unique and profile.n_distinct >= MIN_ROWS:
         return [f"{profile.name} holds whole numbers that all differ; add it to dataset.drop if it is an identifier."]

@@ -9,8 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from dnnsweep import spec
-from dnnsweep.datasets.profiles import ColumnProfile, find_leaks, profile_column, profile_columns
-from dnnsweep.datasets.sources import read, read_frame
+from dnnsweep.datasets.clean_columns import ColumnKind, clean_column
+from dnnsweep.datasets.csv_forms import CsvForm
+from dnnsweep.datasets.profiles import ColumnProfile, find_leaks, profile_column
+from dnnsweep.datasets.sources import read, read_whole_table
 from dnnsweep.drafts.column_choices import ColumnChoices, choose_columns
 from dnnsweep.drafts.sweep_text import Entry, Item
 from dnnsweep.drafts.target_choice import choose_task, find_target, guess_target
@@ -58,8 +60,8 @@ def see_rows(source: str, target: str | None, ask: AskTarget | None) -> SeenRows
     Raises:
         SpecError: The source cannot be read, or there is nothing to predict or to learn from.
     """
-    frame = read_frame(spec.DatasetSpec(source=source))
-    return _see_arrays(source, target) if frame is None else _see_table(source, frame, target, ask)
+    table = read_whole_table(spec.DatasetSpec(source=source))
+    return _see_arrays(source, target) if table is None else _see_table(source, *table, target, ask)
 
 
 def _see_arrays(source: str, target: str | None) -> SeenRows:
@@ -67,7 +69,7 @@ def _see_arrays(source: str, target: str | None) -> SeenRows:
         rule, remedy = "belongs to tables with named columns", "remove it"
         raise SpecError([Mistake("--target", rule, yaml_text(target), remedy)])
     rows = read(spec.DatasetSpec(source=source), None, None)
-    profile = profile_column(rows.target, rows.y)
+    profile = profile_column(rows.target, clean_column(rows.target, rows.y, is_target=True))
     # An array of bytes holds pixels, which share one range.
     is_image = isinstance(rows.x, np.ndarray) and rows.x.dtype == np.uint8
     entries = (
@@ -79,21 +81,37 @@ def _see_arrays(source: str, target: str | None) -> SeenRows:
     return SeenRows(shape, profile, *choose_task(profile), "suit these rows best", entries, (f"{source}: {shape}",))
 
 
-def _see_table(source: str, frame: Any, target: str | None, ask: AskTarget | None) -> SeenRows:
-    profiles = profile_columns(frame)
+def _see_table(source: str, frame: Any, form: CsvForm | None, target: str | None, ask: AskTarget | None) -> SeenRows:
+    decimal = "." if form is None else form.decimal
+    columns = {name: clean_column(name, frame[name], decimal) for name in frame}
+    profiles = {name: profile_column(name, column) for name, column in columns.items()}
     name, found = _choose_target(profiles, target, ask)
+    if profiles[name].kind is not ColumnKind.DATE:
+        columns[name] = clean_column(name, frame[name], decimal, is_target=True)
+        profiles[name] = profile_column(name, columns[name])
     task, reason = choose_task(profiles[name])
-    leaks = find_leaks(frame, name, is_classified=task is not Task.REGRESSION)
+    leaks = find_leaks(columns, name, is_classified=task is not Task.REGRESSION)
     choices = choose_columns(profiles, leaks, profiles[name])
     shape = f"{len(frame):,} rows and {len(profiles):,} columns"
     entries = (
         Entry("source", source),
+        *_form_entries(form),
         Entry("target", name),
         *_column_entries(choices),
         *_share_entries(len(frame), None),
     )
     notes = (f"{source}: {shape}", f"target: {name}{found}", *_column_notes(choices))
     return SeenRows(shape, profiles[name], task, reason, f"predict {name} best", entries, notes)
+
+
+def _form_entries(form: CsvForm | None) -> list[Entry]:
+    """Return how a CSV file is written, unless it is the usual way."""
+    usual = CsvForm()
+    named = ("separator", "decimal", "encoding")
+    odd = (
+        {} if form is None else {key: getattr(form, key) for key in named if getattr(form, key) != getattr(usual, key)}
+    )
+    return [Entry("csv", odd, "as found in the file")] if odd else []
 
 
 def _choose_target(profiles: Mapping[str, ColumnProfile], target: str | None, ask: AskTarget | None) -> tuple[str, str]:
@@ -113,17 +131,22 @@ def _column_entries(choices: ColumnChoices) -> list[Entry]:
     for name in choices.groups[:1]:
         comment = "keeps all rows with one value together; take the column out of `drop` for it"
         entries.append(Entry("split", {"by": name}, comment, is_hint=True))
-    if choices.dates and "dates" in spec.DatasetSpec.model_fields:
-        entries.append(Entry("dates", list(choices.dates), "as days, and as month, weekday and hour where they vary"))
+    if choices.dates:
+        dates = dict(choices.dates) if any(choices.dates.values()) else list(choices.dates)
+        entries.append(Entry("dates", dates, "become days, and month, weekday and hour where they vary"))
         comment = "learns from the past to predict the future; take the column out of `dates` for it"
-        entries.append(Entry("split", {"order": choices.dates[0]}, comment, is_hint=True))
+        entries.append(Entry("split", {"order": next(iter(choices.dates))}, comment, is_hint=True))
+    if choices.missing:
+        comment = f"the usual words, and {choices.missing_reason}"
+        entries.append(Entry("missing", list(choices.missing), comment))
     return entries
 
 
 def _column_notes(choices: ColumnChoices) -> list[str]:
     dropped = [f"drop {name}: {reason}" for name, reason in choices.dropped.items()]
     dates = [f"dates: {', '.join(choices.dates)}"] if choices.dates else []
-    return [*dropped, *dates, *(f"look at this: {warning}" for warning in choices.warnings)]
+    missing = [f"missing values: {choices.missing_reason}"] if choices.missing else []
+    return [*dropped, *dates, *missing, *(f"look at this: {warning}" for warning in choices.warnings)]
 
 
 def _share_entries(n_rows: int, n_own_test: int | None) -> list[Entry]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dnnsweep.datasets.profiles import ColumnKind, ColumnProfile
+from dnnsweep.datasets.clean_columns import ColumnKind
+from dnnsweep.datasets.profiles import ColumnProfile
 from dnnsweep.datasets.targets import MAX_CLASSES
 from dnnsweep.drafts.column_choices import identifier_reason
 from dnnsweep.errors import Mistake, SpecError

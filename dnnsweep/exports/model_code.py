@@ -142,6 +142,9 @@ def blocks(plan: ListingPlan) -> list[str]:
         "# The trial's seed: for initial weights, dropout and the order of rows.",
         f"SEED = {plan.seed}",
         "keras.utils.set_random_seed(SEED)",
+        "# What the trial was computed with, whatever ~/.keras/keras.json says.",
+        'keras.config.set_floatx("float32")',
+        "keras.config.set_epsilon(1e-7)",
     ]
     if plan.builder is not None:
         network = ["\n".join([*seed, _builder_call(plan, plan.builder)]), *_inputs_function(plan.builder)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dnnsweep import user_functions
 from dnnsweep.ledger import summary_json
 from dnnsweep.records import DataSummary, Objective
 from dnnsweep.space import sometimes_absent
@@ -61,10 +62,13 @@ def outline(spec: SweepSpec) -> Outline:
 
     Raises:
         DataError: The data cannot be used as the sweep file asks.
-        SpecError: A metric is not computed for the data's task.
+        SpecError: A metric is not computed for the data's task, or a function is one that trainers cannot import.
     """
     from dnnsweep.trainers.auto import AutoTrainer
 
+    for path, name in {"network.builder": spec.network.builder, "dataset.source": spec.dataset.source}.items():
+        if name is not None and name.startswith("python:"):
+            user_functions.check_shared(name, path)
     ready = AutoTrainer(Job(spec.to_json())).open()
     defaults = spec.default_params
     return Outline(

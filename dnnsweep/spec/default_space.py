@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from dnnsweep.space import TRAINING_KNOBS, parse_space
+from dnnsweep.space import TRAINING_KNOBS, grid_size, parse_space
 from dnnsweep.spec.sections import SweepSpec
 
 #: The space of a file that has none. Each knob is searched unless the file fixes its value.
@@ -69,4 +69,14 @@ def search_notes(spec: SweepSpec) -> tuple[str, ...]:
     default = parse_space("space", default_space(spec.to_json()))[0]
     if spec.space == default and spec.sampler.kind != "grid":
         return (f"The sweep searches the default space: {', '.join(spec.space)}.",)
-    return ()
+    return _repetition_notes(spec)
+
+
+def _repetition_notes(spec: SweepSpec) -> tuple[str, ...]:
+    """Say that a sampler will come to the same points again and again; a grid ends before it does."""
+    size = None if spec.sampler.kind == "grid" else grid_size(spec.space, spec.default_params)
+    if size is None or size >= spec.budget.trials:
+        return ()
+    points = f"{size} {'point' if size == 1 else 'points'}"
+    repeated = f"The space has {points}, so {spec.budget.trials} trials repeat some of them, each with another seed."
+    return (f"{repeated} `sampler: grid` tries each point once.",)

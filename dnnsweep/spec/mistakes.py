@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
 from dnnsweep.space import KNOBS, closest_name, unknown_key, unquote_remedy, yaml_text
 from dnnsweep.spec.sections import ONE, TWO, SweepSpec
@@ -132,8 +133,8 @@ def _mistake(location: Location, kind: str, message: str, raw: Any, context: Map
     if kind == "literal_error":
         return _wrong_choice(path, context["expected"], raw)
     rule, remedy = _MESSAGES.get(kind, (message[0].lower() + message[1:], ""))
-    if raw is None and kind == "string_type":
-        remedy = "fill it or remove it"
+    if kind == "string_type" and (raw is None or callable(raw)):
+        remedy = "fill it or remove it" if raw is None else user_functions.naming_remedy(raw)
     return Mistake(
         path, rule.format(**context), yaml_text(raw), remedy or (unquote_remedy(raw) if "number" in rule else "")
     )

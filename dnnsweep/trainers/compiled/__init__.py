@@ -56,7 +56,8 @@ class CompiledTrainer(SequentialTrainer):
         kind = "compiled" if strategies[0].kind in (strategy.PROGRAM, keras_models.XLA) else "fit"
         reason = f"trainer: {kind}, because network.builder builds the networks"
         reasons = (reason, *(chosen.reason for chosen in strategies))
-        data = replace(data, builder_call=self._builder.describe_call(network))
+        notes = (*data.notes, *self._builder.notes(network))
+        data = replace(data, builder_call=self._builder.describe_call(network), notes=notes)
         return TrainerReady(data, TrainerPlan(kind, device=self._device, reasons=reasons))
 
     def warm_up(self) -> None:

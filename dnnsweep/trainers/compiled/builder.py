@@ -97,6 +97,13 @@ class Builder:
         named = self._arguments(dict.fromkeys((*TRAINING_KNOBS, *self._own)))[1]
         return BuilderCall(tuple(named), input_form(network))
 
+    def notes(self, network: keras.Model) -> tuple[str, ...]:
+        """Return what a person should know about the networks that the function builds, a sentence each."""
+        if not network.compiled:
+            return ()
+        ignored = "the loss, the optimizer and the metrics that it compiles its model with"
+        return (f"{self._name}: {ignored} are ignored; those of the sweep file are used.",)
+
     def _check_answers(self, answers: NDArray[Any] | None, n_rows: int) -> None:
         task, n_outputs = self._data.summary.task, self._data.n_outputs
         last = {

@@ -37,7 +37,7 @@ class EpochProgram:
     def __init__(
         self, network: keras.Model, hp: Hyperparameters, task: Task, rows: tuple[tuple[Any, ...], tuple[Any, ...]]
     ) -> None:
-        self._dropouts: list[_Dropout] = []
+        self._dropouts: list[Dropout] = []
         self._network = self._with_stand_in_dropout(network)
         self._variables = self._network.trainable_variables
         self._strengths = [tf.Variable(tf.zeros((2,), keras.config.floatx())) for _ in self._variables]  # each (L1, L2)
@@ -92,14 +92,14 @@ class EpochProgram:
         ]
 
     def _with_stand_in_dropout(self, network: keras.Model) -> keras.Model:
-        """Return a network of the same layers and weights in which `_Dropout` stands for Dropout layers."""
+        """Return a network of the same layers and weights in which `Dropout` stands for Dropout layers."""
 
         def stand_in(layer: keras.Layer) -> keras.Layer:
             if isinstance(layer, keras.Model):
                 return self._with_stand_in_dropout(layer)
             if type(layer) is not keras.layers.Dropout or layer.rate == 0:
                 return layer
-            self._dropouts.append(_Dropout(layer))
+            self._dropouts.append(Dropout(layer))
             return self._dropouts[-1]
 
         return keras.models.clone_model(network, clone_function=stand_in)
@@ -166,7 +166,7 @@ def _over_batches(n_rows: int, size: int, batch: Callable[[tf.Tensor], tf.Tensor
     return total + batch(n_rows - n_left + tf.range(n_left)) if n_left else total
 
 
-class _Dropout(keras.layers.Layer):  # type: ignore[misc]
+class Dropout(keras.layers.Layer):  # type: ignore[misc]
     """Does what a Dropout layer does, with the masks that it would draw without XLA, which XLA computes fast.
 
     Args:
@@ -184,7 +184,7 @@ class _Dropout(keras.layers.Layer):  # type: ignore[misc]
         """Set the rate to that of a layer, and the seed to what it would draw with next."""
         self._seed.assign(layer.seed_generator.state.value)
         self._limit.assign(dropout.threshold(np.array(layer.rate, np.float32)))
-        self._scale.assign(1 / (1 - layer.rate))
+        self._scale.assign(1 / (1 - layer.rate) if layer.rate < 1 else 0.0)  # Keras takes 1, which drops every unit
 
     def call(self, inputs: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002  as Keras calls it
         """Drop units while training."""
