@@ -537,6 +537,12 @@ def test_a_run_ends_with_what_to_type_next(call: Call, file: Write, home: Path) 
         "  dnnsweep best pretend               # the best trials",
         "  dnnsweep export pretend -o best.py  # the best as Keras code",
     ]
+    rows = [f"{row % 7},{'ab'[row % 2]}" for row in range(60)]
+    Path("rows.csv").write_text("\n".join(["size,kind", *rows]))
+    table = file(name="table", dataset={"source": "csv:rows.csv", "target": "kind"})
+    assert run(call, table, "--trials", "1").err.splitlines()[-1] == (
+        "  dnnsweep predict table new.csv    # what the best says about new rows"
+    )
     there = run(call, file(), "--trials", "1", "--home", str(home / "my sub")).err.splitlines()
     assert there[-2] == f"  dnnsweep best pretend --home '{home}/my sub'               # the best trials"
     assert "next:" not in run(call, file(name="none", description="diverge=0"), "--trials", "1").err

@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # queries load no MLflow, nor a controller
     from dnnsweep.runner.controller import Progress
     from dnnsweep.runner.outline import Outline
 
+#: Kinds of data that are files, of which there may be another with new rows.
+FILE_KINDS: Final = ("csv", "parquet", "npz")
 #: The columns of trials for programs; metrics follow, which depend on the task.
 _TRIAL_COLUMNS: Final = tuple(
     column
@@ -299,6 +301,9 @@ def say_next(sweep: Sweep, elsewhere: Sequence[str], *, has_ui: bool) -> None:
         f"best {sweep.name}": "the best trials",
         f"export {sweep.name} -o best.py": "the best as Keras code",
     }
+    kind = sweep.source.partition(":")[0]
+    if kind in FILE_KINDS:
+        commands[f"predict {sweep.name} new.{kind}"] = "what the best says about new rows"
     if not has_ui:
         del commands[f"ui {sweep.name}"]
     texts = [" ".join(["dnnsweep", command, *map(shlex.quote, elsewhere)]) for command in commands]
