@@ -211,6 +211,35 @@ def test_words_among_numbers_are_missing_values_and_a_column_of_many_is_left_out
     assert outline(sweep).data.n_features == 4
 
 
+def test_columns_of_every_type_of_a_parquet_file_are_taken_or_left_out_with_a_reason() -> None:
+    rng = np.random.default_rng(0)
+    frame = species().assign(
+        whole=pd.array([None, *rng.integers(0, 9, N - 1)], dtype="Int64"),
+        truth=pd.array([None, *(rng.integers(0, 2, N - 1) == 1)], dtype="boolean"),
+        word=pd.Series(rng.choice(["a", "b"], N), dtype="category"),
+        when=pd.date_range("2024-01-01", periods=N, tz="Europe/Oslo"),
+        infinite=[np.inf, -np.inf, *rng.normal(0, 1, N - 2)],
+        lists=[[1, 2]] * N,
+        gaps=[None, *(20240101 + rng.integers(0, 28, N - 1))],
+    )
+
+    draft, sweep = drafted(frame, "kind", "table.parquet")
+
+    assert set(sweep.dataset.drop) == {"infinite", "lists"}
+    assert sweep.dataset.dates == {"when": None, "gaps": None}
+    assert "drop lists: holds neither numbers, text nor dates" in draft.notes
+    assert outline(sweep).data.n_features > 6
+
+
+def test_a_target_of_numbers_and_words_names_a_word() -> None:
+    frame = houses()
+    prices = frame["price"].astype(str)
+    prices[[3, 4]] = "sold out"
+
+    with pytest.raises(SpecError, match="price must not be missing, got 2 of 240 rows without it, such as 'sold out'"):
+        drafted(frame.assign(price=prices), "price")
+
+
 def test_a_file_with_semicolons_and_decimal_commas_says_how_it_is_written() -> None:
     species().to_csv("table.csv", index=False, sep=";", decimal=",")
 

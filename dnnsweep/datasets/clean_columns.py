@@ -84,7 +84,8 @@ def _numbers(values: pd.Series) -> CleanColumn:
         return CleanColumn(ColumnKind.NUMBER, values)
     if not _are_compact_dates(np.unique(present)):
         return CleanColumn(ColumnKind.WHOLE, values)
-    texts = np.array(["" if np.isnan(value) else f"{value:.0f}" for value in values.astype(float)], dtype=object)
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    texts = np.array(["" if np.isnan(number) else f"{number:.0f}" for number in numbers], dtype=object)
     return CleanColumn(ColumnKind.DATE, pd.Series(moments_of(texts, COMPACT)), formats=(COMPACT,))
 
 

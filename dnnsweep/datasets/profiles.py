@@ -122,8 +122,10 @@ def _number_facts(values: NDArray[np.float64]) -> dict[str, Any]:
     present = values[~np.isnan(values)]
     low, high = float(present.min()), float(present.max())
     lengths = {len(f"{abs(value):.0f}") for value in (low, high)} if low >= 0 else set()
+    with np.errstate(invalid="ignore"):
+        steps = np.diff(values)  # not a number between infinite ones
     return {
-        "is_increasing": len(present) == len(values) > 1 and bool((np.diff(values) > 0).all()),
+        "is_increasing": len(present) == len(values) > 1 and bool((steps > 0).all()),
         "is_dense": bool(high - low < 1.5 * len(present)),
         "n_digits": lengths.pop() if len(lengths) == 1 else None,
         "is_finite": bool((np.abs(present) <= LARGEST).all()),

@@ -74,7 +74,8 @@ def choose_task(target: ColumnProfile) -> tuple[Task | None, str]:
         SpecError: It is missing somewhere, the same everywhere, or holds dates or nearly as many texts as rows.
     """
     if target.n_missing:
-        got = f"{target.n_missing:,} of {target.n_rows:,} rows without it"
+        such = f", such as {yaml_text(target.strays[0])}" if target.strays else ""
+        got = f"{target.n_missing:,} of {target.n_rows:,} rows without it{such}"
         raise _target_error(target, "must not be missing", got, "remove these rows or fill them in")
     if target.n_distinct == 1:
         got = f"{yaml_text(target.example)} in every row"
@@ -96,16 +97,14 @@ def choose_task(target: ColumnProfile) -> tuple[Task | None, str]:
 
 
 def _choose_whole(target: ColumnProfile) -> tuple[Task, str]:
+    if target.n_distinct > MAX_CLASSES:
+        return Task.REGRESSION, f"it has {target.n_distinct:,} different numbers"
+    whole = f"it has {target.n_distinct} different whole numbers"
     if target.n_distinct > MAX_WHOLE_CLASSES:
-        return (
-            Task.REGRESSION,
-            f"it has {target.n_distinct:,} different whole numbers; multiclass takes them for classes",
-        )
+        return Task.REGRESSION, f"{whole}; `task: multiclass` takes them for classes"
     if target.smallest < MIN_CLASS_ROWS:
-        reason = f"some of its whole numbers occur in {target.smallest} rows only, too few for classes of their own"
-        return Task.REGRESSION, reason
-    reason = f"it has {target.n_distinct} different whole numbers; regression takes them for numbers"
-    return Task.MULTICLASS, reason
+        return Task.REGRESSION, f"{whole}, and some occur in {target.smallest} rows only, too few for classes"
+    return Task.MULTICLASS, f"{whole}; `task: regression` takes them for numbers"
 
 
 def _target_error(target: ColumnProfile, rule: str, got: str, remedy: str = "name another column") -> SpecError:
