@@ -211,6 +211,24 @@ def test_words_among_numbers_are_missing_values_and_a_column_of_many_is_left_out
     assert outline(sweep).data.n_features == 4
 
 
+def test_a_word_among_numbers_that_is_a_class_of_the_target_is_no_missing_value() -> None:
+    rng = np.random.default_rng(0)
+    discount = [str(x) for x in rng.integers(0, 900, N)]
+    discount[5], discount[7] = "no", "None"
+    calls = [str(x) for x in rng.integers(0, 900, N)]
+    calls[5], calls[7] = "unknown", "None"
+    frame = pd.DataFrame({"discount": discount, "calls": calls, "left": rng.choice(["yes", "no"], N)})
+    frame["plan"] = rng.choice(["pro", "None"], N)
+
+    draft, sweep = drafted(frame, "left")
+
+    assert sweep.dataset.drop == ("discount",)
+    assert "drop discount: holds numbers, and 'no', which is a class of left" in draft.notes
+    assert {"unknown", "None", "N/A"} <= set(sweep.dataset.missing or ())
+    assert "none" not in (sweep.dataset.missing or ())
+    assert outline(sweep).data.classes == ("no", "yes")
+
+
 def test_columns_of_every_type_of_a_parquet_file_are_taken_or_left_out_with_a_reason() -> None:
     rng = np.random.default_rng(0)
     frame = species().assign(
@@ -275,6 +293,8 @@ def test_one_extreme_row_makes_no_copy_of_the_target() -> None:
         ("anything", range(50), True),
         ("anything", [1_000_000 + 7919 * row % 100_000 for row in range(50)], True),
         ("uuid", [f"{row:x}-ff" for row in range(50)], True),
+        ("account_number", [7 * row + row % 5 for row in range(50)], True),
+        ("language_index", [13 * row % 2_003 for row in range(50)], True),
         ("revenue", [3 + row * row * 17 % 10_007 for row in range(50)], False),
         ("year", range(1950, 2000), False),
         ("age", [20 + row % 30 for row in range(50)], False),

@@ -59,6 +59,7 @@ class ColumnProfile:
         skewness: Skewness of the numbers; 0 for other kinds.
         strays: Different cells that are neither numbers, in a column of numbers, nor dates, in one of dates.
         formats: Formats that all dates fit; several where the order of day and month is not clear.
+        gaps: Words for missing values that it holds.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ColumnProfile:
     skewness: float = 0.0
     strays: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
     @property
     def n_present(self) -> int:
@@ -111,6 +113,7 @@ def profile_column(name: str, clean: CleanColumn) -> ColumnProfile:
         **(_number_facts(_numbers(column)) if kind in (ColumnKind.NUMBER, ColumnKind.WHOLE) else {}),
         strays=clean.strays,
         formats=clean.formats,
+        gaps=clean.gaps,
     )
 
 

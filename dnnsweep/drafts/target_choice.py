@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dnnsweep.datasets.clean_columns import ColumnKind
 from dnnsweep.datasets.profiles import ColumnProfile
 from dnnsweep.datasets.targets import MAX_CLASSES
-from dnnsweep.drafts.column_choices import identifier_reason
+from dnnsweep.drafts.column_choices import identifier_reason, words_of
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
 from dnnsweep.space import did_you_mean, yaml_text
@@ -49,15 +48,10 @@ def guess_target(profiles: Mapping[str, ColumnProfile]) -> tuple[str, str]:
         rule, remedy = "no column can be predicted", "each is constant, an identifier, a date or free text"
         raise SpecError([Mistake("--target", rule, f"{len(profiles)} columns", remedy)])
     for usual in USUAL_WORDS:
-        named = [name for name in candidates if set(_words(name)) & set(usual)]
+        named = [name for name in candidates if set(words_of(name)) & set(usual)]
         if named:
             return named[-1], "targets are often called so"
     return candidates[-1], "the last column that can be predicted"
-
-
-def _words(name: str) -> list[str]:
-    """Return the words of a column's name: `isChurned`, `is_churned` and `Is churned` have the same ones."""
-    return re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).replace("_", " ").lower().replace("-", " ").split()
 
 
 def _may_be_target(profile: ColumnProfile) -> bool:
