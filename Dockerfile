@@ -23,6 +23,7 @@ RUN python -m venv --without-pip /opt/venv \
 
 FROM dependencies AS package
 COPY pyproject.toml README.md LICENSE /build/
+COPY sweeps /build/sweeps
 COPY dnnsweep /build/dnnsweep
 RUN /opt/build/bin/uv pip install --quiet --no-cache --python /opt/venv/bin/python --compile-bytecode \
         --no-deps --build-constraints /build/requirements.lock --target /opt/dnnsweep /build \

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ def test_no_password_or_token_has_a_default() -> None:
 
     assert {word for _, word in secret} == {""}
     assert {name for name, operator, _ in VARIABLES if operator == ":?"} == {"POSTGRES_PASSWORD", "DNNSWEEP_TOKEN"}
+
+
+def test_the_image_is_built_from_all_that_the_wheel_is_made_of() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
+    sources = [*build["wheel"]["packages"], *build["wheel"]["force-include"]]
+    dockerfile, let_in = ((ROOT / name).read_text(encoding="utf-8") for name in ("Dockerfile", ".dockerignore"))
+
+    assert [name for name in sources if f"COPY {name} /build/{name}\n" not in dockerfile] == []
+    assert [name for name in sources if f"!{name}" not in let_in.splitlines()] == []
 
 
 def test_every_variable_is_told_in_the_example() -> None:

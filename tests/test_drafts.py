@@ -211,6 +211,53 @@ def test_words_among_numbers_are_missing_values_and_a_column_of_many_is_left_out
     assert outline(sweep).data.n_features == 4
 
 
+def test_a_word_among_numbers_that_is_a_class_of_the_target_is_no_missing_value() -> None:
+    rng = np.random.default_rng(0)
+    discount = [str(x) for x in rng.integers(0, 900, N)]
+    discount[5], discount[7] = "no", "None"
+    calls = [str(x) for x in rng.integers(0, 900, N)]
+    calls[5], calls[7] = "unknown", "None"
+    frame = pd.DataFrame({"discount": discount, "calls": calls, "left": rng.choice(["yes", "no"], N)})
+    frame["plan"] = rng.choice(["pro", "None"], N)
+
+    draft, sweep = drafted(frame, "left")
+
+    assert sweep.dataset.drop == ("discount",)
+    assert "drop discount: holds numbers, and 'no', which is a class of left" in draft.notes
+    assert {"unknown", "None", "N/A"} <= set(sweep.dataset.missing or ())
+    assert "none" not in (sweep.dataset.missing or ())
+    assert outline(sweep).data.classes == ("no", "yes")
+
+
+def test_columns_of_every_type_of_a_parquet_file_are_taken_or_left_out_with_a_reason() -> None:
+    rng = np.random.default_rng(0)
+    frame = species().assign(
+        whole=pd.array([None, *rng.integers(0, 9, N - 1)], dtype="Int64"),
+        truth=pd.array([None, *(rng.integers(0, 2, N - 1) == 1)], dtype="boolean"),
+        word=pd.Series(rng.choice(["a", "b"], N), dtype="category"),
+        when=pd.date_range("2024-01-01", periods=N, tz="Europe/Oslo"),
+        infinite=[np.inf, -np.inf, *rng.normal(0, 1, N - 2)],
+        lists=[[1, 2]] * N,
+        gaps=[None, *(20240101 + rng.integers(0, 28, N - 1))],
+    )
+
+    draft, sweep = drafted(frame, "kind", "table.parquet")
+
+    assert set(sweep.dataset.drop) == {"infinite", "lists"}
+    assert sweep.dataset.dates == {"when": None, "gaps": None}
+    assert "drop lists: holds neither numbers, text nor dates" in draft.notes
+    assert outline(sweep).data.n_features > 6
+
+
+def test_a_target_of_numbers_and_words_names_a_word() -> None:
+    frame = houses()
+    prices = frame["price"].astype(str)
+    prices[[3, 4]] = "sold out"
+
+    with pytest.raises(SpecError, match="price must not be missing, got 2 of 240 rows without it, such as 'sold out'"):
+        drafted(frame.assign(price=prices), "price")
+
+
 def test_a_file_with_semicolons_and_decimal_commas_says_how_it_is_written() -> None:
     species().to_csv("table.csv", index=False, sep=";", decimal=",")
 
@@ -246,6 +293,8 @@ def test_one_extreme_row_makes_no_copy_of_the_target() -> None:
         ("anything", range(50), True),
         ("anything", [1_000_000 + 7919 * row % 100_000 for row in range(50)], True),
         ("uuid", [f"{row:x}-ff" for row in range(50)], True),
+        ("account_number", [7 * row + row % 5 for row in range(50)], True),
+        ("language_index", [13 * row % 2_003 for row in range(50)], True),
         ("revenue", [3 + row * row * 17 % 10_007 for row in range(50)], False),
         ("year", range(1950, 2000), False),
         ("age", [20 + row % 30 for row in range(50)], False),

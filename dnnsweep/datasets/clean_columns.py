@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -45,12 +45,14 @@ class CleanColumn:
         values: Numbers, truth values, texts without blanks around them, or moments (rows,); gaps where missing.
         strays: Different cells that are neither numbers, in a column of numbers, nor dates, in one of dates.
         formats: Formats that all dates fit; several where the order of day and month is not clear.
+        gaps: Words for missing values that it holds, without blank cells.
     """
 
     kind: ColumnKind
     values: pd.Series
     strays: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
 def clean_column(name: str, column: pd.Series, decimal: str = ".", *, is_target: bool = False) -> CleanColumn:
@@ -63,15 +65,22 @@ def clean_column(name: str, column: pd.Series, decimal: str = ".", *, is_target:
         is_target: Whether it is to be predicted: classes such as 1, 2, 3+ are no numbers then.
     """
     raw = RawColumn.of(column)
+    clean = _read(name, raw, decimal, is_target=is_target)
+    words = _WORDS.texts if clean.kind is ColumnKind.TEXT else _WORDS.numbers
+    gaps = () if raw.cells is None else (text for text in raw.cells.texts if text and text in words)
+    return replace(clean, gaps=tuple(dict.fromkeys(gaps)))
+
+
+def _read(name: str, raw: RawColumn, decimal: str, *, is_target: bool) -> CleanColumn:
     finder = KindFinder(DatasetSpec(), decimal, _WORDS, (), "")
     try:
         how = finder.target(name, raw) if is_target else finder.feature(name, raw)
     except UnusableColumnError as error:
-        return _dates(column, raw) if error.kind == "date" else CleanColumn(ColumnKind.OTHER, column)
+        return _dates(raw) if error.kind == "date" else CleanColumn(ColumnKind.OTHER, raw.column)
     except DataError:
         return _numbers_with_strays(raw) or _texts(raw)
     if how is None:
-        return _dates(column, raw) if raw.has_dates else CleanColumn(ColumnKind.OTHER, column)
+        return _dates(raw) if raw.has_dates else CleanColumn(ColumnKind.OTHER, raw.column)
     values = read_column(raw, how, _WORDS)[0][name]
     return _numbers(values) if how.kind == "number" else _texts(raw)
 
@@ -84,7 +93,8 @@ def _numbers(values: pd.Series) -> CleanColumn:
         return CleanColumn(ColumnKind.NUMBER, values)
     if not _are_compact_dates(np.unique(present)):
         return CleanColumn(ColumnKind.WHOLE, values)
-    texts = np.array(["" if np.isnan(value) else f"{value:.0f}" for value in values.astype(float)], dtype=object)
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    texts = np.array(["" if np.isnan(number) else f"{number:.0f}" for number in numbers], dtype=object)
     return CleanColumn(ColumnKind.DATE, pd.Series(moments_of(texts, COMPACT)), formats=(COMPACT,))
 
 
@@ -115,9 +125,9 @@ def _numbers_with_strays(raw: RawColumn) -> CleanColumn | None:
     return CleanColumn(_numbers(pd.Series(numbers)).kind, pd.Series(numbers), tuple(strays))
 
 
-def _dates(column: pd.Series, raw: RawColumn) -> CleanColumn:
+def _dates(raw: RawColumn) -> CleanColumn:
     if raw.has_dates:
-        moments = pd.to_datetime(column, utc=True, errors="coerce").dt.tz_localize(None)
+        moments = pd.to_datetime(raw.column, utc=True, errors="coerce").dt.tz_localize(None)
         return CleanColumn(ColumnKind.DATE, moments)
     assert raw.cells is not None  # noqa: S101  dates without a type are texts
     found = find_format(list(raw.cells.present(_WORDS.numbers)))

@@ -59,6 +59,7 @@ class ColumnProfile:
         skewness: Skewness of the numbers; 0 for other kinds.
         strays: Different cells that are neither numbers, in a column of numbers, nor dates, in one of dates.
         formats: Formats that all dates fit; several where the order of day and month is not clear.
+        gaps: Words for missing values that it holds.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ColumnProfile:
     skewness: float = 0.0
     strays: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
     @property
     def n_present(self) -> int:
@@ -111,6 +113,7 @@ def profile_column(name: str, clean: CleanColumn) -> ColumnProfile:
         **(_number_facts(_numbers(column)) if kind in (ColumnKind.NUMBER, ColumnKind.WHOLE) else {}),
         strays=clean.strays,
         formats=clean.formats,
+        gaps=clean.gaps,
     )
 
 
@@ -122,8 +125,10 @@ def _number_facts(values: NDArray[np.float64]) -> dict[str, Any]:
     present = values[~np.isnan(values)]
     low, high = float(present.min()), float(present.max())
     lengths = {len(f"{abs(value):.0f}") for value in (low, high)} if low >= 0 else set()
+    with np.errstate(invalid="ignore"):
+        steps = np.diff(values)  # not a number between infinite ones
     return {
-        "is_increasing": len(present) == len(values) > 1 and bool((np.diff(values) > 0).all()),
+        "is_increasing": len(present) == len(values) > 1 and bool((steps > 0).all()),
         "is_dense": bool(high - low < 1.5 * len(present)),
         "n_digits": lengths.pop() if len(lengths) == 1 else None,
         "is_finite": bool((np.abs(present) <= LARGEST).all()),

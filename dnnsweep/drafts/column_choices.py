@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dnnsweep.datasets.cells import MISSING_NUMBERS
+from dnnsweep.datasets.cells import MISSING_WORDS
 from dnnsweep.datasets.clean_columns import ColumnKind
 from dnnsweep.datasets.profiles import MIN_ROWS, ColumnProfile, Leak
 from dnnsweep.errors import Mistake, SpecError
@@ -20,7 +20,12 @@ _IDENTIFIER: Final = re.compile(
 _CAMEL_IDENTIFIER: Final = re.compile(r"[a-z](ID|Id|Key)$")
 _NUMBERING: Final = re.compile(r"(^|[^a-z])(index|idx|no|nr|num|number|code|serial)$")
 #: Words in the names of measurements that may count up from row to row.
-_MEASURED: Final = re.compile(r"year|month|week|day|hour|minute|second|time|date|age|price|cost|count")
+_MEASURED: Final = frozenset(
+    (
+        *("year", "month", "week", "day", "hour", "minute", "second", "time", "timestamp", "date", "age"),
+        *("price", "cost", "count", "amount"),
+    )
+)
 #: Digits that numbers have at least which look like identifiers because all have as many.
 MIN_DIGITS: Final = 5
 #: Share of different texts, and number of words in each, from which texts are taken for free text.
@@ -54,7 +59,10 @@ class ColumnChoices:
 
 
 def choose_columns(
-    profiles: Mapping[str, ColumnProfile], leaks: Mapping[str, Leak], target: ColumnProfile
+    profiles: Mapping[str, ColumnProfile],
+    leaks: Mapping[str, Leak],
+    target: ColumnProfile,
+    labels: Collection[str] = (),
 ) -> ColumnChoices:
     """Decide what to do with each column but the target.
 
@@ -62,12 +70,16 @@ def choose_columns(
         profiles: Profile of each column by name.
         leaks: How columns give the target away, by name.
         target: Profile of the target.
+        labels: Words that the target holds.
 
     Raises:
         SpecError: There is none to learn from.
     """
     features = {name: profile for name, profile in profiles.items() if name != target.name}
-    reasons = {name: drop_reason(profile, leaks.get(name), target.name) for name, profile in features.items()}
+    reasons = {
+        name: drop_reason(profile, leaks.get(name), target.name) or _ambiguous_reason(profile, target.name, labels)
+        for name, profile in features.items()
+    }
     dropped = {name: reason for name, reason in reasons.items() if reason}
     if len(dropped) == len(features):
         got = "; ".join(f"{name}: {reason}" for name, reason in list(dropped.items())[:5]) or "the target alone"
@@ -94,7 +106,8 @@ def _missing_words(profiles: Sequence[ColumnProfile]) -> tuple[tuple[str, ...], 
     if not strays:
         return (), ""
     found = "; ".join(f"{', '.join(map(yaml_text, words))} of {name}" for name, words in strays.items())
-    return tuple(dict.fromkeys((*MISSING_NUMBERS, *(word for words in strays.values() for word in words)))), found
+    met = (word for profile in profiles for word in (*profile.gaps, *profile.strays))
+    return tuple(dict.fromkeys((*MISSING_WORDS, *met))), found
 
 
 def drop_reason(profile: ColumnProfile, leak: Leak | None, target: str) -> str:
@@ -127,6 +140,12 @@ def _unusable_reason(profile: ColumnProfile) -> str:
     return "" if profile.is_finite else "holds numbers that are infinite or too large for 32 bits"
 
 
+def _ambiguous_reason(profile: ColumnProfile, target: str, labels: Collection[str]) -> str:
+    """Return why a column is left out whose cells could only be missing values if the target had the same ones."""
+    shared = [word for word in profile.strays if word in labels]
+    return f"holds numbers, and {yaml_text(shared[0])}, which is a class of {target}" if shared else ""
+
+
 def _constant_reason(profile: ColumnProfile) -> str:
     is_marked = profile.kind is ColumnKind.TEXT and profile.n_missing  # a missing text is a word of its own
     if profile.n_distinct > 1 or is_marked:
@@ -150,12 +169,11 @@ def identifier_reason(profile: ColumnProfile) -> str:
 
 def _is_numbering(profile: ColumnProfile) -> bool:
     """Return whether whole numbers that all differ stand for rows and measure nothing."""
-    name = profile.name.lower()
-    if profile.kind is not ColumnKind.WHOLE or _MEASURED.search(name):
+    if profile.kind is not ColumnKind.WHOLE or _MEASURED & set(words_of(profile.name)):
         return False
     is_code = profile.n_digits is not None and profile.n_digits >= MIN_DIGITS
     looks_counted = not profile.n_missing and (profile.is_increasing or profile.is_dense or is_code)
-    return looks_counted or has_identifier_name(profile.name) or _NUMBERING.search(name) is not None
+    return looks_counted or has_identifier_name(profile.name) or _NUMBERING.search(profile.name.lower()) is not None
 
 
 def is_repeated_identifier(profile: ColumnProfile) -> bool:
@@ -173,6 +191,16 @@ def has_identifier_name(name: str) -> bool:
         [True, True, True, False, False]
     """
     return bool(_IDENTIFIER.search(name.lower()) or _CAMEL_IDENTIFIER.search(name))
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a column's name.
+
+    Example:
+        >>> words_of("isChurned"), words_of("is_churned"), words_of("Is churned")
+        (['is', 'churned'], ['is', 'churned'], ['is', 'churned'])
+    """
+    return re.findall(r"[^\W_]+", re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).lower())
 
 
 def _text_reason(profile: ColumnProfile) -> str:

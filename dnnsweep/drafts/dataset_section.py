@@ -91,7 +91,8 @@ def _see_table(source: str, frame: Any, form: CsvForm | None, target: str | None
         profiles[name] = profile_column(name, columns[name])
     task, reason = choose_task(profiles[name])
     leaks = find_leaks(columns, name, is_classified=task is not Task.REGRESSION)
-    choices = choose_columns(profiles, leaks, profiles[name])
+    labels = set(columns[name].values.dropna()) if profiles[name].kind is ColumnKind.TEXT else set()
+    choices = choose_columns(profiles, leaks, profiles[name], labels)
     shape = f"{len(frame):,} rows and {len(profiles):,} columns"
     entries = (
         Entry("source", source),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dnnsweep.datasets.clean_columns import ColumnKind
 from dnnsweep.datasets.profiles import ColumnProfile
 from dnnsweep.datasets.targets import MAX_CLASSES
-from dnnsweep.drafts.column_choices import identifier_reason
+from dnnsweep.drafts.column_choices import identifier_reason, words_of
 from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import Task
 from dnnsweep.space import did_you_mean, yaml_text
@@ -49,15 +48,10 @@ def guess_target(profiles: Mapping[str, ColumnProfile]) -> tuple[str, str]:
         rule, remedy = "no column can be predicted", "each is constant, an identifier, a date or free text"
         raise SpecError([Mistake("--target", rule, f"{len(profiles)} columns", remedy)])
     for usual in USUAL_WORDS:
-        named = [name for name in candidates if set(_words(name)) & set(usual)]
+        named = [name for name in candidates if set(words_of(name)) & set(usual)]
         if named:
             return named[-1], "targets are often called so"
     return candidates[-1], "the last column that can be predicted"
-
-
-def _words(name: str) -> list[str]:
-    """Return the words of a column's name: `isChurned`, `is_churned` and `Is churned` have the same ones."""
-    return re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).replace("_", " ").lower().replace("-", " ").split()
 
 
 def _may_be_target(profile: ColumnProfile) -> bool:
@@ -74,7 +68,8 @@ def choose_task(target: ColumnProfile) -> tuple[Task | None, str]:
         SpecError: It is missing somewhere, the same everywhere, or holds dates or nearly as many texts as rows.
     """
     if target.n_missing:
-        got = f"{target.n_missing:,} of {target.n_rows:,} rows without it"
+        such = f", such as {yaml_text(target.strays[0])}" if target.strays else ""
+        got = f"{target.n_missing:,} of {target.n_rows:,} rows without it{such}"
         raise _target_error(target, "must not be missing", got, "remove these rows or fill them in")
     if target.n_distinct == 1:
         got = f"{yaml_text(target.example)} in every row"
@@ -96,16 +91,14 @@ def choose_task(target: ColumnProfile) -> tuple[Task | None, str]:
 
 
 def _choose_whole(target: ColumnProfile) -> tuple[Task, str]:
+    if target.n_distinct > MAX_CLASSES:
+        return Task.REGRESSION, f"it has {target.n_distinct:,} different numbers"
+    whole = f"it has {target.n_distinct} different whole numbers"
     if target.n_distinct > MAX_WHOLE_CLASSES:
-        return (
-            Task.REGRESSION,
-            f"it has {target.n_distinct:,} different whole numbers; multiclass takes them for classes",
-        )
+        return Task.REGRESSION, f"{whole}; `task: multiclass` takes them for classes"
     if target.smallest < MIN_CLASS_ROWS:
-        reason = f"some of its whole numbers occur in {target.smallest} rows only, too few for classes of their own"
-        return Task.REGRESSION, reason
-    reason = f"it has {target.n_distinct} different whole numbers; regression takes them for numbers"
-    return Task.MULTICLASS, reason
+        return Task.REGRESSION, f"{whole}, and some occur in {target.smallest} rows only, too few for classes"
+    return Task.MULTICLASS, f"{whole}; `task: regression` takes them for numbers"
 
 
 def _target_error(target: ColumnProfile, rule: str, got: str, remedy: str = "name another column") -> SpecError:
