@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import is_float_dtype
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from dnnsweep.datasets.dates import moments_of
 
@@ -64,9 +64,15 @@ def number_of(text: str, decimal: str = ".") -> float | None:
     return float("".join(letter for letter in text if letter in f"0123456789eE+-{decimal}").replace(",", "."))
 
 
-def is_spelled_plainly(text: str) -> bool:
-    """Return whether a number is spelled as programs spell it: with a decimal point and without marks of thousands."""
-    return _PLAIN.fullmatch(text) is not None
+def is_spelled_plainly(text: str, decimal: str = ".") -> bool:
+    """Return whether a number is spelled as programs spell it, without marks of thousands.
+
+    Example:
+        >>> is_spelled_plainly("3.5"), is_spelled_plainly("3,5"), is_spelled_plainly("3,5", ",")
+        (True, False, True)
+    """
+    plain = text.translate({ord(","): ".", ord("."): ","}) if decimal == "," else text
+    return _PLAIN.fullmatch(plain) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +116,10 @@ class Cells:
 
     @classmethod
     def of(cls, column: pd.Series) -> Cells:
-        """Return the cells of a column; values other than text are written as Python writes them, whole ones short."""
+        """Return the cells of a column of texts or other values; whole numbers are written without a decimal point."""
         codes, values = pd.factorize(column)
-        is_float = is_float_dtype(column.dtype)
-        raw = tuple(f"{value:.0f}" if is_float and float(value).is_integer() else str(value) for value in values)
+        is_number = is_numeric_dtype(column.dtype) and not is_bool_dtype(column.dtype)
+        raw = tuple(f"{value:.15g}" if is_number else str(value) for value in values)
         counts = np.bincount(codes[codes >= 0], minlength=len(raw))
         return cls(codes, raw, tuple(text.strip() for text in raw), tuple(counts.tolist()))
 

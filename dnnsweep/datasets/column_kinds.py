@@ -9,11 +9,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import infer_dtype, is_bool_dtype, is_numeric_dtype
 
 from dnnsweep.datasets.cells import PANDAS_GAPS, MissingWords, is_spelled_plainly, number_of
 from dnnsweep.datasets.data_errors import MAX_LISTED, name_some, yaml_list
-from dnnsweep.datasets.dates import COMPACT, find_format, looks_dated, moments_of, varying_parts
-from dnnsweep.datasets.readings import ColumnReading, RawColumn, read_moments
+from dnnsweep.datasets.dates import COMPACT, ISO, find_format, looks_dated, moments_of, varying_parts
+from dnnsweep.datasets.readings import ColumnReading, RawColumn, read_column, read_moments
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.space import yaml_text
 from dnnsweep.spec import DatasetSpec
@@ -74,7 +75,7 @@ class KindFinder:
         if raw.kind is not None:
             raise UnusableColumnError(name, raw.kind)
         if raw.cells is None:
-            return ColumnReading(name, "number", self.decimal)
+            return self._typed_numbers(name, raw)
         if name in self.spec.text or isinstance(raw.column.dtype, pd.CategoricalDtype):
             return self._words(name, raw)
         return self._numbers(name, raw) or self._texts(name, raw)
@@ -88,7 +89,7 @@ class KindFinder:
         if raw.kind is not None:
             return None
         if raw.cells is None:
-            return ColumnReading(name, "number", self.decimal)
+            return self._typed_numbers(name, raw)
         if name in self.spec.text or isinstance(raw.column.dtype, pd.CategoricalDtype):
             return self._words(name, raw)
         return self._numbers(name, raw, is_target=True) or self._words(name, raw)
@@ -98,28 +99,58 @@ class KindFinder:
         if raw.kind is not None:
             return None
         if raw.cells is None:
-            return ColumnReading(name, "number", self.decimal)
+            return self._typed_numbers(name, raw)
         numbers = raw.cells.present(self.missing.numbers)
         decimal = self._decimal_of(numbers)
         if numbers and all(number_of(text, decimal) is not None for text in numbers):
             return self._number(name, raw, decimal)
-        return self._words(name, raw)
+        is_order = self.spec.split is not None and self.spec.split.order == name
+        return (self._order(name, raw) if is_order else None) or self._words(name, raw)
+
+    def _order(self, name: str, raw: RawColumn) -> ColumnReading | None:
+        """Return how dates are read that rows are ordered by; None for dates like 2024-01-31, which stay as they are.
+
+        Raises:
+            DataError: Day and month cannot be told apart.
+        """
+        assert raw.cells is not None  # noqa: S101  every column of text has cells
+        found = find_format(list(raw.cells.present(self.missing.numbers)))
+        if not found.formats or found.strays or found.formats[0] == ISO:
+            return None
+        if len(found.formats) > 1:
+            got = f"'{name}', whose dates may be {' or '.join(found.formats)}"
+            remedy = "write them like 2024-01-31"
+            raise _error("dataset.split.order", "must make the order of day and month clear", got, remedy)
+        gaps, is_stripped = raw.cells.missing(self.missing.numbers), raw.cells.n_stripped(self.missing.numbers) > 0
+        return ColumnReading(name, "date", format=found.formats[0], gaps=tuple(gaps), is_stripped=is_stripped)
 
     def _words(self, name: str, raw: RawColumn) -> ColumnReading:
         cells, words = raw.cells, self.missing.texts
         assert cells is not None  # noqa: S101  every column of text has cells
         gaps, is_stripped = tuple(cells.missing(words)), cells.n_stripped(words) > 0
-        is_mixed = str(pd.api.types.infer_dtype(raw.column, skipna=True)) != "string"
-        return ColumnReading(name, "text", gaps=gaps, is_stripped=is_stripped, is_mixed=is_mixed)
+        is_number = is_numeric_dtype(raw.column.dtype) and not is_bool_dtype(raw.column.dtype)
+        return ColumnReading(
+            name, "text", gaps=gaps, is_stripped=is_stripped, is_mixed=_is_mixed(raw), is_number=is_number
+        )
+
+    def _typed_numbers(self, name: str, raw: RawColumn) -> ColumnReading:
+        """Return how a column is read that holds numbers by its type."""
+        met = read_column(raw, ColumnReading(name, "number"), self.missing)[1]
+        return ColumnReading(name, "number", self.decimal, gaps=tuple(met.missing))
 
     def _number(self, name: str, raw: RawColumn, decimal: str) -> ColumnReading:
         cells, words = raw.cells, self.missing.numbers
         assert cells is not None  # noqa: S101  every column of text has cells
         present = cells.present(words)
-        is_spelled = not all(map(is_spelled_plainly, present))
-        is_stripped = cells.n_stripped(words) > 0
         return ColumnReading(
-            name, "number", decimal, gaps=tuple(cells.missing(words)), is_stripped=is_stripped, is_spelled=is_spelled
+            name,
+            "number",
+            decimal,
+            gaps=tuple(cells.missing(words)),
+            is_stripped=cells.n_stripped(words) > 0,
+            is_text=True,
+            is_spelled=not all(is_spelled_plainly(text, self.decimal) for text in present),
+            is_mixed=_is_mixed(raw),
         )
 
     def _decimal_of(self, texts: Counter[str]) -> str:
@@ -230,6 +261,11 @@ class KindFinder:
             remedy = f'say which, as in dataset.dates: {{{name}: "{found.formats[0]}"}}'
             raise _error("dataset.dates", "must make the order of day and month clear", got, remedy)
         return found.formats[0]
+
+
+def _is_mixed(raw: RawColumn) -> bool:
+    """Return whether texts stand among other values."""
+    return str(infer_dtype(raw.column, skipna=True)) != "string"
 
 
 def _compact_format(name: str, raw: RawColumn, rule: str) -> str:

@@ -43,8 +43,10 @@ class ColumnReading:
         other: Category of all other texts; empty where there is none.
         gaps: Cells that stand for missing values, as they were written.
         is_stripped: Whether there were blanks around texts.
+        is_text: Whether numbers stood among texts.
         is_spelled: Whether numbers were written in a way that programs do not read, such as 1,200 or 12%.
         is_mixed: Whether texts stood among other values, such as truth values.
+        is_number: Whether a column of text held numbers by its type.
     """
 
     name: str
@@ -56,8 +58,10 @@ class ColumnReading:
     other: str = ""
     gaps: tuple[str, ...] = ()
     is_stripped: bool = False
+    is_text: bool = False
     is_spelled: bool = False
     is_mixed: bool = False
+    is_number: bool = False
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> ColumnReading:
@@ -222,8 +226,8 @@ def _read_numbers(raw: RawColumn, how: ColumnReading, missing: MissingWords) -> 
     if np.isnan(numbers).sum() > (raw.cells.codes < 0).sum() + sum(raw.cells.missing(words).values()):
         present = raw.cells.present(words)
         raise _wrong_cells(how, [text for text in present if not _is_number(text, how.decimal)])
-    odd = [text for text in raw.cells.present(words) if not is_spelled_plainly(text)]
-    return {how.name: numbers}, Met(raw.cells.missing(words), 0, odd[0] if odd else None)
+    odd = (text for text in raw.cells.present(words) if how.is_spelled and not is_spelled_plainly(text))
+    return {how.name: numbers}, Met(raw.cells.missing(words), 0, next(odd, None))
 
 
 def _is_number(text: str, decimal: str) -> bool:

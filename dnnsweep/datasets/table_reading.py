@@ -18,7 +18,16 @@ from dnnsweep.datasets.column_kinds import KindFinder, UnusableColumnError, keep
 from dnnsweep.datasets.data_errors import name_some
 from dnnsweep.datasets.dates import date_columns
 from dnnsweep.datasets.frames import Table, table_from_frame
-from dnnsweep.datasets.readings import ColumnReading, Met, RawColumn, Reading, read_column, read_features, read_frame
+from dnnsweep.datasets.readings import (
+    ColumnReading,
+    Met,
+    RawColumn,
+    Reading,
+    read_column,
+    read_features,
+    read_frame,
+    read_moments,
+)
 from dnnsweep.datasets.sources import Source, columns_remedy
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.space import yaml_text
@@ -55,18 +64,27 @@ def read_table(source: Source, spec: DatasetSpec, stored: Reading | None) -> tup
     others: dict[str, pd.Series] = {}
     y = source.y
     for how in reading.others:
-        raw = columns.roles.get(how.name, columns.target)
-        read, seen = read_column(raw, how, reading.missing)
+        is_role = how.name in columns.roles
+        read, seen = _read_other(columns.roles[how.name] if is_role else columns.target, how, reading.missing)
         met.setdefault(how.name, seen)
-        if how.name in columns.roles:
-            others |= read
+        if is_role:
+            others[how.name] = read
         else:
-            y = read[how.name].rename(source.y.name)
+            y = read.rename(source.y.name)
     untouched = {name: raw.column for name, raw in columns.roles.items() if name not in others}
     x = pd.DataFrame({**features, **others, **untouched}, copy=False)
     notes = (*source.notes, *reading_notes(reading, met))
     raw_names = (*(how.name for how in reading.columns), *columns.roles)
     return replace(source, x=x, y=y, columns=raw_names, notes=notes, mistakes=tuple(mistakes)), reading
+
+
+def _read_other(raw: RawColumn, how: ColumnReading, missing: MissingWords) -> tuple[pd.Series, Met]:
+    """Read a column that stays one column: the target, or one that rows are split or weighted by."""
+    if how.kind == "date":
+        moments, met = read_moments(raw, how, missing)
+        return pd.Series(moments), met
+    read, met = read_column(raw, how, missing)
+    return read[how.name], met
 
 
 def _check_names(source: Source, spec: DatasetSpec) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from dnnsweep.exports.column_code import clean_columns, conversion, date_call, join_rare_words, read_csv
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import WIDTH, call, list_assignment, literal
 from dnnsweep.exports.split_code import split, weights
@@ -30,7 +31,10 @@ def save_statement(facts: DataFacts) -> str:
 
 def blocks(facts: DataFacts) -> list[str]:
     """Return the code from the source to `x_train`, `x_val`, `x_test` and their targets, block by block."""
-    rows = [_read(facts), _prepare_columns(facts), split(facts), weights(facts), _encode(facts), _standardise(facts)]
+    rows = [
+        *(_read(facts), _clean_columns(facts), _prepare_columns(facts), split(facts), join_rare_words(facts)),
+        *(weights(facts), _encode(facts), _standardise(facts)),
+    ]
     return [block for block in rows if block]
 
 
@@ -61,20 +65,20 @@ def _read_sklearn(facts: DataFacts) -> list[str]:
 
 
 def _read_table(facts: DataFacts) -> list[str]:
-    target = f"data[{literal(facts.target or '')}]"
+    target = conversion(facts, facts.target_column, f"data[{literal(facts.target or '')}]")
     if facts.task is Task.REGRESSION:
         target = f'{target}.to_numpy("float64")'
     elif facts.is_indexed:
         target = f"{target}.to_numpy()"
     read = {
-        "csv": call("data = pd.read_csv", literal(facts.file), "low_memory=False"),
+        "csv": read_csv(facts),
         "parquet": f"data = pd.read_parquet({literal(facts.file)})",
         "python": f"data = {_function_name(facts)}()",
     }
     left_out = [literal(name) for name in (facts.target or "", *facts.set_apart)]
     return [
         read[facts.kind],
-        *_drop_columns(left_out, '.to_numpy("float32")' if facts.is_raw else ""),
+        *_drop_columns(left_out, '.to_numpy("float32")' if facts.is_raw and not facts.is_cleaned else ""),
         *_target(facts, target),
         *_read_roles(facts, "data"),
     ]
@@ -87,14 +91,18 @@ def _function_name(facts: DataFacts) -> str:
 def _read_roles(facts: DataFacts, table: str) -> list[str]:
     """Read the columns that rows are split and weighted by."""
     lines = []
+    others = facts.table.others
     if facts.split_by:
-        lines.append(f"groups = pd.factorize({table}[{literal(facts.split_by)}])[0]")
+        column = conversion(facts, others.get(facts.split_by), f"{table}[{literal(facts.split_by)}]")
+        lines.append(f"groups = pd.factorize({column})[0]")
     if facts.order_by:
-        column = f"{table}[{literal(facts.order_by)}]"
-        dates = call("moments = pd.to_datetime", column, 'format="ISO8601"', "utc=True")
-        lines.append(dates if facts.has(DataTrait.DATED) else f"moments = {column}")
+        column, reading = f"{table}[{literal(facts.order_by)}]", others.get(facts.order_by)
+        is_found = reading is not None and reading.kind == "date"
+        dates = call("moments = pd.to_datetime", *date_call(facts, reading if is_found else None, column))
+        lines.append(dates if facts.has(DataTrait.DATED) else f"moments = {conversion(facts, reading, column)}")
     if facts.sample_weight:
-        lines.append(f'weights = {table}[{literal(facts.sample_weight)}].to_numpy("float64")')
+        column = conversion(facts, others.get(facts.sample_weight), f"{table}[{literal(facts.sample_weight)}]")
+        lines.append(f'weights = {column}.to_numpy("float64")')
     return lines
 
 
@@ -120,6 +128,9 @@ def _read_function(facts: DataFacts) -> list[str]:
 
 def _target_array(facts: DataFacts, name: str) -> str:
     """Return a target of any kind as an array."""
+    series = f"pd.Series({name})"
+    converted = conversion(facts, facts.target_column, series)
+    name = name if converted == series else converted
     kind = ""
     if facts.task is Task.REGRESSION:
         kind = ', dtype="float64"'
@@ -130,7 +141,7 @@ def _target_array(facts: DataFacts, name: str) -> str:
 
 def _convert_rows(facts: DataFacts, name: str) -> list[str]:
     """Convert rows to a table if there is text or a column to split or weight by, else to an array."""
-    if facts.has(DataTrait.TEXT) or facts.set_apart:
+    if facts.has(DataTrait.TEXT) or facts.set_apart or facts.is_cleaned:
         lines = [f"{name} = pd.DataFrame({name}).infer_objects().rename(columns=str)", *_read_roles(facts, name)]
         return [*lines, *_drop_set_apart(facts, name)]
     is_frame = facts.has(DataTrait.FRAME)
@@ -145,7 +156,13 @@ def _drop_set_apart(facts: DataFacts, name: str) -> list[str]:
     """Drop the columns that are not learned from."""
     if not facts.set_apart:
         return []
-    kind = "" if facts.has(DataTrait.TEXT) else '.to_numpy("float32")' if facts.is_raw else '.to_numpy("float64")'
+    kind = (
+        ""
+        if facts.has(DataTrait.TEXT) or facts.is_cleaned
+        else '.to_numpy("float32")'
+        if facts.is_raw
+        else '.to_numpy("float64")'
+    )
     return [f"{name} = {name}.drop(columns=[{', '.join(map(literal, facts.set_apart))}]){kind}"]
 
 
@@ -206,6 +223,18 @@ def _read_pickle(facts: DataFacts) -> list[str]:
     ]
 
 
+def _clean_columns(facts: DataFacts) -> str:
+    """Read columns as people write them."""
+    if not facts.is_cleaned:
+        return ""
+    lines = []
+    for name in ["x", "x_test"] if facts.has(DataTrait.OWN_TEST) else ["x"]:
+        lines += clean_columns(facts, name)
+        if not facts.has(DataTrait.TEXT) and (facts.is_raw or not facts.is_table):
+            lines.append(f'{name} = {name}.to_numpy("{"float32" if facts.is_raw else "float64"}")')
+    return "\n".join(["# Read cells as people write them: missing values, numbers and dates.", *lines] if lines else [])
+
+
 def _prepare_columns(facts: DataFacts) -> str:
     """Tell text columns from number columns, and convert all text to strings."""
     if not facts.has(DataTrait.TEXT):
@@ -233,9 +262,10 @@ def _needs_cast(facts: DataFacts) -> bool:
 
 def _text_conversion(facts: DataFacts) -> str:
     """Return the code that makes text columns hold strings only."""
+    gap = literal(facts.table.gap)
     if facts.has(DataTrait.MIXED_TEXT):
-        return '.astype(object).fillna("missing").astype(str)' if facts.has(DataTrait.MISSING_TEXT) else ".astype(str)"
-    return '.fillna("missing")' if facts.has(DataTrait.MISSING_TEXT) else ""
+        return f".astype(object).fillna({gap}).astype(str)" if facts.has(DataTrait.MISSING_TEXT) else ".astype(str)"
+    return f".fillna({gap})" if facts.has(DataTrait.MISSING_TEXT) else ""
 
 
 def _encode(facts: DataFacts) -> str:

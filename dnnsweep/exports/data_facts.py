@@ -3,11 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dnnsweep.errors import ExportError
 from dnnsweep.records import BuilderCall, DataTrait, Sweep, Task, decode_traits
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """What a listing must know of a column of a table.
+
+    Args:
+        name: Name of the column.
+        kind: What it becomes: `number`, `text` or `date`.
+        decimal: Decimal mark of numbers that are written as text.
+        format: Format of dates that are written as text; None where they have a type of their own.
+        parts: Parts of dates that become a sine and a cosine.
+        words: Texts that stay as they are; None where all do.
+        other: Category of all other texts.
+        gaps: Cells that stand for missing values, as they were written.
+        is_stripped: Whether there were blanks around texts.
+        is_text: Whether numbers stood among texts.
+        is_spelled: Whether numbers were written in a way that programs do not read.
+        is_mixed: Whether texts stood among other values.
+        is_number: Whether a column of text held numbers by its type.
+    """
+
+    name: str
+    kind: str
+    decimal: str
+    format: str | None
+    parts: tuple[str, ...]
+    words: tuple[str, ...] | None
+    other: str
+    gaps: tuple[str, ...]
+    is_stripped: bool
+    is_text: bool
+    is_spelled: bool
+    is_mixed: bool
+    is_number: bool
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> ColumnFacts:
+        """Gather the facts from a column's reading, as a sweep stores it."""
+        values: dict[str, Any] = {name: plain[name] for name in cls.__slots__}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+    @property
+    def is_cleaned(self) -> bool:
+        """Return whether the column is not taken as pandas reads it."""
+        return self.kind == "date" or bool(self.gaps) or self.is_stripped or self.is_text or self.is_number
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What a listing must know of how the columns of a table were read.
+
+    Args:
+        columns: Columns to learn from.
+        others: Columns of the target and of the split and weights, by name.
+        left_out: Columns that only number the rows.
+        missing: Words for missing values among texts.
+        form: How the CSV file is written, as options of pandas.
+        keeps_gaps: Whether words that pandas takes for gaps are words.
+        gap: Category of missing texts.
+        texts: Columns that are read as text whatever they hold.
+    """
+
+    columns: tuple[ColumnFacts, ...] = ()
+    others: Mapping[str, ColumnFacts] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    form: Mapping[str, Any] = field(default_factory=dict)
+    keeps_gaps: bool = False
+    gap: str = "missing"
+    texts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, reading: Mapping[str, Any], dataset: Mapping[str, Any]) -> TableFacts:
+        """Gather the facts from a reading, as a sweep stores it, and from the sweep file's section."""
+        if not reading:
+            return cls()
+        return cls(
+            columns=tuple(map(ColumnFacts.of, reading["columns"])),
+            others={plain["name"]: ColumnFacts.of(plain) for plain in reading["others"]},
+            left_out=tuple(reading["left_out"]),
+            missing=tuple(reading["missing"]["texts"]),
+            form=reading["form"] or {},
+            keeps_gaps=reading["keeps_gaps"],
+            gap=reading["gap"],
+            texts=(*dataset.get("text", ()), *dataset.get("dates", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +122,7 @@ class DataFacts:
         n_test: Test rows.
         traits: Traits of rows and target before they were encoded.
         builder_call: Call of the user's function that builds the networks; None without one.
+        table: How the columns of a table were read.
     """
 
     kind: str
@@ -57,6 +145,7 @@ class DataFacts:
     n_test: int
     traits: frozenset[DataTrait]
     builder_call: BuilderCall | None
+    table: TableFacts
 
     @classmethod
     def of(cls, sweep: Sweep) -> DataFacts:
@@ -69,12 +158,13 @@ class DataFacts:
         kind, _, name = dataset["source"].partition(":")
         split = dataset.get("split") or {}
         traits, builder_call = _traits_of(sweep)
+        table = TableFacts.of(sweep.data.get("reading", {}), dataset)
         return cls(
             kind=kind,
             name=name,
             sweep=sweep.name,
             target=dataset["target"],
-            left_out=(*dataset["drop"], *sweep.data.get("reading", {}).get("left_out", ())),
+            left_out=(*dataset["drop"], *table.left_out),
             split_by=split.get("by"),
             order_by=split.get("order"),
             shares=(dataset["validation"], dataset["test"]),
@@ -90,6 +180,7 @@ class DataFacts:
             n_test=sweep.data["n_test"],
             traits=frozenset(traits),
             builder_call=builder_call,
+            table=table,
         )
 
     def has(self, trait: DataTrait) -> bool:
@@ -111,12 +202,22 @@ class DataFacts:
     @property
     def is_pickled(self) -> bool:
         """Return whether arrays passed in Python do not fit in an npz file: tables with text, or with named columns."""
-        return self.kind == "arrays" and (self.has(DataTrait.TEXT) or bool(self.set_apart))
+        return self.kind == "arrays" and (self.has(DataTrait.TEXT) or bool(self.set_apart) or self.is_cleaned)
 
     @property
     def roles(self) -> tuple[str, ...]:
         """Return the columns that rows are split or weighted by."""
         return tuple(name for name in (self.split_by, self.order_by, self.sample_weight) if name)
+
+    @property
+    def is_cleaned(self) -> bool:
+        """Return whether columns to learn from are not taken as pandas reads them."""
+        return any(column.is_cleaned for column in self.table.columns)
+
+    @property
+    def target_column(self) -> ColumnFacts | None:
+        """Return how the target of a table was read; None where it was taken as it is."""
+        return next((column for name, column in self.table.others.items() if name not in self.roles), None)
 
     @property
     def set_apart(self) -> tuple[str, ...]:

@@ -1,0 +1,201 @@
+"""The part of a listing that reads columns as people write them, step by step as `dnnsweep.datasets` does.
+
+Functions return code and are named by what it does. Only steps that the data need are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from dnnsweep.exports.data_facts import ColumnFacts, DataFacts, TableFacts
+from dnnsweep.exports.formatting import WIDTH, call, list_assignment, literal
+
+#: Cells that pandas takes for gaps unless it is told otherwise.
+_PANDAS_GAPS: Final = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
+    *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+#: Part of a date -> its code, and how many values it has.
+_CYCLES: Final = {
+    "month": ("(dates.dt.month - 1)", 12),
+    "weekday": ("dates.dt.weekday", 7),
+    "hour": ("dates.dt.hour", 24),
+}
+
+
+def read_csv(facts: DataFacts) -> str:
+    """Return the statement that reads a CSV file as it is written."""
+    table, form = facts.table, facts.table.form
+    options = [f"{key}={literal(form[name])}" for name, (key, usual) in _FORM.items() if form.get(name, usual) != usual]
+    options += ["skiprows=1"] if form.get("has_separator_line") else []
+    gaps = [gap for gap in _everywhere(table) if table.keeps_gaps or gap not in _PANDAS_GAPS]
+    if table.keeps_gaps:
+        gaps = list(dict.fromkeys(["", *gaps]))
+        options.append("keep_default_na=False")
+    if gaps:
+        options.append(f"na_values=[{', '.join(map(literal, gaps))}]")
+    if table.texts:
+        options.append(f"dtype={{{', '.join(f'{literal(name)}: str' for name in table.texts)}}}")
+    return call("data = pd.read_csv", literal(facts.file), *options, "low_memory=False")
+
+
+_FORM: Final = {"separator": ("sep", ","), "decimal": ("decimal", "."), "encoding": ("encoding", "utf-8")}
+
+
+def _everywhere(table: TableFacts) -> list[str]:
+    """Return the cells that stand for missing values in every column, as they were written."""
+    columns = (*table.columns, *table.others.values())
+    gaps = dict.fromkeys(gap for column in columns for gap in column.gaps)
+    return [gap for gap in gaps if gap.strip() in ("", *table.missing)]
+
+
+def other_gaps(facts: DataFacts, column: ColumnFacts) -> list[str]:
+    """Return the cells of a column that stand for missing values and that reading the file does not tell yet."""
+    if facts.kind != "csv":
+        return list(column.gaps)
+    known = _everywhere(facts.table) + ([] if facts.table.keeps_gaps else list(_PANDAS_GAPS))
+    return [gap for gap in column.gaps if gap not in known]
+
+
+def conversion(facts: DataFacts, column: ColumnFacts | None, code: str) -> str:
+    """Return code that reads a column of the target, of the split or of the weights.
+
+    Args:
+        facts: What is known of the data.
+        column: How the column is read; None where it is taken as it is.
+        code: Code of the column as pandas has it.
+    """
+    return code if column is None else _converted(facts, column, code)
+
+
+def _converted(facts: DataFacts, column: ColumnFacts, code: str) -> str:
+    """Return code of a column of text or numbers as it is read."""
+    gaps = other_gaps(facts, column)
+    if column.kind == "number" and not column.is_text:
+        return f"{code}.where(~{code}.isin([{', '.join(column.gaps)}]))" if gaps else code
+    if column.is_number:
+        return code if column.name in _read_as_text(facts) else f'{code}.map("{{:.15g}}".format, na_action="ignore")'
+    text = f"{code}.where(~{code}.isin([{', '.join(map(literal, gaps))}]))" if gaps else code
+    if column.kind == "number":
+        is_numeric = facts.kind == "csv" and not column.is_spelled and not gaps
+        return text if is_numeric else f"{_as_text(column, text)}{_as_numbers(column.decimal)}"
+    return f"{_as_text(column, text)}.str.strip()" if column.is_stripped else text
+
+
+def _read_as_text(facts: DataFacts) -> Sequence[str]:
+    return facts.table.texts if facts.kind == "csv" else ()
+
+
+def _as_text(column: ColumnFacts, code: str) -> str:
+    return f'{code}.map(str, na_action="ignore")' if column.is_mixed else code
+
+
+def _as_numbers(decimal: str) -> str:
+    if decimal == ".":
+        return '.str.replace(r"[^0-9.eE+-]", "", regex=True).astype("float64")'
+    return '.str.replace(r"[^0-9,eE+-]", "", regex=True).str.replace(",", ".").astype("float64")'
+
+
+def clean_columns(facts: DataFacts, name: str) -> list[str]:
+    """Return the statements that read the columns to learn from.
+
+    Args:
+        facts: What is known of the data.
+        name: Name of the table.
+    """
+    lines = []
+    for column in facts.table.columns:
+        code = f"{name}[{literal(column.name)}]"
+        read = code if column.kind == "date" else _converted(facts, column, code)
+        if read != code:
+            lines += _assignment(code, read)
+    dates = [column for column in facts.table.columns if column.kind == "date"]
+    for column in dates:
+        lines += _date_columns(facts, column, name)
+    if dates:
+        dropped = ", ".join(literal(column.name) for column in dates)
+        lines.append(f"{name} = {name}.drop(columns=[{dropped}])")
+    return lines
+
+
+def _assignment(target: str, code: str) -> list[str]:
+    line = f"{target} = {code}"
+    if len(line) <= WIDTH:
+        return [line]
+    head, steps = _split_steps(code)
+    return [f"{target} = (", f"    {head}", *(f"    {step}" for step in steps), ")"]
+
+
+def _split_steps(code: str) -> tuple[str, list[str]]:
+    """Return the column that a chain of calls begins with, and the calls."""
+    marks = (".where(", ".map(", ".str.", ".astype(")
+    parts, start = [], 0
+    depth, quote = 0, ""
+    for index, letter in enumerate(code):
+        if quote:
+            quote = "" if letter == quote and code[index - 1] != "\\" else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter in "([":
+            depth += 1
+        elif letter in ")]":
+            depth -= 1
+        elif letter == "." and not depth and any(code.startswith(mark, index) for mark in marks):
+            parts.append(code[start:index])
+            start = index
+    head, *steps = [*parts, code[start:]]
+    return head, steps
+
+
+def date_call(facts: DataFacts, column: ColumnFacts | None, code: str) -> tuple[str, ...]:
+    """Return the arguments of pandas's to_datetime for a column of dates.
+
+    Args:
+        facts: What is known of the data.
+        column: How the column is read; None for dates like 2024-01-31.
+        code: Code of the column as pandas has it.
+    """
+    if column is None:
+        return code, 'format="ISO8601"', "utc=True"
+    gaps = other_gaps(facts, column)
+    code = f"{code}.where(~{code}.isin([{', '.join(map(literal, gaps))}]))" if gaps else code
+    code = f"{code}.str.strip()" if column.is_stripped else code
+    return code, *([f"format={literal(column.format)}"] if column.format else []), "utc=True"
+
+
+def _date_columns(facts: DataFacts, column: ColumnFacts, name: str) -> list[str]:
+    """Turn dates into days, and parts of them that come round again into sine and cosine."""
+    lines = [
+        call("dates = pd.to_datetime", *date_call(facts, column, f"{name}[{literal(column.name)}]")),
+        'days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)',
+        f"{name}[{literal(f'{column.name}_days')}] = days",
+    ]
+    for part in column.parts:
+        value, n_values = _CYCLES[part]
+        lines += [
+            f"angles = 2 * np.pi * {value} / {n_values}",
+            *(f"{name}[{literal(f'{column.name}_{part}_{wave}')}] = np.{wave}(angles)" for wave in ("sin", "cos")),
+        ]
+    return lines
+
+
+def join_rare_words(facts: DataFacts) -> str:
+    """Make rare words one category."""
+    columns = [column for column in facts.table.columns if column.words is not None]
+    if not columns:
+        return ""
+    most, gap = max(len(column.words or ()) for column in columns), literal(facts.table.gap)
+    lines = [f"# Words beyond the {most} most frequent ones of the training rows become one category."]
+    for other in dict.fromkeys(column.other for column in columns):
+        names = [literal(column.name) for column in columns if column.other == other]
+        lines += [
+            list_assignment("rare", names),
+            "for name in rare:",
+            f'    counts = x_train[name].value_counts().drop({gap}, errors="ignore").sort_index()',
+            '    counts = counts.sort_values(ascending=False, kind="stable")',
+            f"    kept = [*counts.index[:{most}], {gap}]",
+            f"    for part in ({', '.join(f'x_{part}' for part in facts.parts)}):",
+            f"        part[name] = part[name].where(part[name].isin(kept), {literal(other)})",
+        ]
+    return "\n".join(lines)
