@@ -51,7 +51,7 @@ def _user_imports(plan: model_code.ListingPlan) -> list[str]:
 
 
 def _table_packages(facts: DataFacts) -> list[str]:
-    is_table = facts.is_table or facts.is_pickled or facts.has(DataTrait.TEXT)
+    is_table = facts.is_table or facts.is_pickled or facts.has(DataTrait.TEXT) or facts.is_cleaned
     return [*(["pandas"] if is_table else []), *(["pyarrow"] if facts.kind == "parquet" else [])]
 
 

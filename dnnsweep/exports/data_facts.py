@@ -47,8 +47,10 @@ class ColumnFacts:
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> ColumnFacts:
         """Gather the facts from a column's reading, as a sweep stores it."""
-        values: dict[str, Any] = {name: plain[name] for name in cls.__slots__}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        values: dict[str, Any] = {
+            name: tuple(plain[name]) if isinstance(plain[name], list) else plain[name] for name in cls.__slots__
+        }
+        return cls(**values)
 
     @property
     def is_cleaned(self) -> bool:
