@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse  # type: ignore[import-untyped]
 from examples import n_examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -382,7 +383,9 @@ def test_a_data_set_crosses_a_process_boundary() -> None:
         (np.arange(200) % 50, "auto", Task.MULTICLASS, tuple(map(str, range(50)))),
         (np.arange(204) % 51, "auto", Task.REGRESSION, ()),
         (np.arange(204) % 51, "multiclass", Task.MULTICLASS, tuple(map(str, range(51)))),
-        ([0.0, 1.0] * 20, "auto", Task.REGRESSION, ()),
+        ([0.0, 1.0] * 20, "auto", Task.BINARY, ("0", "1")),
+        ([0.0, 1.0] * 20, "regression", Task.REGRESSION, ()),
+        ([1.0, 2.0] * 20, "auto", Task.REGRESSION, ()),
         ([0.0, 1.0] * 20, "binary", Task.BINARY, ("0", "1")),
         ([0, 1] * 20, "regression", Task.REGRESSION, ()),
         ([0, 1] * 20, "multiclass", Task.MULTICLASS, ("0", "1")),
@@ -438,8 +441,9 @@ def test_class_targets_have_mean_zero_and_deviation_one() -> None:
 @pytest.mark.parametrize(
     ("y", "note"),
     [
+        ([0.0, 1.0] * 20, "Took the target's 0.0 and 1.0 for classes; if they are amounts, write task: regression."),
         (
-            [0.0, 1.0] * 20,
+            [1.0, 2.0] * 20,
             "Treated the target's 2 distinct values as numbers; if they are classes, write task: binary.",
         ),
         (range(60), "Treated the target's 60 distinct values as numbers; if they are classes, write task: multiclass."),
@@ -815,7 +819,17 @@ def test_damaged_npz_files_are_read_or_refused(tmp_path: Path, position: int, va
         ({"x": np.array([[1, "a"]], dtype=object), "y": np.ones(1)}, "must be an npz file of plain arrays, got "),
         ({"x": numbers(), "y": classes(39)}, "x and y must have the same number of rows, got 40 in x and 39 in y"),
         ({"x": numbers(), "y": np.eye(40)}, "y must hold one value per row, got ndarray of shape (40, 40)"),
-        ({"x": numbers(), "y": np.eye(40)}, "for one-hot rows, y.argmax(axis=1)"),
+        ({"x": numbers(), "y": np.eye(40)}, "for one-hot rows, y.argmax(axis=1); for several targets, one sweep for"),
+        (
+            {"x": numbers(), "y": classes(), "x_val": numbers(4), "y_val": classes(4)},
+            "got 'x_val', 'y_val' beside them",
+        ),
+        (
+            {"x": numbers(), "y": classes(), "x_valid": numbers(4)},
+            "append these to x_train and y_train, or call them x_",
+        ),
+        ({"x": numbers(), "y": classes(), "x_test": numbers(4)}, "got 'x_test' beside them; rename or remove them"),
+        ({"x": numbers(), "y": np.array([1, 2, 2, 3, 3] * 7 + [9, 2, 2, 3, 3])}, "write task: regression"),
         ({"x": np.ones(40), "y": classes()}, "x must have rows and columns, got ndarray of shape (40,); for a single"),
         ({"x": np.float64(3), "y": classes()}, "x must have rows and columns, got ndarray of shape ()"),
         ({"x": np.ones((0, 3)), "y": np.ones(0)}, "x must have rows and columns, got ndarray of shape (0, 3)"),
@@ -868,6 +882,9 @@ FRAME = pd.DataFrame(numbers(), columns=["a", "b", "c"])
         (([[1, 2], [3]], [0, 1]), "x must be an array, a list or a DataFrame with rows of equal length"),
         (({"a": [1, 2]}, [0, 1]), "x must have rows and columns, got dict of shape ()"),
         ((numbers(3), [0, 1]), "x and y must have the same number of rows, got 3 in x and 2 in y"),
+        ((scipy.sparse.eye(40).tocsr(), classes()), "x must be an array with all its values, got the sparse csr_"),
+        ((scipy.sparse.eye(40).tocsr(), classes()), "pass x.toarray()"),
+        ((numbers(), scipy.sparse.csr_matrix(classes()).T), "pass y.toarray()"),
         ((FRAME, pd.Series(classes(), index=range(1, 41))), "x and y must have the same index"),
         ((FRAME.set_axis(["a", "a", "b"], axis=1), classes()), "column names must be unique, got 'a' more than once"),
         ((FRAME.set_axis([1, "1", "b"], axis=1), classes()), "column names must be unique, got '1' more than once"),

@@ -19,6 +19,7 @@ from dnnsweep.datasets.frames import make_table
 from dnnsweep.datasets.preprocessing import Preprocessing, TargetEncoding
 from dnnsweep.datasets.readings import Precedent, Reading
 from dnnsweep.datasets.row_weights import training_weights
+from dnnsweep.datasets.sources import Source
 from dnnsweep.datasets.splits import Rows, missing_class_notes, split
 from dnnsweep.datasets.table_reading import read_table
 from dnnsweep.datasets.targets import Target, make_target
@@ -124,7 +125,8 @@ def _load(
     if is_read:
         source, reading = read_table(source, spec, precedent.reading)
     source = sources.set_roles_apart(spec, source)
-    target, table = make_target(source, task), make_table(source, is_plain=not is_read)
+    target = make_target(source, task, is_plain=precedent.is_plain)
+    table = make_table(source, is_plain=not is_read)
     if limits is not None:
         check_shape(len(source.y), count_inputs(table, spec.max_categories), limits, INPUT_BYTES)
     traits = data_traits(source, table, target)
@@ -151,7 +153,14 @@ def _load(
         n_train=len(y_train),
         n_validation=len(y_validation),
         n_test=len(y_test),
-        notes=(*source.notes, *rare_notes, *encoding_notes(table), *target.notes, *missing_class_notes(target, rows)),
+        notes=(
+            *source.notes,
+            *_precedent_notes(source, precedent),
+            *rare_notes,
+            *encoding_notes(table),
+            *target.notes,
+            *missing_class_notes(target, rows),
+        ),
         traits=traits,
         reading={} if precedent.is_plain else reading.to_json(),
     )
@@ -164,6 +173,12 @@ def _load(
     )
     inputs_and_targets = (x_train, y_train, x_validation, y_validation, x_test, y_test)
     return Dataset(*inputs_and_targets, w_train, mean, std, summary, preprocessing)
+
+
+def _precedent_notes(source: Source, precedent: Precedent) -> tuple[str, ...]:
+    if not (source.is_named and precedent.is_plain):
+        return ()
+    return ("Read columns as the version did that created the sweep; under a new name they are read anew.",)
 
 
 def _mean_and_std(target: Target, train: Rows) -> tuple[float, float]:

@@ -56,7 +56,11 @@ def as_target(raw: Any, name: str) -> pd.Series:
     """
     array = raw.to_numpy() if isinstance(raw, pd.Series | pd.DataFrame) else _to_array(raw, name)
     if array.ndim == 0 or array.ndim > 2 or array.size != len(array):
-        remedy = "pass class numbers or names; for one-hot rows, y.argmax(axis=1)" if array.ndim == 2 else ""
+        remedy = (
+            "pass class numbers or names; for one-hot rows, y.argmax(axis=1); for several targets, one sweep for each"
+            if array.ndim == 2
+            else ""
+        )
         rule = f"{name} must hold one value per row"
         raise data_error("dataset.source", rule, f"{type(raw).__name__} of shape {array.shape}", remedy)
     if isinstance(raw, pd.Series):
@@ -68,6 +72,11 @@ def as_target(raw: Any, name: str) -> pd.Series:
 
 
 def _to_array(raw: Any, name: str) -> NDArray[Any]:
+    if hasattr(raw, "toarray"):
+        got = f"the sparse {type(raw).__name__}"
+        raise data_error(
+            "dataset.source", f"{name} must be an array with all its values", got, f"pass {name}.toarray()"
+        )
     try:
         if isinstance(raw, np.ma.MaskedArray):
             return np.ma.filled(raw.astype(np.float64), np.nan)

@@ -40,6 +40,8 @@ _NUMBER: Final = {
     )
     for decimal, marks in _THOUSANDS.items()
 }
+#: Most characters of a number.
+_MAX_LENGTH: Final = 60
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,15}")
 _PLAIN: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
@@ -57,6 +59,8 @@ def number_of(text: str, decimal: str = ".") -> float | None:
         >>> number_of("1,200.5"), number_of("12%"), number_of("1.200,5", ","), number_of("1,2"), number_of("n.a.")
         (1200.5, 12.0, 1200.5, None, None)
     """
+    if len(text) > _MAX_LENGTH:  # long texts of digits take the patterns long
+        return None
     if decimal == "." and _PLAIN.fullmatch(text):
         return float(text)
     if not _NUMBER[decimal].fullmatch(text):

@@ -28,6 +28,8 @@ _TIME: Final = re.compile(
 )
 #: Texts that the formats are tried on first.
 N_TRIED: Final = 30
+#: Most characters of a date.
+MAX_LENGTH: Final = 40
 #: Years in which a text that nobody has called a date may be one.
 PLAUSIBLE_YEARS: Final = range(1900, 2101)
 _LOOKS_DATED: Final = re.compile(r"(?=.*[0-9])[\w,]+[-/. ][ \w]+([-/. :,].*)?")
@@ -112,7 +114,8 @@ def moments_of(texts: NDArray[Any], name: str) -> NDArray[Any]:
 def looks_dated(texts: Sequence[str]) -> bool:
     """Return whether most of some distinct texts are plausible dates; for columns that nobody has called dates."""
     sample = texts[:: max(1, len(texts) // N_TRIED)][:N_TRIED]
-    if sum(_LOOKS_DATED.fullmatch(text) is not None for text in sample) * 2 <= len(sample):
+    n_dated = sum(len(text) <= MAX_LENGTH and _LOOKS_DATED.fullmatch(text) is not None for text in sample)
+    if n_dated * 2 <= len(sample):
         return False
     found = find_format(sample)
     if not found.formats or len(found.strays) * 2 >= len(sample):

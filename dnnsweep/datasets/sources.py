@@ -41,6 +41,7 @@ class Source:
         labels: Names of the classes 0, 1, ...; empty where `y` holds the names.
         target: Name of the target.
         target_path: YAML path of mistakes in the target.
+        target_gaps: Cells of the target that count as missing, as they were written.
         drop_remedy: Tells a person how to leave out a column.
         notes: Sentences about what was done so far.
         is_reshaped: Whether `x` was read with more or fewer than two dimensions.
@@ -61,6 +62,7 @@ class Source:
     labels: tuple[str, ...] = ()
     target: str = "y"
     target_path: str = "dataset.source"
+    target_gaps: tuple[str, ...] = ()
     drop_remedy: str = "remove it from x"
     notes: tuple[str, ...] = ()
     is_reshaped: bool = False

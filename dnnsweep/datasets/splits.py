@@ -141,20 +141,27 @@ def _needed_rows(target: Target) -> tuple[int, str]:
     return max(1, n_classes), f"must leave a row{f' of each of the {n_classes} classes' if n_classes else ''}"
 
 
+def _regression_advice(target: Target) -> str:
+    """Return what to do about numbers that were taken for classes."""
+    is_numeric = target.classes and target.kind in ("integer", "float")
+    return "; if the target's numbers are amounts, write task: regression" if is_numeric else ""
+
+
 def _check_validation(target: Target, n_rows: int, n_validation: int, n_train: int) -> None:
     n_needed, rule = _needed_rows(target)
     if n_validation < n_needed:
         got = f"{n_validation} of {n_rows}"
-        raise data_error("dataset.validation", f"{rule} to validate on", got, "raise it or add rows")
+        remedy = f"raise it or add rows{_regression_advice(target)}"
+        raise data_error("dataset.validation", f"{rule} to validate on", got, remedy)
     if n_train < n_needed:
-        remedy = "lower validation or test, or add rows"
+        remedy = f"lower validation or test, or add rows{_regression_advice(target)}"
         raise data_error("dataset.validation", f"{rule} to train on", f"{n_train} of {n_rows}", remedy)
 
 
 def _check_test(target: Target, n_rows: int, n_test: int) -> None:
     n_needed, rule = _needed_rows(target)
     if n_test < n_needed:
-        remedy = "raise it, set it to 0 or add rows"
+        remedy = f"raise it, set it to 0 or add rows{_regression_advice(target)}"
         raise data_error("dataset.test", f"{rule} to test on", f"{n_test} of {n_rows}", remedy)
 
 
@@ -188,5 +195,5 @@ def _check_small_classes(target: Target, small: NDArray[np.intp]) -> None:
     if len(small):
         counts = np.bincount(target.values)[small]
         got = f"{name_some([target.classes[index] for index in small])} with {', '.join(map(str, counts[:5]))}"
-        remedy = "add rows, merge or remove small classes, or lower validation and test"
+        remedy = f"add rows, merge or remove small classes, or lower validation and test{_regression_advice(target)}"
         raise data_error(target.path, "each class must have enough rows for every part", got, remedy)

@@ -63,6 +63,7 @@ def read_table(source: Source, spec: DatasetSpec, stored: Reading | None) -> tup
     features, met = read_features(columns.features, reading)
     others: dict[str, pd.Series] = {}
     y = source.y
+    target_gaps: tuple[str, ...] = ()
     for how in reading.others:
         is_role = how.name in columns.roles
         read, seen = _read_other(columns.roles[how.name] if is_role else columns.target, how, reading.missing)
@@ -70,12 +71,14 @@ def read_table(source: Source, spec: DatasetSpec, stored: Reading | None) -> tup
         if is_role:
             others[how.name] = read
         else:
-            y = read.rename(source.y.name)
+            y, target_gaps = read.rename(source.y.name), how.gaps
     untouched = {name: raw.column for name, raw in columns.roles.items() if name not in others}
     x = pd.DataFrame({**features, **others, **untouched}, copy=False)
-    notes = (*source.notes, *reading_notes(reading, met))
+    numbered = columns.numbered() if stored is None else ()
+    notes = (*source.notes, *reading_notes(reading, met), *numbered)
     raw_names = (*(how.name for how in reading.columns), *columns.roles)
-    return replace(source, x=x, y=y, columns=raw_names, notes=notes, mistakes=tuple(mistakes)), reading
+    read_source = replace(source, x=x, y=y, columns=raw_names, notes=notes, target_gaps=target_gaps)
+    return replace(read_source, mistakes=tuple(mistakes)), reading
 
 
 def _read_other(raw: RawColumn, how: ColumnReading, missing: MissingWords) -> tuple[pd.Series, Met]:
@@ -134,6 +137,13 @@ class _RawColumns:
             left_out=left_out,
         )
 
+    def numbered(self) -> tuple[str, ...]:
+        """Return a note about columns that number the rows from another number than 0 or 1 on."""
+        columns = {name: raw.column for name, raw in self.features.items() if raw.cells is None and raw.kind is None}
+        names = [name for name, column in columns.items() if _is_numbered(column) and not _is_index(name, column)]
+        note = f"The numbers of {name_some(names)} go up by one from row to row; dataset.drop leaves out identifiers."
+        return (note,) if names else ()
+
     def check(self, reading: Reading) -> None:
         """Check that all columns are there that were read before.
 
@@ -158,11 +168,16 @@ def _is_index(name: str, column: pd.Series) -> bool:
     """Return whether a column holds the index of a table that was saved, or numbers rows from 0 or 1 on."""
     if _INDEX.fullmatch(name):
         return True
+    return _is_numbered(column) and column.iloc[0] in (0, 1)
+
+
+def _is_numbered(column: pd.Series) -> bool:
+    """Return whether numbers go up by one from row to row."""
     is_number = is_numeric_dtype(column.dtype) and not is_bool_dtype(column.dtype)
     if len(column) < _MIN_NUMBERED or not is_number or column.isna().any():
         return False
-    first = column.iloc[0]
-    return first in (0, 1) and np.array_equal(column.to_numpy(), np.arange(first, first + len(column)))
+    first = float(column.iloc[0])
+    return bool(float(column.iloc[1]) == first + 1 and np.array_equal(column, first + np.arange(len(column))))
 
 
 def _fit(columns: _RawColumns, source: Source, spec: DatasetSpec) -> tuple[Reading, list[Mistake]]:

@@ -20,6 +20,7 @@ from dnnsweep.records import Task
 MAX_CLASSES: Final = 50
 #: Share of the largest class from which the imbalance is noted.
 UNBALANCED: Final = 0.8
+_ZERO_OR_ONE: Final = "Took the target's 0.0 and 1.0 for classes; if they are amounts, write task: regression."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,16 @@ class Target:
         return "text" if self.has_names else self.kind
 
 
-def make_target(source: Source, task: str) -> Target:
+def make_target(source: Source, task: str, *, is_plain: bool = False) -> Target:
     """Decide the task and turn the target into class indices or numbers.
 
-    Text, booleans and up to `MAX_CLASSES` distinct integers are classes; other numbers are a regression. Test rows
-    that the source provides have no say in this.
+    Text, booleans, up to `MAX_CLASSES` distinct integers, and 0.0 and 1.0 alone are classes; other numbers are a
+    regression. Test rows that the source provides have no say in this.
 
     Args:
         source: Holds the target.
         task: `auto`, or the task that the sweep file asks for.
+        is_plain: Whether 0.0 and 1.0 are a regression, as in sweeps of earlier versions.
 
     Raises:
         DataError: Values are missing, infinite or all equal, or do not fit the task.
@@ -72,14 +74,21 @@ def make_target(source: Source, task: str) -> Target:
     if len(distinct) < 2:
         rule = f"{source.target} must have at least two distinct values"
         raise data_error(source.target_path, rule, f"{_label(distinct[0])} in every row", "choose another target")
-    decided = _decide(kind, distinct) if task == "auto" else _check_task(Task(task), kind, distinct)
+    is_zero_or_one = kind == "float" and not is_plain and np.array_equal(distinct, (0.0, 1.0))
+    decided = (
+        Task.BINARY
+        if task == "auto" and is_zero_or_one
+        else _decide(kind, distinct)
+        if task == "auto"
+        else _check_task(Task(task), kind, distinct)
+    )
     description = (source.target, source.target_path, decided, kind, raw)
     if decided is Task.REGRESSION:
         return Target(*description, raw.astype(np.float64), notes=_number_notes(kind, distinct))
     classes = tuple(source.labels[value] if source.labels else _label(value) for value in distinct)
     indices = _class_indices(raw, distinct)
-    notes, has_names = _balance_notes(indices, classes), bool(source.labels)
-    return Target(*description, indices, classes, notes=notes, has_names=has_names)
+    notes = (*([_ZERO_OR_ONE] if task == "auto" and is_zero_or_one else []), *_balance_notes(indices, classes))
+    return Target(*description, indices, classes, notes=notes, has_names=bool(source.labels))
 
 
 def _balance_notes(indices: NDArray[np.int32], classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -106,8 +115,9 @@ def _read_values(source: Source) -> tuple[str, NDArray[Any]]:
     y, name, path = source.y, source.target, source.target_path
     n_missing = int(y.isna().sum())
     if n_missing:
-        remedy = "remove these rows or fill them in (empty, NA, None and nan count as missing)"
-        raise data_error(path, f"{name} must not be missing", f"{n_missing} of {len(y)} rows without it", remedy)
+        met = f" ({name_some(source.target_gaps)})" if any(gap.strip() for gap in source.target_gaps) else ""
+        remedy = "remove these rows or fill them in; dataset.missing lists the words that count as missing"
+        raise data_error(path, f"{name} must not be missing", f"{n_missing} of {len(y)} rows without it{met}", remedy)
     if not is_number(y):
         return "text", _read_texts(y, name, path)
     kind = "boolean" if is_bool_dtype(y.dtype) else "float" if is_float_dtype(y.dtype) else "integer"

@@ -19,7 +19,7 @@ _PANDAS_GAPS: Final = (
 #: Part of a date -> its code, and how many values it has.
 _CYCLES: Final = {
     "month": ("(dates.dt.month - 1)", 12),
-    "weekday": ("dates.dt.weekday", 7),
+    "weekday": ("dates.dt.day_of_week", 7),
     "hour": ("dates.dt.hour", 24),
 }
 

@@ -107,7 +107,9 @@ def _plain_dates(dates: Mapping[str, str | None]) -> Any:
 def _is_text_encoding(name: str) -> bool:
     """Return whether a name is that of an encoding that spells table text, and nothing else that Python can decode."""
     try:
-        return "a,b\n".encode(name).decode(name) == "a,b\n" and codecs.lookup(name).name not in _ODD_ENCODINGS
+        is_odd = codecs.lookup(name).name.replace("-", "_") in _ODD_ENCODINGS
+        encoded = "a,b\n".encode(name)
+        return not is_odd and b"\n" in encoded and encoded.decode(name) == "a,b\n"  # the ends of lines are counted
     except (LookupError, ValueError, TypeError):
         return False
 

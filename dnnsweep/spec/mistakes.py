@@ -135,6 +135,8 @@ def _mistake(location: Location, kind: str, message: str, raw: Any, context: Map
     rule, remedy = _MESSAGES.get(kind, (message[0].lower() + message[1:], ""))
     if kind == "string_type" and (raw is None or callable(raw)):
         remedy = "fill it or remove it" if raw is None else user_functions.naming_remedy(raw)
+    if isinstance(raw, list) and kind == "string_type":
+        remedy = "name one; for several targets, run a sweep for each" if path == "dataset.target" else "write one"
     return Mistake(
         path, rule.format(**context), yaml_text(raw), remedy or (unquote_remedy(raw) if "number" in rule else "")
     )
