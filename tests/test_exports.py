@@ -217,7 +217,7 @@ CASES = {
     ),
     "penguins": Case(
         {
-            "dataset": {"source": f"csv:{PENGUINS}", "target": "species", "test": 0.1},
+            "dataset": {"source": "csv:penguins.csv", "target": "species", "test": 0.1, "max_categories": 2},
             "objective": {"metric": "val_accuracy"},
             "training": {"epochs": 20, "early_stopping": None},
         },
@@ -236,10 +236,19 @@ def without_times(output: str) -> str:
     return re.sub(r"\d+m?s(?:/step)?", "", output)
 
 
+def write_messily(source: Path, path: Path) -> None:
+    """Write penguins as a person might: an index, semicolons, decimal commas, thousands, blanks, question marks."""
+    table = pd.read_csv(source)
+    mass = [f"{value:,.0f}".replace(",", ".") if pd.notna(value) else "?" for value in table["body_mass_g"]]
+    table.assign(body_mass_g=mass, sex=table["sex"] + " ").to_csv(path, sep=";", decimal=",")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(
-    name: str, tmp_path: Path, warm_python: WarmPython
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_python: WarmPython
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_messily(PENGUINS, Path("penguins.csv"))
     case = CASES[name]
     document = spec.check({"name": name, **case.document}).to_json()
     trainer = FitTrainer(Job(document))
@@ -506,6 +515,89 @@ def test_splits_and_weights_are_the_trainers(
     assert ("w_train" in code) == bool(dataset.get("class_weight") or dataset.get("sample_weight"))
     has_later_test = "order" in (dataset.get("split") or {}) and dataset.get("test") != 0
     assert ("# The latest rows are test rows, and those before them validation" in code) == has_later_test
+
+
+def messy() -> pd.DataFrame:
+    """Columns as people write them: gaps, blanks, numbers in other spellings, dates, many words, an index."""
+    rows = range(120)
+    return pd.DataFrame(
+        {
+            "index": rows,
+            "charge": [" " if i % 17 == 3 else "None" if i % 19 == 2 else f"{i * 7 % 101 / 4}" for i in rows],
+            "income": [f"{900 + i * i * 31:,}" if i % 13 else "?" for i in rows],
+            "rate": [f"{i * 3 % 17 / 2:.1f} %" for i in rows],
+            "share": [f"{i * 11 % 29 / 4:.2f}".replace(".", ",") for i in rows],
+            "plan": [("basic", "basic ", "None", " pro")[i % 4] if i % 11 else "N/A" for i in rows],
+            "colour": [("red", "missing")[i % 2] if i % 7 else None for i in rows],
+            "town": [f"town {i * i % 83}" for i in rows],
+            "zip": [100 + i * 7 % 5 for i in rows],
+            "age": [-999 if i % 10 == 4 else i * 3 % 50 for i in rows],
+            "day": [f"{1 + i % 28:02}.{1 + i % 12:02}.2023 {i % 24:02}:00" if i % 9 else "-" for i in rows],
+            "label": [("yes", "yes ", " no")[i % 3] for i in rows],
+            "price": [f"${1000 + i * 777:,}" for i in rows],
+            "group": [f"g{i % 40}{' ' * (i % 2)}" for i in rows],
+            "when": [f"{1 + i % 28}/{1 + i % 12}/2023" for i in rows],
+            "weight": [f"{1 + i % 3}%" for i in rows],
+        }
+    )
+
+
+MESSY: dict[str, dict[str, Any]] = {
+    "label": {"target": "label", "scale": "standard", "split": {"by": "group"}},
+    "price": {"target": "price", "scale": "none", "split": {"order": "when"}, "sample_weight": "weight"},
+}
+
+
+@pytest.mark.parametrize("columns", ["everything", "numbers"])
+@pytest.mark.parametrize("name", MESSY)
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrays", "table", "pair"])
+def test_cells_that_people_write_are_read_as_the_trainers_read_them(
+    kind: str, name: str, columns: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    table, (target, dataset) = messy(), (MESSY[name]["target"], {**MESSY[name], "dates": ["day"], "max_categories": 30})
+    used = [target, dataset.get("sample_weight"), *dataset["split"].values()]
+    table = table.drop(columns=[name for name in ("label", "price", "group", "when", "weight") if name not in used])
+    if columns == "numbers":
+        table = table.drop(columns=["plan", "colour", "town", "zip"])
+        dataset["missing"] = ["?", "-", "None", -999]
+    else:
+        dataset["text"] = ["zip"]
+    data = None
+    if kind in ("csv", "parquet"):
+        table.to_csv("messy.csv", index=False, sep=";", decimal=",")
+        table.to_parquet("messy.parquet")
+        dataset["source"] = f"{kind}:messy.{kind}"
+    else:
+        table.to_pickle("messy.pkl")
+        module = f"own_{abs(hash(tmp_path))}"
+        returned = "t" if kind == "table" else f"t.drop(columns={target!r}), t[{target!r}]"
+        lines = ["import pandas as pd", "def rows():", '    t = pd.read_pickle("messy.pkl")', f"    return {returned}"]
+        Path(f"{module}.py").write_text("\n".join(lines))
+        dataset["source"] = "arrays:" if kind == "arrays" else f"python:{module}:rows"
+        data = (table.drop(columns=target), table[target]) if kind == "arrays" else None
+        if kind != "table":
+            del dataset["target"]
+
+    code = check_rows({"dataset": dataset}, data)
+
+    assert "# Read cells as people write them" in code
+    assert ("na_values" in code) == (kind == "csv")
+    assert ("become one category" in code) == (columns == "everything")
+
+
+def test_a_table_that_pandas_reads_alone_needs_no_more_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pets().to_csv("pets.csv", index=False, na_rep="NA")
+    dataset = {"source": "csv:pets.csv", "target": "label", "drop": ["id", "is_sold"]}
+
+    code = check_rows({"dataset": dataset})
+    with_truth_values = check_rows({"dataset": {**dataset, "drop": ["id"]}})
+
+    assert 'data = pd.read_csv("pets.csv", low_memory=False)\n' in code
+    assert "as people write them" not in code
+    assert 'dtype={"is_sold": str}' in with_truth_values
 
 
 @pytest.mark.parametrize("function", ["pair", "apart", "dictionary", "words"])

@@ -16,10 +16,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pandas._libs.parsers import STR_NA_VALUES
 
 from dnnsweep.datasets import Dataset, load
+from dnnsweep.datasets.categories import fit_categories, join_rare
 from dnnsweep.datasets.cells import PANDAS_GAPS, number_of
 from dnnsweep.datasets.csv_forms import CsvForm, find_form
 from dnnsweep.datasets.dates import date_numbers, find_format, looks_dated, moments_of, varying_parts
-from dnnsweep.datasets.readings import Reading
+from dnnsweep.datasets.frames import Table
+from dnnsweep.datasets.readings import ColumnReading, Reading
 from dnnsweep.datasets.table_reading import read_rows
 from dnnsweep.errors import DataError, SpecError
 from dnnsweep.exports import column_code
@@ -344,17 +346,16 @@ def test_the_rarest_words_become_one_category_that_is_no_word() -> None:
     assert "rarest words of 'word' in the category 'other_'" in "\n".join(data.summary.notes)
 
 
-def test_words_of_equal_frequency_are_kept_in_the_order_of_the_alphabet() -> None:
-    table = pd.DataFrame({"word": [f"w{row % 6}" for row in range(N)], "label": LABELS}).iloc[::-1]
+def test_of_words_that_are_equally_frequent_the_last_in_the_alphabet_are_joined() -> None:
+    words = np.array([["d"], ["b"], ["c"], ["a"], ["d"], ["never trained on"]], dtype=object)
+    table = Table(np.empty((6, 0)), words, (), ("word",))
+    reading = Reading((ColumnReading("word", "text"),))
 
-    train_counts = []
-    for seed in range(3):
-        data = load_csv(table, max_categories=4, seed=seed, validation=0.25, test=0.25)
-        categories = values_of(data, "word")
-        train_counts.append(data.x_train.sum(axis=0))
-        kept = sorted(categories - {"other"})
-        assert len(kept) == 3
-    assert all(counts.sum() == 60 for counts in train_counts)
+    fitted = fit_categories(reading, table, np.arange(5), most=3)
+
+    assert fitted.columns[0].words == ("a", "d")
+    assert join_rare(table, fitted).text.T.tolist() == [["d", "other", "other", "a", "d", "other"]]
+    assert fit_categories(reading, table, np.arange(5), most=4).columns[0].words is None
 
 
 def test_as_many_words_as_are_allowed_stay_beside_a_gap() -> None:

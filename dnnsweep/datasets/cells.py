@@ -29,6 +29,9 @@ PANDAS_GAPS: Final = (
     *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
 
+#: Texts that pandas takes for truth values where a column holds nothing else.
+TRUTH_VALUES: Final = ("True", "TRUE", "true", "False", "FALSE", "false")
+
 _CURRENCY: Final = "[$€£¥₹]"
 #: Decimal mark -> what may stand between thousands.
 _THOUSANDS: Final = {".": "[,' \u00a0\u2009\u202f\u2019]", ",": "[.' \u00a0\u2009\u202f\u2019]"}

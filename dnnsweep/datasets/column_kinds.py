@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_numeric_dtype
 
-from dnnsweep.datasets.cells import PANDAS_GAPS, MissingWords, is_spelled_plainly, number_of
+from dnnsweep.datasets.cells import PANDAS_GAPS, TRUTH_VALUES, MissingWords, is_spelled_plainly, number_of
 from dnnsweep.datasets.data_errors import MAX_LISTED, name_some, yaml_list
 from dnnsweep.datasets.dates import COMPACT, ISO, find_format, looks_dated, moments_of, varying_parts
 from dnnsweep.datasets.readings import ColumnReading, RawColumn, read_column, read_moments
@@ -130,7 +130,13 @@ class KindFinder:
         gaps, is_stripped = tuple(cells.missing(words)), cells.n_stripped(words) > 0
         is_number = is_numeric_dtype(raw.column.dtype) and not is_bool_dtype(raw.column.dtype)
         return ColumnReading(
-            name, "text", gaps=gaps, is_stripped=is_stripped, is_mixed=_is_mixed(raw), is_number=is_number
+            name,
+            "text",
+            gaps=gaps,
+            is_stripped=is_stripped,
+            is_mixed=_is_mixed(raw),
+            is_number=is_number,
+            is_truth=bool(gaps) and all(text in TRUTH_VALUES or text in gaps for text in cells.raw),
         )
 
     def _typed_numbers(self, name: str, raw: RawColumn) -> ColumnReading:

@@ -47,6 +47,7 @@ class ColumnReading:
         is_spelled: Whether numbers were written in a way that programs do not read, such as 1,200 or 12%.
         is_mixed: Whether texts stood among other values, such as truth values.
         is_number: Whether a column of text held numbers by its type.
+        is_truth: Whether all texts but gaps are truth values, which pandas converts if it knows the gaps.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ColumnReading:
     is_spelled: bool = False
     is_mixed: bool = False
     is_number: bool = False
+    is_truth: bool = False
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> ColumnReading:

@@ -28,6 +28,7 @@ class ColumnFacts:
         is_spelled: Whether numbers were written in a way that programs do not read.
         is_mixed: Whether texts stood among other values.
         is_number: Whether a column of text held numbers by its type.
+        is_truth: Whether all texts but gaps are truth values.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ColumnFacts:
     is_spelled: bool
     is_mixed: bool
     is_number: bool
+    is_truth: bool
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> ColumnFacts:
@@ -95,7 +97,11 @@ class TableFacts:
             form=reading["form"] or {},
             keeps_gaps=reading["keeps_gaps"],
             gap=reading["gap"],
-            texts=(*dataset.get("text", ()), *dataset.get("dates", ())),
+            texts=(
+                *dataset.get("text", ()),
+                *dataset.get("dates", ()),
+                *(plain["name"] for plain in (*reading["columns"], *reading["others"]) if plain["is_truth"]),
+            ),
         )
 
 
