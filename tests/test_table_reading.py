@@ -15,6 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas._libs.parsers import STR_NA_VALUES
 
+import dnnsweep
 from dnnsweep.datasets import Dataset, load
 from dnnsweep.datasets.categories import fit_categories, join_rare
 from dnnsweep.datasets.cells import PANDAS_GAPS, number_of
@@ -471,6 +472,56 @@ def test_a_form_that_does_not_fit_names_the_keys() -> None:
     assert "name its encoding with dataset.csv.encoding" in refused(
         load_csv, column(["a"]).assign(label=LABELS), source="csv:bad.csv"
     )
+
+
+# ---- a whole table
+
+
+def customers(n: int = 600) -> pd.DataFrame:
+    """Customers as a person has them: an identifier, dates, blanks, words for gaps, thousands, percents, many towns."""
+    rng = np.random.default_rng(3)
+    rows = np.arange(n)
+    return pd.DataFrame(
+        {
+            "customer_id": [f"C{number}" for number in rng.permutation(n) + 10_000],
+            "signup_date": pd.date_range("2021-03-01", periods=n, freq="29h").strftime("%Y-%m-%d"),
+            "age": np.where(rows % 16 == 0, np.nan, rng.integers(18, 80, n)),
+            "city": [f"town {town}" for town in rng.integers(0, 80, n)],
+            "plan": rng.choice(["basic", "basic ", "pro"], n),
+            "payment": np.where(rng.random(n) < 0.02, "N/A", rng.choice(["card", "bank"], n)),
+            "autopay": rng.choice(["true", "false"], n),
+            "total_charge": [" " if row % 20 == 3 else f"{row * 7.25:.2f}" for row in rng.permutation(n)],
+            "income": [f"{value:,}" for value in rng.integers(9_000, 90_000, n)],
+            "discount": [f"{value / 2}%" for value in rng.integers(0, 60, n)],
+            "nps": np.where(rng.random(n) < 0.5, np.nan, rng.integers(0, 11, n)),
+            "churn": np.where(rng.random(n) < 0.075, "yes", "no"),
+        }
+    )
+
+
+def test_a_messy_table_is_accepted_with_notes_once_the_sweep_file_says_what_it_must() -> None:
+    customers().to_csv("churn.csv")
+    file: dict[str, Any] = {"name": "churn", "dataset": {"source": "churn.csv", "target": "churn"}}
+
+    with pytest.raises(DataError) as refusal:
+        dnnsweep.validate(file)
+    told = [str(mistake) for mistake in refusal.value.mistakes]
+    assert "it looks like an identifier: dataset.drop: [customer_id]" in told[0]
+    assert "write dataset.dates: [signup_date], or leave it out" in told[1]
+    assert len(told) == 2
+
+    data = dnnsweep.validate(file, overrides=["dataset.drop=[customer_id]", "dataset.dates=[signup_date]"]).data
+    assert data.n_features == 50 + 2 + 3 + 6 + 5  # towns, plans, payments, numbers, and the date with its angles
+    notes = "\n".join(data.notes)
+    for words in (
+        "Left out 'Unnamed: 0': an index",
+        "Took cells of 'payment', 'total_charge' for missing values: 30 blank,",
+        "texts of 'plan'",
+        "Read texts of 'income', 'discount' as numbers, such as '",
+        "Turned the dates of 'signup_date' into days since 1970-01-01, and sine and cosine of month and weekday.",
+        "rarest words of 'city' in the category 'other'",
+    ):
+        assert words in notes
 
 
 # ---- a reading as a value

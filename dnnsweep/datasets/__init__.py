@@ -135,7 +135,7 @@ def _load(
     fingerprinted = fingerprint(table, target, source.n_own_test, (source.key, source.weight))
     if is_read and precedent.reading is None:
         reading = fit_categories(reading, table, rows.train, spec.max_categories)
-    rare_notes = category_notes(reading, table, rows.train)
+    notes = (*source.notes, *_precedent_notes(source, precedent), *category_notes(reading, table, rows.train))
     table = join_rare(table, reading)
     mean, std = _mean_and_std(target, rows.train)
     w_train = training_weights(target, spec, source.weight, rows.train)
@@ -153,14 +153,7 @@ def _load(
         n_train=len(y_train),
         n_validation=len(y_validation),
         n_test=len(y_test),
-        notes=(
-            *source.notes,
-            *_precedent_notes(source, precedent),
-            *rare_notes,
-            *encoding_notes(table),
-            *target.notes,
-            *missing_class_notes(target, rows),
-        ),
+        notes=(*notes, *encoding_notes(table), *target.notes, *missing_class_notes(target, rows)),
         traits=traits,
         reading={} if precedent.is_plain else reading.to_json(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -65,9 +65,14 @@ class ColumnReading:
     is_number: bool = False
     is_truth: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON of what differs from the defaults; a table may have thousands of columns."""
+        values = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
+        return {name: _plain(value) for name, (value, default) in values.items() if value != default}
+
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> ColumnReading:
-        """Return the value of what `Reading.to_json` returned for a column."""
+        """Return the value of what `to_json` returned."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
         }
@@ -98,7 +103,16 @@ class Reading:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON, from which `from_json` makes an equal value."""
-        return {"version": VERSION, **_plain(asdict(self))}
+        return {
+            "version": VERSION,
+            "columns": [how.to_json() for how in self.columns],
+            "others": [how.to_json() for how in self.others],
+            "left_out": list(self.left_out),
+            "missing": _plain(asdict(self.missing)),
+            "form": None if self.form is None else self.form.to_json(),
+            "keeps_gaps": self.keeps_gaps,
+            "gap": self.gap,
+        }
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Reading:

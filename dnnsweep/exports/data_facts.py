@@ -33,24 +33,24 @@ class ColumnFacts:
 
     name: str
     kind: str
-    decimal: str
-    format: str | None
-    parts: tuple[str, ...]
-    words: tuple[str, ...] | None
-    other: str
-    gaps: tuple[str, ...]
-    is_stripped: bool
-    is_text: bool
-    is_spelled: bool
-    is_mixed: bool
-    is_number: bool
-    is_truth: bool
+    decimal: str = "."
+    format: str | None = None
+    parts: tuple[str, ...] = ()
+    words: tuple[str, ...] | None = None
+    other: str = ""
+    gaps: tuple[str, ...] = ()
+    is_stripped: bool = False
+    is_text: bool = False
+    is_spelled: bool = False
+    is_mixed: bool = False
+    is_number: bool = False
+    is_truth: bool = False
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> ColumnFacts:
         """Gather the facts from a column's reading, as a sweep stores it."""
         values: dict[str, Any] = {
-            name: tuple(plain[name]) if isinstance(plain[name], list) else plain[name] for name in cls.__slots__
+            name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
         }
         return cls(**values)
 
@@ -89,9 +89,10 @@ class TableFacts:
         """Gather the facts from a reading, as a sweep stores it, and from the sweep file's section."""
         if not reading:
             return cls()
+        columns, others = (tuple(map(ColumnFacts.of, reading[key])) for key in ("columns", "others"))
         return cls(
-            columns=tuple(map(ColumnFacts.of, reading["columns"])),
-            others={plain["name"]: ColumnFacts.of(plain) for plain in reading["others"]},
+            columns=columns,
+            others={column.name: column for column in others},
             left_out=tuple(reading["left_out"]),
             missing=tuple(reading["missing"]["texts"]),
             form=reading["form"] or {},
@@ -100,7 +101,7 @@ class TableFacts:
             texts=(
                 *dataset.get("text", ()),
                 *dataset.get("dates", ()),
-                *(plain["name"] for plain in (*reading["columns"], *reading["others"]) if plain["is_truth"]),
+                *(column.name for column in (*columns, *others) if column.is_truth),
             ),
         )
 
