@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse  # type: ignore[import-untyped]
 from examples import n_examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -816,6 +817,7 @@ def test_damaged_npz_files_are_read_or_refused(tmp_path: Path, position: int, va
         ({"x": numbers(), "y": classes(39)}, "x and y must have the same number of rows, got 40 in x and 39 in y"),
         ({"x": numbers(), "y": np.eye(40)}, "y must hold one value per row, got ndarray of shape (40, 40)"),
         ({"x": numbers(), "y": np.eye(40)}, "for one-hot rows, y.argmax(axis=1)"),
+        ({"x": numbers(), "y": np.ones((40, 2))}, "for several targets, one column in each of several sweeps"),
         ({"x": np.ones(40), "y": classes()}, "x must have rows and columns, got ndarray of shape (40,); for a single"),
         ({"x": np.float64(3), "y": classes()}, "x must have rows and columns, got ndarray of shape ()"),
         ({"x": np.ones((0, 3)), "y": np.ones(0)}, "x must have rows and columns, got ndarray of shape (0, 3)"),
@@ -832,6 +834,15 @@ def test_npz_files_of_the_wrong_arrays_are_refused(
     save: Callable[..., str], content: dict[str, Any], message: str
 ) -> None:
     assert message in refused(DatasetSpec(source=save(**content)))
+
+
+def test_sparse_matrices_are_refused_with_what_to_pass() -> None:
+    rows = scipy.sparse.csr_matrix(np.eye(30))
+
+    with pytest.raises(DataError, match=r"x must be .*, got a sparse csr_matrix; pass x\.toarray\(\)"):
+        load(DatasetSpec(source="arrays:"), data=(rows, np.arange(30) % 2))
+    with pytest.raises(DataError, match=r"y must be .*, got a sparse csr_matrix; pass y\.toarray\(\)"):
+        load(DatasetSpec(source="arrays:"), data=(np.eye(30), rows[:, :1]))
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,10 @@ def as_target(raw: Any, name: str) -> pd.Series:
     """
     array = raw.to_numpy() if isinstance(raw, pd.Series | pd.DataFrame) else _to_array(raw, name)
     if array.ndim == 0 or array.ndim > 2 or array.size != len(array):
-        remedy = "pass class numbers or names; for one-hot rows, y.argmax(axis=1)" if array.ndim == 2 else ""
+        several = "for several targets, one column in each of several sweeps"
+        remedy = (
+            f"pass class numbers or names; for one-hot rows, y.argmax(axis=1); {several}" if array.ndim == 2 else ""
+        )
         rule = f"{name} must hold one value per row"
         raise data_error("dataset.source", rule, f"{type(raw).__name__} of shape {array.shape}", remedy)
     if isinstance(raw, pd.Series):
@@ -69,6 +72,9 @@ def as_target(raw: Any, name: str) -> pd.Series:
 
 def _to_array(raw: Any, name: str) -> NDArray[Any]:
     try:
+        if hasattr(raw, "toarray"):  # one of SciPy's sparse matrices
+            rule = f"{name} must be an array, a list or a DataFrame"
+            raise data_error("dataset.source", rule, f"a sparse {type(raw).__name__}", f"pass {name}.toarray()")
         if isinstance(raw, np.ma.MaskedArray):
             return np.ma.filled(raw.astype(np.float64), np.nan)
         return np.asarray(raw)
