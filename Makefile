@@ -18,7 +18,7 @@ help:
 	@echo "make test-all  every test there is (two hours); SKIP=\"compose browser\" leaves parts out"
 	@echo "make test-full  all tests of make test, with all examples that Hypothesis draws"
 	@echo "make test-wheel  build sdist and wheel, install the wheel elsewhere and use it"
-	@echo "make test-notebook  run the code of docs/notebook.md as a notebook does"
+	@echo "make test-notebook  run docs/notebook.ipynb and the code of docs/notebook.md as a notebook does"
 	@echo "make test-exactness  hold arrays and fit to double precision, over 20 configurations from 5 seeds each"
 	@echo "make test-gp  install PyTorch into .venv, then test the sampler gp with it"
 	@echo "make test-compose  docker compose up, workers killed, servers restarted, with the engine that DOCKER_HOST names"

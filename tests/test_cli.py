@@ -27,6 +27,8 @@ import dnnsweep
 from dnnsweep.cli import main, render, run_commands
 from dnnsweep.cli.formats import format_number, format_setting
 from dnnsweep.cli.progress_display import print_line, trial_line
+from dnnsweep.cli.standard_streams import Output
+from dnnsweep.errors import OutputError
 from dnnsweep.ledger import Ledger, NewSweep
 from dnnsweep.records import Curve, Reason, Suggestion, TrialResult
 from dnnsweep.runner.controller import Incumbent, Progress, TrialEnded
@@ -986,6 +988,14 @@ def test_output_that_cannot_be_written_is_an_error_of_one_line(
     said = call("--home", str(finished), *words)
 
     assert (said.code, said.err) == (1, "error: the output cannot be written: No space left on device\n")
+
+
+def test_a_stream_that_is_full_is_not_given_up_before_there_is_something_to_write() -> None:
+    stream = Output(FullDisk())
+
+    assert stream.write("") == 0
+    with pytest.raises(OutputError):
+        stream.write("text")
 
 
 def test_a_run_whose_progress_nobody_reads_goes_on(call: Call, file: Write, monkeypatch: pytest.MonkeyPatch) -> None:

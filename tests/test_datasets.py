@@ -830,6 +830,7 @@ def test_damaged_npz_files_are_read_or_refused(tmp_path: Path, position: int, va
         ),
         ({"x": numbers(), "y": classes(), "x_test": numbers(4)}, "got 'x_test' beside them; rename or remove them"),
         ({"x": numbers(), "y": np.array([1, 2, 2, 3, 3] * 7 + [9, 2, 2, 3, 3])}, "write task: regression"),
+        ({"x": numbers(), "y": np.ones((40, 2))}, "for several targets, one sweep for each"),
         ({"x": np.ones(40), "y": classes()}, "x must have rows and columns, got ndarray of shape (40,); for a single"),
         ({"x": np.float64(3), "y": classes()}, "x must have rows and columns, got ndarray of shape ()"),
         ({"x": np.ones((0, 3)), "y": np.ones(0)}, "x must have rows and columns, got ndarray of shape (0, 3)"),
@@ -846,6 +847,15 @@ def test_npz_files_of_the_wrong_arrays_are_refused(
     save: Callable[..., str], content: dict[str, Any], message: str
 ) -> None:
     assert message in refused(DatasetSpec(source=save(**content)))
+
+
+def test_sparse_matrices_are_refused_with_what_to_pass() -> None:
+    rows = scipy.sparse.csr_matrix(np.eye(30))
+
+    with pytest.raises(DataError, match=r"x must be .*, got the sparse csr_matrix; pass x\.toarray\(\)"):
+        load(DatasetSpec(source="arrays:"), data=(rows, np.arange(30) % 2))
+    with pytest.raises(DataError, match=r"y must be .*, got the sparse csr_matrix; pass y\.toarray\(\)"):
+        load(DatasetSpec(source="arrays:"), data=(np.eye(30), rows[:, :1]))
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,9 @@ class Output:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text, as a stream does."""
+        """Write a text, as a stream does; Typer writes an empty one to find out what a stream takes."""
+        if text == "":
+            return 0
         with _output_errors():
             return int(self._stream.write(text))
 
