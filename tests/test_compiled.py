@@ -20,9 +20,10 @@ from warm_python import WarmPython
 
 import dnnsweep
 from dnnsweep.errors import SpecError, TrainerError
+from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import Hyperparameters
-from dnnsweep.trainers import Job, keras_models
+from dnnsweep.trainers import Job, keras_models, keras_settings
 from dnnsweep.trainers.auto import AutoTrainer
 from dnnsweep.trainers.compiled import CompiledTrainer, strategy, structures
 from dnnsweep.trainers.compiled.builder import inputs_of
@@ -379,15 +380,16 @@ def test_settings_of_keras_that_would_change_fit_alone_are_undone_or_refused() -
     try:
         keras.config.set_floatx("float64")
         with pytest.raises(TrainerError, match=r"got float64 and 1e-07; call keras.config.set_floatx\('float32'\)"):
-            keras_models.check_settings(is_ours=False)
+            InProcessExecutor(Job(document("dense")))
         keras.config.set_epsilon(1e-3)
         keras.config.set_max_epochs(1)
         keras.config.set_max_steps_per_epoch(1)
-        keras_models.check_settings(is_ours=True)
+        keras_settings.use_defaults(keras)
         assert (keras.config.floatx(), keras.config.epsilon()) == ("float32", 1e-7)
         assert (keras.config.max_epochs(), keras.config.max_steps_per_epoch()) == (None, None)
     finally:
-        keras_models.check_settings(is_ours=True)
+        keras_settings.use_defaults(keras)
+    InProcessExecutor(Job(document("dense")))
 
 
 def test_tensorflow_is_loaded_on_one_thread() -> None:

@@ -13,6 +13,7 @@ from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResul
 from dnnsweep.records.phases import Phase
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.trainers import Job, TrainerReady, TrialDroppedError
+from dnnsweep.trainers.keras_settings import check_defaults
 
 #: How long to wait for the data before something else may be looked at.
 WAIT_SECONDS: Final = 0.2
@@ -27,9 +28,13 @@ class InProcessExecutor:
     Args:
         job: The sweep to train.
         trainer: `module:class` of the trainer.
+
+    Raises:
+        TrainerError: This process has loaded Keras with settings that would change results.
     """
 
     def __init__(self, job: Job, trainer: str = DEFAULT_TRAINER) -> None:
+        check_defaults()
         self._trainer = create_trainer(trainer, job)
         self._suggestions: queue.SimpleQueue[Suggestion | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[TrainerReady | Exception] = queue.SimpleQueue()

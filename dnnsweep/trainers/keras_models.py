@@ -39,42 +39,14 @@ from dnnsweep.datasets.preprocessing import Preprocessing
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import Task
 from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, Hyperparameters
-from dnnsweep.trainers import saved_model
-
-#: What Keras computes with unless somebody has set something else.
-FLOATX: Final = "float32"
-EPSILON: Final = 1e-7
+from dnnsweep.trainers import keras_settings, saved_model
 
 if keras.backend.backend() != "tensorflow":
     raise TrainerError(
         f"Keras must run on TensorFlow, got {keras.backend.backend()}; set KERAS_BACKEND=tensorflow before Keras loads"
     )
-
-
-def check_settings(*, is_ours: bool) -> None:
-    """See that `fit` and builders compute as arrays do, whatever `~/.keras/keras.json` and the environment say.
-
-    Args:
-        is_ours: Whether the settings may be changed; if not, they are those of a notebook or a script.
-
-    Raises:
-        TrainerError: They differ and may not be changed.
-    """
-    if is_ours:
-        keras.config.set_floatx(FLOATX)
-        keras.config.set_epsilon(EPSILON)
-        keras.config.set_max_epochs(None)
-        keras.config.set_max_steps_per_epoch(None)
-    elif (keras.config.floatx(), keras.config.epsilon()) != (FLOATX, EPSILON):
-        raise TrainerError(
-            f"Keras must compute in {FLOATX} with epsilon {EPSILON:g} in this process, "
-            f"got {keras.config.floatx()} and {keras.config.epsilon():g}; "
-            f"call keras.config.set_floatx('{FLOATX}') and keras.config.set_epsilon({EPSILON:g}), "
-            "or leave out executor='inprocess'"
-        )
-
-
-check_settings(is_ours=_is_ours)
+if _is_ours:
+    keras_settings.use_defaults(keras)
 
 HEADS: Final[Mapping[Task, str]] = {
     Task.BINARY: "sigmoid",

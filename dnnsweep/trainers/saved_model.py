@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dnnsweep.datasets.preprocessing import Preprocessing
 from dnnsweep.errors import ExportError
 from dnnsweep.processes import silence_stderr
+from dnnsweep.trainers import keras_settings
 
 #: Where a `.keras` file, which is a zip archive, holds the preprocessing; Keras does not read it.
 PREPROCESSING: Final = "assets/preprocessing.json"
@@ -24,8 +25,11 @@ def load_model(path: Path) -> Any:
     """Return the Keras model in a `.keras` file; importing Keras takes seconds the first time."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silence_stderr(is_needed="tensorflow" not in sys.modules):
+    is_ours = "tensorflow" not in sys.modules
+    with silence_stderr(is_needed=is_ours):
         import keras
+    if is_ours:
+        keras_settings.use_defaults(keras)
     return keras.models.load_model(path)
 
 
