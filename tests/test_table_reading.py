@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from dnnsweep.datasets.readings import ColumnReading, Reading
 from dnnsweep.datasets.table_reading import read_rows
 from dnnsweep.errors import DataError, SpecError
 from dnnsweep.exports import column_code
+from dnnsweep.records import Sweep
+from dnnsweep.runner.leased_sweep import stored_reading
 from dnnsweep.spec import check
 from dnnsweep.spec.dataset import CsvSpec
 
@@ -118,6 +120,7 @@ def test_numbers_are_read_as_people_write_them(text: str, point: float | None, c
         (["1.200,5", "7"], {}, {1200.5, 7.0}, "such as '1.200,5'"),
         ([" 4", "5 ", "6"], {}, {4.0, 5.0, 6.0}, ""),
         (["4", "5"], {"text": ["cell"]}, {"4", "5"}, "One-hot"),
+        (["2010-11", "2011-12"], {"text": ["cell"]}, {"2010-11", "2011-12"}, "One-hot"),
         (["007", "8"], {"text": ["cell"]}, {"007", "8"}, "One-hot"),
         (["a", " a", "b "], {}, {"a", "b"}, "Stripped blanks around 80 texts of 'cell'."),
         (
@@ -170,7 +173,11 @@ def test_cells_become_numbers_or_words(
             {},
             "dataset.dates: must list every column of dates, got 'cell' with '2024-01-31'",
         ),
-        (["31.01.2024", "1.2.2024"], {}, "write dataset.dates: [cell], or remove it from x"),
+        (
+            ["31.01.2024", "1.2.2024"],
+            {},
+            "write dataset.dates: [cell], or remove it from x; if they are words, dataset.t",
+        ),
         (["1/2/2024", "3/2/2024"], {"dates": ["cell"]}, "which may be %d/%m/%Y or %m/%d/%Y; say which, as in"),
         (["1/2/2024", "soon"], {"dates": ["cell"]}, "got 'soon' in 60 rows among the dates of 'cell'"),
         (["soon", "late"], {"dates": ["cell"]}, "must list columns of dates, got 'cell' with 'soon', 'late'"),
@@ -606,6 +613,18 @@ def test_sweeps_of_earlier_versions_read_columns_as_they_did() -> None:
     assert earlier.summary.reading == {}
     assert "under a new name they are read anew" in "".join(earlier.summary.notes)
     assert (new.summary.columns, new.summary.task.value) == (("cell", "x"), "binary")
+
+
+@pytest.mark.parametrize(
+    ("stored", "reading"),
+    [({}, None), ({"fingerprint": "f"}, {}), ({"fingerprint": "f", "reading": {"version": 1}}, {"version": 1})],
+)
+def test_what_is_stored_of_a_sweep_says_how_its_rows_are_read(stored: dict[str, Any], reading: Any) -> None:
+    """Nobody has read the rows yet; a version did that stored no reading; this version did."""
+    blank = dict.fromkeys((each.name for each in fields(Sweep)), None)
+    sweep = Sweep(**{**blank, "data": stored})  # type: ignore[arg-type]
+
+    assert stored_reading(sweep) == reading
 
 
 def test_a_plain_table_has_the_fingerprint_and_the_inputs_that_it_had() -> None:

@@ -227,7 +227,8 @@ class KindFinder:
         if dates:
             names = [column.name for column in dates]
             got = f"{name_some(names)} with {dates[0].example!r}"
-            remedy = f"write dataset.dates: {yaml_list([*self.spec.dates, *names])}, or {self.drop_remedy}"
+            words = "; if they are words, dataset.text: " + yaml_list([*self.spec.text, *names])
+            remedy = f"write dataset.dates: {yaml_list([*self.spec.dates, *names])}, or {self.drop_remedy}{words}"
             mistakes.append(Mistake("dataset.dates", "must list every column of dates", got, remedy))
         if others:
             got = f"{', '.join(sorted({column.kind for column in others}))} in {name_some([c.name for c in others])}"
