@@ -1011,7 +1011,8 @@ def test_one_large_class_and_constant_columns_are_told() -> None:
     notes = of(x, ["yes" if i < 15 else "no" for i in range(100)]).summary.notes
 
     imbalance = (
-        "Imbalanced: always predicting 'no' is 85.0% accurate. Use val_auc or val_f1, or class_weight: balanced."
+        "Imbalanced: always predicting 'no' is 85.0% accurate, so accuracy says little; val_auc, val_f1 and "
+        "class_weight: balanced allow for it."
     )
     assert imbalance in notes
     assert any("Kept the constant columns 'same', 'gaps', which have no effect." in note for note in notes)

@@ -97,8 +97,8 @@ def _balance_notes(indices: NDArray[np.int32], classes: tuple[str, ...]) -> tupl
     share = counts[largest] / len(indices)
     if share < UNBALANCED:
         return ()
-    imbalance = f"Imbalanced: always predicting {classes[largest]!r} is {share:.1%} accurate."
-    return (f"{imbalance} Use val_auc or val_f1, or class_weight: balanced.",)
+    imbalance = f"Imbalanced: always predicting {classes[largest]!r} is {share:.1%} accurate, so accuracy says little"
+    return (f"{imbalance}; val_auc, val_f1 and class_weight: balanced allow for it.",)
 
 
 def _class_indices(raw: NDArray[Any], distinct: NDArray[Any]) -> NDArray[np.int32]:
