@@ -98,6 +98,45 @@ def test_any_number_of_rows_is_read_in_blocks(fitted: Preprocessing, monkeypatch
     assert_array_equal(inputs(customers(), fitted), whole)
 
 
+def test_a_csv_file_is_read_as_training_read_its_own_or_in_the_form_that_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = customers().assign(
+        age=[f"{1000 + row},5" for row in range(40)],
+        since=[f"{1 + row % 28:02}.{1 + row % 12:02}.2024" for row in range(40)],
+        city=["Köln ", "N/A", "Rome", "Bonn"] * 10,
+    )
+    (tmp_path / "training.csv").write_bytes(table.to_csv(index=False, sep=";").encode("cp1252"))
+    spec = DatasetSpec.model_validate(
+        {"source": f"csv:{tmp_path / 'training.csv'}", "target": "churn", "dates": ["since"]}
+    )
+    data = load(spec)
+    table.to_csv(tmp_path / "commas.csv", index=False)
+    monkeypatch.setattr(new_rows, "BLOCK_ROWS", 7)
+
+    same = inputs(tmp_path / "training.csv", data.preprocessing)
+
+    assert data.preprocessing.encoding.texts.categories == (("Bonn", "Köln", "Rome", "missing"),)
+    assert {row.tobytes() for row in same} == {
+        row.tobytes() for part in (data.x_train, data.x_validation, data.x_test) for row in part
+    }
+    assert_array_equal(inputs(tmp_path / "commas.csv", data.preprocessing), same)
+    assert_array_equal(inputs(table, data.preprocessing), same)
+
+
+def test_rows_are_read_as_older_versions_read_them_for_their_models(tmp_path: Path) -> None:
+    table = customers().assign(city=["Rome ", "Rome", None, "Oslo"] * 10)
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    spec = DatasetSpec(source=f"csv:{tmp_path / 'rows.csv'}", target="churn")
+    data = load(spec, reading={})
+
+    assert data.preprocessing.encoding.texts.categories == (("Oslo", "Rome", "Rome ", "missing"),)
+    for rows in (tmp_path / "rows.csv", table):
+        assert {row.tobytes() for row in inputs(rows, data.preprocessing)} == {
+            row.tobytes() for part in (data.x_train, data.x_validation, data.x_test) for row in part
+        }
+
+
 def test_a_table_may_have_no_rows(fitted: Preprocessing) -> None:
     assert inputs(customers()[:0], fitted).shape == (0, 6)
 

@@ -194,6 +194,32 @@ def test_dates_rare_words_and_words_for_gaps_are_taken_as_in_training(tmp_path: 
     assert_allclose(answers["probabilities"][:, 1:], expected, atol=1e-5)
 
 
+def test_any_text_may_be_a_word_or_a_class() -> None:
+    words = ["[UNK]", "", " a ", "missing", None] * 8
+    frame = pd.DataFrame({"word": words, "n": [1, 2, 3, 4] * 10})
+    target = np.array(["[UNK]", "other"])[np.arange(40) % 2]
+    readings: tuple[dict[str, Any] | None, ...] = (None, {})
+    for reading in readings:  # today's, and that of older versions, which kept empty texts
+        data = datasets.load(DatasetSpec(), data=(frame, target), reading=reading)
+        network = network_for(data)
+        rows = frame.assign(word=[*words[:-1], "unknown"])
+        [block] = read_new_rows(rows, data.preprocessing)
+
+        answers = raw_model(network, data.preprocessing)(
+            {
+                "word": tf.constant(
+                    rows["word"].fillna("").str.strip() if reading is None else rows["word"].fillna("")
+                ),
+                "n": tf.constant(rows["n"].to_numpy(np.float64)),
+            }
+        )
+
+        expected = outputs_of(network, data.preprocessing.encoding.encode(block.numbers, block.text))
+        is_gap = rows["word"].isna().to_numpy() & (reading is not None)  # Keras cannot tell a gap from an empty text
+        assert_allclose(answers["probabilities"].numpy()[~is_gap, 1:], expected[~is_gap], atol=1e-5)
+        assert {label.decode() for label in answers["prediction"].numpy()} <= {"[UNK]", "other"}
+
+
 def test_very_many_columns_of_numbers_are_one_input() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, MAX_INPUTS + 1))).rename(columns=str)
     data = datasets.load(DatasetSpec(), data=(frame.assign(word=["a", "b"] * 10), [0, 1] * 10))

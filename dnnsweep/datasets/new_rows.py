@@ -17,7 +17,7 @@ from dnnsweep.datasets.csv_files import CsvRequest, read_csv_blocks
 from dnnsweep.datasets.csv_forms import CsvForm
 from dnnsweep.datasets.data_errors import check_unique_names, name_some
 from dnnsweep.datasets.files import array_of_rows, read_parquet_frame
-from dnnsweep.datasets.frames import LARGEST, Table, is_number
+from dnnsweep.datasets.frames import LARGEST, Table, is_number, text_values
 from dnnsweep.datasets.preprocessing import Preprocessing
 from dnnsweep.datasets.readings import ColumnReading, Reading, read_frame
 from dnnsweep.datasets.table_reading import read_rows
@@ -188,7 +188,15 @@ def _read_columns(frame: pd.DataFrame, fitted: Preprocessing) -> Table:
         mistakes = [*_wrong_columns(frame, reading), *mistakes]
     if mistakes:
         raise DataError(mistakes)
-    return table
+    return table if fitted.reading.columns else replace(table, text=_unread_texts(frame, fitted.encoding.texts.columns))
+
+
+def _unread_texts(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[Any]:
+    """Return texts (rows, columns) with the blanks around them."""
+    text = np.empty((len(frame), len(names)), dtype=object)
+    for index, name in enumerate(names):
+        text[:, index] = text_values(frame[name])
+    return text
 
 
 def _wrong_columns(frame: pd.DataFrame, reading: Reading) -> Iterator[Mistake]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import keras
 import numpy as np
 
+from dnnsweep.datasets.categories import free_word
 from dnnsweep.datasets.dates import date_columns
 from dnnsweep.datasets.encoding import NumberEncoding
 from dnnsweep.datasets.preprocessing import Preprocessing, TargetEncoding
@@ -181,19 +182,20 @@ def _encode_text(tensor: Any, index: int, preprocessing: Preprocessing) -> Any:
     """
     texts = preprocessing.encoding.texts
     categories = list(texts.categories[index])
-    other = {how.name: how.other for how in preprocessing.reading.columns}.get(texts.columns[index], "")
+    other = {how.name: how.other for how in preprocessing.reading.columns}.get(texts.columns[index]) or None
     gaps = ["", *preprocessing.reading.missing.texts] if preprocessing.reading.columns else [""]
-    places: list[tuple[str, str]] = [(other, UNKNOWN), *((word, word) for word in categories)]
-    places += [(texts.gap, word) for word in gaps if word not in categories]
-    words = [word for _, word in places[1:]]
-    lookup = keras.layers.StringLookup(
-        vocabulary=words, oov_token=UNKNOWN, output_mode="one_hot", name=f"words_{index}"
-    )
+    category_of = dict.fromkeys(gaps, texts.gap) | {word: word for word in categories}
+    lookup = _lookup(list(category_of), output_mode="one_hot", name=f"words_{index}")
     merge = keras.layers.Dense(len(categories), use_bias=False, trainable=False, name=f"categories_{index}")
     inputs = merge(lookup(tensor))
-    kernel = [[float(category == target) for category in categories] for target, _ in places]
+    kernel = [[float(category == target) for category in categories] for target in (other, *category_of.values())]
     merge.set_weights([np.array(kernel, np.float32)])
     return inputs
+
+
+def _lookup(words: list[str], **options: Any) -> Any:
+    """Return a layer that looks words up; what it calls unknown ones is no word itself."""
+    return keras.layers.StringLookup(vocabulary=words, oov_token=free_word(UNKNOWN, words), **options)
 
 
 def _decode(outputs: Any, target: TargetEncoding) -> dict[str, Any]:
@@ -205,5 +207,5 @@ def _decode(outputs: Any, target: TargetEncoding) -> dict[str, Any]:
     if target.task is Task.BINARY:
         other = keras.layers.Rescaling(-1.0, 1.0, name="other_class")(outputs)
         outputs = keras.layers.Concatenate(name="both_classes")([other, outputs])
-    labels = keras.layers.StringLookup(vocabulary=list(target.classes), num_oov_indices=0, invert=True, name="labels")
+    labels = _lookup(list(target.classes), num_oov_indices=0, invert=True, name="labels")
     return {"prediction": labels(keras.ops.argmax(outputs, axis=-1)), "probabilities": outputs}
