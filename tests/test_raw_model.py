@@ -220,6 +220,24 @@ def test_any_text_may_be_a_word_or_a_class() -> None:
         assert {label.decode() for label in answers["prediction"].numpy()} <= {"[UNK]", "other"}
 
 
+def test_truth_values_beside_gaps_may_be_spelled_in_any_way(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "paid,n,y\n" + "".join(f"{('true', 'false', '')[row % 3]},{row % 4},{row % 2}\n" for row in range(60))
+    )
+    data = datasets.load(DatasetSpec(source=f"csv:{path}", target="y"))
+    network = network_for(data)
+    [block] = read_new_rows(path, data.preprocessing)
+    words = np.array(["true", "FALSE", ""], dtype=object)[np.arange(60) % 3]
+
+    answers = raw_model(network, data.preprocessing)(
+        {"paid": tf.constant(words), "n": tf.constant(np.arange(60.0) % 4)}
+    )
+
+    expected = outputs_of(network, data.preprocessing.encoding.encode(block.numbers, block.text))
+    assert_allclose(answers["probabilities"][:, 1:], expected, atol=1e-5)
+
+
 def test_very_many_columns_of_numbers_are_one_input() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, MAX_INPUTS + 1))).rename(columns=str)
     data = datasets.load(DatasetSpec(), data=(frame.assign(word=["a", "b"] * 10), [0, 1] * 10))

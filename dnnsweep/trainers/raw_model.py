@@ -24,6 +24,8 @@ MAX_INPUTS: Final = 1000
 #: Names of the inputs that take many columns at once.
 NUMBERS: Final = "numbers"
 ROWS: Final = "rows"
+#: Truth values as pandas writes them, which tables spell in other ways.
+TRUTH: Final = ("True", "False")
 #: What the lookup calls unknown words.
 UNKNOWN: Final = "[UNK]"
 
@@ -184,7 +186,8 @@ def _encode_text(tensor: Any, index: int, preprocessing: Preprocessing) -> Any:
     categories = list(texts.categories[index])
     other = {how.name: how.other for how in preprocessing.reading.columns}.get(texts.columns[index]) or None
     gaps = ["", *preprocessing.reading.missing.texts] if preprocessing.reading.columns else [""]
-    category_of = dict.fromkeys(gaps, texts.gap) | {word: word for word in categories}
+    truth = {spelled: word for word in TRUTH if word in categories for spelled in (word.lower(), word.upper())}
+    category_of = dict.fromkeys(gaps, texts.gap) | truth | {word: word for word in categories}
     lookup = _lookup(list(category_of), output_mode="one_hot", name=f"words_{index}")
     merge = keras.layers.Dense(len(categories), use_bias=False, trainable=False, name=f"categories_{index}")
     inputs = merge(lookup(tensor))
