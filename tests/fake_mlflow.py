@@ -11,7 +11,7 @@ from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.settings import Settings
-from dnnsweep.tracking.page import RunPage, RunState
+from dnnsweep.tracking.page import ModelPage, RunPage, RunState
 
 
 class FakeMlflow:
@@ -33,6 +33,12 @@ class FakeMlflow:
         self.prepare()
         FakeMlflow.pages[page.key] = page
         return page.key
+
+    def put_model(self, page: ModelPage) -> None:
+        pass
+
+    def delete_models(self, run_id: str) -> None:
+        pass
 
     def delete(self, run_id: str) -> None:
         self.prepare()

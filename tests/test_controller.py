@@ -155,7 +155,8 @@ def take_lease(ledger: Ledger) -> Lease:
 
 def control(ledger: Ledger, executor: Scripted, models: Path, **changes: Any) -> Controller:
     sweep = ledger.sweep("sweep")
-    settings = ControllerSettings((ACCURACY,), sweep.n_trials, None, models)
+    keeps_all = changes.pop("keeps_all_models", False)
+    settings = ControllerSettings((ACCURACY,), sweep.n_trials, None, models, keeps_all_models=keeps_all)
     watching = {
         "on_progress": changes.pop("on_progress", lambda _: None),
         "clock": changes.pop("clock", time.monotonic),
@@ -393,6 +394,23 @@ def test_the_best_model_is_kept_and_beaten_ones_are_removed(url: str, tmp_path: 
     name = ledger.model_name(ledger.sweep("sweep").id, best.number)
     assert name is not None
     assert (tmp_path / "best" / name).read_text() == str(best.number)
+
+
+def test_all_models_are_kept_where_the_sweep_file_asks_for_them(url: str, tmp_path: Path) -> None:
+    class Saving(Scripted):
+        def _result(self, suggestion: Suggestion) -> TrialResult:
+            path = tmp_path / f"trial-{suggestion.number}-{suggestion.attempt}.keras"
+            path.write_text(str(suggestion.number))
+            return replace(super()._result(suggestion), model_path=str(path))
+
+    ledger = stored(url, n_trials=10)
+
+    control(ledger, Saving(2, chance=3), tmp_path, keeps_all_models=True).run()
+
+    sweep, complete = ledger.sweep("sweep"), [trial.number for trial in ledger.trials("sweep") if trial.values]
+    assert len(complete) > 1
+    assert kept(tmp_path / "best") == complete
+    assert [number for number in range(10) if ledger.model_name(sweep.id, number)] == complete
 
 
 # -- two objectives -------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ from test_ledger import store as stored
 from turns import write
 
 from dnnsweep.delivery.shipper import OutboxSender, Shipper, deliver_all
-from dnnsweep.errors import TrackingError
+from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.ledger import Asked, Lease, Ledger, Told
-from dnnsweep.records import SweepState
+from dnnsweep.records import Sweep, SweepState, Trial
 from dnnsweep.settings import find_settings
-from dnnsweep.tracking.page import NOTE_TAG, RunPage, RunState
+from dnnsweep.tracking.model_format import Signature
+from dnnsweep.tracking.page import NOTE_TAG, ModelPage, RunPage, RunState
 
 SETTINGS = find_settings("home", {})
 
@@ -29,6 +30,8 @@ class Recording:
         self.pages: dict[str, RunPage] = {}
         self.keys: list[str] = []
         self.deleted: list[str] = []
+        self.models: list[tuple[str, str | None]] = []
+        self.is_without_place = False
         self._n_failures = n_failures
         self._refused = refused
 
@@ -44,6 +47,16 @@ class Recording:
         self.pages[page.key] = page
         self.keys.append(page.key.partition("/")[2].partition("/")[2] or "parent")
         return f"run of {self.keys[-1]}"
+
+    def put_model(self, page: ModelPage) -> None:
+        if self.is_without_place:
+            refusal = ArtifactError("its model did not arrive")
+            refusal.run_id = page.run_id
+            raise refusal
+        self.models.append((page.name, page.registered_name))
+
+    def delete_models(self, run_id: str) -> None:
+        self.deleted.append(f"models of {run_id}")
 
     def delete(self, run_id: str) -> None:
         self.deleted.append(run_id)
@@ -193,6 +206,74 @@ def test_delivering_all_leaves_out_what_others_run(ledger: Ledger, lease: Lease)
     assert ledger.outbox.count() == 1
 
 
+@pytest.fixture
+def _has_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each trial of these tests have a model."""
+
+    def made(_ledger_id: str, sweep: Sweep, trial: Trial, _file: Path) -> ModelPage:
+        signature = Signature((), None, {}, [])
+        place = (sweep.name, str(sweep.run_id), f"trial-{trial.number}", None)
+        return ModelPage(f"{trial.number}", *place, signature, "model.py", {}, 0)
+
+    monkeypatch.setattr("dnnsweep.delivery.model_pages.model_page", made)
+    monkeypatch.setattr(Ledger, "model_name", lambda *_: "model.keras")
+
+
+@pytest.mark.usefixtures("_has_models")
+@pytest.mark.parametrize(
+    ("tracking", "before", "after"),
+    [
+        ({}, [], [("trial-2", "digits")]),
+        ({"tracking": None}, [], [("trial-2", "digits")]),
+        ({"tracking": {"models": "best"}}, [], [("trial-2", "digits")]),
+        ({"tracking": {"models": "none"}}, [], []),
+        (
+            {"tracking": {"models": "all"}},
+            [("trial-2", None), ("trial-0", None), ("trial-1", None)],
+            [("trial-2", "digits")],
+        ),
+    ],
+)
+def test_the_best_model_is_registered_when_its_sweep_has_ended(
+    ledger: Ledger,
+    tracking: dict[str, object],
+    before: list[tuple[str, str | None]],
+    after: list[tuple[str, str | None]],
+) -> None:
+    lease = ledger.begin(replace(NEW, spec={**NEW.spec, **tracking}))
+    ask(lease, 3)
+    for number in (2, 0, 1):
+        finish(lease, number, 0.5 + number / 10)
+    store = Recording()
+    sender = OutboxSender(ledger, store, SETTINGS, lease.sweep_id)
+    while sender.deliver():
+        pass
+    assert store.models == before
+
+    lease.end(SweepState.COMPLETE)
+    sender.forget()
+    while sender.deliver():
+        pass
+
+    assert store.models == [*before, *after]
+
+
+@pytest.mark.usefixtures("_has_models")
+def test_a_model_without_a_place_waits_and_holds_nothing_else_up(ledger: Ledger, lease: Lease) -> None:
+    lease.end(SweepState.COMPLETE)
+    store = Recording()
+    store.is_without_place = True
+
+    assert not deliver_all(ledger, store, SETTINGS, 30)
+    assert {"parent", "0", "1", "2"} == set(store.keys)
+    assert ledger.outbox.count() == 1
+    assert "its model did not arrive" in str(ledger.sweep("digits").delivery_error)
+
+    store.is_without_place = False
+    assert deliver_all(ledger, store, SETTINGS, 30)
+    assert store.models == [("trial-2", "digits")]
+
+
 def test_the_runs_of_a_deleted_sweep_are_deleted(ledger: Ledger, lease: Lease) -> None:
     store = Recording()
     OutboxSender(ledger, store, SETTINGS, lease.sweep_id).deliver()
@@ -201,7 +282,8 @@ def test_the_runs_of_a_deleted_sweep_are_deleted(ledger: Ledger, lease: Lease) -
 
     assert deliver_all(ledger, store, SETTINGS, 30)
 
-    assert sorted(store.deleted) == ["run of 0", "run of 1", "run of 2", "run of parent"]
+    models = "models of run of parent"
+    assert sorted(store.deleted) == [models, "run of 0", "run of 1", "run of 2", "run of parent"]
 
 
 def test_a_page_that_was_never_tried_is_new_and_one_that_failed_is_not(ledger: Ledger, lease: Lease) -> None:

@@ -20,7 +20,10 @@ from workspace import Workspace, prepared
 import dnnsweep
 from dnnsweep.delivery.doctor import Kind
 from dnnsweep.errors import TrackingError
-from dnnsweep.records import Trial
+from dnnsweep.ledger import Ledger
+from dnnsweep.records import Sweep, Trial
+from dnnsweep.tracking.model_format import Signature
+from dnnsweep.tracking.page import ModelPage
 
 PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
 Damage = Callable[[Any, str, Trial], None]
@@ -156,6 +159,28 @@ def test_the_page_of_a_sweep_links_to_runs_that_were_made_anew(workspace: Worksp
     assert anew.run_id != best.run_id
     assert f"(#/runs/{anew.run_id})" in note
     assert diagnosed(workspace, repair=False) == []
+
+
+def test_a_model_that_mlflow_lacks_is_logged_and_registered(
+    workspace: Workspace, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(_ledger_id: str, sweep: Sweep, trial: Trial, _file: Path) -> ModelPage:
+        place = (sweep.name, str(sweep.run_id), f"trial-{trial.number}", None)
+        signature = Signature(("a",), None, {"prediction": "double"}, [1.0])
+        return ModelPage(f"model/{trial.number}", *place, signature, "model.py", {}, 0, contents={"model.py": "1"})
+
+    monkeypatch.setattr("dnnsweep.delivery.model_pages.model_page", made)
+    monkeypatch.setattr(Ledger, "model_name", lambda *_: "model.keras")
+    monkeypatch.setattr("dnnsweep.delivery.doctor.kept_models", lambda *_: [])
+    best = dnnsweep.best("pretend", home=workspace.home)[0].number
+
+    assert diagnosed(workspace, repair=False) == [(best, "model", False)]
+    assert diagnosed(workspace, repair=True) == [(best, "model", True)]
+    assert diagnosed(workspace, repair=False) == []
+    client.delete_registered_model_alias("pretend", "champion")
+    assert diagnosed(workspace, repair=True) == [(best, "model", True)]
+    assert client.get_model_version_by_alias("pretend", "champion").version == 1
+    client.delete_registered_model("pretend")
 
 
 def test_a_sweeps_own_run_is_repaired_and_its_trials_are_folded_under_it(workspace: Workspace, client: Any) -> None:

@@ -17,7 +17,7 @@ from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.ledger import PARENT, Lease, Ledger
 from dnnsweep.records import SweepState
 from dnnsweep.settings import find_settings
-from dnnsweep.tracking.page import RunPage, RunState
+from dnnsweep.tracking.page import ModelPage, RunPage, RunState
 
 SETTINGS = find_settings("home", {})
 
@@ -41,6 +41,12 @@ class MemoryMlflow:
         return loss
 
     def check(self) -> None:
+        pass
+
+    def put_model(self, page: ModelPage) -> None:
+        pass
+
+    def delete_models(self, run_id: str) -> None:
         pass
 
     def put(self, page: RunPage) -> str:

@@ -124,6 +124,8 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("'a b': 3", ["'a b'"]),
     ("<<: {seed: 1}", ["<<"]),
     ("priority: high", ["priority"]),
+    ("tracking: {models: some}", ["tracking.models"]),
+    ("tracking: {model: best}", ["tracking.model"]),
     ("dataset: {sorce: csv:a.csv, target: y}", ["dataset.sorce"]),
     ("network: {dropout: 0.5}", ["network.dropout"]),
     ("space: {droput: [0.1]}", ["space.droput"]),
@@ -836,9 +838,10 @@ def test_wrong_overrides_are_reported_with_the_file(file: Path, overrides: list[
         ("enqueue=[]", False),
         ("seed=1", False),
         ("priority=7", True),
+        ("tracking.models=none", True),
     ],
 )
-def test_identity_ignores_budget_resources_priority_and_description_only(
+def test_identity_ignores_budget_resources_priority_tracking_and_description_only(
     file: Path,
     override: str,
     is_same: bool,
@@ -854,7 +857,8 @@ def test_identity_holds_everything_else() -> None:
     spec = _read(EXAMPLE)
 
     assert set(spec.to_json()) - set(spec.identity()) == {"budget", "resources", "description"}
-    assert set(spec.to_json()) == set(SweepSpec.model_fields) - {"priority"}  # which stands there unless it is 0
+    # Both stand there only if the file uses them.
+    assert set(spec.to_json()) == set(SweepSpec.model_fields) - {"priority", "tracking"}
 
 
 def test_order_of_keys_does_not_change_the_identity() -> None:
@@ -1091,7 +1095,7 @@ def test_sweeps_that_use_newer_keys_have_the_digests_that_ledgers_hold(document:
 def test_a_key_that_a_file_does_not_use_is_left_out_of_its_json() -> None:
     plain = check({"name": "a", "dataset": {"source": "sklearn:iris"}}).to_json()
 
-    assert "priority" not in plain
+    assert not {"priority", "tracking"} & set(plain)
     assert not {"split", "class_weight", "sample_weight"} & set(plain["dataset"])
     assert not {"metrics", "reduce_on_plateau"} & set(plain["training"])
     assert "start_from_epoch" not in plain["training"]["early_stopping"]

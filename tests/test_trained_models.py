@@ -18,8 +18,8 @@ import dnnsweep
 from dnnsweep.cli import app
 from dnnsweep.client import load_trained_model
 from dnnsweep.errors import DataError, ExportError
+from dnnsweep.records.model_files import PREPROCESSING
 from dnnsweep.settings import find_settings
-from dnnsweep.trainers.saved_model import PREPROCESSING
 
 
 def customers(n_rows: int = 60) -> pd.DataFrame:

@@ -30,8 +30,13 @@ def decode(outputs: NDArray[Any], target: TargetEncoding, index: pd.Index) -> Da
         return pd.DataFrame({PREDICTION: numbers}, index=index)
     probabilities = np.hstack([1 - outputs, outputs]) if target.task is Task.BINARY else outputs
     labels = np.array(target.labels(), dtype=object)[probabilities.argmax(axis=1)]
-    columns = {f"probability_{label}": probabilities[:, place] for place, label in enumerate(target.classes)}
+    columns = {probability_name(label): probabilities[:, place] for place, label in enumerate(target.classes)}
     return pd.DataFrame({PREDICTION: pd.Series(labels, index=index).infer_objects(), **columns}, index=index)
+
+
+def probability_name(label: str) -> str:
+    """Return the name of the column with the probability of a label."""
+    return f"probability_{label}"
 
 
 def join(blocks: Iterable[DataFrame]) -> DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from dnnsweep.records import Reason, Sweep, SweepState, Trial
+from dnnsweep.tracking.page import CHAMPION
 
 #: How many trials the description of a sweep links to.
 TOP: Final = 5
@@ -95,11 +96,23 @@ def _data(sweep: Sweep) -> str:
 def _commands(sweep: Sweep, best: Sequence[Trial]) -> str:
     if not best:
         return ""
-    commands = (
-        f"dnnsweep export {sweep.name} -o best.py                # Keras code that trains it again",
-        f"dnnsweep export {sweep.name} --as keras -o best.keras  # its model",
-    )
-    return "**Code and model** are artifacts of this run, and come by\n\n```\n" + "\n".join(commands) + "\n```"
+    commands = {
+        f"dnnsweep predict {sweep.name} new.csv -o answers.csv": "what the best model says about new rows",
+        f"dnnsweep export {sweep.name} -o best.py": "Keras code that trains it again",
+        f"dnnsweep export {sweep.name} --as keras -o best.keras": "the model as a file",
+    }
+    width = max(map(len, commands))
+    aligned = [f"{command:{width}}  # {why}" for command, why in commands.items()]
+    text = "**Code and model** are artifacts of this run, and come by\n\n```\n" + "\n".join(aligned) + "\n```"
+    is_over = sweep.state not in (SweepState.RUNNING, SweepState.QUEUED)
+    if is_over and wanted_models(sweep) != "none":
+        text += f'\n\nMLflow loads the model by `mlflow.pyfunc.load_model("models:/{sweep.name}@{CHAMPION}")`.'
+    return text
+
+
+def wanted_models(sweep: Sweep) -> str:
+    """Return which models MLflow gets: `best`, `all` or `none`."""
+    return str((sweep.spec.get("tracking") or {}).get("models", "best"))
 
 
 def _values(trial: Trial) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from dnnsweep.delivery.kept_models import describe_damage, fetch_model, kept_models
+from dnnsweep.delivery.model_pages import model_pages
 from dnnsweep.delivery.pages import trial_page
 from dnnsweep.delivery.shipper import RunStore, catch_up, sweep_page_of
 from dnnsweep.errors import ArtifactError, TrackingError
@@ -17,7 +18,7 @@ from dnnsweep.ledger import PARENT, Ledger
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import Tracker, find_loss, is_writable, readable_copy
-from dnnsweep.tracking.page import ENDED, Point, RunPage, RunState
+from dnnsweep.tracking.page import ENDED, ModelPage, Point, RunPage, RunState
 
 #: How long the delivery of what waits in the outbox may take before ledger and MLflow are compared.
 CATCH_UP_SECONDS: Final = 300.0
@@ -71,6 +72,9 @@ class Difference:
 
 class ReadableStore(RunStore, Protocol):
     """A run store that can be read as well; `tracking.Tracker` is the real one."""
+
+    def model_mistakes(self, page: ModelPage) -> list[str]:
+        """Return what the store lacks of a model, in words."""
 
     def points(self, run_id: str, metrics: Sequence[str]) -> set[Point]:
         """Return all points of some metrics of a run."""
@@ -185,6 +189,7 @@ class _SweepComparison:
             page = trial_page(self._ledger.id, self._sweep, trial, curve)
             differences += self._compare(trial.number, page, runs_by_key.pop(page.key, []))
         self._link_trials(parent)
+        differences += self._compare_logged_models()
         orphans = [run for runs in runs_by_key.values() for run in runs if not run.is_deleted]
         return differences + [self._remove_orphan(run) for run in orphans]
 
@@ -215,6 +220,24 @@ class _SweepComparison:
             detail = f"its model {file} {damage}"
             found = self._difference(number, Kind.MODEL, None, detail if is_fetched else f"{detail}; {remedy}")
             yield replace(found, is_repaired=is_fetched)
+
+    def _compare_logged_models(self) -> Iterator[Difference]:
+        """Look for the models that MLflow should have; yield what it lacks of them."""
+        for number, page in model_pages(self._ledger, self._settings, self._sweep):
+            mistakes = self._store.model_mistakes(page)
+            refusal = self._put_model(page) if mistakes and self._is_repairing else ""
+            left = self._store.model_mistakes(page) if mistakes and self._is_repairing else mistakes
+            for mistake in mistakes:
+                found = self._difference(number, Kind.MODEL, None, mistake + refusal)
+                yield replace(found, is_repaired=mistake not in left)
+
+    def _put_model(self, page: ModelPage) -> str:
+        """Put a model; return why that was refused."""
+        try:
+            self._store.put_model(page)
+        except ArtifactError as error:
+            return f"; {error}"
+        return ""
 
     def _runs_by_key(self) -> dict[str, list[RunState]]:
         runs_by_key: dict[str, list[RunState]] = {}

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
 
+from dnnsweep.delivery.model_pages import best_model_page, trial_model_page
 from dnnsweep.delivery.pages import BestSoFar, sweep_page, trial_page
 from dnnsweep.delivery.sweep_answers import AnswerReader
 from dnnsweep.delivery.verification import verify
@@ -18,7 +19,7 @@ from dnnsweep.ledger.outbox import DELETE
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import Tracker, find_loss
-from dnnsweep.tracking.page import ENDED, RunPage, RunState
+from dnnsweep.tracking.page import ENDED, ModelPage, RunPage, RunState
 
 log: Final = logging.getLogger(__name__)
 #: How many outbox entries are claimed at once.
@@ -50,8 +51,14 @@ class RunStore(Protocol):
     def put(self, page: RunPage) -> str:
         """Bring a run up to its page and return its id; putting twice changes nothing."""
 
+    def put_model(self, page: ModelPage) -> None:
+        """Log a model and register it as its page says; putting twice changes nothing."""
+
     def delete(self, run_id: str) -> None:
         """Remove a run; one that is gone is fine."""
+
+    def delete_models(self, run_id: str) -> None:
+        """Remove the models of a run; those that are gone are fine."""
 
     def run(self, run_id: str) -> RunState | None:
         """Return a run, even if it was deleted; None if there is none."""
@@ -145,6 +152,8 @@ class OutboxSender:
 
     def _send(self, entry: Entry) -> str | None:
         if entry.kind == DELETE:
+            if entry.number == PARENT:
+                self._store.delete_models(str(entry.run_id))
             self._store.delete(str(entry.run_id))
             return None
         if entry.number == PARENT or entry.sweep_id not in self._sweeps:
@@ -171,7 +180,12 @@ class OutboxSender:
             self._unverified.add(sweep.id)
         if sweep.run_id not in (None, run_id):
             self._refill(sweep)
+        self._put_model(best_model_page(self._ledger, self._settings, replace(sweep, run_id=run_id)))
         return run_id
+
+    def _put_model(self, page: ModelPage | None) -> None:
+        if page is not None:
+            self._store.put_model(page)
 
     def _refill(self, sweep: Sweep) -> None:
         """Send all trials of a sweep again whose own run had vanished from MLflow: theirs are gone too, or unfolded."""
@@ -197,6 +211,7 @@ class OutboxSender:
         # Was it the only run that has vanished? Does the sweep's own page wait for it, to link to it?
         if trial.run_id not in (None, run_id) or self._answers.is_unlinked(sweep, trial):
             self._ledger.outbox.add(sweep.id, PARENT)
+        self._put_model(trial_model_page(self._ledger, self._settings, sweep, trial))
         return run_id
 
     def _create_run(self, sweep: Sweep) -> str:

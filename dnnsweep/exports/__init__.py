@@ -9,10 +9,11 @@ from dnnsweep import spec
 from dnnsweep.exports import data_code, model_code
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import import_block
+from dnnsweep.exports.served_model import list_requirements, pack_row_modules, write_model_class
 from dnnsweep.records import Curve, DataTrait, Sweep, Trial
 from dnnsweep.space import PLATEAU, Hyperparameters
 
-__all__ = ["python", "sweep_file"]
+__all__ = ["list_requirements", "pack_row_modules", "python", "sweep_file", "write_model_class"]
 
 #: Longest name of a sweep.
 MAX_NAME: Final = 100

@@ -160,7 +160,7 @@ class Turn:
         result: TrialResult,
         values: tuple[float, ...] | None,
         metrics: Mapping[str, float],
-        kept: Collection[int] = (),
+        kept: Collection[int] | None = (),
     ) -> None:
         """Store how a trial ended: result, curve, event and outbox entry.
 
@@ -168,12 +168,13 @@ class Turn:
             result: The trainer's result.
             values: The value of each objective at the best epoch; None unless the trial is complete.
             metrics: All metrics at the best epoch.
-            kept: Trials whose models are kept beside this one's, if it has one.
+            kept: Trials whose models are kept beside this one's, if it has one; None for all.
         """
         columns, moment = _ending_columns(result, values, metrics), Moment()
 
         def write(connection: Connection) -> None:
-            if result.model_path is not None:  # nothing beats it so far; the models of beaten trials are not kept
+            # Nothing beats it so far, so that the models of those that it beats are kept no more.
+            if result.model_path is not None and kept is not None:
                 has_model = (TrialRow.sweep_id == self._sweep_id, TrialRow.model_path.is_not(None))
                 beaten = update(TrialRow).where(*has_model, TrialRow.number.not_in(list(kept)))
                 connection.execute(beaten.values(model_path=None))

@@ -117,6 +117,7 @@ class LeasedSweep:
             target=spec.budget.target,
             left_as=SweepState.INTERRUPTED if self.shutdown is None else SweepState.QUEUED,
             searched=tuple(spec.space),
+            keeps_all_models=spec.keeps_all_models,
         )
 
     def _order(self, sweep: Sweep) -> FixedOrder:

@@ -50,7 +50,7 @@ from dnnsweep.spec.training import METRICS, PlateauSpec, TrainingSpec
 from dnnsweep.spec.window import population, window
 
 #: Sections that may change without making another sweep.
-NOT_IDENTITY: Final = ("budget", "resources", "priority", "description")
+NOT_IDENTITY: Final = ("budget", "resources", "priority", "description", "tracking")
 #: Metrics that may be an objective.
 OBJECTIVES: Final = (*METRICS, N_PARAMETERS)
 #: Names of the two forms of `objective` in pydantic's paths.
@@ -220,6 +220,15 @@ class ResourcesSpec(Section):
     )
 
 
+class TrackingSpec(Section):
+    """What MLflow gets, which does not change the results."""
+
+    models: Literal["best", "all", "none"] = Field(
+        default="best",
+        description="trials whose models become models of MLflow's: the best one when the sweep ends, all, or none",
+    )
+
+
 class SweepSpec(Section):
     """A checked sweep file, which describes all that a sweep does."""
 
@@ -267,6 +276,9 @@ class SweepSpec(Section):
         ge=-1000,
         le=1000,
         description="among sweeps that wait for a worker, the highest priority comes first",
+    )
+    tracking: TrackingSpec | None = Field(
+        default=None, exclude_if=is_unused, description="what MLflow gets; null: the defaults"
     )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -339,6 +351,11 @@ class SweepSpec(Section):
         objectives = (objective.metric for objective in self.objectives)
         named = {*objectives, *self.training.metrics, *monitors}
         return tuple(name for name in CLASS_SCORES if name in named)
+
+    @property
+    def keeps_all_models(self) -> bool:
+        """Return whether each trial's model is kept, and not only those of trials that no other beats."""
+        return self.tracking is not None and self.tracking.models == "all"
 
     def identity(self) -> dict[str, Any]:
         """Return what identifies the sweep, as plain JSON."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from dnnsweep.tracking.model_format import Signature
+
 KEY_TAG: Final = "dnnsweep.key"
 NAME_TAG: Final = "mlflow.runName"
 PARENT_TAG: Final = "mlflow.parentRunId"
@@ -13,6 +15,8 @@ PARENT_TAG: Final = "mlflow.parentRunId"
 NOTE_TAG: Final = "mlflow.note.content"
 #: Sorted by it, upwards, runs stand in the order in which they are to be read.
 ORDER_TAG: Final = "dnnsweep.order"
+#: The alias of the model of a sweep's best trial in the registry.
+CHAMPION: Final = "champion"
 #: The statuses of runs that have ended.
 ENDED: Final = ("FINISHED", "FAILED", "KILLED")
 #: The longest values that MLflow takes, in characters.
@@ -140,6 +144,41 @@ def _fit(text: str, length: int) -> str:
     """Return text without what databases refuse, and an ellipsis at the end if it is too long."""
     clean = text.replace("\0", "").encode(errors="replace").decode()
     return clean if len(clean) <= length else clean[: length - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """A model that the tracking server should have, with all of its files; it never changes once it is put.
+
+    Args:
+        key: A tag by which the model is found again, unique over all ledgers.
+        experiment: Name of the experiment.
+        run_id: Id of the run that has the model among its outputs.
+        name: Name of the model in the experiment, without slashes, colons and dots.
+        registered_name: Name under which it is registered, with the alias `CHAMPION`; None if it is not.
+        signature: What the model takes and answers.
+        code: File of Python with the class of the model.
+        artifacts: Name under which the class asks for a file -> path in the model.
+        created_at: When the model was trained, in milliseconds since 1970 (UTC).
+        params: What the model was trained with.
+        tags: What is told about the model.
+        contents: Path -> content.
+        files: Path -> absolute path of a local file.
+    """
+
+    key: str
+    experiment: str
+    run_id: str
+    name: str
+    registered_name: str | None
+    signature: Signature
+    code: str
+    artifacts: Mapping[str, str]
+    created_at: int
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    contents: Mapping[str, str | bytes] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, Final
 from dnnsweep.confined_files import open_below
 from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.settings import Settings
-from dnnsweep.tracking import access, store, store_file
+from dnnsweep.tracking import access, model_registry, store, store_file
 from dnnsweep.tracking.access import explain_errors, ignore_errors, silence_logs
-from dnnsweep.tracking.page import ENDED, KEY_TAG, ExperimentView, Point, RunPage, RunState
+from dnnsweep.tracking.page import ENDED, KEY_TAG, ExperimentView, ModelPage, Point, RunPage, RunState
 from dnnsweep.tracking.views import VIEW_TAG, experiment_tags
 
 OWN_TAG_PREFIX: Final = "dnnsweep."
@@ -167,6 +167,39 @@ class Tracker:
         with self._open() as client:
             ignore_errors({MISSING}, client.delete_run, run_id)
         self._delivered.pop(run_id, None)
+
+    def put_model(self, page: ModelPage) -> None:
+        """Log a model and register it as its page says; putting twice changes nothing.
+
+        Raises:
+            ArtifactError: The server cannot be reached or refuses; the run is there, and the page can be put again.
+        """
+        try:
+            with self._open() as client:
+                model_registry.put_model(client, client.get_run(page.run_id).info.experiment_id, page)
+        except TrackingError as error:
+            refusal = ArtifactError(f"of a run, its model did not arrive: {error}")
+            refusal.run_id = page.run_id
+            raise refusal from error
+
+    def model_mistakes(self, page: ModelPage) -> list[str]:
+        """Return what MLflow lacks of a model, in words.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        experiment_id = self.experiment_id(page.experiment)
+        with self._open() as client:
+            return model_registry.find_mistakes(client, experiment_id, page)
+
+    def delete_models(self, run_id: str) -> None:
+        """Delete the models of a run, and what the registry has of them.
+
+        Raises:
+            TrackingError: The server cannot be reached or refuses.
+        """
+        with self._open() as client:
+            model_registry.delete_models(client, run_id)
 
     def runs(self, experiment: str, prefix: str) -> list[RunState]:
         """Return the runs of an experiment whose key begins with a text, deleted ones too.

@@ -101,15 +101,17 @@ class ParetoFront:
         objectives: Objectives of the sweep, one or two. With one, the front is a single trial.
         is_final: Whether the trainer's own results count. If they may be pruned afterwards, only those count that
             suggestions name.
+        keeps_all: Whether the model of each trial with a value is worth saving.
     """
 
-    def __init__(self, objectives: Sequence[Objective], *, is_final: bool = True) -> None:
+    def __init__(self, objectives: Sequence[Objective], *, is_final: bool = True, keeps_all: bool = False) -> None:
         self._objectives = objectives
         self._is_final = is_final
+        self._keeps_all = keeps_all
         self._ranks: list[Rank] = []
 
     def add_if_unbeaten(self, attempt: Attempt, best_epoch: int | None) -> bool:
-        """Add a trial unless another one beats it; return whether none does, so that its model is worth saving.
+        """Add a trial unless another one beats it; return whether its model is worth saving: whether none does.
 
         Args:
             attempt: A complete attempt at the trial.
@@ -118,7 +120,7 @@ class ParetoFront:
         self._ranks = pareto_front({*self._ranks, *attempt.suggestion.front})
         rank_of_trial = None if best_epoch is None else self._rank(attempt, best_epoch)
         if rank_of_trial is None or any(beats(other, rank_of_trial) for other in self._ranks):
-            return False
+            return self._keeps_all and rank_of_trial is not None
         if self._is_final:
             self._ranks = pareto_front({*self._ranks, rank_of_trial})
         return True

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dnnsweep.datasets.model_interface import describe_interface
 from dnnsweep.datasets.preprocessing import Preprocessing
 from dnnsweep.errors import ExportError
 from dnnsweep.processes import silence_stderr
+from dnnsweep.records.model_files import INTERFACE, PREPROCESSING
 from dnnsweep.trainers import keras_settings
-
-#: Where a `.keras` file, which is a zip archive, holds the preprocessing; Keras does not read it.
-PREPROCESSING: Final = "assets/preprocessing.json"
 
 
 def load_model(path: Path) -> Any:
@@ -34,9 +34,10 @@ def load_model(path: Path) -> Any:
 
 
 def add_preprocessing(path: Path, preprocessing: Preprocessing) -> None:
-    """Add the preprocessing of a network to the `.keras` file that it was saved in."""
+    """Add the preprocessing of a network, and what the two take and answer, to the `.keras` file of the network."""
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(PREPROCESSING, preprocessing.to_text())
+        archive.writestr(INTERFACE, json.dumps(describe_interface(preprocessing)))
 
 
 def read_preprocessing(path: Path) -> Preprocessing | None:

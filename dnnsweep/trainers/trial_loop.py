@@ -37,7 +37,8 @@ class TrialLoop:
         self._data = inputs.data
         self._models = models
         self._engine_for = engine_for
-        self._front = ParetoFront(inputs.sweep.objectives, is_final=inputs.sweep.pruner.kind == "none")
+        is_final, keeps_all = inputs.sweep.pruner.kind == "none", inputs.sweep.keeps_all_models
+        self._front = ParetoFront(inputs.sweep.objectives, is_final=is_final, keeps_all=keeps_all)
 
     def train(self, suggestion: Suggestion, report: Callable[[EpochReport], None]) -> TrialResult:
         """Train a suggestion to its end; an error while training becomes a result with reason `failed`.

@@ -169,6 +169,51 @@ def charts(page: Any, *metrics: str) -> dict[str, list[list[float]]]:
     return drawn
 
 
+def test_the_view_of_a_sweep_lists_its_own_run_and_then_its_trials_as_best_ranks_them(
+    show: Show, workspace: Workspace, experiments: dict[str, str], sweep: Sweep, trials: list[Trial]
+) -> None:
+    page = show(f"experiments/{experiments['curves']}/runs", viewStateShareKey="dnnsweep-maximize")
+
+    ranked = dnnsweep.best("curves", top=len(trials), home=workspace.home)
+    listed = runs(page, 1 + len(trials))
+    assert listed[: 1 + len(ranked)] == [sweep.run_id, *(trial.run_id for trial in ranked)]
+    columns = page.locator("[role=columnheader][col-id]").evaluate_all(
+        "cells => cells.sort((a, b) => a.getBoundingClientRect().x - b.getBoundingClientRect().x)"
+        ".map(cell => cell.getAttribute('col-id'))"
+    )
+    order = ["metrics.`objective`", *(f"params.`{name}`" for name in SPACE), "tags.`dnnsweep.state`"]
+    assert [name for name in columns if name in order] == order
+    assert "params.`batch_size`" not in columns
+
+
+def test_the_charts_of_a_sweep_begin_with_what_was_searched_and_what_was_validated(
+    show: Show, experiments: dict[str, str]
+) -> None:
+    view = {"viewStateShareKey": "dnnsweep-maximize", "compareRunsMode": "CHART"}
+    page = show(f"experiments/{experiments['curves']}/runs", **view)
+
+    page.get_by_text("Parallel Coordinates").wait_for()
+    page.get_by_text("val_accuracy").first.wait_for()
+    cards = page.locator("[data-testid=experiment-view-compare-runs-card]")
+    titles = [text.split("\n")[0] for text in cards.all_inner_texts()]
+
+    assert titles[:3] == ["Parallel Coordinates", "val_accuracy", "val_loss"]
+
+
+def test_the_page_of_a_sweep_leads_to_its_best_trial(
+    show: Show, workspace: Workspace, experiments: dict[str, str], sweep: Sweep
+) -> None:
+    best = dnnsweep.best("curves", home=workspace.home)[0]
+    page = show(f"experiments/{experiments['curves']}/runs/{sweep.run_id}")
+
+    link = page.get_by_role("link", name=f"trial {best.number}", exact=True).first
+    link.wait_for()
+    page.goto(page.url.partition("#")[0] + link.get_attribute("href"))
+
+    page.get_by_text("Curves, and the metrics beside them, show the last epoch.").wait_for()
+    assert str(best.run_id) in page.url
+
+
 def test_trials_are_folded_under_the_run_of_their_sweep(
     show: Show, experiments: dict[str, str], sweep: Sweep, trials: list[Trial]
 ) -> None:

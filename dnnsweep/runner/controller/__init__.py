@@ -52,6 +52,7 @@ class ControllerSettings:
         target: A value as good as this ends the sweep; None for no target.
         left_as: The state in which an interrupted sweep is left.
         searched: Names of the hyperparameters that are searched.
+        keeps_all_models: Whether each trial's model stays, and not only those of trials that no other beats.
     """
 
     objectives: tuple[Objective, ...]
@@ -63,6 +64,7 @@ class ControllerSettings:
     target: float | None = None
     left_as: SweepState = SweepState.INTERRUPTED
     searched: tuple[str, ...] = ()
+    keeps_all_models: bool = False
 
 
 def abandon(lease: Lease, error: BaseException) -> None:
@@ -149,7 +151,8 @@ class Controller:
                     self._handle(event)
                 self._end_overdue()
                 self._apply_verdicts()  # last: who is told has all verdicts
-            self._models.remove_beaten(self._incumbents.numbers)
+            if not self._settings.keeps_all_models:
+                self._models.remove_beaten(self._incumbents.numbers)
         self._advance()
         return self._end(SweepState.COMPLETE)
 
@@ -242,7 +245,7 @@ class Controller:
         if isinstance(event, TrialResult):
             if self._trials.outcome(event.number) is not None:  # its trainer has left it with this
                 self._trials.release(event.number)
-            self._models.keep(event, is_best=False)
+            self._models.keep(event, is_kept=False)
 
     def _end_overdue(self) -> None:
         """End trials that train or are silent for too long by ending their trainers; neighbours are trained again."""
@@ -304,8 +307,9 @@ class Controller:
         result, values = evaluate(reported, *(objective.metric for objective in self._settings.objectives))
         number, metrics, params = result.number, result.metrics, attempt.suggestion.params
         is_best = self._incumbents.add(number, values, metrics.get("val_loss"), params)
-        result = self._models.keep(result, is_best=is_best)
-        self._writes.finish(result, values, metrics, self._incumbents.numbers)
+        keeps_all = self._settings.keeps_all_models
+        result = self._models.keep(result, is_kept=is_best or (keeps_all and values is not None))
+        self._writes.finish(result, values, metrics, None if keeps_all else self._incumbents.numbers)
         self._pruner.end(number, result.reason)
         self._phase, now = Phase.TRAINING, self._watchdog.now()
         self._pace.end(now, attempt.started_at if attempt.began_at is None else attempt.began_at, result.seconds)

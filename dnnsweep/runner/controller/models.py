@@ -1,4 +1,4 @@
-"""The models of a sweep: those of trials that no other beats are kept."""
+"""The models of a sweep: those of trials that no other beats are kept, or all where the sweep file asks for them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Models:
         if name is not None:
             self._names[number] = name
 
-    def keep(self, result: TrialResult, *, is_best: bool) -> TrialResult:
-        """Move the model of a trial that no other beats to the kept ones, and remove that of any other trial.
+    def keep(self, result: TrialResult, *, is_kept: bool) -> TrialResult:
+        """Move the model of a trial to the kept ones, or remove it.
 
         Args:
             result: How the trial ended, with the path at which its trainer saved the model.
-            is_best: Whether no other trial beats it.
+            is_kept: Whether no other trial beats it, or all models are kept.
 
         Returns:
             The result with the name of the kept file, under which the ledger stores it; None where nothing is kept.
@@ -40,7 +40,7 @@ class Models:
         if result.model_path is None:
             return result
         saved = Path(result.model_path)
-        if not is_best:
+        if not is_kept:
             saved.unlink(missing_ok=True)
             return replace(result, model_path=None)
         kept = self._folder / BEST

@@ -39,7 +39,8 @@ class ArrayTrainer:
         self._models = job.models
         self._inputs = inputs
         self._plan = plan
-        self._front = ParetoFront(inputs.sweep.objectives, is_final=inputs.sweep.pruner.kind == "none")
+        is_final, keeps_all = inputs.sweep.pruner.kind == "none", inputs.sweep.keeps_all_models
+        self._front = ParetoFront(inputs.sweep.objectives, is_final=is_final, keeps_all=keeps_all)
         self._arrays: OrderedDict[Group, TrialArray] = OrderedDict()  # the one that was used last is the last
         self._n_slot_epochs = self._n_busy_slot_epochs = 0
 

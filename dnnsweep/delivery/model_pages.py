@@ -1,0 +1,133 @@
+"""What MLflow is given of a model: the network, what was fitted to the training rows, and code that needs both."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from dnnsweep.delivery.descriptions import wanted_models
+from dnnsweep.delivery.kept_models import describe_damage
+from dnnsweep.delivery.pages import run_key
+from dnnsweep.ledger import Ledger
+from dnnsweep.records import Sweep, SweepState, Trial
+from dnnsweep.records.model_files import INTERFACE, PREPROCESSING
+from dnnsweep.settings import Settings
+from dnnsweep.tracking.model_format import Signature, format_files
+from dnnsweep.tracking.page import ModelPage
+
+#: What a sweep file asks for that wants other models than the best one's.
+ALL, NONE = "all", "none"
+CODE: Final = "model.py"
+#: Name under which the class of a model asks for a file -> its path in the model.
+ARTIFACTS: Final = {
+    "network": "artifacts/network.keras",
+    "preprocessing": "artifacts/preprocessing.json",
+    "rows": "artifacts/rows.zip",
+}
+#: Kind of the values of an answer -> MLflow's word for it.
+_KINDS: Final = {"boolean": "boolean", "integer": "long", "float": "double", "text": "string"}
+
+
+def model_pages(ledger: Ledger, settings: Settings, sweep: Sweep) -> Iterator[tuple[int, ModelPage]]:
+    """Yield all models that MLflow should have of a sweep, with the numbers of their trials.
+
+    Args:
+        ledger: The ledger that holds the sweep.
+        settings: Where models are.
+        sweep: The sweep in its present state, whose run exists.
+    """
+    if wanted_models(sweep) == ALL:
+        for trial in ledger.trials_of(sweep):
+            page = trial_model_page(ledger, settings, sweep, trial)
+            if page is not None and trial.number != sweep.best_number:
+                yield trial.number, page
+    best = best_model_page(ledger, settings, sweep)
+    if best is not None and sweep.best_number is not None:
+        yield sweep.best_number, best
+
+
+def best_model_page(ledger: Ledger, settings: Settings, sweep: Sweep) -> ModelPage | None:
+    """Return the model of the best trial; None before the sweep ends, as another trial may become the best one."""
+    is_over = sweep.state not in (SweepState.RUNNING, SweepState.QUEUED)
+    if wanted_models(sweep) == NONE or not is_over or sweep.best_number is None:
+        return None
+    page = _kept_page(ledger, settings, sweep, ledger.trial_of(sweep, sweep.best_number))
+    return None if page is None else replace(page, registered_name=sweep.name)
+
+
+def trial_model_page(ledger: Ledger, settings: Settings, sweep: Sweep, trial: Trial) -> ModelPage | None:
+    """Return the model of a trial, if the sweep file asks for all."""
+    is_wanted = wanted_models(sweep) == ALL and trial.values is not None
+    return _kept_page(ledger, settings, sweep, trial) if is_wanted else None
+
+
+def _kept_page(ledger: Ledger, settings: Settings, sweep: Sweep, trial: Trial) -> ModelPage | None:
+    name = ledger.model_name(sweep.id, trial.number)
+    return None if name is None else model_page(ledger.id, sweep, trial, settings.best_model(sweep.name, name))
+
+
+def model_page(ledger_id: str, sweep: Sweep, trial: Trial, file: Path) -> ModelPage | None:
+    """Return a trial's model; None if its file is damaged, or an older dnnsweep has saved it without preprocessing.
+
+    Args:
+        ledger_id: Id of the ledger that holds the trial.
+        sweep: The trial's sweep, whose run exists.
+        trial: A trial that is complete.
+        file: Its network, in a `.keras` file.
+    """
+    from dnnsweep import exports
+
+    interface, preprocessing = _read_assets(file)
+    if not interface or sweep.run_id is None:
+        return None
+    signature, rows = _signature(json.loads(interface)), exports.pack_row_modules()
+    return ModelPage(
+        key=run_key(ledger_id, sweep.id, trial.number),
+        experiment=sweep.name,
+        run_id=sweep.run_id,
+        name=f"trial-{trial.number}",
+        registered_name=None,
+        signature=signature,
+        code=CODE,
+        artifacts=ARTIFACTS,
+        created_at=trial.ended_at or sweep.created_at,
+        params={name: str(value) for name, value in trial.params.items()},
+        tags=_tags(sweep, trial),
+        contents={
+            CODE: exports.write_model_class(sweep, trial, is_table=signature.row_shape is None),
+            ARTIFACTS["preprocessing"]: preprocessing,
+            ARTIFACTS["rows"]: rows.archive,
+            **format_files(signature, exports.list_requirements()),
+        },
+        files={ARTIFACTS["network"]: str(file)},
+    )
+
+
+def _read_assets(file: Path) -> tuple[bytes, bytes]:
+    """Return what a `.keras` file holds beside the network, as it stands there; nothing if any of it is missing."""
+    if describe_damage(file) is not None:
+        return b"", b""
+    with zipfile.ZipFile(file) as archive:
+        if not {INTERFACE, PREPROCESSING} <= set(archive.namelist()):
+            return b"", b""
+        return archive.read(INTERFACE), archive.read(PREPROCESSING)
+
+
+def _tags(sweep: Sweep, trial: Trial) -> dict[str, str]:
+    values = zip(sweep.objectives, trial.values or (), strict=False)
+    scores = {f"dnnsweep.{objective.metric}": f"{value:.6g}" for objective, value in values}
+    return {"dnnsweep.sweep": sweep.name, "dnnsweep.trial": str(trial.number), **scores}
+
+
+def _signature(interface: Mapping[str, Any]) -> Signature:
+    shape = interface["row_shape"]
+    return Signature(
+        columns=tuple(interface["columns"]),
+        row_shape=None if shape is None else tuple(shape),
+        outputs={name: _KINDS[kind] for name, kind in interface["answers"].items()},
+        example=interface["example"],
+    )
