@@ -42,9 +42,10 @@ def make_example(fitted: Preprocessing) -> Any:
     Returns:
         A value for each column; where rows are arrays, numbers in the shape of one.
     """
-    numbers = dict(zip(fitted.encoding.numbers.columns, _middles(fitted.encoding.numbers), strict=True))
+    middles = _middles(fitted.encoding.numbers)
     if fitted.row_shape is not None:
-        return np.reshape(list(numbers.values()), fitted.row_shape).tolist()
+        return np.reshape(middles, fitted.row_shape).tolist()
+    numbers = dict(zip(fitted.encoding.numbers.columns, middles, strict=True))
     texts = zip(fitted.encoding.texts.columns, fitted.encoding.texts.categories, strict=True)
     gap = fitted.encoding.texts.gap
     words = {name: next((word for word in categories if word != gap), None) for name, categories in texts}
