@@ -119,7 +119,8 @@ def _sweep_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
     counts = f"{sweep.n_finished} of {sweep.n_trials} finished, {sweep.n_running} running"
     yield "trials", f"{counts}, {format_losses(sweep)}"
     if sweep.best_number is not None:
-        in_folds = f", mean of {sweep.spec['dataset']['folds']} folds" if sweep.spec["dataset"].get("folds") else ""
+        n_folds = sweep.spec.get("dataset", {}).get("folds")
+        in_folds = f", mean of {n_folds} folds" if n_folds else ""
         yield "best", f"{format_number(sweep.best_value)} (trial {sweep.best_number}{in_folds})"
     if len(sweep.objectives) > 1:
         yield "front", f"trials {', '.join(map(str, sweep.front))}" if sweep.front else "no trial is complete"
@@ -137,7 +138,7 @@ def _data_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
         yield "data", f"{sweep.source}, not loaded yet"
         return
     yield "data", f"{sweep.source}: {data['task']}, {data['n_features']} features"
-    yield "rows", _row_counts(data["n_train"], data["n_validation"], data["n_test"], sweep.spec["dataset"])
+    yield "rows", _row_counts(data["n_train"], data["n_validation"], data["n_test"], sweep.spec.get("dataset", {}))
 
 
 def _row_counts(n_train: int, n_validation: int, n_test: int, dataset: Mapping[str, Any]) -> str:
