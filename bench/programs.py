@@ -72,14 +72,17 @@ class ProgramText:
 
         from dnnsweep.trainers.array.buffers import InputBuffers
         from dnnsweep.trainers.array.program import ArrayProgram
+        from dnnsweep.trainers.array.rows import SharedRows
 
         suggestions, material = suggestions_of(case, max(1, n_trials)), material_of(case)
         # One epoch a call, whatever the number of slots, so that calls can be compared.
         config = config_of(group_of(suggestions[0].params), material, n_slots, dtype)
         self.config = dataclasses.replace(config, epochs_per_call=1)
-        self._program = ArrayProgram(self.config, *_rows(material.data, dtype))
+        self._program = ArrayProgram(self.config, SharedRows(self.config, material.data))
         buffers = InputBuffers(self.config)
-        trials = [SlotTrial(Attempt(suggestion)) for suggestion in suggestions[:n_trials]]
+        trials = [
+            SlotTrial(Attempt(suggestion), material.data, self.config.layout) for suggestion in suggestions[:n_trials]
+        ]
         for slot, trial in enumerate(trials):
             self._start_trial(buffers, slot, trial)
         if trials:
@@ -96,7 +99,7 @@ class ProgramText:
         hp = trial.hp
         start = weights.initial(hp, self.config.widths, trial.seed)
         knobs = SlotKnobs(float(hp.batch_norm), hp.dropout, float(np.float32(hp.l2)), hp.global_clipnorm)
-        self._program.start_trial(slot, start, knobs, optimizers.UPDATE_RULES[hp.optimizer].first_v)
+        self._program.start_trial(slot, start, knobs, optimizers.UPDATE_RULES[hp.optimizer].first_v, ())
         buffers.start_trial(slot, trial)
 
     def _captured(self) -> list[Any]:
@@ -137,17 +140,6 @@ class ProgramText:
         captured = self._captured()
         changed = {output: captured[number - self.n_arguments].numpy() for output, number in feeds.items()}
         return {**dict(enumerate(results)), **changed}
-
-
-def _rows(data: Any, dtype: str) -> list[Any]:
-    """Return training and validation rows, rounded to single precision."""
-    from dnnsweep.trainers import keras_models
-    from dnnsweep.trainers.array.program import Rows
-
-    pairs = ((data.x_train, data.y_train), (data.x_validation, data.y_validation))
-    return [
-        Rows(keras_models.to_device(x.astype("float32").astype(dtype)), keras_models.to_device(y)) for x, y in pairs
-    ]
 
 
 def n_weights_of(config: ArrayConfig) -> int:

@@ -59,7 +59,8 @@ def fitted_in_turn(material: TrainerInputs, items: Sequence[Suggestion], kind: s
     Returns:
         Of each suggestion, the metrics of each epoch.
     """
-    hp, data, n_epochs = Hyperparameters.of(items[0].params), material.data, material.sweep.training.epochs
+    hp, n_epochs = Hyperparameters.of(items[0].params), material.sweep.training.epochs
+    data = material.data_for(items[0])
     task, n_steps = data.summary.task, keras_models.n_steps(data.summary.n_train, hp.batch_size)
     widths = (data.summary.n_features, *hp.hidden, data.n_outputs)
     with computing_in(kind):
@@ -80,7 +81,7 @@ def fitted_in_turn(material: TrainerInputs, items: Sequence[Suggestion], kind: s
 
 def course_of(network: Any, material: TrainerInputs, item: Suggestion, kind: str) -> list[dict[str, float]]:
     """Train a compiled network; return the metrics of each epoch."""
-    hp, data = Hyperparameters.of(item.params), material.data
+    hp, data = Hyperparameters.of(item.params), material.data_for(item)
     epochs: list[dict[str, float]] = []
     reduce = None if hp.schedule != PLATEAU else callback_of(material.sweep.plateau)
 

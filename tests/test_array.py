@@ -231,7 +231,7 @@ def assert_fitted(inputs: TrainerInputs, item: Suggestion, reports: Reports) -> 
         for name, value in expected.items():
             own = report.metrics[name]
             if name.endswith("mae"):
-                own /= inputs.data.target_std
+                own /= inputs.data_for(item).target_std
             assert own == pytest.approx(value, rel=tolerance, abs=tolerance), (item.params, report.epoch, name)
     return reference
 
@@ -564,6 +564,7 @@ def config_with(
         n_outputs=2,
         batch_size=1,
         n_rows=1,
+        n_validation=1,
         n_epochs=n_epochs,
         epochs_per_call=1,
         layout=LAYOUT,

@@ -73,7 +73,7 @@ def with_programs_of(other: CompiledTrainer, **sections: Any) -> CompiledTrainer
 
 
 def engine_of(trainer: CompiledTrainer, **params: Any) -> type:
-    return type(trainer.engine_for(Suggestion(0, params, 5)))
+    return type(trainer.engine_for(Suggestion(0, params, 5), trainer._inputs.data))
 
 
 def trained(trainer: CompiledTrainer, /, **params: Any) -> TrialResult:

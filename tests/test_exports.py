@@ -38,6 +38,7 @@ from dnnsweep.records import (
     metrics_for,
     scores_for,
 )
+from dnnsweep.seeds import derive
 from dnnsweep.space import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, Hyperparameters
 from dnnsweep.spec import documents
 from dnnsweep.trainers import Job, TrainerPlan
@@ -217,7 +218,13 @@ CASES = {
     ),
     "penguins": Case(
         {
-            "dataset": {"source": "csv:penguins.csv", "target": "species", "test": 0.1, "max_categories": 2},
+            "dataset": {
+                "source": "csv:penguins.csv",
+                "target": "species",
+                "test": 0.1,
+                "max_categories": 2,
+                "resplit": True,
+            },
             "objective": {"metric": "val_accuracy"},
             "training": {"epochs": 20, "early_stopping": None},
         },
@@ -402,8 +409,9 @@ CSV = {
 def check_rows(document: dict[str, Any], data: tuple[Any, Any] | None = None) -> str:
     """Hold the rows of a listing, made in the working directory, to those that the trainers get; return its code."""
     checked = spec.check({"name": "pets", **document})
-    expected = datasets.load(checked.dataset, checked.task, data)
-    code = exports.python(sweep_of(document, expected.summary), trial_of())
+    splits = datasets.load_splits(checked.dataset, checked.task, data)
+    expected = splits.of(datasets.Draw(derive(checked.seed, "split", 4))) if checked.dataset.resplit else splits.first
+    code = exports.python(sweep_of(document, splits.first.summary), trial_of())
     if data is not None:
         saving = re.search(r"^    ((?:np|pd)\..*)$", code, re.MULTILINE)
         assert saving is not None
@@ -414,7 +422,7 @@ def check_rows(document: dict[str, Any], data: tuple[Any, Any] | None = None) ->
     for ours, theirs in {"train": "train", "val": "validation", "test": "test"}.items():
         x, y = getattr(expected, f"x_{theirs}"), getattr(expected, f"y_{theirs}")
         if theirs == "test" and not len(y):
-            assert "x_test" not in code
+            assert checked.dataset.resplit or "x_test" not in code
             continue
         inputs = np.asarray(listed[f"x_{ours}"])
         assert inputs.dtype.kind == "f"
@@ -598,6 +606,28 @@ def test_a_table_that_pandas_reads_alone_needs_no_more_code(tmp_path: Path, monk
     assert 'data = pd.read_csv("pets.csv", low_memory=False)\n' in code
     assert "as people write them" not in code
     assert 'dtype={"is_sold": str}' in with_truth_values
+
+
+RESPLIT: dict[str, dict[str, Any]] = {
+    "text and numbers": {"drop": ["id"]},
+    "text alone": {"drop": ["id", "weight", "legs", "is_tame"], "test": 0.0},
+    "groups": {"split": {"by": "id"}, "class_weight": "balanced"},
+}
+
+
+@pytest.mark.parametrize("name", RESPLIT)
+def test_the_split_of_a_trial_that_has_its_own_is_the_trainers(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rare = ["parrot" if i == 7 else kind for i, kind in enumerate(calendar()["kind"])]
+    calendar().assign(kind=rare).to_csv("pets.csv", index=False)
+    drop = [*RESPLIT[name].get("drop", []), "day", *(set(TARGETS) - {"label"})]
+    own = {"source": "csv:pets.csv", "target": "label", **RESPLIT[name], "drop": sorted(drop)}
+
+    code = check_rows({"dataset": {**own, "resplit": True}})
+
+    assert f"random_state={derive(0, 'split', 4)}" in code
 
 
 @pytest.mark.parametrize("function", ["pair", "apart", "dictionary", "words"])

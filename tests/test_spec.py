@@ -316,6 +316,12 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("dataset: {source: 'csv:a.csv', target: y, split: {by: y}}", ["dataset.split.by"]),
     ("dataset: {source: 'csv:a.csv', target: y, drop: [a], split: {order: a}}", ["dataset.split.order"]),
     ("dataset: {source: sklearn:digits, split: {by: a}}", ["dataset.split.by"]),
+    ("dataset: {source: 'csv:a.csv', target: y, split: {order: a}, resplit: true}", ["dataset.resplit"]),
+    ("dataset: {source: sklearn:digits, resplit: 1}", ["dataset.resplit"]),
+    ("dataset: {source: 'csv:a.csv', target: y, split: {order: a}, folds: 5}", ["dataset.folds"]),
+    ("dataset: {source: sklearn:digits, folds: 1}", ["dataset.folds"]),
+    ("dataset: {source: sklearn:digits, folds: 2.5}", ["dataset.folds"]),
+    ("dataset: {source: sklearn:digits, folds: 5, validation: 0.1}", ["dataset.validation"]),
     ("dataset: {source: sklearn:digits, sample_weight: a}", ["dataset.sample_weight"]),
     ("dataset: {source: sklearn:digits, class_weight: even}", ["dataset.class_weight"]),
     ("dataset: {source: sklearn:digits, class_weight: {'0': 0}}", ["dataset.class_weight.0"]),
@@ -481,6 +487,8 @@ _BEYOND_SHAPE = (
     "needs the package torch",
     "step and steps cannot",
     "must name a file",
+    "used with split.order",
+    "is what folds decide",
     "must be just arrays:",
     "is missing; name the column",
     "csv and parquet sources only",
@@ -1096,7 +1104,7 @@ def test_a_key_that_a_file_does_not_use_is_left_out_of_its_json() -> None:
     plain = check({"name": "a", "dataset": {"source": "sklearn:iris"}}).to_json()
 
     assert not {"priority", "tracking"} & set(plain)
-    assert not {"split", "class_weight", "sample_weight"} & set(plain["dataset"])
+    assert not {"split", "folds", "resplit", "class_weight", "sample_weight"} & set(plain["dataset"])
     assert not {"metrics", "reduce_on_plateau"} & set(plain["training"])
     assert "start_from_epoch" not in plain["training"]["early_stopping"]
     assert "population" not in plain["sampler"]

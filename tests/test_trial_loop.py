@@ -81,7 +81,7 @@ def job(**sections: Any) -> Job:
 def trained(engine: Engine, models: Path | None = None, **training: Any) -> tuple[TrialResult, list[EpochReport]]:
     inputs = load_inputs(job(training=training, objective={"metric": "val_f1"}))
     reports: list[EpochReport] = []
-    loop = TrialLoop(inputs, None if models is None else str(models), lambda _: engine)
+    loop = TrialLoop(inputs, None if models is None else str(models), lambda _suggestion, _data: engine)
     return loop.train(Suggestion(3, PARAMS, seed=7), reports.append), reports
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +17,7 @@ from dnnsweep.cli.formats import (
 from dnnsweep.cli.screen_tables import Column, print_facts, print_table
 from dnnsweep.cli.standard_streams import say
 from dnnsweep.cli.terminal import escape_controls
-from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial
+from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial, spread_of
 from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.records.paging import Page
 from dnnsweep.records.ranking import reaches_target
@@ -119,7 +119,9 @@ def _sweep_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
     counts = f"{sweep.n_finished} of {sweep.n_trials} finished, {sweep.n_running} running"
     yield "trials", f"{counts}, {format_losses(sweep)}"
     if sweep.best_number is not None:
-        yield "best", f"{format_number(sweep.best_value)} (trial {sweep.best_number})"
+        n_folds = sweep.spec.get("dataset", {}).get("folds")
+        in_folds = f", mean of {n_folds} folds" if n_folds else ""
+        yield "best", f"{format_number(sweep.best_value)} (trial {sweep.best_number}{in_folds})"
     if len(sweep.objectives) > 1:
         yield "front", f"trials {', '.join(map(str, sweep.front))}" if sweep.front else "no trial is complete"
     for what, name in (("submitted", sweep.submitted_by), ("stopped", sweep.stopped_by)):
@@ -136,7 +138,12 @@ def _data_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
         yield "data", f"{sweep.source}, not loaded yet"
         return
     yield "data", f"{sweep.source}: {data['task']}, {data['n_features']} features"
-    yield "rows", f"{data['n_train']} training, {data['n_validation']} validation, {data['n_test']} test"
+    yield "rows", _row_counts(data["n_train"], data["n_validation"], data["n_test"], sweep.spec.get("dataset", {}))
+
+
+def _row_counts(n_train: int, n_validation: int, n_test: int, dataset: Mapping[str, Any]) -> str:
+    folds = f" in the first of {dataset['folds']} folds" if dataset.get("folds") else ""
+    return f"{n_train} training, {n_validation} validation{folds}, {n_test} test"
 
 
 def _run_text(sweep: Sweep) -> str:
@@ -243,6 +250,10 @@ def _trial_columns(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Column]:
     for index, name in enumerate(["value"] if is_single else [objective.metric for objective in sweep.objectives]):
         values = (None if trial.values is None else trial.values[index] for trial in trials)
         yield Column(name, [*map(format_number, values)], is_numeric=True)
+        spread = spread_of(sweep.objectives[index].metric)
+        if any(spread in trial.metrics for trial in trials):
+            spreads = (trial.metrics.get(spread) for trial in trials)
+            yield Column("std", [*map(format_number, spreads)], is_numeric=True)
     yield Column("reason", [trial.reason or trial.state.lower() for trial in trials])
     yield Column("best epoch", [format_number(trial.best_epoch) for trial in trials], is_numeric=True)
     yield Column("epochs", [str(trial.epochs) for trial in trials], is_numeric=True)
@@ -348,6 +359,8 @@ def print_best(sweep: Sweep, trials: Sequence[Trial], form: str) -> None:
         return
     trial = trials[0]
     epochs = f"epoch {trial.best_epoch} of {trial.epochs}"
+    spread = trial.metrics.get(spread_of(sweep.metric))
+    epochs += "" if spread is None else f"; mean of the folds, with standard deviation {spread:.2g}"
     lines = [
         f"best {sweep.metric}: {format_number(trial.value, '{:.6g}')} (trial {trial.number}, {epochs})",
         *(f"  {name}: {format_setting(setting)}" for name, setting in trial.params.items()),
@@ -375,7 +388,7 @@ def _outlined_data(outline: Outline) -> Iterator[tuple[str, str]]:
     yield "sweep", outline.spec["name"]
     yield "data", f"{outline.spec['dataset']['source']}: {data.n_features} features"
     yield "task", f"{data.task}, {len(data.classes)} classes" if data.classes else str(data.task)
-    yield "rows", f"{data.n_train} training, {data.n_validation} validation, {data.n_test} test"
+    yield "rows", _row_counts(data.n_train, data.n_validation, data.n_test, outline.spec["dataset"])
     for note in data.notes:
         yield "note", note
 

@@ -15,20 +15,20 @@ from dnnsweep.datasets.categories import category_notes, fit_categories, join_ra
 from dnnsweep.datasets.data_errors import data_error
 from dnnsweep.datasets.encoding import count_inputs, encode, encoding_notes, fit_encoding
 from dnnsweep.datasets.fingerprints import fingerprint
-from dnnsweep.datasets.frames import make_table
+from dnnsweep.datasets.frames import Table, make_table
 from dnnsweep.datasets.preprocessing import Preprocessing, TargetEncoding
 from dnnsweep.datasets.readings import Precedent, Reading
 from dnnsweep.datasets.row_weights import training_weights
 from dnnsweep.datasets.sources import Source
-from dnnsweep.datasets.splits import Rows, missing_class_notes, split
+from dnnsweep.datasets.splits import Draw, Rows, Split, missing_class_notes, redraw, split, split_notes
 from dnnsweep.datasets.table_reading import read_table
 from dnnsweep.datasets.targets import Target, make_target
 from dnnsweep.datasets.traits import data_traits
-from dnnsweep.records import DataSummary, Task
+from dnnsweep.records import DataSummary, DataTrait, Task
 from dnnsweep.settings import Limits
 from dnnsweep.spec import BUILT_IN, FILES, DatasetSpec
 
-__all__ = ["Dataset", "load"]
+__all__ = ["Dataset", "Draw", "Splits", "load", "load_splits"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +82,49 @@ class Dataset:
         return len(self.summary.classes) if self.summary.task is Task.MULTICLASS else 1
 
 
+class Splits:
+    """The data of a sweep, and every split of its development rows that a trial may ask for.
+
+    Args:
+        rows: All rows, checked; forgotten where all trials have the same split.
+        spec: Says how rows are split, scaled and weighted.
+    """
+
+    def __init__(self, rows: _CheckedRows, spec: DatasetSpec) -> None:
+        self._spec = spec
+        self._rows = rows if spec.is_redrawn else None
+        self._of_folds: dict[Draw, Dataset] = {}
+        self.first = rows.dataset(spec, rows.first)
+
+    @property
+    def most_rows(self) -> tuple[int, int]:
+        """Return the most training rows and the most validation rows of a split."""
+        n_train, n_validation = self.first.summary.n_train, self.first.summary.n_validation
+        n_rows, n_folds = n_train + n_validation, self._spec.folds
+        if self._spec.split is not None and self._spec.is_redrawn:
+            return n_rows - 1, n_rows - 1  # groups may be of any size
+        return (n_rows - n_rows // n_folds, -(-n_rows // n_folds)) if n_folds else (n_train, n_validation)
+
+    def of(self, draw: Draw) -> Dataset:
+        """Return the training and validation rows of a split, encoded with what its training rows hold.
+
+        Test rows are left out: they are the same in all splits, and no trial asks for them.
+
+        Raises:
+            DataError: The training rows of this split cannot be used; some groups hold all rows of a class, for
+                example.
+        """
+        if self._rows is None:
+            return self.first
+        if draw in self._of_folds:
+            return self._of_folds[draw]
+        rows = redraw(self._rows.target, self._spec, self._rows.first, draw, self._rows.source.key)
+        data = self._rows.dataset(self._spec, replace(rows, test=rows.test[:0]))
+        if not self._spec.resplit:  # where each trial has another split, none is asked for again
+            self._of_folds[draw] = data
+        return data
+
+
 def load(
     spec: DatasetSpec,
     task: str = "auto",
@@ -111,15 +154,97 @@ def load(
         >>> iris.x_train.shape, iris.summary.task.value, iris.summary.classes
         ((90, 4), 'multiclass', ('setosa', 'versicolor', 'virginica'))
     """
+    return load_splits(spec, task, data, limits, reading).first
+
+
+def load_splits(
+    spec: DatasetSpec,
+    task: str = "auto",
+    data: tuple[Any, Any] | None = None,
+    limits: Limits | None = None,
+    reading: Mapping[str, Any] | None = None,
+) -> Splits:
+    """Read the rows that a sweep file names, as `load` does; return every split of them that a trial may ask for.
+
+    Args:
+        spec: Names the source, and how it is split, scaled and weighted.
+        task: `binary`, `multiclass` or `regression`; `auto` reads it from the target.
+        data: Rows (n, ...) and target (n,) to use instead of the source.
+        limits: What the operator allows a sweep that came over the network; None for any file of any size.
+        reading: How the columns are read, as `load` takes it.
+
+    Raises:
+        DataError: The data cannot be read or used as the sweep file asks, or are larger than the operator allows.
+    """
     kind = spec.source.partition(":")[0]
     precedent = Precedent.of(reading)
     with bounded_memory(limits if kind in FILES else None):  # a user's own function takes what it takes
-        return _load(spec, task, data, None if kind in BUILT_IN else limits, precedent)
+        return Splits(_read(spec, task, data, None if kind in BUILT_IN else limits, precedent), spec)
 
 
-def _load(
+@dataclass(frozen=True, slots=True, eq=False)
+class _CheckedRows:
+    """All rows of a source before they are split.
+
+    Args:
+        source: What was read beside features and target.
+        table: Features.
+        target: Target.
+        traits: Traits of rows and target before they were encoded.
+        fingerprint: SHA-256 over all rows.
+        notes: What was done to the rows before they were split, one sentence each.
+        first: The split by the seed of the data set.
+        reading: How the columns were read.
+        stored_reading: The same as plain JSON; empty where columns are read as older versions did.
+    """
+
+    source: sources.Source
+    table: Table
+    target: Target
+    traits: tuple[DataTrait, ...]
+    fingerprint: str
+    notes: tuple[str, ...]
+    first: Split
+    reading: Reading
+    stored_reading: Mapping[str, Any]
+
+    def dataset(self, spec: DatasetSpec, rows: Split) -> Dataset:
+        """Return the rows of a split, encoded with what its training rows hold."""
+        source, table, target = self.source, self.table, self.target
+        mean, std = _mean_and_std(target, rows.train)
+        w_train = training_weights(target, spec, source.weight, rows.train)
+        encoding = fit_encoding(table, rows.train, spec.scale, rows.rest if spec.is_redrawn else None)
+        x_train, x_validation, x_test = encode(table, rows, encoding)
+        y_train, y_validation, y_test = (
+            _encode_target(target, part, mean, std) for part in (rows.train, rows.validation, rows.test)
+        )
+        summary = DataSummary(
+            fingerprint=self.fingerprint,
+            task=target.task,
+            n_features=x_train.shape[1],
+            columns=source.columns,
+            classes=target.classes,
+            n_train=len(y_train),
+            n_validation=len(y_validation),
+            n_test=len(y_test),
+            notes=(*self.notes, *missing_class_notes(target, rows), *split_notes(spec, rows)),
+            traits=self.traits,
+            reading=self.stored_reading,
+        )
+        preprocessing = Preprocessing(
+            columns=source.columns,
+            row_shape=source.row_shape,
+            reading=self.reading,
+            encoding=encoding,
+            target=TargetEncoding(target.name, target.task, target.label_kind, target.classes, mean, std),
+        )
+        inputs_and_targets = (x_train, y_train, x_validation, y_validation, x_test, y_test)
+        return Dataset(*inputs_and_targets, w_train, mean, std, summary, preprocessing)
+
+
+def _read(
     spec: DatasetSpec, task: str, data: tuple[Any, Any] | None, limits: Limits | None, precedent: Precedent
-) -> Dataset:
+) -> _CheckedRows:
     source, reading = sources.read(spec, data, limits, precedent), Reading()
     is_read = source.is_named and not precedent.is_plain
     if is_read:
@@ -131,41 +256,16 @@ def _load(
         check_shape(len(source.y), count_inputs(table, spec.max_categories), limits, INPUT_BYTES)
     traits = data_traits(source, table, target)
     source = replace(source, x=table.numbers, y=source.y[:0])  # hold a large file in one form only
-    rows = split(target, spec, source.n_own_test, source.key)
-    fingerprinted = fingerprint(table, target, source.n_own_test, (source.key, source.weight))
+    hashed = fingerprint(table, target, source.n_own_test, (source.key, source.weight))
+    first = split(target, spec, source.n_own_test, source.key)
+    fitted = first.rest if spec.is_redrawn else first.train  # all trials have the same categories
     if is_read and precedent.reading is None:
-        reading = fit_categories(reading, table, rows.train, spec.max_categories)
-    notes = (*source.notes, *_precedent_notes(source, precedent), *category_notes(reading, table, rows.train))
+        reading = fit_categories(reading, table, fitted, spec.max_categories)
+    notes = (*source.notes, *_precedent_notes(source, precedent), *category_notes(reading, table, fitted))
     table = join_rare(table, reading)
-    mean, std = _mean_and_std(target, rows.train)
-    w_train = training_weights(target, spec, source.weight, rows.train)
-    encoding = fit_encoding(table, rows.train, spec.scale)
-    x_train, x_validation, x_test = encode(table, rows, encoding)
-    y_train, y_validation, y_test = (
-        _encode_target(target, part, mean, std) for part in (rows.train, rows.validation, rows.test)
-    )
-    summary = DataSummary(
-        fingerprint=fingerprinted,
-        task=target.task,
-        n_features=x_train.shape[1],
-        columns=source.columns,
-        classes=target.classes,
-        n_train=len(y_train),
-        n_validation=len(y_validation),
-        n_test=len(y_test),
-        notes=(*notes, *encoding_notes(table), *target.notes, *missing_class_notes(target, rows)),
-        traits=traits,
-        reading={} if precedent.is_plain else reading.to_json(),
-    )
-    preprocessing = Preprocessing(
-        columns=source.columns,
-        row_shape=source.row_shape,
-        reading=reading,
-        encoding=encoding,
-        target=TargetEncoding(target.name, target.task, target.label_kind, target.classes, mean, std),
-    )
-    inputs_and_targets = (x_train, y_train, x_validation, y_validation, x_test, y_test)
-    return Dataset(*inputs_and_targets, w_train, mean, std, summary, preprocessing)
+    notes = (*notes, *encoding_notes(table), *target.notes)
+    stored = {} if precedent.is_plain else reading.to_json()
+    return _CheckedRows(source, table, target, traits, hashed, notes, first, reading, stored)
 
 
 def _precedent_notes(source: Source, precedent: Precedent) -> tuple[str, ...]:

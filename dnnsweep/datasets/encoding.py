@@ -105,7 +105,8 @@ class TextEncoding:
 
     Args:
         columns: Names of the columns.
-        categories: Texts of the training rows in each column, sorted; `gap` among them where one has a gap.
+        categories: Texts of the training rows in each column, sorted; `gap` among them where one has a gap. Where other
+            trials have other training rows, texts of all rows that these are drawn from.
         missing_shares: Share of the training rows without a text in each column.
         gap: Category of missing texts, which is no text of any column.
     """
@@ -180,7 +181,7 @@ class Encoding:
         return cls(NumberEncoding.from_json(plain["numbers"]), TextEncoding.from_json(plain["texts"]))
 
 
-def fit_encoding(table: Table, train: Rows, scale: str) -> Encoding:
+def fit_encoding(table: Table, train: Rows, scale: str, rest: Rows | None = None) -> Encoding:
     """Return the encoding that the training rows ask for.
 
     Missing numbers become the median of the training rows; then numbers are scaled. Missing texts are a category
@@ -190,8 +191,10 @@ def fit_encoding(table: Table, train: Rows, scale: str) -> Encoding:
         table: All rows.
         train: Positions of the training rows.
         scale: `standard`, `minmax` or `none`; applies to numbers, not to one-hot columns.
+        rest: Positions of the rows that training rows are drawn from, for one trial or another: each of their texts has
+            an input, so that all trials have the same ones. None where all trials have the same training rows.
     """
-    return Encoding(_fit_numbers(table, train, scale), _fit_texts(table, train))
+    return Encoding(_fit_numbers(table, train, scale), _fit_texts(table, train, train if rest is None else rest))
 
 
 def encode(table: Table, rows: Split, encoding: Encoding) -> tuple[Inputs, Inputs, Inputs]:
@@ -264,10 +267,10 @@ def _fit_scaler(values: NDArray[Any], scale: str) -> tuple[NDArray[Any], NDArray
         return minmax.min_, minmax.scale_
 
 
-def _fit_texts(table: Table, train: Rows) -> TextEncoding:
-    text = table.text[train]
-    categories = tuple(tuple(sorted(pd.unique(_filled(column, table.gap)))) for column in text.T)
-    return TextEncoding(table.text_columns, categories, tuple(pd.isna(text).mean(axis=0).tolist()), table.gap)
+def _fit_texts(table: Table, train: Rows, rest: Rows) -> TextEncoding:
+    categories = tuple(tuple(sorted(pd.unique(_filled(column, table.gap)))) for column in table.text[rest].T)
+    missing_shares = tuple(pd.isna(table.text[train]).mean(axis=0).tolist())
+    return TextEncoding(table.text_columns, categories, missing_shares, table.gap)
 
 
 def _check_finite(table: Table, parts: list[Inputs]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, StratifiedKFold, train_test_split
 
 from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.frames import is_number
@@ -19,12 +19,33 @@ Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
+class Draw:
+    """Which split of the development rows is drawn; the test rows are the same in all of them.
+
+    Args:
+        seed: Seed of the draw; None for the seed of the data set.
+        fold: Fold that validates, from 0; None without folds.
+    """
+
+    seed: int | None = None
+    fold: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
-    """Positions of the rows of each part."""
+    """Positions of the rows of each part.
+
+    Args:
+        train: Rows to train on.
+        validation: Rows to validate with.
+        test: Rows that no choice depends on.
+        rest: Rows that are not test rows, in the order in which other splits are drawn from them.
+    """
 
     train: Rows
     validation: Rows
     test: Rows
+    rest: Rows
 
 
 def split(target: Target, spec: DatasetSpec, n_own_test: int | None, key: pd.Series | None = None) -> Split:
@@ -34,6 +55,8 @@ def split(target: Target, spec: DatasetSpec, n_own_test: int | None, key: pd.Ser
     With `split.by`, scikit-learn's GroupShuffleSplit draws groups instead of rows, and the fractions are of groups.
     With `split.order`, nothing is drawn: the last rows are test rows, and those before them validation rows. Rows of
     equal time stay in one part, so the later parts may be larger than their fractions.
+
+    With folds, the rows that are not test rows are divided into that many parts, and the first of them validates.
 
     Args:
         target: The value to predict for each row.
@@ -45,22 +68,69 @@ def split(target: Target, spec: DatasetSpec, n_own_test: int | None, key: pd.Ser
     Raises:
         DataError: A part would be empty or lack a class; values to split by are missing or have no order.
     """
-    if spec.split is not None and key is not None:
-        if n_own_test is not None:
-            path, rule = f"dataset.split.{spec.split.kind}", "cannot be used where the source provides test rows"
-            raise data_error(path, rule, f"{n_own_test} test rows", "remove it")
-        return _split_by_column(target, spec, key)
+    if spec.split is None or key is None:
+        return _split_at_random(target, spec, n_own_test)
+    path = f"dataset.split.{spec.split.kind}"
+    if n_own_test is not None:
+        rule = "cannot be used where the source provides test rows"
+        raise data_error(path, rule, f"{n_own_test} test rows", "remove it")
+    n_missing = int(key.isna().sum())
+    if n_missing:
+        got = f"{n_missing} of {len(key)} rows without one"
+        raise data_error(path, "must have a value in every row", got, "fill in or remove these rows")
+    if spec.split.kind == "order":
+        parts = _split_in_order(spec, _order_values(key, path))
+        _check_parts(target, spec, parts, 1)
+        return parts
+    groups = pd.factorize(key)[0]
+    rest, test = _hold_out_groups(spec, groups)
+    parts = Split(*_draw_groups_of(spec, rest, groups, Draw()), test, rest)
+    _check_parts(target, spec, parts, _needed_rows(target)[0])
+    return parts
+
+
+def redraw(target: Target, spec: DatasetSpec, first: Split, draw: Draw, key: pd.Series | None = None) -> Split:
+    """Draw validation rows anew from those that are not test rows.
+
+    Args:
+        target: The value to predict for each row.
+        spec: Gives the fractions, and the column to split by.
+        first: Names the rows that are drawn from.
+        draw: Says by which seed validation rows are drawn, and which fold validates.
+        key: Value that each row is split by, if `spec.split` asks for it.
+
+    Raises:
+        DataError: A part would lack a class.
+    """
+    if key is None:
+        train, validation = _draw_rows(target, spec, first.rest, len(first.validation), draw)
+        drawn = Split(train, validation, first.test, first.rest)
+        _check_classes(target, train)
+        return drawn
+    drawn = Split(*_draw_groups_of(spec, first.rest, pd.factorize(key)[0], draw), first.test, first.rest)
+    _check_parts(target, spec, drawn, _needed_rows(target)[0])
+    return drawn
+
+
+def _split_at_random(target: Target, spec: DatasetSpec, n_own_test: int | None) -> Split:
     n_rows = len(target.values) - (n_own_test or 0)
     n_test = 0 if n_own_test is not None else round(spec.test * n_rows)
-    n_validation = round(spec.validation * n_rows)
+    n_validation = (n_rows - n_test) // spec.folds if spec.folds else round(spec.validation * n_rows)
     _check_validation(target, n_rows, n_validation, n_rows - n_test - n_validation)
     if n_own_test is None and spec.test > 0:
         _check_test(target, n_rows, n_test)
     rest, test = _draw_part(np.arange(n_rows), n_test, target, spec.seed)
-    train, validation = _draw_part(rest, n_validation, target, spec.seed)
+    train, validation = _draw_rows(target, spec, rest, n_validation, Draw())
     _check_classes(target, train)
-    own_test = np.arange(n_rows, len(target.values))
-    return Split(train, validation, test if n_own_test is None else own_test)
+    return Split(train, validation, test if n_own_test is None else np.arange(n_rows, len(target.values)), rest)
+
+
+def _draw_rows(target: Target, spec: DatasetSpec, rest: Rows, n_validation: int, draw: Draw) -> tuple[Rows, Rows]:
+    """Return training and validation rows."""
+    seed = spec.seed if draw.seed is None else draw.seed
+    if spec.folds:
+        return _draw_fold(rest, target, spec.folds, draw.fold or 0, seed)
+    return _draw_part(rest, n_validation, target, seed)
 
 
 def _draw_part(rows: Rows, n_drawn: int, target: Target, seed: int) -> tuple[Rows, Rows]:
@@ -73,41 +143,77 @@ def _draw_part(rows: Rows, n_drawn: int, target: Target, seed: int) -> tuple[Row
     return rest, drawn
 
 
-def _split_by_column(target: Target, spec: DatasetSpec, key: pd.Series) -> Split:
-    path = f"dataset.split.{spec.split.kind if spec.split else ''}"
-    n_missing = int(key.isna().sum())
-    if n_missing:
-        got = f"{n_missing} of {len(key)} rows without one"
-        raise data_error(path, "must have a value in every row", got, "fill in or remove these rows")
-    is_ordered = spec.split is not None and spec.split.kind == "order"
-    parts = _split_in_order(spec, _order_values(key, path)) if is_ordered else _split_groups(spec, key, path)
-    n_needed, rule = _needed_rows(target)
+def split_notes(spec: DatasetSpec, rows: Split) -> tuple[str, ...]:
+    """Return what a reader of the numbers of rows must know where there is more than one split."""
+    n_rows, is_grouped = len(rows.train) + len(rows.validation), spec.split is not None
+    notes = []
+    if spec.folds:
+        numbers = "The numbers of rows are those of the first fold."
+        notes.append(f"Each of {n_rows} rows validates in one of {spec.folds} folds. {numbers}")
+    if spec.resplit:
+        numbers = "; the numbers of rows differ, and those of the sweep's own split are stated" if is_grouped else ""
+        notes.append(f"Other rows validate in each trial{numbers}.")
+    return tuple(notes)
+
+
+def _draw_fold(rows: Rows, target: Target, n_folds: int, fold: int, seed: int) -> tuple[Rows, Rows]:
+    """Return training and validation rows of a fold; each fold has its share of every class."""
+    values = target.values[rows] if target.classes else None
+    if values is not None:
+        _check_folds(target, values, n_folds)
+    kind = KFold if values is None else StratifiedKFold
+    splitter = kind(n_folds, shuffle=True, random_state=seed)
+    train, validation = list(splitter.split(rows, values))[fold]
+    return rows[train], rows[validation]
+
+
+def _check_folds(target: Target, values: NDArray[Any], n_folds: int) -> None:
+    """Check that each fold can have a row of each class."""
+    counts = np.bincount(values, minlength=len(target.classes))
+    small = np.flatnonzero(counts < n_folds)
+    if len(small):
+        got = f"{name_some([target.classes[index] for index in small])} with {', '.join(map(str, counts[small][:5]))}"
+        rule = f"must leave a row of each class for each of the {n_folds} folds"
+        raise data_error("dataset.folds", rule, got, "lower it, add rows, or merge small classes")
+
+
+def _hold_out_groups(spec: DatasetSpec, groups: NDArray[np.intp]) -> tuple[Rows, Rows]:
+    n_groups = groups.max() + 1
+    n_test = max(1, round(spec.test * n_groups)) if spec.test > 0 else 0
+    n_parts = (spec.folds or 2) + (1 if spec.test > 0 else 0)
+    if n_groups - n_test < n_parts - (1 if spec.test > 0 else 0):
+        rule = f"must have at least {n_parts} groups, one per part"
+        got = f"{n_groups} in {len(groups)} rows"
+        raise data_error("dataset.split.by", rule, got, "split by another column")
+    rows = np.arange(len(groups))
+    return _draw_groups(rows, groups, n_test, spec.seed) if n_test else (rows, rows[:0])
+
+
+def _draw_groups_of(spec: DatasetSpec, rest: Rows, groups: NDArray[np.intp], draw: Draw) -> tuple[Rows, Rows]:
+    """Return training and validation rows; all rows of a group are in one of the two."""
+    seed = spec.seed if draw.seed is None else draw.seed
+    if not spec.folds:
+        return _draw_groups(rest, groups, max(1, round(spec.validation * (groups.max() + 1))), seed)
+    splitter = GroupKFold(spec.folds, shuffle=True, random_state=seed)
+    train, validation = list(splitter.split(rest, groups=groups[rest]))[draw.fold or 0]
+    return rest[train], rest[validation]
+
+
+def _draw_groups(rows: Rows, groups: NDArray[np.intp], n_drawn: int, seed: int) -> tuple[Rows, Rows]:
+    splitter = GroupShuffleSplit(n_splits=1, test_size=n_drawn, random_state=seed)
+    rest, drawn = next(splitter.split(rows, groups=groups[rows]))
+    return rows[rest], rows[drawn]
+
+
+def _check_parts(target: Target, spec: DatasetSpec, parts: Split, n_needed: int) -> None:
+    """Check the parts of rows that are split by a column, whose sizes its values decide."""
+    path, rule = f"dataset.split.{spec.split.kind if spec.split else ''}", _needed_rows(target)[1]
+    n_rows = len(parts.rest) + len(parts.test)
     for verb, rows in (("validate", parts.validation), ("test", parts.test), ("train", parts.train)):
-        if len(rows) < (1 if is_ordered else n_needed) and (verb != "test" or spec.test > 0):
-            got = f"{len(rows)} of {len(key)}"
+        if len(rows) < n_needed and (verb != "test" or spec.test > 0):
+            got = f"{len(rows)} of {n_rows}"
             raise data_error(path, f"{rule} to {verb} on", got, "change the fractions or split by another column")
     _check_classes(target, parts.train)
-    return parts
-
-
-def _split_groups(spec: DatasetSpec, key: pd.Series, path: str) -> Split:
-    groups, distinct = pd.factorize(key)
-    n_parts = 3 if spec.test > 0 else 2
-    if len(distinct) < n_parts:
-        rule = f"must have at least {n_parts} groups, one per part"
-        raise data_error(path, rule, f"{len(distinct)} in {len(key)} rows", "split by another column")
-
-    def draw_groups(rows: Rows, n_groups: int) -> tuple[Rows, Rows]:
-        splitter = GroupShuffleSplit(n_splits=1, test_size=max(1, n_groups), random_state=spec.seed)
-        rest, drawn = next(splitter.split(rows, groups=groups[rows]))
-        return rows[rest], rows[drawn]
-
-    rest = np.arange(len(key))
-    test = rest[:0]
-    if spec.test > 0:
-        rest, test = draw_groups(rest, round(spec.test * len(distinct)))
-    train, validation = draw_groups(rest, round(spec.validation * len(distinct)))
-    return Split(train, validation, test)
 
 
 def _order_values(key: pd.Series, path: str) -> NDArray[Any]:
@@ -132,7 +238,7 @@ def _split_in_order(spec: DatasetSpec, values: NDArray[Any]) -> Split:
 
     test = start(spec.test) if spec.test > 0 else len(ordered)
     validation = min(start(spec.test + spec.validation), test)
-    return Split(order[:validation], order[validation:test], order[test:])
+    return Split(order[:validation], order[validation:test], order[test:], order[:test])
 
 
 def _needed_rows(target: Target) -> tuple[int, str]:

@@ -111,7 +111,8 @@ def _view(sweep: Sweep) -> ExperimentView:
 
 def _data_params(sweep: Sweep) -> dict[str, str]:
     names = ("task", "n_features", "n_train", "n_validation", "n_test", "fingerprint")
-    return {"source": sweep.source, **{name: str(sweep.data[name]) for name in names if name in sweep.data}}
+    splits = {name: str(value) for name in ("folds", "resplit") if (value := sweep.spec.get("dataset", {}).get(name))}
+    return {"source": sweep.source, **{name: str(sweep.data[name]) for name in names if name in sweep.data}, **splits}
 
 
 def _dataset(sweep: Sweep) -> DatasetInput | None:

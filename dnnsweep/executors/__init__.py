@@ -13,6 +13,7 @@ from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
 from dnnsweep.records.phases import Phase
 from dnnsweep.trainers import Emit, Job, Trainer, TrainerReady
+from dnnsweep.trainers.folding import in_folds
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +149,14 @@ def create_executor(
 
 
 def create_trainer(path: str, job: Job) -> Trainer:
-    """Create a trainer, not opened yet.
+    """Create a trainer, not opened yet; it trains each trial in folds if the sweep file asks for it.
 
     Args:
         path: `module:class` of the trainer.
         job: The sweep to train.
     """
     module, _, name = path.partition(":")
-    trainer: Trainer = getattr(importlib.import_module(module), name)(job)
-    return trainer
+    return in_folds(getattr(importlib.import_module(module), name), job)
 
 
 def run_trainer(trainer: Trainer, suggestions: queue.SimpleQueue[Suggestion | None], emit: Emit) -> None:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from dnnsweep import spec
-from dnnsweep.exports import data_code, model_code
+from dnnsweep.exports import data_code, fold_code, model_code
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import import_block
 from dnnsweep.exports.served_model import list_requirements, pack_row_modules, write_model_class
@@ -38,7 +38,8 @@ def python(sweep: Sweep, trial: Trial, curve: Curve = Curve()) -> str:  # noqa: 
         ExportError: A newer version has stored traits of the data that this one does not know.
     """
     plan = model_code.ListingPlan.of(sweep, trial, curve)
-    body = "\n\n".join([*data_code.blocks(plan.facts), *model_code.blocks(plan)])
+    blocks = [*data_code.blocks(plan.facts), *model_code.blocks(plan)] if plan.facts.n_folds is None else None
+    body = "\n\n".join(fold_code.blocks(plan) if blocks is None else blocks)
     parts = [_docstring(sweep, trial, plan), import_block(body), *_user_imports(plan), body]
     return "\n\n".join(parts) + "\n"
 
@@ -65,7 +66,7 @@ def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
         f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
         f"To install what it needs: pip install {' '.join(packages)}",
     ]
-    if plan.stated_curve:
+    if plan.stated_curve or (plan.stated_values and facts.n_folds):
         lines.append("At its end it says whether it repeated the trial or rounding led it elsewhere.")
     if facts.kind == "python":
         lines.append(f"The rows come from the module {facts.name.partition(':')[0]}.")

@@ -180,19 +180,28 @@ def _date_columns(facts: DataFacts, column: ColumnFacts, name: str) -> list[str]
     return lines
 
 
+def _counts(column: str, gap: str) -> list[str]:
+    return [
+        f"    counts = {column}.value_counts()",
+        f'    counts = counts.drop({gap}, errors="ignore").sort_index()',
+    ]
+
+
 def join_rare_words(facts: DataFacts) -> str:
     """Make rare words one category."""
     columns = [column for column in facts.table.columns if column.words is not None]
     if not columns:
         return ""
     most, gap = max(len(column.words or ()) for column in columns), literal(facts.table.gap)
-    lines = [f"# Words beyond the {most} most frequent ones of the training rows become one category."]
+    held = "pd.concat([x_train[name], x_val[name]])" if facts.is_redrawn else "x_train[name]"
+    whose = "rows but test rows" if facts.is_redrawn else "the training rows"
+    lines = [f"# Words beyond the {most} most frequent ones of {whose} become one category."]
     for other in dict.fromkeys(column.other for column in columns):
         names = [literal(column.name) for column in columns if column.other == other]
         lines += [
             list_assignment("rare", names),
             "for name in rare:",
-            f'    counts = x_train[name].value_counts().drop({gap}, errors="ignore").sort_index()',
+            *_counts(held, gap),
             '    counts = counts.sort_values(ascending=False, kind="stable")',
             f"    kept = [*counts.index[:{most}], {gap}]",
             f"    for part in ({', '.join(f'x_{part}' for part in facts.parts)}):",

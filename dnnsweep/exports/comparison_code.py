@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from dnnsweep.exports.formatting import WIDTH
+from dnnsweep.exports.formatting import WIDTH, call
 from dnnsweep.records import Curve, State, Trial
 
 #: The metric that is compared: it tells runs apart sooner than shares of rows do.
@@ -35,6 +35,14 @@ def measured(values: Sequence[float]) -> str:
     return "\n".join(
         [f"# `{METRIC}` after each epoch, as the sweep measured it.", 'MEASURED = """', *lines, '""".split()']
     )
+
+
+def compare_mean(metric: str, value: float) -> str:
+    """Return the statements that print whether the mean over folds, of `values`, is the trial's value."""
+    tolerances = (f"{name}={bound}" for name, bound in zip(("rel_tol", "abs_tol"), TOLERANCES, strict=True))
+    repeats = call("is_close = math.isclose", "np.mean(values)", repr(value), *tolerances)
+    text = f"{{'repeats' if is_close else 'left'}} the trial, whose {metric} was {value:.6g}"
+    return f'{repeats}\nprint(f"{text}")'
 
 
 def compare_function() -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from dnnsweep.exports.column_code import clean_columns, conversion, date_call, join_rare_words, read_csv
 from dnnsweep.exports.data_facts import DataFacts
-from dnnsweep.exports.formatting import WIDTH, call, list_assignment, literal
+from dnnsweep.exports.formatting import call, list_assignment, literal, room
 from dnnsweep.exports.split_code import split, weights
 from dnnsweep.records import DataTrait, Task
 
@@ -31,11 +31,18 @@ def save_statement(facts: DataFacts) -> str:
 
 def blocks(facts: DataFacts) -> list[str]:
     """Return the code from the source to `x_train`, `x_val`, `x_test` and their targets, block by block."""
-    rows = [
-        *(_read(facts), _clean_columns(facts), _prepare_columns(facts), split(facts), join_rare_words(facts)),
-        *(weights(facts), _encode(facts), _standardise(facts)),
-    ]
+    rows = [*reading(facts), split(facts), join_rare_words(facts), weights(facts), *encoding(facts)]
     return [block for block in rows if block]
+
+
+def reading(facts: DataFacts) -> list[str]:
+    """Return the code from the source to `x` and `y`, block by block."""
+    return [block for block in (_read(facts), _clean_columns(facts), _prepare_columns(facts)) if block]
+
+
+def encoding(facts: DataFacts) -> list[str]:
+    """Return the code that encodes the parts of the rows, block by block."""
+    return [block for block in (_encode(facts), _standardise(facts)) if block]
 
 
 def _read(facts: DataFacts) -> str:
@@ -168,7 +175,7 @@ def _drop_set_apart(facts: DataFacts, name: str) -> list[str]:
 
 def _drop_columns(columns: list[str], ending: str) -> list[str]:
     line = f"x = data.drop(columns=[{', '.join(columns)}]){ending}"
-    if len(line) <= WIDTH:
+    if len(line) <= room():
         return [line]
     return [list_assignment("left_out", columns), f"x = data.drop(columns=left_out){ending}"]
 
@@ -284,14 +291,22 @@ def _encoder(facts: DataFacts) -> tuple[str, list[str]]:
     """Return the name of the transformer of all columns, and the statements that create it."""
     steps = [IMPUTER] if facts.has(DataTrait.MISSING_NUMBERS) else []
     steps += [SCALERS[facts.scale]] if facts.scale in SCALERS else []
-    one_hot = 'OneHotEncoder(handle_unknown="ignore", sparse_output=False)'
     if facts.has(DataTrait.ONLY_TEXT):
-        return "one_hot", [f"one_hot = {one_hot}"]
+        return "one_hot", _one_hot(facts, "x_train")
     name, lines = _numbers_encoder(steps)
     if not facts.has(DataTrait.TEXT):
         return name, lines
     both = call("encoder = make_column_transformer", f"({name}, numbers)", "(one_hot, text)")
-    return "encoder", [*lines, f"one_hot = {one_hot}", both]
+    return "encoder", [*lines, *_one_hot(facts, "text"), both]
+
+
+def _one_hot(facts: DataFacts, columns: str) -> list[str]:
+    """Create the encoder of text columns."""
+    options = ['handle_unknown="ignore"', "sparse_output=False"]
+    if not facts.is_redrawn:
+        return [call("one_hot = OneHotEncoder", *options)]
+    texts = f"texts = [sorted({{*x_train[name], *x_val[name]}}) for name in {columns}]"
+    return [texts, call("one_hot = OneHotEncoder", "categories=texts", *options)]
 
 
 def _numbers_encoder(steps: list[str]) -> tuple[str, list[str]]:

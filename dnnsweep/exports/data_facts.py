@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dnnsweep.errors import ExportError
-from dnnsweep.records import BuilderCall, DataTrait, Sweep, Task, decode_traits
+from dnnsweep.records import BuilderCall, DataTrait, Sweep, Task, Trial, decode_traits
+from dnnsweep.seeds import derive
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,10 @@ class DataFacts:
         class_weight: Weights of classes as the sweep file has them; None where each weighs 1.
         sample_weight: Column with weights of rows; None where each row weighs 1.
         scale: `standard`, `minmax` or `none`.
-        seed: Seed of the split.
+        seed: Seed of the split into test rows and others.
+        validation_seed: Seed by which the trial's validation rows are drawn.
+        is_redrawn: Whether other trials have other splits, or the trial has several.
+        n_folds: Number of folds; None for one split.
         task: Task of the sweep; it decides whether the split is stratified.
         classes: Labels in the order of the outputs; empty for regression.
         n_features: Inputs of the network.
@@ -146,6 +150,9 @@ class DataFacts:
     sample_weight: str | None
     scale: str
     seed: int
+    validation_seed: int
+    is_redrawn: bool
+    n_folds: int | None
     task: Task
     classes: tuple[str, ...]
     n_features: int
@@ -157,8 +164,8 @@ class DataFacts:
     table: TableFacts
 
     @classmethod
-    def of(cls, sweep: Sweep) -> DataFacts:
-        """Gather the facts from a sweep as the ledger returns it.
+    def of(cls, sweep: Sweep, trial: Trial) -> DataFacts:
+        """Gather the facts from a sweep and a trial as the ledger returns them.
 
         Raises:
             ExportError: A newer version has stored traits that this one does not know.
@@ -168,6 +175,7 @@ class DataFacts:
         split = dataset.get("split") or {}
         traits, builder_call = _traits_of(sweep)
         table = TableFacts.of(sweep.data.get("reading", {}), dataset)
+        is_resplit = bool(dataset.get("resplit"))
         return cls(
             kind=kind,
             name=name,
@@ -181,6 +189,9 @@ class DataFacts:
             sample_weight=dataset.get("sample_weight"),
             scale=dataset["scale"],
             seed=dataset["seed"],
+            validation_seed=derive(sweep.spec["seed"], "split", trial.number) if is_resplit else dataset["seed"],
+            is_redrawn=is_resplit or bool(dataset.get("folds")),
+            n_folds=dataset.get("folds"),
             task=Task(sweep.data["task"]),
             classes=tuple(sweep.data["classes"]),
             n_features=sweep.data["n_features"],

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from dnnsweep.records import CLASS_SCORES
 
 WIDTH: Final = 88
+#: Columns that code has for itself: less inside a loop.
+_room: ContextVar[int] = ContextVar("room", default=WIDTH)
 _SCORE_FUNCTIONS: Final = sorted({"r2_score", *(score.function for score in CLASS_SCORES.values())})
 #: Name -> the statement that imports it, in the order of a file.
 IMPORTS: Final = {
@@ -28,7 +32,10 @@ IMPORTS: Final = {
     "load_wine": "from sklearn.datasets import load_wine",
     **{function: f"from sklearn.metrics import {function}" for function in _SCORE_FUNCTIONS},
     "SimpleImputer": "from sklearn.impute import SimpleImputer",
+    "GroupKFold": "from sklearn.model_selection import GroupKFold",
     "GroupShuffleSplit": "from sklearn.model_selection import GroupShuffleSplit",
+    "KFold": "from sklearn.model_selection import KFold",
+    "StratifiedKFold": "from sklearn.model_selection import StratifiedKFold",
     "train_test_split": "from sklearn.model_selection import train_test_split",
     "make_pipeline": "from sklearn.pipeline import make_pipeline",
     "MinMaxScaler": "from sklearn.preprocessing import MinMaxScaler",
@@ -38,6 +45,21 @@ IMPORTS: Final = {
 }
 #: Names from the standard library, which are imported first.
 _STANDARD: Final = ("itertools", "math", "partial", "Path")
+
+
+def room() -> int:
+    """Return the columns that a line may have."""
+    return _room.get()
+
+
+@contextmanager
+def narrowed(n_spaces: int) -> Iterator[None]:
+    """Format code that will be indented."""
+    token = _room.set(_room.get() - n_spaces)
+    try:
+        yield
+    finally:
+        _room.reset(token)
 
 
 def import_block(body: str) -> str:
@@ -102,9 +124,9 @@ def call(head: str, *arguments: str, is_tall: bool = False) -> str:
         'f(\n    a,\n    b=1,\n)'
     """
     line = ", ".join(arguments)
-    if not is_tall and len(head) + len(line) + 2 <= WIDTH:
+    if not is_tall and len(head) + len(line) + 2 <= room():
         return f"{head}({line})"
-    if not is_tall and len(line) + 4 <= WIDTH:
+    if not is_tall and len(line) + 4 <= room():
         return f"{head}(\n    {line}\n)"
     return f"{head}(\n{indented(arguments)}\n)"
 
@@ -112,7 +134,7 @@ def call(head: str, *arguments: str, is_tall: bool = False) -> str:
 def list_assignment(name: str, items: Sequence[str]) -> str:
     """Return the assignment of a list to a name, in one line if it fits, else with one line for each item."""
     line = f"{name} = [{', '.join(items)}]"
-    return line if len(line) <= WIDTH else f"{name} = [\n{indented(items)}\n]"
+    return line if len(line) <= room() else f"{name} = [\n{indented(items)}\n]"
 
 
 def indented(items: Sequence[str], n_spaces: int = 4) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dnnsweep.exports import comparison_code, score_code
@@ -15,7 +15,7 @@ from dnnsweep.exports.callback_code import early_stopping, reduce_on_plateau
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import call, indented, list_assignment, literal
 from dnnsweep.exports.score_code import SCORE_NAMES
-from dnnsweep.records import N_PARAMETERS, BuilderCall, Curve, InputForm, Sweep, Task, Trial
+from dnnsweep.records import N_PARAMETERS, BuilderCall, Curve, InputForm, State, Sweep, Task, Trial
 from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, PLATEAU, Hyperparameters
 from dnnsweep.spec import PlateauSpec
 
@@ -63,6 +63,7 @@ class ListingPlan:
         builder: User's own function that builds the network; None where dnnsweep builds it.
         stated_curve: Values of `comparison_code.METRIC` in the sweep, one for each epoch; empty if a run of the listing
             is not compared with them.
+        stated_values: Values of the objectives in the sweep, of a trial that was not cut short.
     """
 
     hp: Hyperparameters
@@ -72,16 +73,18 @@ class ListingPlan:
     training: dict[str, Any]
     builder: UserBuilder | None = None
     stated_curve: tuple[float, ...] = ()
+    stated_values: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sweep: Sweep, trial: Trial, curve: Curve) -> ListingPlan:
         """Gather the plan from a sweep, a trial and its curve as the ledger returns them."""
-        facts, hp, builder = DataFacts.of(sweep), Hyperparameters.of(trial.params), None
+        facts, hp, builder = DataFacts.of(sweep, trial), Hyperparameters.of(trial.params), None
         if facts.builder_call is not None:
             builder = UserBuilder(sweep.spec["network"]["builder"], facts.builder_call, trial.params)
         objectives = tuple(objective.metric for objective in sweep.objectives)
         stated_curve = comparison_code.stated_curve(trial, curve)
-        return cls(hp, facts, trial.seed, objectives, sweep.spec["training"], builder, stated_curve)
+        values = dict(zip(objectives, trial.values or (), strict=False)) if trial.state is State.COMPLETE else {}
+        return cls(hp, facts, trial.seed, objectives, sweep.spec["training"], builder, stated_curve, values)
 
     @property
     def monitor(self) -> str | None:
@@ -151,6 +154,19 @@ def blocks(plan: ListingPlan) -> list[str]:
         return [*network, _compile(plan), *_functions(plan), _fit(plan), *_scores(plan)]
     network = ["\n".join(seed), *_kernels(plan), _network(plan), _compile(plan)]
     return [*network, *_functions(plan), _fit(plan), *_scores(plan)]
+
+
+def training(plan: ListingPlan) -> list[str]:
+    """Return the code that builds, compiles and fits the network of a fold, block by block."""
+    seed = "keras.utils.set_random_seed(SEED)"
+    if plan.builder is not None:
+        return ["\n".join([seed, _builder_call(plan, plan.builder)]), _compile(plan), _fit(plan)]
+    return [seed, *_kernels(plan), _network(plan), _compile(plan), _fit(plan)]
+
+
+def functions(plan: ListingPlan) -> list[str]:
+    """Return the functions that `training` needs."""
+    return [*([] if plan.builder is None else _inputs_function(plan.builder)), *_functions(plan)]
 
 
 def _functions(plan: ListingPlan) -> list[str]:
@@ -295,7 +311,8 @@ def _schedule(plan: ListingPlan) -> list[str]:
     hp = plan.hp
     if hp.schedule in ("constant", PLATEAU):
         return []
-    n_steps = plan.training["epochs"] * math.ceil(plan.facts.n_train / hp.batch_size)
+    n_epochs, n_steps = plan.training["epochs"], math.ceil(plan.facts.n_train / hp.batch_size)
+    in_all = f"{n_epochs} * math.ceil(len(x_train) / {hp.batch_size})" if plan.facts.is_redrawn else n_epochs * n_steps
     kind, options, why = {
         "cosine": ("CosineDecay", [], "The learning rate falls to 0 along a cosine over all epochs."),
         "exponential": (
@@ -304,7 +321,7 @@ def _schedule(plan: ListingPlan) -> list[str]:
             "The learning rate falls to a hundredth over all epochs.",
         ),
     }[hp.schedule]
-    arguments = [str(hp.learning_rate), f"decay_steps={n_steps}", *options]
+    arguments = [str(hp.learning_rate), f"decay_steps={in_all}", *options]
     return [f"# {why}", call(f"schedule = keras.optimizers.schedules.{kind}", *arguments)]
 
 
@@ -371,11 +388,11 @@ def _monitor_arguments(plan: ListingPlan, metric: str, min_delta: float) -> tupl
     is_wrapped = plan.facts.task is Task.BINARY and monitor.endswith("cross_entropy")
     mode = "max" if monitor in SCORE_NAMES else "min" if is_wrapped else None
     arguments = [f'monitor="{monitor}"', *([f'mode="{mode}"'] if mode else [])]
-    return arguments, f"{min_delta}{_unit_factor(metric, '/') if min_delta else ''}"
+    return arguments, f"{min_delta}{unit_factor(metric, '/') if min_delta else ''}"
 
 
-def _unit_factor(metric: str, sign: str) -> str:
-    """Return the factor that converts a metric of the standardised target to the units of the target itself."""
+def unit_factor(metric: str, sign: str) -> str:
+    """Return code that converts a metric of the standardised target to the units of the target itself."""
     powers = {"mae": "std", "mse": "std**2"}
     name = metric.removeprefix("val_")
     return f" {sign} {powers[name]}" if name in powers else ""
@@ -401,7 +418,7 @@ def _part_scores(plan: ListingPlan, metrics: Sequence[str], part: str) -> list[s
         lines.append(f"score = model.evaluate({plan.inputs(f'x_{part}')}, y_{part}, verbose=0, return_dict=True)")
     for metric in by_keras:
         value, form = (
-            f"score['{plan.keras_name(metric)}']{_unit_factor(metric, '*')}",
+            f"score['{plan.keras_name(metric)}']{unit_factor(metric, '*')}",
             ".4f" if metric == "accuracy" else ".6g",
         )
         lines.append(f'print(f"{part}_{metric}: {{{value}:{form}}}")')

@@ -11,12 +11,12 @@ def split(facts: DataFacts) -> str:
     """Return the code that splits the rows."""
     if facts.split_by or facts.order_by:
         return _split_by_column(facts)
-    draws = [] if facts.has(DataTrait.OWN_TEST) or not facts.n_test else [("test", facts.n_test)]
-    draws.append(("val", facts.n_validation))
+    draws = [] if facts.has(DataTrait.OWN_TEST) or not facts.n_test else [("test", facts.n_test, facts.seed)]
+    draws.append(("val", facts.n_validation, facts.validation_seed))
     lines = []
     x, y, w = "x", "y", "weights"
-    for name, n_rows in draws:
-        options = [f"test_size={n_rows}", f"random_state={facts.seed}", *([f"stratify={y}"] if facts.classes else [])]
+    for name, n_rows, seed in draws:
+        options = [f"test_size={n_rows}", f"random_state={seed}", *([f"stratify={y}"] if facts.classes else [])]
         arrays, parts = [x, y], ["x_train", f"x_{name}", "y_train", f"y_{name}"]
         if facts.sample_weight:
             arrays, parts = [*arrays, w], [*parts, "w_train", "_"]
@@ -33,35 +33,42 @@ def _split_comments(facts: DataFacts, n_draws: int) -> list[str]:
 
 
 def _split_by_column(facts: DataFacts) -> str:
-    rows = "x.iloc[{}]" if _is_frame(facts) else "x[{}]"
+    rows = frame_rows(facts)
     lines = _group_split(facts) if facts.split_by else _ordered_split(facts)
     for part in facts.parts:
         lines.append(f"x_{part}, y_{part} = {rows.format(part)}, y[{part}]")
     return "\n".join([*lines, *(["w_train = weights[train]"] if facts.sample_weight else [])])
 
 
-def _is_frame(facts: DataFacts) -> bool:
-    return facts.has(DataTrait.TEXT) or (facts.is_table and not facts.is_raw)
+def frame_rows(facts: DataFacts) -> str:
+    """Return the code that takes rows by their numbers, in whose place stands {}."""
+    is_frame = facts.has(DataTrait.TEXT) or (facts.is_table and not facts.is_raw)
+    return "x.iloc[{}]" if is_frame else "x[{}]"
 
 
 def _group_split(facts: DataFacts) -> list[str]:
     validation, test = facts.shares
     why = ["# All rows of a group stay in the same part.", "n_groups = groups.max() + 1"]
     if not test:
-        return [*why, *_splitter(facts, validation), "train, val = next(splitter.split(groups, groups=groups))"]
+        return [
+            *why,
+            *group_splitter(validation, facts.validation_seed),
+            "train, val = next(splitter.split(groups, groups=groups))",
+        ]
     return [
         *why,
-        *_splitter(facts, test),
+        *group_splitter(test, facts.seed),
         "rest, test = next(splitter.split(groups, groups=groups))",
-        *_splitter(facts, validation),
+        *group_splitter(validation, facts.validation_seed),
         "drawn = next(splitter.split(rest, groups=groups[rest]))",
         "train, val = rest[drawn[0]], rest[drawn[1]]",
     ]
 
 
-def _splitter(facts: DataFacts, share: float) -> list[str]:
+def group_splitter(share: float, seed: int) -> list[str]:
+    """Define the splitter that draws groups."""
     size = f"test_size=max(1, round({share} * n_groups))"
-    return [call("splitter = GroupShuffleSplit", "n_splits=1", size, f"random_state={facts.seed}")]
+    return [call("splitter = GroupShuffleSplit", "n_splits=1", size, f"random_state={seed}")]
 
 
 def _ordered_split(facts: DataFacts) -> list[str]:

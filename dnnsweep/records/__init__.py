@@ -22,6 +22,7 @@ from dnnsweep.records.metrics import (
     metrics_for,
     scores_for,
     size_metric,
+    spread_of,
 )
 from dnnsweep.records.ranking import Rank
 from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, insert_names, to_plain
@@ -60,6 +61,7 @@ __all__ = [
     "metrics_for",
     "scores_for",
     "size_metric",
+    "spread_of",
 ]
 
 
@@ -155,6 +157,7 @@ class Suggestion:
         attempt: How often the trial has been started, from 1.
         front: Ranks of the trials that no other is known to beat when it is handed to a trainer, which need not save
             the model of a trial that one of them beats.
+        fold: The fold that validates, from 0; None for the whole trial. Trainers make such suggestions of one.
     """
 
     number: int
@@ -162,6 +165,7 @@ class Suggestion:
     seed: int
     attempt: int = 1
     front: tuple[Rank, ...] = ()
+    fold: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,7 @@ class EpochReport:
         metrics: The network's metrics at this epoch.
         ended_at: When the epoch ended, in milliseconds since 1970 (UTC).
         layers: Metrics of single layers: metric -> layer -> value.
+        fold: The fold that was trained, from 0; None for the whole trial.
     """
 
     number: int
@@ -183,6 +188,7 @@ class EpochReport:
     metrics: Mapping[str, float]
     ended_at: int
     layers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    fold: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,11 @@ def direction_of(metric: str) -> str:
     return "maximize" if metric.removeprefix("val_") in MAXIMIZED else "minimize"
 
 
+def spread_of(metric: str) -> str:
+    """Return the name of the standard deviation of a metric over the folds of a trial."""
+    return f"{metric}_std"
+
+
 def size_metric(n_parameters: int | None) -> dict[str, float]:
     """Return the size of a network as a metric, if it is known."""
     return {} if n_parameters is None else {N_PARAMETERS: float(n_parameters)}

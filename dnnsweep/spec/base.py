@@ -21,6 +21,7 @@ Exponent = Annotated[int, Field(ge=0, le=64), BeforeValidator(_integer_if_whole)
 Natural = Annotated[int, Field(ge=0), BeforeValidator(_integer_if_whole)]
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_integer_if_whole)]
 Few = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_integer_if_whole)]
+Folds = Annotated[int, Field(ge=2, le=20), BeforeValidator(_integer_if_whole)]
 Several = Annotated[int, Field(ge=2, le=1024), BeforeValidator(_integer_if_whole)]
 
 

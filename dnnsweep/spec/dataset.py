@@ -12,7 +12,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, mod
 
 from dnnsweep.errors import Mistake
 from dnnsweep.space import yaml_text
-from dnnsweep.spec.base import Section, Whole, is_unused, raise_mistakes, validator_of
+from dnnsweep.spec.base import Folds, Section, Whole, is_unused, raise_mistakes, validator_of
 
 HANDED_OVER: Final = "arrays:"
 #: Kinds of sources that bring their own data sets, whose sizes are known.
@@ -219,6 +219,12 @@ class DatasetSpec(Section):
         default="standard", description="how numbers are scaled; fitted on the training rows only"
     )
     seed: Whole = Field(default=0, ge=0, lt=2**32, description="seed of the split")
+    folds: Folds | None = Field(
+        default=None,
+        exclude_if=is_unused,
+        description="train each trial once for each of so many folds, and take the mean; null: one split",
+    )
+    resplit: bool = Field(default=False, exclude_if=is_unused, description="draw other validation rows for each trial")
     split: SplitSpec | None = Field(
         default=None, exclude_if=is_unused, description="split by a column of the table; null: at random"
     )
@@ -235,3 +241,8 @@ class DatasetSpec(Section):
     sample_weight: str | None = Field(
         default=None, exclude_if=is_unused, min_length=1, description="column of the rows' weights in the training loss"
     )
+
+    @property
+    def is_redrawn(self) -> bool:
+        """Return whether a sweep trains on more than one split of its rows."""
+        return self.resplit or self.folds is not None

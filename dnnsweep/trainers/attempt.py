@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dnnsweep.records import (
     EpochReport,
@@ -47,9 +47,10 @@ class Attempt:
             metrics: What was measured.
             ended_at: Time at which it ended, in milliseconds since 1970 (UTC); None for now.
         """
-        number, attempt, epoch = self.suggestion.number, self.suggestion.attempt, len(self.reports) + 1
+        suggestion, epoch = self.suggestion, len(self.reports) + 1
         moment = round(time.time() * 1000) if ended_at is None else ended_at
-        self.reports.append(EpochReport(number, attempt, epoch, metrics, moment))
+        report = EpochReport(suggestion.number, suggestion.attempt, epoch, metrics, moment, fold=suggestion.fold)
+        self.reports.append(report)
         return self.reports[-1]
 
     def is_late(self, limit: float | None) -> bool:
@@ -81,17 +82,32 @@ class Attempt:
             error: What went wrong; None if nothing did.
             model: File that its model is saved in; None if it is not.
         """
-        return TrialResult(
-            number=self.suggestion.number,
-            attempt=self.suggestion.attempt,
-            reason=reason,
-            curve=curve_from_reports(self.reports),
-            best_epoch=None if reason in (Reason.DIVERGED, Reason.FAILED) else best_epoch,
-            seconds=time.perf_counter() - self.began,
-            error=error,
-            model_path=None if model is None else str(model),
-            n_parameters=self.n_parameters,
-        )
+        fields: dict[str, Any] = {
+            "number": self.suggestion.number,
+            "attempt": self.suggestion.attempt,
+            "reason": reason,
+            "curve": curve_from_reports(self.reports),
+            "best_epoch": None if reason in (Reason.DIVERGED, Reason.FAILED) else best_epoch,
+            "seconds": time.perf_counter() - self.began,
+            "error": error,
+            "model_path": None if model is None else str(model),
+            "n_parameters": self.n_parameters,
+        }
+        fold = self.suggestion.fold
+        return TrialResult(**fields) if fold is None else FoldResult(**fields, fold=fold)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldResult(TrialResult):
+    """How one fold of a trial ended; never leaves the trainer.
+
+    Args:
+        fold: The fold, from 0.
+        save: Writes the model with the kept weights to a path; None where there is no model, or none is wanted.
+    """
+
+    fold: int = 0
+    save: Callable[[Path], None] | None = None
 
 
 class ParetoFront:
@@ -124,6 +140,34 @@ class ParetoFront:
         if self._is_final:
             self._ranks = pareto_front({*self._ranks, rank_of_trial})
         return True
+
+    def end(
+        self,
+        attempt: Attempt,
+        reason: Reason,
+        best_epoch: int | None,
+        models: str | None,
+        save: Callable[[Path], None],
+    ) -> TrialResult:
+        """Return the result of an attempt, with its model saved if no other trial beats it.
+
+        The model of a fold is saved later, if at all, when the other folds have ended.
+
+        Args:
+            attempt: The attempt.
+            reason: Why it ended.
+            best_epoch: Epoch whose weights are kept; None if there is none.
+            models: Folder for models; None saves no model.
+            save: Writes the model with these weights to a path.
+        """
+        result = attempt.end(reason, best_epoch)
+        if isinstance(result, FoldResult):
+            return replace(result, save=save if result.fold == 0 else None)
+        path = attempt.model_path(models)
+        if not self.add_if_unbeaten(attempt, result.best_epoch) or path is None:
+            return result
+        save(path)
+        return replace(result, model_path=str(path))
 
     def _rank(self, attempt: Attempt, epoch: int) -> Rank | None:
         metrics = {**attempt.reports[epoch - 1].metrics, **size_metric(attempt.n_parameters)}

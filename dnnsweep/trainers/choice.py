@@ -22,6 +22,8 @@ SLOTS_BY_WEIGHTS: Final = {
 }
 #: Additions and multiplications that one process makes for small networks; for large ones several times more.
 ARITHMETIC_PER_SECOND: Final = 1.5e10
+#: Memory for the rows of an array whose trials are trained on different splits, and which each slot holds for itself.
+OWN_ROWS_BYTES: Final = 1_000_000_000
 #: Fewer trials than this for each program do not repay compiling it.
 TRIALS_PER_PROGRAM: Final = 2
 
@@ -64,6 +66,10 @@ def _array_plan(sweep: SweepSpec, data: DataSummary, device: str) -> TrainerPlan
     why = "as the sweep file says" if requested.kind == "array" else "because all that is searched can differ in it"
     n_weights = max(_weights(sweep, data))
     max_slots = next(slots for bound, slots in SLOTS_BY_WEIGHTS[device] if n_weights <= bound)
+    if sweep.dataset.is_redrawn:
+        max_slots = min(max_slots, max(1, OWN_ROWS_BYTES // (4 * (data.n_train + data.n_validation) * data.n_features)))
+    n_folds = sweep.dataset.folds or 1  # each of which takes a slot
+    max_slots = max(1, max_slots // n_folds)
     slots = requested.slots or min(max(1, sweep.window // 4), max_slots)
     rule = f"a quarter of the window {sweep.window}, at most {max_slots} for {n_weights:,} weights on a {device}"
     reasons = (

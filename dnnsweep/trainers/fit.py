@@ -61,4 +61,4 @@ class FitTrainer(SequentialTrainer):
         from dnnsweep.trainers.keras_engine import KerasEngines
         from dnnsweep.trainers.trial_loop import TrialLoop
 
-        return TrialLoop(self._inputs, self._job.models, KerasEngines(self._inputs.data).engine_for)
+        return TrialLoop(self._inputs, self._job.models, KerasEngines().engine_for)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dnnsweep import datasets, spec
+from dnnsweep.records import Suggestion
+from dnnsweep.seeds import derive
 from dnnsweep.trainers import Job
 
 
@@ -14,11 +16,25 @@ class TrainerInputs:
 
     Args:
         sweep: Checked sweep file.
-        data: Rows, split and encoded as it says.
+        data: Rows, split and encoded as it says; where trials have splits of their own, the first of them.
+        splits: Every split that a trial may ask for.
     """
 
     sweep: spec.SweepSpec
     data: datasets.Dataset
+    splits: datasets.Splits
+
+    def data_for(self, suggestion: Suggestion) -> datasets.Dataset:
+        """Return the rows that a suggestion is trained on.
+
+        Raises:
+            DataError: The rows of its split cannot be used.
+        """
+        dataset = self.sweep.dataset
+        if not dataset.is_redrawn:
+            return self.data
+        seed = derive(self.sweep.seed, "split", suggestion.number) if dataset.resplit else dataset.seed
+        return self.splits.of(datasets.Draw(seed, suggestion.fold))
 
 
 def load_inputs(job: Job) -> TrainerInputs:
@@ -30,7 +46,7 @@ def load_inputs(job: Job) -> TrainerInputs:
             that has no value on these validation rows.
     """
     sweep = spec.check(job.spec)  # a job is plain data, so that any process can read it; this takes 3 ms
-    data = datasets.load(sweep.dataset, sweep.task, job.data, job.limits, job.reading)
-    spec.check_task(sweep, data.summary.task)
-    spec.check_measurable(sweep, data.undefined)
-    return TrainerInputs(sweep, data)
+    splits = datasets.load_splits(sweep.dataset, sweep.task, job.data, job.limits, job.reading)
+    spec.check_task(sweep, splits.first.summary.task)
+    spec.check_measurable(sweep, splits.first.undefined)
+    return TrainerInputs(sweep, splits.first, splits)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnsweep.datasets import Dataset
-from dnnsweep.records import DataSummary, Suggestion
+from dnnsweep.records import Suggestion
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import keras_models
 
@@ -28,31 +28,24 @@ class Rows(NamedTuple):
 
 
 class HeldRows:
-    """Holds one copy of the rows for all networks that take them in the same shape.
+    """Holds one copy of the rows for all networks that take the same rows in the same shape.
 
     Args:
-        data: Data whose rows are held.
         inputs_of: Returns features in the shape that a network takes them in.
     """
 
-    def __init__(self, data: Dataset, inputs_of: Callable[[Any, Any], Any] = lambda _, x: x) -> None:
-        self._data = data
+    def __init__(self, inputs_of: Callable[[Any, Any], Any] = lambda _, x: x) -> None:
         self._inputs_of = inputs_of
+        self._data: Dataset | None = None
         self._shapes: Any = None
         self._rows: Rows | None = None
 
-    @property
-    def summary(self) -> DataSummary:
-        """Return what the data are."""
-        return self._data.summary
-
-    def for_network(self, network: Any) -> Rows:
-        """Return the rows for a network; they are copied anew only if it takes them in another shape than the last."""
-        data = self._data
+    def for_network(self, network: Any, data: Dataset) -> Rows:
+        """Return the rows for a network; they are copied anew only if rows or shape are not those of the last."""
         x_train, x_validation = (self._inputs_of(network, x) for x in (data.x_train, data.x_validation))
         shapes = _shapes_of(x_train)
-        if self._rows is None or shapes != self._shapes:
-            self._shapes = shapes
+        if self._rows is None or data is not self._data or shapes != self._shapes:
+            self._data, self._shapes = data, shapes
             training = keras_models.hold(x_train, data.y_train, data.w_train)
             self._rows = Rows(training, keras_models.hold(x_validation, data.y_validation))
         return self._rows
@@ -71,34 +64,37 @@ class KerasEngine:
     Args:
         network: Network with its starting weights, not compiled.
         hp: Point that names optimizer, schedule and batch size.
+        data: Data that the network is trained on.
         rows: Holder of the data's rows.
         penalty_of: Returns what the regularizers of the network add to the loss.
         mode: How `fit` runs: `keras_models.GRAPH`, `XLA` or `EAGER`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  all that a call of `fit` takes
         self,
         network: Any,
         hp: Hyperparameters,
+        data: Dataset,
         rows: HeldRows,
         penalty_of: Callable[[Any], float],
         mode: str = keras_models.GRAPH,
     ) -> None:
         self.network = network
         self._hp = hp
+        self._data = data
         self._held_rows = rows
         self._penalty_of = penalty_of
         self._mode = mode
 
     @cached_property
     def _rows(self) -> Rows:
-        return self._held_rows.for_network(self.network)
+        return self._held_rows.for_network(self.network, self._data)
 
     def fit(
         self, orders: Iterator[NDArray[np.int32]], n_epochs: int, after_epoch: Callable[[Mapping[str, float]], bool]
     ) -> None:
         """Train and validate, epoch by epoch."""
-        network, hp, data = self.network, self._hp, self._held_rows.summary
+        network, hp, data = self.network, self._hp, self._data.summary
         n_steps = keras_models.n_steps(data.n_train, hp.batch_size)
         optimizer = keras_models.optimizer_of(hp, n_steps * n_epochs)
         keras_models.compile_(network, optimizer, data.task, n_steps, self._mode)
@@ -112,7 +108,7 @@ class KerasEngine:
 
     def predict(self) -> NDArray[Any]:
         """Return the predictions (rows, outputs) for the validation rows."""
-        return keras_models.predictions_of(self.network, self._rows.validation[0], self._held_rows.summary.n_validation)
+        return keras_models.predictions_of(self.network, self._rows.validation[0], self._data.summary.n_validation)
 
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of all weights."""
@@ -124,19 +120,19 @@ class KerasEngine:
 
 
 class KerasEngines:
-    """Builds the network of a suggestion by `keras_models.build`, to be trained by `fit`.
+    """Builds the network of a suggestion by `keras_models.build`, to be trained by `fit`."""
 
-    Args:
-        data: Data that the networks are for.
-    """
+    def __init__(self) -> None:
+        self._rows = HeldRows()
 
-    def __init__(self, data: Dataset) -> None:
-        self._data = data
-        self._rows = HeldRows(data)
+    def engine_for(self, suggestion: Suggestion, data: Dataset) -> KerasEngine:
+        """Return an engine with the suggestion's network and its starting weights.
 
-    def engine_for(self, suggestion: Suggestion) -> KerasEngine:
-        """Return an engine with the suggestion's network and its starting weights."""
-        hp, data = Hyperparameters.of(suggestion.params), self._data
+        Args:
+            suggestion: What is trained.
+            data: Data that the network is trained on.
+        """
+        hp = Hyperparameters.of(suggestion.params)
         n_features, task = data.summary.n_features, data.summary.task
         network = keras_models.build(hp, n_features, task, data.n_outputs, suggestion.seed)
-        return KerasEngine(network, hp, self._rows, lambda network: keras_models.l2_penalty(network, hp))
+        return KerasEngine(network, hp, data, self._rows, lambda network: keras_models.l2_penalty(network, hp))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Any, Final
 
+from dnnsweep.datasets import Dataset
 from dnnsweep.errors import TrainerError
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import PLATEAU, Hyperparameters
@@ -29,12 +30,14 @@ class TrialLoop:
     Args:
         inputs: Sweep file and data.
         models: Folder for the models of ended trials; None saves no model.
-        engine_for: Builds the network of a suggestion and chooses the engine that trains it.
+        engine_for: Builds the network of a suggestion and chooses the engine that trains it on some data.
     """
 
-    def __init__(self, inputs: TrainerInputs, models: str | None, engine_for: Callable[[Suggestion], Engine]) -> None:
+    def __init__(
+        self, inputs: TrainerInputs, models: str | None, engine_for: Callable[[Suggestion, Dataset], Engine]
+    ) -> None:
         self._sweep = inputs.sweep
-        self._data = inputs.data
+        self._inputs = inputs
         self._models = models
         self._engine_for = engine_for
         is_final, keeps_all = inputs.sweep.pruner.kind == "none", inputs.sweep.keeps_all_models
@@ -57,7 +60,7 @@ class TrialLoop:
 
     def _train(self, attempt: Attempt, reports: _Reports) -> TrialResult:
         trial = self._start(attempt)
-        engine = self._engine_for(attempt.suggestion)
+        engine = self._engine_for(attempt.suggestion, trial.data)
         attempt.n_parameters = engine.network.count_params()
         if attempt.n_parameters > LARGE_PARAMETERS:
             gc.collect()  # the networks before this one lie in reference cycles
@@ -66,7 +69,8 @@ class TrialLoop:
     def _start(self, attempt: Attempt) -> _TrialState:
         hp = Hyperparameters.of(attempt.suggestion.params)
         stopping = Stopping.of(self._sweep.training.early_stopping)
-        return _TrialState(attempt, hp, stopping, Plateau.of(self._sweep.plateau, hp))
+        data = self._inputs.data_for(attempt.suggestion)
+        return _TrialState(attempt, hp, data, stopping, Plateau.of(self._sweep.plateau, hp))
 
     def _fit(self, engine: Engine, trial: _TrialState, reports: _Reports) -> Engine:
         """Train a trial; return the engine that did, which is another one if the first refuses."""
@@ -75,7 +79,7 @@ class TrialLoop:
             self._record_epoch(engine, trial, measured, reports)
             return trial.is_over or trial.attempt.is_late(self._sweep.training.timeout_seconds)
 
-        seed, n_train = trial.attempt.suggestion.seed, self._data.summary.n_train
+        seed, n_train = trial.attempt.suggestion.seed, trial.data.summary.n_train
         orders = (row_order(seed, epoch, n_train) for epoch in count(1))
         try:
             engine.fit(orders, self._sweep.training.epochs, after_epoch)
@@ -96,25 +100,25 @@ class TrialLoop:
             trial.weights = engine.weights()
 
     def _metrics(self, engine: Engine, trial: _TrialState, measured: Mapping[str, float]) -> dict[str, float]:
-        penalty, summary = engine.penalty(), self._data.summary
+        penalty, data, summary = engine.penalty(), trial.data, trial.data.summary
         means = with_exact_shares(measured, summary.n_train, summary.n_validation)
-        metrics = in_own_units(means, summary.task, self._data.target_std, self._data.validation_variance)
-        return {**metrics, **self._scores(engine), "l2_penalty": penalty, **self._changing_rate(trial)}
+        metrics = in_own_units(means, summary.task, data.target_std, data.validation_variance)
+        return {**metrics, **self._scores(engine, data), "l2_penalty": penalty, **self._changing_rate(trial)}
 
-    def _scores(self, engine: Engine) -> dict[str, float]:
+    def _scores(self, engine: Engine, data: Dataset) -> dict[str, float]:
         """Return the scores that the sweep file names."""
         names = self._sweep.scores
         if not names:
             return {}
         from dnnsweep.trainers.scores import scores  # loads scikit-learn, which most sweeps do without
 
-        return scores(names, self._data.y_validation, engine.predict())
+        return scores(names, data.y_validation, engine.predict())
 
     def _changing_rate(self, trial: _TrialState) -> dict[str, float]:
         """Return the learning rate of an epoch's last step as a metric, unless it is the same in all epochs."""
         if trial.hp.schedule == PLATEAU:
             return {"learning_rate": trial.plateau.rate}
-        n_steps = keras_models.n_steps(self._data.summary.n_train, trial.hp.batch_size)
+        n_steps = keras_models.n_steps(trial.data.summary.n_train, trial.hp.batch_size)
         last = (len(trial.attempt.reports) + 1) * n_steps - 1
         rates = keras_models.learning_rates(trial.hp, range(last, last + 1), n_steps * self._sweep.training.epochs)
         return {} if isinstance(rates, float) else {"learning_rate": float(rates[0])}
@@ -130,15 +134,8 @@ class TrialLoop:
         if trial.stopping.best_epoch is not None:
             network.set_weights(trial.weights)
         reason = Reason.COMPLETED if is_whole else Reason.EARLY_STOPPED
-        return attempt.end(reason, trial.stopping.best_epoch, model=self._save_if_unbeaten(network, trial))
-
-    def _save_if_unbeaten(self, network: Any, trial: _TrialState) -> Path | None:
-        """Save the model of a trial that no other beats; return its path, or None for all others."""
-        path = trial.attempt.model_path(self._models)
-        if not self._front.add_if_unbeaten(trial.attempt, trial.stopping.best_epoch) or path is None:
-            return None
-        keras_models.save(network, trial.hp, self._data.preprocessing, path)
-        return path
+        save = partial(keras_models.save, network, trial.hp, trial.data.preprocessing)
+        return self._front.end(attempt, reason, trial.stopping.best_epoch, self._models, save)
 
 
 class _Reports:
@@ -163,6 +160,7 @@ class _TrialState:
     Args:
         attempt: The attempt at it, with the reports of its epochs.
         hp: Hyperparameters of the trial.
+        data: Data that it is trained on.
         stopping: Early stopping after the last epoch.
         plateau: Learning rate that is reduced on a plateau.
         weights: Weights of the best epoch; empty before there is one.
@@ -171,6 +169,7 @@ class _TrialState:
 
     attempt: Attempt
     hp: Hyperparameters
+    data: Dataset
     stopping: Stopping
     plateau: Plateau
     weights: list[Any] = field(default_factory=list)

@@ -46,7 +46,7 @@ def new_engine(kind: type, job: Job, inputs: TrainerInputs) -> Maker:
     trainer = CompiledTrainer(job, inputs, "cpu")
 
     def new() -> Engine:
-        engine = trainer.engine_for(Suggestion(0, PARAMS, seed=3))
+        engine = trainer.engine_for(Suggestion(0, PARAMS, seed=3), inputs.data)
         assert type(engine) is kind
         return engine
 

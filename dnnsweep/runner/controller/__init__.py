@@ -226,7 +226,7 @@ class Controller:
         elif attempt is None or attempt.suggestion.attempt != event.attempt:
             self._discard(event)
         elif isinstance(event, AttemptStarted):
-            attempt.began_at = attempt.heard_at = self._watchdog.now()
+            attempt.hear(self._watchdog.now())
         elif isinstance(event, EpochReport):
             self._take_report(attempt, event)
         else:

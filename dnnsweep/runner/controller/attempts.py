@@ -38,6 +38,11 @@ class Attempt:
         """Return the trial's number."""
         return self.suggestion.number
 
+    def hear(self, now: float) -> None:
+        """Record a sign of life from the trainer, of which the first says that it has begun."""
+        self.heard_at = now
+        self.began_at = now if self.began_at is None else self.began_at
+
     def overdue(self, now: float, limit: float | None, silence: float) -> str | None:
         """Return why the attempt must be ended by force; None if it need not.
 

@@ -107,11 +107,24 @@ def check_roles(spec: SweepSpec) -> Iterator[Mistake]:
 def check_fractions(spec: SweepSpec) -> Iterator[Mistake]:
     """Check that rows are left to train on."""
     validation, test = spec.dataset.validation, spec.dataset.test
-    if validation + test >= 1:
+    if spec.dataset.folds is None and validation + test >= 1:
         got = f"validation={yaml_text(validation)} and test={yaml_text(test)}"
         yield Mistake(
             "dataset.validation", "must leave rows to train on beside the test rows", got, "lower one of them"
         )
+
+
+def check_redrawn(spec: SweepSpec) -> Iterator[Mistake]:
+    """Check that rows may be validated with that others would."""
+    dataset = spec.dataset
+    if dataset.split is not None and dataset.split.kind == "order":
+        rule = "must not be used with split.order, as later rows would help to predict earlier ones"
+        for key, value in {"folds": dataset.folds, "resplit": dataset.resplit}.items():
+            if value:
+                yield Mistake(f"dataset.{key}", rule, yaml_text(value), "remove one of them")
+    if dataset.folds is not None and dataset.validation != type(dataset).model_fields["validation"].default:
+        rule, got = "is what folds decide", f"{yaml_text(dataset.validation)} and {dataset.folds} folds"
+        yield Mistake("dataset.validation", rule, got, "remove it")
 
 
 def check_class_weight(spec: SweepSpec) -> Iterator[Mistake]:

@@ -14,8 +14,6 @@ from dnnsweep.trainers.groups import Group, group_of
 from dnnsweep.trainers.inputs import TrainerInputs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dnnsweep.trainers.array.slots import EndedTrial, TrialArray
 
 #: Programs that are kept compiled, and the memory of their slots; those that were idle for longest make room.
@@ -39,6 +37,7 @@ class ArrayTrainer:
         self._models = job.models
         self._inputs = inputs
         self._plan = plan
+        self._n_slots = plan.slots * (inputs.sweep.dataset.folds or 1)  # each fold of a trial takes a slot
         is_final, keeps_all = inputs.sweep.pruner.kind == "none", inputs.sweep.keeps_all_models
         self._front = ParetoFront(inputs.sweep.objectives, is_final=is_final, keeps_all=keeps_all)
         self._arrays: OrderedDict[Group, TrialArray] = OrderedDict()  # the one that was used last is the last
@@ -56,7 +55,7 @@ class ArrayTrainer:
         if not Group.KNOB_NAMES & set(sweep.space):
             group = group_of(sweep.defaults.to_params())
             with suppress(Exception):  # the first trial meets it again, and ends with it
-                array = TrialArray(group, self._inputs, self._plan.slots)
+                array = TrialArray(group, self._inputs, self._n_slots)
                 array.compile()
                 self._arrays[group] = array
 
@@ -67,7 +66,7 @@ class ArrayTrainer:
         group = group_of(suggestion.params)
         if group not in self._arrays:
             self._make_room()
-            self._arrays[group] = TrialArray(group, self._inputs, self._plan.slots)
+            self._arrays[group] = TrialArray(group, self._inputs, self._n_slots)
         self._arrays[group].enqueue(suggestion)
 
     def _make_room(self) -> None:
@@ -116,12 +115,4 @@ class ArrayTrainer:
         attempt, limit = trial.attempt, self._inputs.sweep.training.timeout_seconds
         if trial.reason is Reason.TIMEOUT:
             return attempt.end_late(limit)
-        return attempt.end(trial.reason, trial.best_epoch, model=self._save_if_unbeaten(trial))
-
-    def _save_if_unbeaten(self, trial: EndedTrial) -> Path | None:
-        """Save the model of a trial that no other beats; return its path, or None for all others."""
-        path = trial.attempt.model_path(self._models)
-        if path is None or not self._front.add_if_unbeaten(trial.attempt, trial.best_epoch):
-            return None
-        trial.save(path)
-        return path
+        return self._front.end(attempt, trial.reason, trial.best_epoch, self._models, trial.save)

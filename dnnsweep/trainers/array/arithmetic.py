@@ -61,7 +61,7 @@ class Batch(NamedTuple):
     Args:
         x: Features (slots, batch, features).
         y: Targets (slots, batch).
-        is_row: Which rows count (batch,), 1 or 0; None where all do.
+        is_row: Which rows count (batch,) or (slots, batch), 1 or 0; None where all do.
         weights: Weights of the rows in the loss (slots, batch); None where all are 1.
     """
 
@@ -137,12 +137,12 @@ class SlotNetworks:
         penalised = [g + 2 * l2 * w for g, w in zip(gradients[:-1], weights[:-1], strict=True)]  # kernels alone
         if statistics is not None:
             # Not old * 0.99 + new * 0.01: rounded to single precision, these factors do not add up to 1.
-            share = tf.constant(1 - _MOMENTUM, self._dtype)
+            share = _is_step(batch.is_row) * tf.constant(1 - _MOMENTUM, self._dtype)
             moving = tuple(
                 old + (new - old) * share for old, new in zip(moving, statistics, strict=True)
             )  # 2 x (slots, hidden units)
         counted = tf.stack([losses, self._metric(logits, batch.y)], axis=-1)  # (slots, batch, 2)
-        counted = counted if batch.is_row is None else counted * batch.is_row[:, None]
+        counted = counted if batch.is_row is None else counted * batch.is_row[..., None]
         return Learned(self._clip([*penalised, gradients[-1]]), moving, tf.reduce_sum(counted, axis=1))
 
     def _clip(self, gradients: Sequence[SlotWeights]) -> Sequence[SlotWeights]:
@@ -164,17 +164,18 @@ class SlotNetworks:
         Args:
             weights: Weights of all slots.
             moving: Moving mean and variance.
-            validation: Features (chunks, rows, features), targets (chunks, rows), and which rows count (chunks, rows).
+            validation: Features (chunks, rows, features), targets (chunks, rows), and which rows count (chunks, rows);
+                or with the slots as second axis.
         """
-        config, (n_chunks, n_rows) = self._config, validation[0].shape[:2]
+        config, (n_chunks, *_, n_rows) = self._config, validation[1].shape
         has_scores, n_slots = bool(config.layout.scores), config.n_slots
 
         def body(chunk: Scalar, total: SlotSums, seen: SlotLogits) -> tuple[Scalar, SlotSums, SlotLogits]:
-            x, y, is_row = (part[chunk] for part in validation)  # (rows, features), (rows,), (rows,)
+            x, y, is_row = (part[chunk] for part in validation)  # (rows, features), (rows,), (rows,), or of slots
             logits, _ = self._forward(weights, x, moving=moving)  # (slots, rows, outputs)
-            y = y[None] + tf.zeros((n_slots, 1), y.dtype)  # (slots, rows)
+            y = tf.broadcast_to(y, (n_slots, n_rows))  # (slots, rows)
             counted = tf.stack([self._losses(logits, y), self._metric(logits, y)], axis=-1)  # (slots, rows, 2)
-            total += tf.cast(tf.reduce_sum(counted * is_row[:, None], axis=1), tf.float64)
+            total += tf.cast(tf.reduce_sum(counted * is_row[..., None], axis=1), tf.float64)
             return chunk + 1, total, tf.tensor_scatter_nd_update(seen, [[chunk]], logits[None]) if has_scores else seen
 
         room = (n_chunks, n_slots, n_rows, config.n_outputs) if has_scores else (0,)
@@ -279,8 +280,20 @@ def _mean(values: SlotRowUnits, is_row: RowFlags | None, axis: int) -> SlotUnits
     """Return the mean over the rows that count."""
     if is_row is None:
         return tf.reduce_mean(values, axis=axis)
-    weight = tf.reshape(is_row / tf.reduce_sum(is_row), (-1, *[1] * (len(values.shape) - axis - 1)))  # (rows, 1, ...)
+    n_rows = tf.reduce_sum(is_row, axis=-1, keepdims=True)
+    if _is_per_slot(is_row):
+        n_rows = tf.maximum(n_rows, tf.ones((), n_rows.dtype))  # in a step that the trial of a slot has no rows for
+    weight = tf.reshape(is_row / n_rows, (*is_row.shape, *[1] * (len(values.shape) - axis - 1)))  # (rows, 1, ...)
     return tf.reduce_sum(values * weight, axis=axis)
+
+
+def _is_per_slot(is_row: RowFlags | None) -> bool:
+    return is_row is not None and len(is_row.shape) == 2
+
+
+def _is_step(is_row: RowFlags | None) -> SlotUnits:
+    """Return 1 where the trial of a slot takes a step and 0 where it has no rows for one (slots, 1); 1 for all."""
+    return tf.reduce_max(is_row, axis=1, keepdims=True) if _is_per_slot(is_row) else 1
 
 
 def _moments(z: SlotRowUnits, is_row: RowFlags | None) -> tuple[SlotUnitRow, SlotUnitRow]:

@@ -31,7 +31,7 @@ class InputBuffers:
         n_coefficients = len(optimizers.COEFFICIENTS)
         self._row_orders = np.zeros((n_ahead, n_slots, config.n_rows), np.int32)
         self._coefficients = np.zeros((n_ahead, n_slots, config.n_steps, n_coefficients), config.dtype)
-        self._coefficients[..., optimizers.COEFFICIENTS.index("outside")] = 1  # nothing to divide by zero in idle slots
+        self._coefficients[:] = optimizers.no_step(config.dtype)  # nothing to divide by zero in idle slots
         self._dropout_keys = np.zeros((n_ahead, n_slots, config.n_steps, n_layers, 4), np.uint32)
         self._dropout_rates = np.zeros(n_slots, np.float32)
         self._dropout_seeds = np.zeros((n_slots, n_layers), np.int64)
@@ -62,29 +62,37 @@ class InputBuffers:
         """Fill in the next call's inputs; return how many epochs they are for."""
         config = self._config
         n_done = np.array([0 if trial is None else trial.n_epochs for trial in slots])  # (slots,)
+        n_steps = np.array([0 if trial is None else self._n_steps(trial) for trial in slots])  # (slots,)
         n_left = (config.n_epochs - trial.n_epochs for trial in slots if trial is not None)
         n_epochs = min(config.epochs_per_call, *n_left)
         for ahead in range(n_epochs):
             for slot, trial in _trials(slots):
                 self._prepare_epoch(ahead, slot, trial)
             if self._dropout_rates.any():
-                first_steps = (n_done + ahead) * config.n_steps  # (slots,)
+                first_steps = (n_done + ahead) * n_steps  # (slots,)
                 self._dropout_keys[ahead] = dropout.layer_keys(self._dropout_seeds, first_steps, config.n_steps)
         return n_epochs
 
     def _prepare_epoch(self, ahead: int, slot: int, trial: SlotTrial) -> None:
-        config, n_done = self._config, trial.n_epochs + ahead
-        first_step = n_done * config.n_steps
-        self._row_orders[ahead, slot] = row_order(trial.seed, n_done + 1, config.n_rows)
-        rates = self._scheduled(trial.hp, range(first_step, first_step + config.n_steps))
+        config, n_done, n_steps = self._config, trial.n_epochs + ahead, self._n_steps(trial)
+        first_step = n_done * n_steps
+        self._row_orders[ahead, slot, : trial.n_rows] = row_order(trial.seed, n_done + 1, trial.n_rows)
+        if config.has_own_rows:
+            self._row_orders[ahead, slot, : trial.n_rows] += slot * config.n_rows
+        rates = self._scheduled(trial.hp, range(first_step, first_step + n_steps), n_steps * config.n_epochs)
         self._learning_rates[ahead, slot] = rates if isinstance(rates, float) else rates[-1]
-        self._coefficients[ahead, slot] = optimizers.coefficients(
-            trial.hp.optimizer, rates, first_step, config.n_steps, config.dtype
+        self._coefficients[ahead, slot, :n_steps] = optimizers.coefficients(
+            trial.hp.optimizer, rates, first_step, n_steps, config.dtype
         )
+        self._coefficients[ahead, slot, n_steps:] = optimizers.no_step(config.dtype)
 
-    def _scheduled(self, hp: Hyperparameters, steps: range) -> float | NDArray[np.floating]:
+    def _n_steps(self, trial: SlotTrial) -> int:
+        """Return the steps of an epoch of a trial, which may have fewer rows than there is room for."""
+        return keras_models.n_steps(trial.n_rows, self._config.batch_size)
+
+    @staticmethod
+    def _scheduled(hp: Hyperparameters, steps: range, n_steps: int) -> float | NDArray[np.floating]:
         """Return the learning rate of steps (steps,), 1 where the program multiplies by the one that it knows."""
-        n_steps = self._config.n_steps * self._config.n_epochs
         return 1.0 if hp.schedule == PLATEAU else keras_models.learning_rates(hp, steps, n_steps)
 
     def changing_rate(self, ahead: int, slot: int, trial: SlotTrial, vector: NDArray[np.floating]) -> dict[str, float]:

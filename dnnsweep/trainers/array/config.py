@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -63,13 +64,15 @@ class ArrayConfig:
         activation: Activation of the hidden layers.
         n_outputs: Number of classes, or 1.
         batch_size: Rows of a step.
-        n_rows: Number of training rows.
+        n_rows: Number of training rows; where slots have rows of their own, the most that one may have.
+        n_validation: Number of validation rows, or the most that a slot may have.
         n_epochs: Epochs of a trial.
         epochs_per_call: The most epochs that one call trains.
         layout: Metrics that an epoch measures; its task decides the output's activation and the loss.
         early_stopping: Rule of early stopping; None without it.
         plateau: Rule that reduces learning rates; None where no trial asks for it.
         is_clipped: Whether a trial may clip its gradients.
+        has_own_rows: Whether each slot has rows of its own, because trials are trained on different splits.
         dtype: `float32`, or `float64` to compare with Keras closely.
     """
 
@@ -80,18 +83,35 @@ class ArrayConfig:
     n_outputs: int
     batch_size: int
     n_rows: int
+    n_validation: int
     n_epochs: int
     epochs_per_call: int
     layout: MetricLayout
     early_stopping: EarlyStoppingRule | None = None
     plateau: PlateauRule | None = None
     is_clipped: bool = False
+    has_own_rows: bool = False
     dtype: str = "float32"
 
     @property
     def task(self) -> Task:
         """Return the task of the data."""
         return self.layout.task
+
+    @property
+    def monitors(self) -> tuple[Monitor, ...]:
+        """Return what the rules watch."""
+        return tuple(rule.monitor for rule in (self.early_stopping, self.plateau) if rule is not None)
+
+    def with_monitors(self, monitors: Sequence[Monitor]) -> ArrayConfig:
+        """Return the configuration with other monitors, in the order of `monitors`."""
+        following = iter(monitors)
+        stopping, plateau = self.early_stopping, self.plateau
+        return replace(
+            self,
+            early_stopping=None if stopping is None else replace(stopping, monitor=next(following)),
+            plateau=None if plateau is None else replace(plateau, monitor=next(following)),
+        )
 
     @property
     def n_steps(self) -> int:
@@ -114,26 +134,30 @@ def config_of(group: Group, inputs: TrainerInputs, n_slots: int, dtype: str = "f
         dtype: Precision of all arithmetic.
     """
     sweep, data = inputs.sweep, inputs.data
-    layout = _layout(sweep, data)
+    layout = layout_of(sweep, data)
+    n_rows, n_validation = inputs.splits.most_rows
     return ArrayConfig(
         n_slots=n_slots,
         n_features=data.summary.n_features,
         hidden=group.hidden,
         activation=group.activation,
         n_outputs=data.n_outputs,
-        batch_size=min(group.batch_size, data.summary.n_train),
-        n_rows=data.summary.n_train,
+        batch_size=min(group.batch_size, n_rows),
+        n_rows=n_rows,
+        n_validation=n_validation,
         n_epochs=sweep.training.epochs,
         epochs_per_call=_epochs_per_call(group, data, n_slots),
         layout=layout,
         early_stopping=_early_stopping(sweep, layout),
         plateau=_plateau(sweep, layout),
+        has_own_rows=sweep.dataset.is_redrawn,
         is_clipped="global_clipnorm" in sweep.space or sweep.defaults.global_clipnorm > 0,
         dtype=dtype,
     )
 
 
-def _layout(sweep: SweepSpec, data: Dataset) -> MetricLayout:
+def layout_of(sweep: SweepSpec, data: Dataset) -> MetricLayout:
+    """Return what an epoch of a sweep measures, in the units of some data."""
     return MetricLayout(
         data.summary.task,
         sweep.scores,
@@ -141,6 +165,12 @@ def _layout(sweep: SweepSpec, data: Dataset) -> MetricLayout:
         target_std=data.target_std,
         validation_variance=data.validation_variance,
     )
+
+
+def monitors_of(sweep: SweepSpec, layout: MetricLayout) -> tuple[Monitor, ...]:
+    """Return what the rules of a sweep watch, in the units of a layout, in the order of `ArrayConfig.monitors`."""
+    rules = (_early_stopping(sweep, layout), _plateau(sweep, layout))
+    return tuple(rule.monitor for rule in rules if rule is not None)
 
 
 def _epochs_per_call(group: Group, data: Dataset, n_slots: int) -> int:

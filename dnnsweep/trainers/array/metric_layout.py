@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnsweep.records import SCORE_DECIMALS, Task, direction_of
+from dnnsweep.trainers.array.types import SlotValues
 from dnnsweep.trainers.attempt import in_own_units
 
 Vector = Sequence[float] | NDArray[np.floating]  # (metrics,)
@@ -20,15 +21,15 @@ class Monitor:
 
     Args:
         index: Position of the measured value in the vector of metrics.
-        scale: Factor that converts the measured value to the metric's units.
-        offset: Number that is added after scaling.
+        scale: Factor that converts the measured value to the metric's units; inside a program, of each slot (slots,).
+        offset: Number that is added after scaling; inside a program, of each slot (slots,).
         is_maximized: Whether a larger value is a better one.
         min_delta: Amount by which a value must beat the best one to count as an improvement, in the metric's units.
     """
 
     index: int
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: float | SlotValues = 1.0
+    offset: float | SlotValues = 0.0
     is_maximized: bool = False
     min_delta: float = 0.0
 

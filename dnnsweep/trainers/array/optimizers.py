@@ -174,6 +174,11 @@ def coefficients(
     return table
 
 
+def no_step(dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+    """Return the coefficients (coefficients,) that leave weights and buffers as they are."""
+    return np.array([float(name == "outside") for name in COEFFICIENTS], dtype)
+
+
 def is_scaled(optimizer: str) -> NDArray[np.bool_]:
     """Return which coefficients are proportional to the learning rate (coefficients,)."""
     return np.isin(COEFFICIENTS, UPDATE_RULES[optimizer].scaled)

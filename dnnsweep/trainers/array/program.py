@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -12,46 +13,28 @@ from numpy.typing import NDArray
 
 from dnnsweep.trainers import dropout
 from dnnsweep.trainers.array import scores
-from dnnsweep.trainers.array.arithmetic import Batch, SlotKnobs, SlotNetworks
+from dnnsweep.trainers.array.arithmetic import SlotKnobs, SlotNetworks
 from dnnsweep.trainers.array.config import ArrayConfig
+from dnnsweep.trainers.array.metric_layout import Monitor
+from dnnsweep.trainers.array.rows import ArrayRows
 from dnnsweep.trainers.array.stopping import decide
 from dnnsweep.trainers.array.types import (
     CallInputs,
-    Chunks,
     EpochMetrics,
     MovingStatistics,
     NetworkWeights,
     PlateauState,
-    RowFlags,
     Scalar,
     SlotCounts,
     SlotFlags,
     SlotMask,
     SlotMetrics,
     SlotProgress,
-    SlotRows,
     SlotSums,
     SlotValues,
     SlotWeights,
 )
 from dnnsweep.trainers.array.update import scale_by_rates, take_step
-
-#: Rows of a validation step.
-EVALUATION_ROWS: Final = 2048
-
-
-class Rows(NamedTuple):
-    """Rows that all slots share, as TensorFlow has them.
-
-    Args:
-        x: Features (rows, features).
-        y: Targets (rows,).
-        weights: Weights of the rows in the loss (rows,); None where all are 1.
-    """
-
-    x: tf.Tensor
-    y: tf.Tensor
-    weights: tf.Tensor | None = None
 
 
 class _TrainingState(NamedTuple):
@@ -112,18 +95,13 @@ class ArrayProgram:
 
     Args:
         config: What it is compiled for.
-        training: Training rows.
-        validation: Validation rows.
+        rows: Rows that it trains on and validates with.
     """
 
-    def __init__(self, config: ArrayConfig, training: Rows, validation: Rows) -> None:
+    def __init__(self, config: ArrayConfig, rows: ArrayRows) -> None:
         self.config = config
         self._dtype = tf.as_dtype(config.dtype)
-        self._rows = training
-        self._validation = _chunks(validation)
-        self._n_validation = len(validation.x)
-        # Not constants, by whose reciprocals XLA would multiply: then 743 of 1,000 rows are not 0.743.
-        self._n_rows = tf.Variable([len(training.x), self._n_validation], trainable=False, dtype=tf.float64)
+        self._rows = rows
         n_hidden, n_slots = sum(config.hidden), config.n_slots
         shapes: list[tuple[int, ...]] = [(n_slots, *pair) for pair in pairwise(config.widths)]
         shapes.append((n_slots, 3 * n_hidden + config.n_outputs))
@@ -132,6 +110,8 @@ class ArrayProgram:
         self._best = self._variables([*shapes, *moving])  # weights and moving statistics of each slot's best epoch
         self._knobs = SlotKnobs(*self._variables([(n_slots,)] * len(SlotKnobs._fields)))
         self._networks = SlotNetworks(config, self._knobs)
+        shape = (len(config.monitors), n_slots, 2)
+        self._conversions = tf.Variable(tf.zeros(shape, tf.float64), trainable=False)  # scale and offset of monitors
         # Not AutoGraph, which triples the time of tracing.
         self._call = tf.function(self._train_epochs, jit_compile=True, autograph=False)
         self._fill = tf.function(self._fill_slot, jit_compile=True, autograph=False)
@@ -141,11 +121,14 @@ class ArrayProgram:
 
     @property
     def n_bytes(self) -> int:
-        """Return the memory of weights, buffers, statistics and best weights of all slots."""
+        """Return the memory of weights, buffers, statistics, best weights and own rows of all slots."""
         variables = [variable for part in (*self._state, self._best) for variable in part]
-        return sum(int(np.prod(variable.shape)) * self._dtype.size for variable in variables)
+        n_values = sum(int(np.prod(variable.shape)) for variable in variables)
+        return self._rows.n_bytes + n_values * int(self._dtype.size)
 
-    def start_trial(self, slot: int, weights: NetworkWeights, knobs: SlotKnobs, first_v: float) -> None:
+    def start_trial(
+        self, slot: int, weights: NetworkWeights, knobs: SlotKnobs, first_v: float, monitors: Sequence[Monitor]
+    ) -> None:
         """Write what a trial starts from into a slot.
 
         Args:
@@ -153,7 +136,10 @@ class ArrayProgram:
             weights: Starting weights.
             knobs: Hyperparameters of the trial.
             first_v: Value that the second buffer of the optimizer starts from.
+            monitors: What the rules watch, in the units of the trial's rows.
         """
+        for index, monitor in enumerate(monitors):
+            self._conversions[index, slot].assign([monitor.scale, monitor.offset])
         kernels, vectors, moving = _pack(weights, self.config.dtype)
         values = np.array([*knobs, first_v], self.config.dtype)
         self._fill(tf.constant(slot), [*kernels, vectors], moving, values)
@@ -205,7 +191,7 @@ class ArrayProgram:
             state, sums = self._train_epoch(now.state, self._inputs_at(now.epoch, inputs, now.progress))
             measured = self._measure(sums, state, now.progress)  # (slots, metrics)
             metrics = tf.tensor_scatter_nd_update(now.metrics, [[now.epoch]], measured[None])
-            progress, end_codes, is_best = decide(self.config, measured, now.progress)
+            progress, end_codes, is_best = decide(self._config_in_units(), measured, now.progress)
             present = (*state.weights, *state.moving)
             best = [_select(is_best, new, old) for new, old in zip(present, now.best, strict=True)]
             return (_Call(now.epoch + 1, state, best, metrics, progress, end_codes),)
@@ -215,6 +201,18 @@ class ArrayProgram:
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
         return last.epoch, last.metrics, last.progress, last.end_codes
+
+    def _config_in_units(self) -> ArrayConfig:
+        """Return the configuration with monitors in the units of each slot's rows."""
+        if not self.config.has_own_rows:
+            return self.config
+        conversions = self._conversions.value()  # (monitors, slots, 2)
+        return self.config.with_monitors(
+            [
+                replace(monitor, scale=conversions[index, :, 0], offset=conversions[index, :, 1])
+                for index, monitor in enumerate(self.config.monitors)
+            ]
+        )
 
     def _first(self, progress: SlotProgress) -> _Call:
         config = self.config
@@ -238,13 +236,13 @@ class ArrayProgram:
     def _train_epoch(self, state: _TrainingState, inputs: CallInputs) -> tuple[_TrainingState, SlotSums]:
         """Train one epoch; return the new state and sums over rows of loss and metric (slots, 2)."""
         config = self.config
-        order, is_row = self._batches(inputs.row_orders)  # (slots, steps, batch), (steps, batch)
+        order, is_row = self._rows.batches(inputs.row_orders)  # (slots, steps, batch) each, or (steps, batch) of all
 
         def body(
             step: Scalar, state: _TrainingState, masks: Sequence[SlotMask], sums: SlotSums
         ) -> tuple[Scalar, _TrainingState, Sequence[SlotMask], SlotSums]:
             next_masks = self._draw_masks(inputs, tf.minimum(step + 1, config.n_steps - 1))
-            batch = self._batch(order[:, step], None if is_row is None else is_row[step])
+            batch = self._rows.batch(order[:, step], is_row, step)
             learned = self._networks.learn(state.weights, state.moving, batch, masks)
             updated = take_step(state.weights, state.m, state.v, learned.gradients, inputs.coefficients[:, step])
             sums += tf.cast(learned.sums, tf.float64)
@@ -255,30 +253,6 @@ class ArrayProgram:
         start = (tf.constant(0), state, masks, tf.zeros((config.n_slots, 2), tf.float64))
         _, state, _, sums = tf.while_loop(lambda step, *_: step < config.n_steps, body, start)
         return state, sums
-
-    def _batch(self, index: SlotRows, is_row: RowFlags | None) -> Batch:
-        """Return the rows of a step by their numbers (slots, batch)."""
-        return Batch(
-            tf.gather(self._rows.x, index),  # (slots, batch, features)
-            tf.gather(self._rows.y, index),  # (slots, batch)
-            is_row,
-            None if self._rows.weights is None else tf.gather(self._rows.weights, index),  # (slots, batch)
-        )
-
-    def _batches(self, order: SlotRows) -> tuple[SlotRows, RowFlags | None]:
-        """Cut an epoch's order into steps (slots, steps, batch); the last one is filled up with rows that do not count.
-
-        Returns:
-            The order, and which rows count (steps, batch); None where all do.
-        """
-        config = self.config
-        n_places = config.n_steps * config.batch_size
-        filled = tf.pad(order, [[0, 0], [0, n_places - config.n_rows]])  # (slots, steps * batch)
-        batches = tf.reshape(filled, (config.n_slots, config.n_steps, config.batch_size))
-        if n_places == config.n_rows:
-            return batches, None
-        is_row = (np.arange(n_places) < config.n_rows).reshape(config.n_steps, config.batch_size)
-        return batches, tf.constant(is_row, self._dtype)
 
     def _draw_masks(self, inputs: CallInputs, step: Scalar) -> Sequence[SlotMask]:
         n_units = [self.config.batch_size * units for units in self.config.hidden]
@@ -294,15 +268,16 @@ class ArrayProgram:
     ) -> Iterator[tuple[str, SlotValues]]:
         """Yield the metrics of an epoch by name, each (slots,)."""
         config = self.config
-        totals, logits = self._networks.evaluate(state.weights, state.moving, self._validation)
-        training, validation = sums / self._n_rows[0], totals / self._n_rows[1]  # (slots, 2) each
+        totals, logits = self._networks.evaluate(state.weights, state.moving, self._rows.validation)
+        n_train, n_validation = self._rows.counts  # () or (slots,)
+        training, validation = sums / n_train[..., None], totals / n_validation[..., None]  # (slots, 2) each
         for index, name in enumerate(("loss", config.layout.metric)):
             yield name, training[:, index]
             yield f"val_{name}", validation[:, index]
         yield "l2_penalty", self._networks.penalty(state.weights)
         if config.layout.scores:
-            targets = tf.reshape(self._validation[1], (-1,))[: self._n_validation]  # (rows,)
-            probabilities = scores.probabilities_of(config.task, logits[:, : self._n_validation])
+            targets = self._rows.targets()
+            probabilities = scores.probabilities_of(config.task, logits[:, : targets.y.shape[1]])
             yield from scores.scores(config, probabilities, targets).items()
         if isinstance(progress.plateau, PlateauState):
             yield "learning_rate", progress.plateau.rate
@@ -325,19 +300,3 @@ def _split(vector: NDArray[np.floating], sizes: Sequence[int]) -> tuple[NDArray[
 def _select(is_new: SlotFlags, new: SlotWeights, old: SlotWeights) -> SlotWeights:
     """Return the new weights of some slots and the old ones of all others."""
     return tf.where(tf.reshape(is_new, (-1, *[1] * (len(new.shape) - 1))), new, old)
-
-
-def _chunks(rows: Rows) -> tuple[Chunks, Chunks, Chunks]:
-    """Cut rows into equal chunks: features, targets, and which rows count."""
-    n_rows = len(rows.x)
-    n_chunks = -(-n_rows // EVALUATION_ROWS)
-    size = -(-n_rows // n_chunks)
-    n_filled = n_chunks * size - n_rows
-    x = tf.pad(rows.x, [[0, n_filled], [0, 0]])
-    y = tf.pad(rows.y, [[0, n_filled]])
-    is_row = tf.cast(tf.range(n_chunks * size) < n_rows, rows.x.dtype)
-    return (
-        tf.reshape(x, (n_chunks, size, x.shape[1])),
-        tf.reshape(y, (n_chunks, size)),
-        tf.reshape(is_row, (n_chunks, size)),
-    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dnnsweep.datasets import Dataset
 from dnnsweep.records import EpochReport
 from dnnsweep.space import Hyperparameters
+from dnnsweep.trainers.array.metric_layout import MetricLayout
 from dnnsweep.trainers.attempt import Attempt
 
 
@@ -16,12 +18,16 @@ class SlotTrial:
 
     Args:
         attempt: The attempt at it, with a report for each epoch so far.
+        data: Data that it is trained on.
+        layout: What an epoch measures, in the units of these data.
         n_sent: Number of reports that were sent.
         sent_at: Time of the last look at unsent reports, in seconds since 1970; None before the first.
         hp: Its hyperparameters, read from the suggestion.
     """
 
     attempt: Attempt
+    data: Dataset
+    layout: MetricLayout
     n_sent: int = 0
     sent_at: float | None = None
     hp: Hyperparameters = field(init=False)
@@ -38,6 +44,11 @@ class SlotTrial:
     def n_epochs(self) -> int:
         """Return the number of epochs trained."""
         return len(self.attempt.reports)
+
+    @property
+    def n_rows(self) -> int:
+        """Return the number of training rows."""
+        return self.data.summary.n_train
 
     def take_unsent(self, moment: float, every_seconds: float) -> Sequence[EpochReport]:
         """Return the reports to send now and count them as sent; none before it is time again.

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dnnsweep.records import AttemptStarted, Reason, Suggestion
 from dnnsweep.trainers import Emit, TrialDroppedError, keras_models
 from dnnsweep.trainers.array import optimizers, weights
 from dnnsweep.trainers.array.arithmetic import SlotKnobs
 from dnnsweep.trainers.array.buffers import InputBuffers
-from dnnsweep.trainers.array.config import config_of
-from dnnsweep.trainers.array.program import ArrayProgram, CallResult, Rows
+from dnnsweep.trainers.array.config import config_of, layout_of, monitors_of
+from dnnsweep.trainers.array.program import ArrayProgram, CallResult
+from dnnsweep.trainers.array.rows import OwnRows, SharedRows
 from dnnsweep.trainers.array.slot_trial import SlotTrial
 from dnnsweep.trainers.array.stopping import END_CODES
+from dnnsweep.trainers.array.types import NetworkWeights
 from dnnsweep.trainers.attempt import Attempt, one_line
 from dnnsweep.trainers.groups import Group
 from dnnsweep.trainers.inputs import TrainerInputs
@@ -36,7 +37,7 @@ class EndedTrial(NamedTuple):
         attempt: The attempt at it.
         reason: Why it ended.
         best_epoch: Epoch whose weights are kept; None if there is none.
-        save: Function that writes the model to a path; works until the slot is filled again.
+        save: Function that writes the model to a path; works until the slot is filled again, for a first fold always.
     """
 
     attempt: Attempt
@@ -56,14 +57,10 @@ class TrialArray:
     """
 
     def __init__(self, group: Group, inputs: TrainerInputs, n_slots: int, dtype: str = "float32") -> None:
-        data = inputs.data
+        self._inputs = inputs
         self.config = config_of(group, inputs, n_slots, dtype)
-        self.program = ArrayProgram(
-            self.config,
-            _rows(data.x_train, data.y_train, dtype, data.w_train),
-            _rows(data.x_validation, data.y_validation, dtype),
-        )
-        self._preprocessing = data.preprocessing
+        self._rows = (OwnRows if self.config.has_own_rows else SharedRows)(self.config, inputs.data)
+        self.program = ArrayProgram(self.config, self._rows)
         self._timeout_seconds = inputs.sweep.training.timeout_seconds
         # A pruner needs each epoch at once.
         self._report_seconds = REPORT_SECONDS if inputs.sweep.pruner.kind == "none" else 0.0
@@ -111,9 +108,11 @@ class TrialArray:
 
     def _start_trial(self, slot: int, attempt: Attempt, emit: Emit) -> None:
         attempt.began = time.perf_counter()
-        trial = SlotTrial(attempt)
-        hp, widths = trial.hp, self.config.widths
+        widths = self.config.widths
         try:
+            data = self._inputs.data_for(attempt.suggestion)
+            trial = SlotTrial(attempt, data, layout_of(self._inputs.sweep, data))
+            hp = trial.hp
             start = weights.initial(hp, widths, trial.seed)
         except Exception as error:  # noqa: BLE001  a result, as for any error while training
             emit(attempt.end(Reason.FAILED, error=one_line(error)))
@@ -121,8 +120,10 @@ class TrialArray:
         attempt.n_parameters = keras_models.n_parameters(hp, widths)
         self._slots[slot] = trial  # before what may fail: it is among the unfinished then
         l2 = float(np.float32(hp.l2))  # as Keras rounds it
+        monitors = monitors_of(self._inputs.sweep, trial.layout) if self.config.has_own_rows else ()
         knobs = SlotKnobs(float(hp.batch_norm), hp.dropout, l2, hp.global_clipnorm)
-        self.program.start_trial(slot, start, knobs, optimizers.UPDATE_RULES[hp.optimizer].first_v)
+        self._rows.start_trial(slot, data)
+        self.program.start_trial(slot, start, knobs, optimizers.UPDATE_RULES[hp.optimizer].first_v, monitors)
         self._buffers.start_trial(slot, trial)
         emit(AttemptStarted(attempt.suggestion.number, attempt.suggestion.attempt))
 
@@ -133,7 +134,6 @@ class TrialArray:
             result: What the program returned.
             moment: Time at which the epochs ended, in milliseconds since 1970.
         """
-        layout = self.config.layout
         self.n_slot_epochs += result.n_epochs * self.config.n_slots
         for slot, trial in enumerate(self._slots):
             if trial is None:
@@ -141,7 +141,7 @@ class TrialArray:
             self.n_busy_slot_epochs += result.n_epochs
             for ahead, vector in enumerate(result.metrics[: result.n_epochs, slot]):  # (metrics,)
                 rate = self._buffers.changing_rate(ahead, slot, trial, vector)
-                trial.attempt.add(layout.in_own_units(vector) | rate, moment)
+                trial.attempt.add(trial.layout.in_own_units(vector) | rate, moment)
 
     def _report(self, emit: Emit, moment: float) -> None:
         """Report the epochs of trials that last, in batches: those that end soon come with their result."""
@@ -173,8 +173,12 @@ class TrialArray:
         self._free(slot)
         best_epoch = int(self._buffers.progress.best_epoch[slot]) or None
 
+        # The model of a fold may be wanted when the slot is filled again, that of a trial is saved before.
+        best = self.program.best_weights(slot) if trial.attempt.suggestion.fold == 0 else None
+
         def save(path: Path) -> None:
-            keras_models.save(self._model(slot, trial), trial.hp, self._preprocessing, path)
+            network = self._model(trial, self.program.best_weights(slot) if best is None else best)
+            keras_models.save(network, trial.hp, trial.data.preprocessing, path)
 
         is_lost = reason in (Reason.DIVERGED, Reason.TIMEOUT)
         return EndedTrial(trial.attempt, reason, None if is_lost else best_epoch, save)
@@ -183,15 +187,9 @@ class TrialArray:
         self._slots[slot] = None
         self._buffers.end_trial(slot)
 
-    def _model(self, slot: int, trial: SlotTrial) -> Any:
-        """Return the best weights of the trial that a slot held last as an ordinary Keras model, not compiled."""
+    def _model(self, trial: SlotTrial, best: NetworkWeights) -> Any:
+        """Return the best weights of a trial as an ordinary Keras model, not compiled."""
         config = self.config
         network = keras_models.build(trial.hp, config.n_features, config.task, config.n_outputs, trial.seed)
-        network.set_weights(weights.keras_order(self.program.best_weights(slot), batch_norm=trial.hp.batch_norm))
+        network.set_weights(weights.keras_order(best, batch_norm=trial.hp.batch_norm))
         return network
-
-
-def _rows(x: NDArray[Any], y: NDArray[Any], dtype: str, row_weights: NDArray[Any] | None = None) -> Rows:
-    targets = y.astype(dtype) if y.dtype.kind == "f" else y
-    factors = None if row_weights is None else keras_models.to_device(row_weights.astype(dtype))
-    return Rows(keras_models.to_device(x.astype(dtype)), keras_models.to_device(targets), factors)

@@ -70,7 +70,7 @@ def _compare(
 def _improve(monitor: Monitor, metrics: SlotMetrics, best: SlotValues) -> tuple[SlotValues, SlotFlags]:
     """Return what a rule watches, and whether it beats the best so far; NaN is never better (slots,)."""
     scale, offset, delta = (
-        tf.constant(part, metrics.dtype) for part in (monitor.scale, monitor.offset, monitor.min_delta)
+        tf.convert_to_tensor(part, metrics.dtype) for part in (monitor.scale, monitor.offset, monitor.min_delta)
     )
     value = metrics[:, monitor.index] * scale + offset  # (slots,)
     beaten = tf.cast(best, tf.float32)  # (slots,); compared in single precision, as in Keras

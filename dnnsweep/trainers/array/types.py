@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scalar: TypeAlias = Any  #: ()
-RowFlags: TypeAlias = Any  #: (rows,), 1 for a row that counts and 0 for one that fills up a batch
-Chunks: TypeAlias = Any  #: (chunks, rows, ...), rows in pieces of equal size; all slots share them
+RowFlags: TypeAlias = Any  #: (rows,) or (slots, rows), 1 for a row that counts and 0 for one that fills up a batch
+BatchRows: TypeAlias = Any  #: (steps, batch) or (slots, steps, batch), flags as above; None where all rows count
+RowCounts: TypeAlias = Any  #: () or (slots,), a number of rows in double precision
+Chunks: TypeAlias = Any  #: (chunks, rows, ...) that all slots share or (chunks, slots, rows, ...), in equal pieces
 
 EpochMetrics: TypeAlias = Any  #: (epochs_per_call, slots, metrics)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from dnnsweep.datasets import Dataset
 from dnnsweep.records import EpochReport, Suggestion, TrialResult
 from dnnsweep.space import Hyperparameters, first_point
 from dnnsweep.spec import SweepSpec
@@ -40,7 +41,7 @@ class CompiledTrainer(SequentialTrainer):
         self._inputs = inputs
         self._device = device
         self._builder = Builder(inputs.sweep, inputs.data, is_confined=job.limits is not None)
-        self._rows = HeldRows(inputs.data, inputs_of)
+        self._rows = HeldRows(inputs_of)
         self._programs = EpochPrograms(self._rows)
         self._loop = TrialLoop(inputs, job.models, self.engine_for)
 
@@ -71,16 +72,21 @@ class CompiledTrainer(SequentialTrainer):
         """
         return self._loop.train(suggestion, report)
 
-    def engine_for(self, suggestion: Suggestion) -> Engine:
-        """Build the network of a suggestion and choose the engine that trains it."""
+    def engine_for(self, suggestion: Suggestion, data: Dataset) -> Engine:
+        """Build the network of a suggestion and choose the engine that trains it.
+
+        Args:
+            suggestion: What is trained.
+            data: Data that the network is trained on.
+        """
         network, hp = self._builder.build(suggestion.params, suggestion.seed), Hyperparameters.of(suggestion.params)
         kind = self._strategy_for(network).kind
         if kind != strategy.PROGRAM:
-            return KerasEngine(network, hp, self._rows, keras_models.weight_penalty, kind)
-        by_fit = KerasEngine(network, hp, self._rows, keras_models.weight_penalty)
+            return KerasEngine(network, hp, data, self._rows, keras_models.weight_penalty, kind)
+        by_fit = KerasEngine(network, hp, data, self._rows, keras_models.weight_penalty)
         if not strategy.is_for_program(hp) or self._programs.is_refused(key := ProgramKey.of(network, hp)):
             return by_fit
-        return ProgramEngine(network, hp, key, self._programs, by_fit)
+        return ProgramEngine(network, hp, data, key, self._programs, by_fit)
 
     def _strategy_for(self, network: Any) -> strategy.Strategy:
         is_fit, x = self._inputs.sweep.trainer.kind == "fit", self._inputs.data.x_train[:2]

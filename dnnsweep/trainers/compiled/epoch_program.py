@@ -14,6 +14,7 @@ from dnnsweep.records import Task
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import dropout, keras_models
 from dnnsweep.trainers.compiled.structures import strengths
+from dnnsweep.trainers.keras_engine import Rows
 
 _METRICS: Final = {
     Task.BINARY: keras.metrics.binary_accuracy,
@@ -31,12 +32,9 @@ class EpochProgram:
         network: Functional or Sequential model of dense layers; a copy of it is trained.
         hp: Point that names the optimizer and the batch size.
         task: Task of the data, which decides loss and metric.
-        rows: Training and validation rows from `keras_models.hold`, as the network takes them.
     """
 
-    def __init__(
-        self, network: keras.Model, hp: Hyperparameters, task: Task, rows: tuple[tuple[Any, ...], tuple[Any, ...]]
-    ) -> None:
+    def __init__(self, network: keras.Model, hp: Hyperparameters, task: Task) -> None:
         self._dropouts: list[Dropout] = []
         self._network = self._with_stand_in_dropout(network)
         self._variables = self._network.trainable_variables
@@ -49,17 +47,18 @@ class EpochProgram:
         self._loss = keras_models.LOSSES[task](reduction="none")
         self._metric = _METRICS[task]
         self._names = ("loss", keras_models.METRICS[task])
-        (self._x, self._y, *weights), (self._x_validation, self._y_validation) = rows
-        self._weights = weights[0] if weights else None
+        self._rows: Rows | None = None
         self._epoch = tf.function(self._run, jit_compile=True, autograph=False)
 
-    def load(self, network: keras.Model, hp: Hyperparameters) -> None:
+    def load(self, network: keras.Model, hp: Hyperparameters, rows: Rows) -> None:
         """Load another network of the same structure, to train it from its start.
 
         Args:
             network: Network whose weights, dropout rates, seeds and regularizer strengths are loaded.
             hp: Point whose learning rate is loaded.
+            rows: Rows as the network takes them. Other numbers of rows compile the program again.
         """
+        self._rows = rows
         self._network.set_weights(network.get_weights())
         for stand_in, layer in zip(self._dropouts, _dropouts(network), strict=True):
             stand_in.load(layer)
@@ -113,33 +112,35 @@ class EpochProgram:
         Returns:
             `loss`, `accuracy` or `mae`, and the same with `val_`.
         """
-        values = self._epoch(tf.constant(order)).numpy().tolist()
+        values = self._epoch(tf.constant(order), self._rows).numpy().tolist()
         names = [f"{prefix}{name}" for prefix in ("", "val_") for name in self._names]
         return dict(zip(names, values, strict=True))
 
-    def _run(self, order: tf.Tensor) -> tf.Tensor:
-        n_train, n_validation = len(self._y), len(self._y_validation)
+    def _run(self, order: tf.Tensor, rows: Rows) -> tf.Tensor:
+        n_train, n_validation = (part[1].shape[0] for part in rows)
         training_sums = _over_batches(
-            n_train, self._batch_size, lambda rows: self._step(tf.gather(order, rows))
+            n_train, self._batch_size, lambda places: self._step(rows.training, tf.gather(order, places))
         )  # (2,)
-        validation_sums = _over_batches(n_validation, keras_models.EVALUATION_ROWS, self._test)  # (2,)
+        validation_sums = _over_batches(
+            n_validation, keras_models.EVALUATION_ROWS, lambda index: self._test(rows.validation, index)
+        )  # (2,)
         return tf.concat([training_sums / n_train, validation_sums / n_validation], axis=0)  # (4,)
 
-    def _step(self, rows: tf.Tensor) -> tf.Tensor:
+    def _step(self, rows: tuple[Any, ...], index: tf.Tensor) -> tf.Tensor:
         """Take a step on a batch of rows (batch,); return its sums of loss and metric (2,)."""
-        x, y = _rows_of(self._x, rows), tf.gather(self._y, rows)
+        x, y, *weights = _rows_of(rows, index)
         with tf.GradientTape() as tape:
             predictions = self._network(x, training=True)  # (batch, outputs)
             losses = self._loss(y, predictions)  # (batch,)
-            weighted = losses if self._weights is None else losses * tf.gather(self._weights, rows)
+            weighted = losses * weights[0] if weights else losses
             loss = tf.add_n([tf.reduce_mean(weighted), *self._penalties()])
         self._optimizer.apply(tape.gradient(loss, self._variables), self._variables)
         return self._sums(y, predictions, losses)
 
-    def _test(self, rows: tf.Tensor) -> tf.Tensor:
+    def _test(self, rows: tuple[Any, ...], index: tf.Tensor) -> tf.Tensor:
         """Return the sums of loss and metric (2,) of a batch of validation rows (batch,)."""
-        y = tf.gather(self._y_validation, rows)
-        predictions = self._network(_rows_of(self._x_validation, rows), training=False)  # (batch, outputs)
+        x, y = _rows_of(rows, index)
+        predictions = self._network(x, training=False)  # (batch, outputs)
         return self._sums(y, predictions, self._loss(y, predictions))
 
     def _sums(self, y: tf.Tensor, predictions: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
@@ -149,8 +150,8 @@ class EpochProgram:
         return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(metric)])
 
 
-def _rows_of(x: Any, rows: tf.Tensor) -> Any:
-    return tf.nest.map_structure(lambda part: tf.gather(part, rows), x)
+def _rows_of(parts: Any, index: tf.Tensor) -> Any:
+    return tf.nest.map_structure(lambda part: tf.gather(part, index), parts)
 
 
 def _over_batches(n_rows: int, size: int, batch: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:

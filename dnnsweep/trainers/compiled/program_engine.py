@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from dnnsweep.datasets import Dataset
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import keras_models
 from dnnsweep.trainers.compiled.epoch_program import EpochProgram
@@ -63,12 +64,12 @@ class EpochPrograms:
         """Return whether XLA could not compile the program of a key."""
         return key in self._refused
 
-    def load(self, key: ProgramKey, network: Any, hp: Hyperparameters) -> EpochProgram:
-        """Return the program of a key with a network loaded into it."""
+    def load(self, key: ProgramKey, network: Any, hp: Hyperparameters, data: Dataset) -> EpochProgram:
+        """Return the program of a key with a network and the rows that it is trained on loaded into it."""
         if key not in self._programs:
             self._programs = dict(list(self._programs.items())[-MAX_PROGRAMS + 1 :])
-            self._programs[key] = EpochProgram(network, hp, self.rows.summary.task, self.rows.for_network(network))
-        self._programs[key].load(network, hp)
+            self._programs[key] = EpochProgram(network, hp, data.summary.task)
+        self._programs[key].load(network, hp, self.rows.for_network(network, data))
         return self._programs[key]
 
     def refuse(self, key: ProgramKey) -> None:
@@ -83,23 +84,31 @@ class ProgramEngine:
     Args:
         network: Network with its starting weights, not compiled; it is not trained itself.
         hp: Point that the program can train, by `strategy.is_for_program`.
+        data: Data that the network is trained on.
         key: Key of the program, from `ProgramKey.of`.
         programs: The compiled programs of the trainer.
         substitute: Engine that trains the network if XLA cannot compile the program.
     """
 
-    def __init__(
-        self, network: Any, hp: Hyperparameters, key: ProgramKey, programs: EpochPrograms, substitute: Engine
+    def __init__(  # noqa: PLR0913, PLR0917  what is trained, what it is trained on, and by what
+        self,
+        network: Any,
+        hp: Hyperparameters,
+        data: Dataset,
+        key: ProgramKey,
+        programs: EpochPrograms,
+        substitute: Engine,
     ) -> None:
         self.network = network
         self._hp = hp
+        self._data = data
         self._key = key
         self._programs = programs
         self._substitute = substitute
 
     @cached_property
     def _program(self) -> EpochProgram:
-        return self._programs.load(self._key, self.network, self._hp)
+        return self._programs.load(self._key, self.network, self._hp, self._data)
 
     def fit(
         self, orders: Iterator[NDArray[np.int32]], n_epochs: int, after_epoch: Callable[[Mapping[str, float]], bool]
@@ -127,9 +136,8 @@ class ProgramEngine:
 
     def predict(self) -> NDArray[Any]:
         """Return the predictions (rows, outputs) for the validation rows."""
-        rows = self._programs.rows
-        x_validation = rows.for_network(self.network).validation[0]
-        return keras_models.predictions_of(self._program.network, x_validation, rows.summary.n_validation)
+        x_validation = self._programs.rows.for_network(self.network, self._data).validation[0]
+        return keras_models.predictions_of(self._program.network, x_validation, self._data.summary.n_validation)
 
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of all weights."""
