@@ -52,6 +52,8 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             _fail(f"interrupted{_ADVICE.get(ctx.invoked_subcommand, '')}", INTERRUPTED)
+        except BrokenPipeError:  # Typer would end with 1
+            _end_unread()
 
 
 app = typer.Typer(
@@ -74,9 +76,8 @@ def main() -> None:
         code = app(prog_name="dnnsweep", standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code)
-    except BrokenPipeError:  # whoever read the output went away: `| head` for example
-        discard_output()
-        sys.exit(0)
+    except BrokenPipeError:
+        _end_unread()
     except SpecError as error:
         _fail("\n".join(f"error: {mistake}" for mistake in error.mistakes), error.exit_code)
     except DnnsweepError as error:
@@ -94,6 +95,12 @@ def _end_misused(error: Any) -> None:
     if error.format_message():
         say(f"error: {usage_message(error, typer.main.get_command(app).commands)}")  # type: ignore[attr-defined]  # a group
     sys.exit(error.exit_code)
+
+
+def _end_unread() -> None:
+    """End without a fault although whoever read the output went away: `| head` for example."""
+    discard_output()
+    sys.exit(0)
 
 
 def _fail(message: str, code: int) -> None:
