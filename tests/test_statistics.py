@@ -368,6 +368,15 @@ def test_a_variance_of_zero_gives_and_takes_nothing() -> None:
     assert moderated(np.array([0.0, 2.0, 2.0]), 9).variances == pytest.approx([0.0, *[pytest.approx(2, rel=0.2)] * 2])
 
 
+def test_no_simultaneous_interval_is_shorter_than_that_of_the_effect_alone(rng: np.random.Generator) -> None:
+    effects = rng.normal(size=(10, 6)) * [9.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+    for effect, values in zip(effect_intervals(effects, seed=0), effects.T, strict=True):
+        assert effect.interval == pytest.approx(mean_interval(values))
+        assert effect.simultaneous.low <= effect.interval.low
+        assert effect.interval.high <= effect.simultaneous.high
+
+
 def test_a_player_that_changes_nothing_in_any_block_has_no_effect(rng: np.random.Generator) -> None:
     effects = np.column_stack([rng.normal(size=10) + 50, np.zeros(10)])
 

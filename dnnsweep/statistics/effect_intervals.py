@@ -6,7 +6,9 @@ effect is drawn towards what is usual among the players, by as much as their var
 
     v_i = (d_0 v_0 + d s_i^2) / (d_0 + d),    d = blocks - 1,
 
-with d_0 and v_0 fitted to the logarithms of all s_i^2, and t quantiles at d_0 + d degrees of freedom.
+with d_0 and v_0 fitted to the logarithms of all s_i^2, and t quantiles at d_0 + d degrees of freedom. Simultaneous
+intervals use them. The interval of one effect is the plain t interval, and no simultaneous one is shorter: that guards
+a player which varies much more than the others.
 
 References:
     Smyth, Linear models and empirical Bayes methods for assessing differential expression, Statistical Applications in
@@ -24,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
 
-from dnnsweep.statistics.intervals import CONFIDENCE, Interval, around, t_quantile
+from dnnsweep.statistics.intervals import CONFIDENCE, Interval, around, mean_interval
 
 N_DRAWS: Final = 10_000
 
@@ -64,14 +66,14 @@ def effect_intervals(effects: NDArray[np.float64], seed: int, confidence: float 
     if n_blocks < 2:
         raise ValueError(f"intervals of effects must have at least two blocks; got {n_blocks}")
     spread = moderated(effects.var(axis=0, ddof=1), n_blocks - 1)
-    alone = t_quantile(spread.degrees_of_freedom, confidence)
-    together = max_t_quantile(effects, spread.degrees_of_freedom, seed, confidence)
-    return [
-        Effect(mean, around(mean, alone * error), around(mean, together * error))
-        for mean, error in zip(
-            effects.mean(axis=0).tolist(), np.sqrt(spread.variances / n_blocks).tolist(), strict=True
-        )
-    ]
+    quantile = max_t_quantile(effects, spread.degrees_of_freedom, seed, confidence)
+    reaches = (quantile * np.sqrt(spread.variances / n_blocks)).tolist()
+    return [_effect(values, reach, confidence) for values, reach in zip(effects.T, reaches, strict=True)]
+
+
+def _effect(values: NDArray[np.float64], reach: float, confidence: float) -> Effect:
+    mean, alone = float(values.mean()), mean_interval(values, confidence=confidence)
+    return Effect(mean, alone, around(mean, max(reach, alone.high - mean)))
 
 
 class Spread(NamedTuple):
