@@ -7,8 +7,8 @@ effect is drawn towards what is usual among the players, by as much as their var
     v_i = (d_0 v_0 + d s_i^2) / (d_0 + d),    d = blocks - 1,
 
 with d_0 and v_0 fitted to the logarithms of all s_i^2, and t quantiles at d_0 + d degrees of freedom. Simultaneous
-intervals use them. The interval of one effect is the plain t interval, and no simultaneous one is shorter: that guards
-a player which varies much more than the others.
+intervals use v_i, or s_i^2 where that is larger: a player that varies much more than the others is not taken for one of
+them. The interval of one effect is the plain t interval, and no simultaneous one is shorter.
 
 References:
     Smyth, Linear models and empirical Bayes methods for assessing differential expression, Statistical Applications in
@@ -65,9 +65,10 @@ def effect_intervals(effects: NDArray[np.float64], seed: int, confidence: float 
     n_blocks = len(effects)
     if n_blocks < 2:
         raise ValueError(f"intervals of effects must have at least two blocks; got {n_blocks}")
-    spread = moderated(effects.var(axis=0, ddof=1), n_blocks - 1)
+    own = effects.var(axis=0, ddof=1)
+    spread = moderated(own, n_blocks - 1)
     quantile = max_t_quantile(effects, spread.degrees_of_freedom, seed, confidence)
-    reaches = (quantile * np.sqrt(spread.variances / n_blocks)).tolist()
+    reaches = (quantile * np.sqrt(np.maximum(spread.variances, own) / n_blocks)).tolist()
     return [_effect(values, reach, confidence) for values, reach in zip(effects.T, reaches, strict=True)]
 
 
