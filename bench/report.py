@@ -1,4 +1,4 @@
-"""docs/performance.md: tables between markers."""
+"""docs/performance.md and docs/answers.md: tables between markers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 FILE: Final = Path("docs/performance.md")
+#: Parts that have a page of their own.
+PAGES: Final = {"answers": Path("docs/answers.md")}
 PACKAGES: Final = ("tensorflow", "keras", "optuna", "mlflow", "keras-tuner", "ray", "numpy")
 PACKAGES_OF_SERVICE: Final = ("sqlalchemy", "fastapi", "uvicorn")
 
@@ -70,4 +72,5 @@ def _processor() -> str:
 
 def write(name: str, text: str) -> None:
     """Put a text between its markers."""
-    FILE.write_text(replaced(FILE.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+    file = PAGES.get(name, FILE)
+    file.write_text(replaced(file.read_text(encoding="utf-8"), name, text), encoding="utf-8")

@@ -15,7 +15,7 @@ from bench.numbers import Line, ratios, spread, verdict
 from bench.speeds import Entry
 from bench.sweeps import Effort, at, growth
 
-PERFORMANCE = (Path(__file__).resolve().parents[1] / report.FILE).read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_a_line_through_two_runs_is_extrapolated() -> None:
@@ -73,7 +73,9 @@ def test_a_document_without_both_markers_in_order_is_refused(document: str) -> N
 
 @pytest.mark.parametrize("part", PARTS)
 def test_the_document_has_a_place_for_each_part(part: str) -> None:
-    assert "\nnew\n" in report.replaced(PERFORMANCE, part, "new")
+    page = (ROOT / report.PAGES.get(part, report.FILE)).read_text(encoding="utf-8")
+
+    assert "\nnew\n" in report.replaced(page, part, "new")
 
 
 def test_memory_grows_from_where_so_many_trials_had_ended() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse  # type: ignore[import-untyped]
+import scipy.sparse
 from examples import n_examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -12,7 +12,7 @@ import pytest
 from examples import n_examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]
+from scipy.stats.qmc import Sobol
 
 from dnnsweep import seeds
 from dnnsweep.records import Reason

@@ -42,6 +42,7 @@ DOORS = {
     "yaml": ("dnnsweep.spec",),
     "pydantic": ("dnnsweep.spec",),
     "plotly": ("dnnsweep.reports",),
+    "scipy": ("dnnsweep.statistics",),
     "pandas": ("dnnsweep.datasets", "dnnsweep.reports"),
     "sklearn": ("dnnsweep.datasets", "dnnsweep.trainers.scores"),
 }
