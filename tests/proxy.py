@@ -45,6 +45,7 @@ class Proxy:
         self._lock = threading.Lock()
         self.fault = Fault.NONE
         self.share = 1.0
+        self._certain = ""
         self.lost: list[str] = []
         self.n_faults = 0
         proxy = self
@@ -64,21 +65,30 @@ class Proxy:
         self._server.daemon_threads = True
         self.uri = f"http://127.0.0.1:{self._server.server_port}"
 
-    def disturb(self, fault: Fault, share: float = 1.0) -> None:
-        """From now on let this happen to so many of all requests."""
-        with self._lock:
-            self.fault, self.share = fault, share
+    def disturb(self, fault: Fault, share: float = 1.0, certain: str = "") -> None:
+        """From now on let this happen to so many of all requests.
 
-    def _draw(self) -> Fault:
+        Args:
+            fault: What happens.
+            share: To how many of all requests it happens.
+            certain: End of a path; it happens to the first request of such a path in any case.
+        """
         with self._lock:
-            fault = self.fault if self._chance.random() < self.share else Fault.NONE
+            self.fault, self.share, self._certain = fault, share, certain
+
+    def _draw(self, path: str) -> Fault:
+        with self._lock:
+            is_drawn = self._chance.random() < self.share
+            if self._certain and urlsplit(path).path.endswith(self._certain):
+                is_drawn, self._certain = True, ""
+            fault = self.fault if is_drawn else Fault.NONE
             self.n_faults += fault is not Fault.NONE
             return fault
 
     def serve(self, request: BaseHTTPRequestHandler) -> None:
         """Answer one request, or do not."""
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        fault = self._draw()
+        fault = self._draw(request.path)
         if fault is Fault.HANG:
             time.sleep(HANG_SECONDS)
         if fault is Fault.HANG or (fault is Fault.LOST and self._forward(request, body) is not None):

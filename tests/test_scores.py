@@ -19,6 +19,7 @@ from dnnsweep.trainers import Job, TrainerPlan
 from dnnsweep.trainers.array import ArrayTrainer
 from dnnsweep.trainers.array import scores as in_program
 from dnnsweep.trainers.array.config import ArrayConfig
+from dnnsweep.trainers.array.rows import Targets
 from dnnsweep.trainers.array.slots import TrialArray
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_of
@@ -86,7 +87,11 @@ def logits_of(kind: str, n_rows: int, n_outputs: int) -> tuple[np.ndarray, np.nd
 def program_of(source: str) -> tuple[ArrayConfig, Any]:
     """Return the configuration of an array and the program of its scores, which is compiled once for each shape."""
     config = TrialArray(group_of(suggestion().params), load_inputs(job(source)), SLOTS).config
-    return config, tf.function(lambda answers, y: in_program.scores(config, answers, y), jit_compile=True)
+
+    def scores_of(answers: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+        return in_program.scores(config, answers, Targets(y[tf.newaxis], is_row=None))
+
+    return config, tf.function(scores_of, jit_compile=True)
 
 
 @pytest.mark.parametrize("kind", ["plain", "ties", "saturated", "constant", "rare"])

@@ -13,7 +13,6 @@ from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import AttemptStarted, EpochReport, Suggestion, TrialResult
 from dnnsweep.records.phases import Phase
 from dnnsweep.trainers import Emit, Job, Trainer, TrainerReady
-from dnnsweep.trainers.folding import in_folds
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +154,8 @@ def create_trainer(path: str, job: Job) -> Trainer:
         path: `module:class` of the trainer.
         job: The sweep to train.
     """
+    from dnnsweep.trainers.folding import in_folds  # reads sweep files; commands that only name an executor do not
+
     module, _, name = path.partition(":")
     return in_folds(getattr(importlib.import_module(module), name), job)
 

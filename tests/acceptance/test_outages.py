@@ -64,7 +64,7 @@ def test_answers_lost_after_the_work_was_done_leave_one_run_for_each_trial(
     tmp_path: Path, server: chaos.MlflowServer, expected: Identity
 ) -> None:
     with disturbed(tmp_path, server, "lost") as (workspace, proxy, file):
-        proxy.disturb(Fault.LOST, 0.25)
+        proxy.disturb(Fault.LOST, 0.25, certain="/runs/create")
         done = workspace.run("run", file, "--trainers", "2")
         assert done.code == 0, done.err
         assert any(path.endswith("/runs/create") for path in proxy.lost), proxy.lost
