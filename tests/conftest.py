@@ -63,9 +63,11 @@ class Memory:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what libraries and tests have made so far out of each later search for garbage: it stays."""
+    """Search for garbage seldom, and leave out what libraries and tests have made so far: it stays."""
     gc.collect()
     gc.freeze()
+    # Building a network makes hundreds of thousands of objects that stay until its test ends.
+    gc.set_threshold(50_000, 10, 50)
 
 
 @pytest.fixture(scope="session")
