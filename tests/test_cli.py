@@ -24,7 +24,7 @@ from fake_mlflow import FakeMlflow, use_fake_mlflow
 from workspace import SWEEP
 
 import dnnsweep
-from dnnsweep.cli import main, render, run_commands
+from dnnsweep.cli import main, render, run_commands, run_ending
 from dnnsweep.cli.formats import format_number, format_setting
 from dnnsweep.cli.progress_display import print_line, trial_line
 from dnnsweep.cli.standard_streams import Output
@@ -626,7 +626,7 @@ def test_what_a_worker_delivers_asks_for_no_other_command(
     run(call, file(), "--name", "digits")
     shown = dnnsweep.show("digits")
     for by_worker, who in ((True, "a worker"), (False, "`dnnsweep resume digits` or `dnnsweep doctor`")):
-        render.print_conclusion(replace(shown, n_undelivered=2), "dnnsweep resume digits", by_worker=by_worker)
+        run_ending.say_conclusion(replace(shown, n_undelivered=2), "dnnsweep resume digits", by_worker=by_worker)
         assert capsys.readouterr().err.splitlines()[-1] == (
             f"2 updates are still waiting for MLflow; {who} will deliver them"
         )

@@ -224,16 +224,16 @@ def _await_end(name: str, home: Path | None) -> None:
 
 def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool, by_worker: bool = False) -> None:
     """Print how a run ended, and at last the best configuration, or the front of two objectives."""
-    from dnnsweep.cli import render
+    from dnnsweep.cli import render, run_ending
 
     sweep = handle.show()
     best = handle.best(top=1 if len(sweep.objectives) == 1 else None)
     resume_command = shlex.join(["dnnsweep", "resume", sweep.name, *_elsewhere(home)])
-    render.print_conclusion(sweep, resume_command, by_worker=by_worker or handle.home is None)
+    run_ending.say_conclusion(sweep, resume_command, by_worker=by_worker or handle.home is None)
     render.print_best(sweep, best, "json" if as_json else "text")
     sys.stdout.flush()  # before what comes next, where both go to one place
     if best:
-        render.say_next(sweep, _elsewhere(home), has_ui=handle.home is not None)
+        run_ending.say_next(sweep, _elsewhere(home), has_ui=handle.home is not None)
     if sweep.state in ("INTERRUPTED", "STOPPED", *RESUMED):
         raise typer.Exit(INTERRUPTED)
     if not best:
