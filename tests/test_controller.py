@@ -378,16 +378,22 @@ def test_a_spent_time_budget_stops_what_is_running(url: str, tmp_path: Path) -> 
     assert sweep.n_running == 0
 
 
-def test_the_best_model_is_kept_and_beaten_ones_are_removed(url: str, tmp_path: Path) -> None:
+def saving(folder: Path) -> Scripted:
+    """Return an executor whose trials save a file each, which holds the trial's number."""
+
     class Saving(Scripted):
         def _result(self, suggestion: Suggestion) -> TrialResult:
-            path = tmp_path / f"trial-{suggestion.number}-{suggestion.attempt}.keras"
+            path = folder / f"trial-{suggestion.number}-{suggestion.attempt}.keras"
             path.write_text(str(suggestion.number))
             return replace(super()._result(suggestion), model_path=str(path))
 
+    return Saving(2, chance=3)
+
+
+def test_the_best_model_is_kept_and_beaten_ones_are_removed(url: str, tmp_path: Path) -> None:
     ledger = stored(url, n_trials=10)
 
-    control(ledger, Saving(2, chance=3), tmp_path).run()
+    control(ledger, saving(tmp_path), tmp_path).run()
 
     best = ledger.best("sweep")[0]
     assert [path.read_text() for path in tmp_path.rglob("*.keras")] == [str(best.number)]
@@ -397,15 +403,9 @@ def test_the_best_model_is_kept_and_beaten_ones_are_removed(url: str, tmp_path: 
 
 
 def test_all_models_are_kept_where_the_sweep_file_asks_for_them(url: str, tmp_path: Path) -> None:
-    class Saving(Scripted):
-        def _result(self, suggestion: Suggestion) -> TrialResult:
-            path = tmp_path / f"trial-{suggestion.number}-{suggestion.attempt}.keras"
-            path.write_text(str(suggestion.number))
-            return replace(super()._result(suggestion), model_path=str(path))
-
     ledger = stored(url, n_trials=10)
 
-    control(ledger, Saving(2, chance=3), tmp_path, keeps_all_models=True).run()
+    control(ledger, saving(tmp_path), tmp_path, keeps_all_models=True).run()
 
     sweep, complete = ledger.sweep("sweep"), [trial.number for trial in ledger.trials("sweep") if trial.values]
     assert len(complete) > 1

@@ -162,8 +162,8 @@ class OwnRows:
     @property
     def n_bytes(self) -> int:
         """Return the memory of the rows."""
-        parts = (self._x, self._y, self._x_validation, self._y_validation)
-        return sum(int(np.prod(part.shape)) * part.dtype.size for part in parts)
+        parts = (self._x, self._y, self._weights, self._x_validation, self._y_validation)
+        return sum(int(np.prod(part.shape)) * part.dtype.size for part in parts if part is not None)
 
     @property
     def counts(self) -> tuple[RowCounts, RowCounts]:
