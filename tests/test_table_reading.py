@@ -22,11 +22,12 @@ from dnnsweep.datasets.cells import PANDAS_GAPS, number_of
 from dnnsweep.datasets.csv_forms import CsvForm, find_form
 from dnnsweep.datasets.dates import date_numbers, find_format, looks_dated, moments_of, varying_parts
 from dnnsweep.datasets.frames import Table
-from dnnsweep.datasets.readings import ColumnReading, Reading
+from dnnsweep.datasets.readings import Reading
 from dnnsweep.datasets.table_reading import read_rows
 from dnnsweep.errors import DataError, SpecError
 from dnnsweep.exports import column_code
 from dnnsweep.records import Sweep
+from dnnsweep.records.column_reading import ColumnReading
 from dnnsweep.runner.leased_sweep import stored_reading
 from dnnsweep.spec import check
 from dnnsweep.spec.dataset import CsvSpec

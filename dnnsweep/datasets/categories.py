@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dnnsweep.datasets.frames import MISSING, Table
-from dnnsweep.datasets.readings import ColumnReading, Reading
+from dnnsweep.datasets.readings import Reading
+from dnnsweep.records.column_reading import ColumnReading
 
 #: The category of rare words, unless it is a word of the column.
 OTHER: Final = "other"

@@ -14,8 +14,9 @@ from pandas.api.types import infer_dtype, is_bool_dtype, is_numeric_dtype
 from dnnsweep.datasets.cells import PANDAS_GAPS, TRUTH_VALUES, MissingWords, is_spelled_plainly, number_of
 from dnnsweep.datasets.data_errors import MAX_LISTED, name_some, yaml_list
 from dnnsweep.datasets.dates import COMPACT, ISO, find_format, looks_dated, moments_of, varying_parts
-from dnnsweep.datasets.readings import ColumnReading, RawColumn, read_column, read_moments
+from dnnsweep.datasets.readings import RawColumn, read_column, read_moments
 from dnnsweep.errors import DataError, Mistake
+from dnnsweep.records.column_reading import ColumnReading
 from dnnsweep.space import yaml_text
 from dnnsweep.spec import DatasetSpec
 

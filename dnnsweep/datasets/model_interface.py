@@ -11,7 +11,7 @@ from dnnsweep.datasets.dates import ISO, date_columns
 from dnnsweep.datasets.encoding import NumberEncoding
 from dnnsweep.datasets.predictions import PREDICTION, probability_name
 from dnnsweep.datasets.preprocessing import Preprocessing
-from dnnsweep.datasets.readings import ColumnReading
+from dnnsweep.records.column_reading import ColumnReading
 
 
 def describe_interface(fitted: Preprocessing) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from dnnsweep.datasets.data_errors import check_unique_names, name_some
 from dnnsweep.datasets.files import array_of_rows, read_parquet_frame
 from dnnsweep.datasets.frames import LARGEST, Table, is_number, text_values
 from dnnsweep.datasets.preprocessing import Preprocessing
-from dnnsweep.datasets.readings import ColumnReading, Reading, read_frame
+from dnnsweep.datasets.readings import Reading, read_frame
 from dnnsweep.datasets.table_reading import read_rows
 from dnnsweep.errors import DataError, Mistake
+from dnnsweep.records.column_reading import ColumnReading
 from dnnsweep.space import did_you_mean, yaml_text
 
 #: Rows and values that are encoded at once.

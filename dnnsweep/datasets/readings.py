@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from dnnsweep.datasets.cells import Cells, MissingWords, is_spelled_plainly
 from dnnsweep.datasets.csv_forms import CsvForm
 from dnnsweep.datasets.data_errors import data_error, name_some
 from dnnsweep.datasets.dates import date_numbers, moments_of
+from dnnsweep.records.column_reading import ColumnReading
 
 #: Version of the JSON; sweeps of earlier versions of dnnsweep have none.
 VERSION: Final = 1
@@ -25,58 +26,6 @@ _TEXT_KINDS: Final = (
     *("floating", "mixed-integer-float", "decimal", "mixed"),
 )
 _DATE_KINDS: Final = ("datetime64", "datetime", "date")
-
-Kind: TypeAlias = Literal["number", "text", "date"]
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnReading:
-    """How a column is read, and what was met when this was found out.
-
-    Args:
-        name: Name of the column.
-        kind: What it becomes: a column of numbers, a column of text, or several columns of numbers for dates.
-        decimal: Decimal mark of numbers that are written as text.
-        format: Format of dates that are written as text; None where they have a type of their own.
-        parts: Parts of dates that become a sine and a cosine.
-        words: Texts that stay as they are; None where all do.
-        other: Category of all other texts; empty where there is none.
-        gaps: Cells that stand for missing values, as they were written.
-        is_stripped: Whether there were blanks around texts.
-        is_text: Whether numbers stood among texts.
-        is_spelled: Whether numbers were written in a way that programs do not read, such as 1,200 or 12%.
-        is_mixed: Whether texts stood among other values, such as truth values.
-        is_number: Whether a column of text held numbers by its type.
-        is_truth: Whether all texts but gaps are truth values, which pandas converts if it knows the gaps.
-    """
-
-    name: str
-    kind: Kind
-    decimal: str = "."
-    format: str | None = None
-    parts: tuple[str, ...] = ()
-    words: tuple[str, ...] | None = None
-    other: str = ""
-    gaps: tuple[str, ...] = ()
-    is_stripped: bool = False
-    is_text: bool = False
-    is_spelled: bool = False
-    is_mixed: bool = False
-    is_number: bool = False
-    is_truth: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON of what differs from the defaults; a table may have thousands of columns."""
-        values = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
-        return {name: _plain(value) for name, (value, default) in values.items() if value != default}
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> ColumnReading:
-        """Return the value of what `to_json` returned."""
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
-        }
-        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from dnnsweep.datasets.data_errors import name_some
 from dnnsweep.datasets.dates import date_columns
 from dnnsweep.datasets.frames import Table, table_from_frame
 from dnnsweep.datasets.readings import (
-    ColumnReading,
     Met,
     RawColumn,
     Reading,
@@ -30,6 +29,7 @@ from dnnsweep.datasets.readings import (
 )
 from dnnsweep.datasets.sources import Source, columns_remedy
 from dnnsweep.errors import DataError, Mistake
+from dnnsweep.records.column_reading import ColumnReading
 from dnnsweep.space import yaml_text
 from dnnsweep.spec import DatasetSpec
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from dnnsweep.exports.data_facts import ColumnFacts, DataFacts, TableFacts
+from dnnsweep.exports.data_facts import DataFacts, TableFacts
 from dnnsweep.exports.formatting import WIDTH, call, list_assignment, literal
+from dnnsweep.records.column_reading import ColumnReading
 
 #: Cells that pandas takes for gaps unless it is told otherwise.
 _PANDAS_GAPS: Final = (
@@ -50,7 +51,7 @@ def _everywhere(table: TableFacts) -> list[str]:
     return [gap for gap in gaps if gap.strip() in ("", *table.missing)]
 
 
-def other_gaps(facts: DataFacts, column: ColumnFacts) -> list[str]:
+def other_gaps(facts: DataFacts, column: ColumnReading) -> list[str]:
     """Return the cells of a column that stand for missing values and that reading the file does not tell yet."""
     if facts.kind != "csv":
         return list(column.gaps)
@@ -58,7 +59,7 @@ def other_gaps(facts: DataFacts, column: ColumnFacts) -> list[str]:
     return [gap for gap in column.gaps if gap not in known]
 
 
-def conversion(facts: DataFacts, column: ColumnFacts | None, code: str) -> str:
+def conversion(facts: DataFacts, column: ColumnReading | None, code: str) -> str:
     """Return code that reads a column of the target, of the split or of the weights.
 
     Args:
@@ -69,7 +70,7 @@ def conversion(facts: DataFacts, column: ColumnFacts | None, code: str) -> str:
     return code if column is None else _converted(facts, column, code)
 
 
-def _converted(facts: DataFacts, column: ColumnFacts, code: str) -> str:
+def _converted(facts: DataFacts, column: ColumnReading, code: str) -> str:
     """Return code of a column of text or numbers as it is read."""
     gaps = other_gaps(facts, column)
     if column.kind == "number" and not column.is_text:
@@ -87,7 +88,7 @@ def _read_as_text(facts: DataFacts) -> Sequence[str]:
     return facts.table.texts if facts.kind == "csv" else ()
 
 
-def _as_text(column: ColumnFacts, code: str) -> str:
+def _as_text(column: ColumnReading, code: str) -> str:
     return f'{code}.map(str, na_action="ignore")' if column.is_mixed else code
 
 
@@ -148,7 +149,7 @@ def _split_steps(code: str) -> tuple[str, list[str]]:
     return head, steps
 
 
-def date_call(facts: DataFacts, column: ColumnFacts | None, code: str) -> tuple[str, ...]:
+def date_call(facts: DataFacts, column: ColumnReading | None, code: str) -> tuple[str, ...]:
     """Return the arguments of pandas's to_datetime for a column of dates.
 
     Args:
@@ -164,7 +165,7 @@ def date_call(facts: DataFacts, column: ColumnFacts | None, code: str) -> tuple[
     return code, *([f"format={literal(column.format)}"] if column.format else []), "utc=True"
 
 
-def _date_columns(facts: DataFacts, column: ColumnFacts, name: str) -> list[str]:
+def _date_columns(facts: DataFacts, column: ColumnReading, name: str) -> list[str]:
     """Turn dates into days, and parts of them that come round again into sine and cosine."""
     lines = [
         call("dates = pd.to_datetime", *date_call(facts, column, f"{name}[{literal(column.name)}]")),

@@ -8,57 +8,8 @@ from typing import Any
 
 from dnnsweep.errors import ExportError
 from dnnsweep.records import BuilderCall, DataTrait, Sweep, Task, Trial, decode_traits
+from dnnsweep.records.column_reading import ColumnReading
 from dnnsweep.seeds import derive
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnFacts:
-    """What a listing must know of a column of a table.
-
-    Args:
-        name: Name of the column.
-        kind: What it becomes: `number`, `text` or `date`.
-        decimal: Decimal mark of numbers that are written as text.
-        format: Format of dates that are written as text; None where they have a type of their own.
-        parts: Parts of dates that become a sine and a cosine.
-        words: Texts that stay as they are; None where all do.
-        other: Category of all other texts.
-        gaps: Cells that stand for missing values, as they were written.
-        is_stripped: Whether there were blanks around texts.
-        is_text: Whether numbers stood among texts.
-        is_spelled: Whether numbers were written in a way that programs do not read.
-        is_mixed: Whether texts stood among other values.
-        is_number: Whether a column of text held numbers by its type.
-        is_truth: Whether all texts but gaps are truth values.
-    """
-
-    name: str
-    kind: str
-    decimal: str = "."
-    format: str | None = None
-    parts: tuple[str, ...] = ()
-    words: tuple[str, ...] | None = None
-    other: str = ""
-    gaps: tuple[str, ...] = ()
-    is_stripped: bool = False
-    is_text: bool = False
-    is_spelled: bool = False
-    is_mixed: bool = False
-    is_number: bool = False
-    is_truth: bool = False
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> ColumnFacts:
-        """Gather the facts from a column's reading, as a sweep stores it."""
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
-        }
-        return cls(**values)
-
-    @property
-    def is_cleaned(self) -> bool:
-        """Return whether the column is not taken as pandas reads it."""
-        return self.kind == "date" or bool(self.gaps) or self.is_stripped or self.is_text or self.is_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +27,8 @@ class TableFacts:
         texts: Columns that are read as text whatever they hold.
     """
 
-    columns: tuple[ColumnFacts, ...] = ()
-    others: Mapping[str, ColumnFacts] = field(default_factory=dict)
+    columns: tuple[ColumnReading, ...] = ()
+    others: Mapping[str, ColumnReading] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     form: Mapping[str, Any] = field(default_factory=dict)
@@ -90,7 +41,7 @@ class TableFacts:
         """Gather the facts from a reading, as a sweep stores it, and from the sweep file's section."""
         if not reading:
             return cls()
-        columns, others = (tuple(map(ColumnFacts.of, reading[key])) for key in ("columns", "others"))
+        columns, others = (tuple(map(ColumnReading.from_json, reading[key])) for key in ("columns", "others"))
         return cls(
             columns=columns,
             others={column.name: column for column in others},
@@ -235,7 +186,7 @@ class DataFacts:
         return any(column.is_cleaned for column in self.table.columns)
 
     @property
-    def target_column(self) -> ColumnFacts | None:
+    def target_column(self) -> ColumnReading | None:
         """Return how the target of a table was read; None where it was taken as it is."""
         return next((column for name, column in self.table.others.items() if name not in self.roles), None)
 
