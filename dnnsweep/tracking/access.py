@@ -54,6 +54,11 @@ _REMEDIES: Final = (
 )
 LIBRARIES: Final = frozenset({"mlflow", "alembic", "sqlalchemy", "huey", "urllib3"})
 
+#: MLflow's codes of errors: nothing has the id or the name; something has the name already; a value is refused.
+MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
+TAKEN: Final = "RESOURCE_ALREADY_EXISTS"
+INVALID: Final = "INVALID_PARAMETER_VALUE"
+
 
 def load() -> Any:
     """Import MLflow without a log line, and leave its loggers as it would have set them up itself."""

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from dnnsweep.confined_files import open_below
-from dnnsweep.tracking.access import ignore_errors
+from dnnsweep.tracking.access import INVALID, MISSING, TAKEN, ignore_errors
 from dnnsweep.tracking.model_format import write_mlmodel
 from dnnsweep.tracking.page import CHAMPION, KEY_TAG, ModelPage
 
 MLMODEL: Final = "MLmodel"
-_MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
-_TAKEN: Final = "RESOURCE_ALREADY_EXISTS"
 #: How MLflow says that a registered model has no such alias.
-_NO_ALIAS: Final = frozenset({_MISSING, "INVALID_PARAMETER_VALUE"})
+_NO_ALIAS: Final = frozenset({MISSING, INVALID})
 
 
 def put_model(client: Any, experiment_id: str, page: ModelPage) -> None:
@@ -62,15 +60,15 @@ def find_mistakes(client: Any, experiment_id: str | None, page: ModelPage) -> li
 
 def delete_models(client: Any, run_id: str) -> None:
     """Delete all models of a run, and what the registry has of them."""
-    run = ignore_errors({_MISSING}, client.get_run, run_id)
+    run = ignore_errors({MISSING}, client.get_run, run_id)
     if run is None:
         return
     for model in _search_models(client, run.info.experiment_id, f"source_run_id = '{run_id}'"):
-        ignore_errors({_MISSING}, client.delete_logged_model, model.model_id)
+        ignore_errors({MISSING}, client.delete_logged_model, model.model_id)
     for version in list(client.search_model_versions(f"run_id = '{run_id}'")):
-        ignore_errors({_MISSING}, client.delete_model_version, version.name, version.version)
+        ignore_errors({MISSING}, client.delete_model_version, version.name, version.version)
         if not client.search_model_versions(f"name = '{version.name}'"):
-            ignore_errors({_MISSING}, client.delete_registered_model, version.name)
+            ignore_errors({MISSING}, client.delete_registered_model, version.name)
 
 
 def find_model(client: Any, experiment_id: str, key: str) -> Any:
@@ -156,7 +154,7 @@ def _find_version(client: Any, name: str, model: Any) -> str | None:
 
 def _create_version(client: Any, model: Any, page: ModelPage) -> str:
     name = str(page.registered_name)
-    ignore_errors({_TAKEN}, client.create_registered_model, name)
+    ignore_errors({TAKEN}, client.create_registered_model, name)
     # By its place: by its id, MLflow's client would look for the model in the store of the process, not in this one.
     version = client.create_model_version(
         name, model.artifact_location, page.run_id, dict(page.tags), model_id=model.model_id, await_creation_for=0

@@ -4,46 +4,28 @@ from __future__ import annotations
 
 import importlib
 import logging
-import math
-import os
-import posixpath
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-from dnnsweep.confined_files import open_below
 from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import access, model_registry, store, store_file
-from dnnsweep.tracking.access import explain_errors, ignore_errors, silence_logs
+from dnnsweep.tracking.access import INVALID, MISSING, TAKEN, explain_errors, ignore_errors, silence_logs
 from dnnsweep.tracking.page import ENDED, KEY_TAG, ExperimentView, ModelPage, Point, RunPage, RunState
+from dnnsweep.tracking.run_contents import (
+    Delivered,
+    check_finite,
+    datasets_of,
+    put_artifacts,
+    put_status,
+    put_values,
+)
 from dnnsweep.tracking.views import VIEW_TAG, experiment_tags
-
-OWN_TAG_PREFIX: Final = "dnnsweep."
-
-MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
-TAKEN: Final = "RESOURCE_ALREADY_EXISTS"
-INVALID: Final = "INVALID_PARAMETER_VALUE"
 
 log: Final = logging.getLogger(__name__)
 _REMOVAL: Final = ": MLflow shows every sweep of the ledger; `dnnsweep delete` removes one from both"
-
-
-@dataclass(slots=True)
-class _Delivered:
-    """What this process has put into a run that is still open; it saves work, and nothing depends on it.
-
-    Args:
-        points: Points that were put.
-        artifacts: Artifact path -> what its content was, in short.
-    """
-
-    points: set[Point] = field(default_factory=set)
-    artifacts: dict[str, object] = field(default_factory=dict)
 
 
 class Tracker:
@@ -64,7 +46,7 @@ class Tracker:
         self._loss: str | None = None
         self._experiments: dict[str, str] = {}
         self._views: dict[str, ExperimentView] = {}
-        self._delivered: dict[str, _Delivered] = {}
+        self._delivered: dict[str, Delivered] = {}
 
     def prepare(self) -> str | None:
         """Create the embedded store if it is missing, which takes seconds, and import MLflow; `put` does so if need be.
@@ -132,26 +114,26 @@ class Tracker:
             ArtifactError: The run is there but for its files, which have no place, or one that cannot be written.
             TrackingError: The server cannot be reached or refuses; nothing is lost, put the page again.
         """
-        _check_finite(page)
+        check_finite(page)
         with self._open() as client:
             run = self._find_or_create(client, page)
             run_id = str(run.info.run_id)
-            delivered = self._delivered.setdefault(run_id, _Delivered())
+            delivered = self._delivered.setdefault(run_id, Delivered())
             if page.parent_run_id is None:
                 self._experiment(client, page)  # so that it is shown as this version shows it
-            _put_values(client, run, page, delivered)
+            put_values(client, run, page, delivered)
             refusal = self._put_artifacts(client, run_id, page, delivered)
-            _put_status(client, run, page)
+            put_status(client, run, page)
         if refusal is not None:
             raise refusal
         if page.status in ENDED:
             self._delivered.pop(run_id, None)
         return run_id
 
-    def _put_artifacts(self, client: Any, run_id: str, page: RunPage, delivered: _Delivered) -> ArtifactError | None:
+    def _put_artifacts(self, client: Any, run_id: str, page: RunPage, delivered: Delivered) -> ArtifactError | None:
         """Put the files of a run; return why that was refused. The run ends without them if need be."""
         try:
-            _put_artifacts(client, run_id, page, delivered)
+            put_artifacts(client, run_id, page, delivered)
         except Exception as error:  # noqa: BLE001  each kind of place for artifacts raises errors of its own
             refusal = ArtifactError(f"of a run, its files did not arrive: {access.explain(self._settings, error)}")
             refusal.run_id = run_id
@@ -370,13 +352,8 @@ def _state(run: Any) -> RunState:
         params=run.data.params,
         tags=run.data.tags,
         n_metrics=len(run.data.metrics),
-        datasets=_datasets(run),
+        datasets=datasets_of(run),
     )
-
-
-def _datasets(run: Any) -> frozenset[tuple[str, str]]:
-    inputs = run.inputs.dataset_inputs if run.inputs else ()
-    return frozenset((each.dataset.name, each.dataset.digest) for each in inputs)
 
 
 def _search(
@@ -390,69 +367,3 @@ def _search(
         token = runs.token
         if not token:
             return
-
-
-def _put_values(client: Any, run: Any, page: RunPage, delivered: _Delivered) -> None:
-    entities = importlib.import_module("mlflow.entities")
-    tags = {name: value for name, value in page.all_tags.items() if run.data.tags.get(name) != value}
-    stale = [name for name in run.data.tags if name.startswith(OWN_TAG_PREFIX) and name not in page.all_tags]
-    params = {name: value for name, value in page.all_params.items() if name not in run.data.params}
-    points = [point for point in page.points if point not in delivered.points]
-    client.log_batch(  # cut by the client into requests of at most 1000 values
-        run.info.run_id,
-        metrics=[entities.Metric(point.metric, point.value, point.time, point.step) for point in points],
-        params=[entities.Param(name, value) for name, value in params.items()],
-        tags=[entities.RunTag(name, value) for name, value in tags.items()],
-        synchronous=True,
-    )
-    delivered.points.update(points)
-    for name in stale:
-        ignore_errors({MISSING}, client.delete_tag, run.info.run_id, name)
-    if page.dataset is not None and (page.dataset.name, page.dataset.digest) not in _datasets(run):
-        dataset = entities.Dataset(**asdict(page.dataset))
-        client.log_inputs(run.info.run_id, [entities.DatasetInput(dataset)])
-
-
-def _put_artifacts(client: Any, run_id: str, page: RunPage, delivered: _Delivered) -> None:
-    for path, text in page.texts.items():
-        if delivered.artifacts.get(path) != hash(text):
-            client.log_text(run_id, text, path)
-            delivered.artifacts[path] = hash(text)
-    for path, source in page.files.items():
-        try:
-            file = open_below(Path(source).parent, Path(source).name)
-        except FileNotFoundError:
-            log.debug("%s of run %s was left out: %s is gone", path, run_id, source)  # a better one has replaced it
-            continue
-        with file:
-            status = os.fstat(file.fileno())
-            signature = status.st_mtime_ns, status.st_size
-            if delivered.artifacts.get(path) != signature:
-                _log_file(client, run_id, path, file)
-                delivered.artifacts[path] = signature
-
-
-def _log_file(client: Any, run_id: str, path: str, source: BinaryIO) -> None:
-    folder, name = posixpath.split(path)
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / name  # MLflow names an artifact after its file, and opens it by its name
-        with file.open("wb") as copy:
-            shutil.copyfileobj(source, copy)
-        client.log_artifact(run_id, str(file), folder or None)
-
-
-def _put_status(client: Any, run: Any, page: RunPage) -> None:
-    if page.status not in ENDED:
-        if run.info.status != page.status:
-            client.update_run(run.info.run_id, status=page.status)
-        return
-    ended_at = page.ended_at or max((point.time for point in page.points), default=page.started_at)
-    if (run.info.status, run.info.end_time) != (page.status, ended_at):
-        client.set_terminated(run.info.run_id, status=page.status, end_time=ended_at)
-
-
-def _check_finite(page: RunPage) -> None:
-    for point in page.points:
-        if not math.isfinite(point.value):
-            got = f"{point.metric}={point.value} at step {point.step}"
-            raise ValueError(f"{page.name}: points must be finite, got {got}; leave it out")
