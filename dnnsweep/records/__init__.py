@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from dnnsweep.records.data_traits import BuilderCall, DataTrait, InputForm, decode_traits, encode_traits
@@ -25,6 +24,8 @@ from dnnsweep.records.metrics import (
     spread_of,
 )
 from dnnsweep.records.ranking import Rank
+from dnnsweep.records.repeats import Candidate, Purpose, Repeat, Retraining, TestAnswers
+from dnnsweep.records.states import Reason, State
 from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, insert_names, to_plain
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "TRIAL_COLUMNS",
     "AttemptStarted",
     "BuilderCall",
+    "Candidate",
     "ClassScore",
     "Curve",
     "DataSummary",
@@ -45,13 +47,17 @@ __all__ = [
     "EpochReport",
     "InputForm",
     "Objective",
+    "Purpose",
     "Reason",
+    "Repeat",
+    "Retraining",
     "Series",
     "State",
     "Suggestion",
     "Sweep",
     "SweepState",
     "Task",
+    "TestAnswers",
     "Trial",
     "TrialResult",
     "curve_from_reports",
@@ -63,41 +69,6 @@ __all__ = [
     "size_metric",
     "spread_of",
 ]
-
-
-class State(StrEnum):
-    """Where a trial stands."""
-
-    QUEUED = "QUEUED"
-    RUNNING = "RUNNING"
-    COMPLETE = "COMPLETE"
-    PRUNED = "PRUNED"
-    FAILED = "FAILED"
-
-
-class Reason(StrEnum):
-    """Why a trial ended."""
-
-    COMPLETED = "completed"
-    EARLY_STOPPED = "early_stopped"
-    PRUNED = "pruned"
-    DIVERGED = "diverged"
-    FAILED = "failed"
-    TIMEOUT = "timeout"
-    KILLED = "killed"
-    STOPPED = "stopped"
-
-    @property
-    def state(self) -> State:
-        """Return the state of a trial that ended for this reason."""
-        if self in (Reason.COMPLETED, Reason.EARLY_STOPPED):
-            return State.COMPLETE
-        return State.PRUNED if self is Reason.PRUNED else State.FAILED
-
-    @property
-    def is_in_budget(self) -> bool:
-        """Return whether a trial that ended so counts as one of the trials asked for."""
-        return self is not Reason.STOPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +129,8 @@ class Suggestion:
         front: Ranks of the trials that no other is known to beat when it is handed to a trainer, which need not save
             the model of a trial that one of them beats.
         fold: The fold that validates, from 0; None for the whole trial. Trainers make such suggestions of one.
+        block: The block of a repeat, from 0, which says how the development rows are split; None for a trial.
+        retraining: How it is trained on all development rows; None for trials, and for repeats in blocks.
     """
 
     number: int
@@ -166,6 +139,13 @@ class Suggestion:
     attempt: int = 1
     front: tuple[Rank, ...] = ()
     fold: int | None = None
+    block: int | None = None
+    retraining: Retraining | None = None
+
+    @property
+    def is_repeat(self) -> bool:
+        """Return whether this is no trial, so that it is trained once and on rows of its own."""
+        return self.block is not None or self.retraining is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +218,7 @@ class TrialResult:
         error: The text of the error, for `failed`, `timeout` and `killed`.
         model_path: Path of the Keras model with the kept weights, if the trainer saved one.
         n_parameters: Number of weights of the network; None where no network was built.
+        test: What the network answers for the test rows; None unless a retraining opens them.
     """
 
     number: int
@@ -249,6 +230,7 @@ class TrialResult:
     error: str | None = None
     model_path: str | None = None
     n_parameters: int | None = None
+    test: TestAnswers | None = field(default=None, compare=False)
 
     @property
     def metrics(self) -> dict[str, float]:

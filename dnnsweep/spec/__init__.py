@@ -16,6 +16,7 @@ from dnnsweep.spec import documents, mistakes, rules, schema, shorthands
 from dnnsweep.spec.dataset import BALANCED, BUILT_IN, FILES, HANDED_OVER, DatasetSpec
 from dnnsweep.spec.default_space import DEFAULT_SPACE, fill_space, search_notes
 from dnnsweep.spec.pruner import PrunerSpec
+from dnnsweep.spec.repetition import ConfirmSpec, EffectsSpec
 from dnnsweep.spec.rules.data import KERAS, SKLEARN
 from dnnsweep.spec.sections import (
     BudgetSpec,
@@ -38,8 +39,10 @@ __all__ = [
     "METRICS",
     "SKLEARN",
     "BudgetSpec",
+    "ConfirmSpec",
     "DatasetSpec",
     "EarlyStoppingSpec",
+    "EffectsSpec",
     "NetworkSpec",
     "ObjectiveSpec",
     "PlateauSpec",

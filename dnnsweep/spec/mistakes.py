@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from dnnsweep import user_functions
 from dnnsweep.errors import Mistake
 from dnnsweep.space import KNOBS, closest_name, unknown_key, unquote_remedy, yaml_text
-from dnnsweep.spec.sections import ONE, TWO, SweepSpec
+from dnnsweep.spec.sections import FORMS, SweepSpec
 
 Location = tuple[int | str, ...]
 
@@ -53,7 +53,7 @@ def translate(error: ValidationError) -> tuple[list[Mistake], list[Location]]:
     locations: list[Location] = []
     meant: set[Location] = set()
     for detail in error.errors(include_url=False):
-        location = tuple(part for part in detail["loc"] if part not in (ONE, TWO))
+        location = tuple(part for part in detail["loc"] if part not in FORMS)
         kind, context = detail["type"], detail.get("ctx", {})
         locations.append(location)
         if kind == "mistakes":

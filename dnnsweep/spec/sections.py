@@ -45,17 +45,22 @@ from dnnsweep.spec import documents, schema
 from dnnsweep.spec.base import Few, Section, Several, Whole, is_unused, raise_mistakes, validator_of
 from dnnsweep.spec.dataset import DatasetSpec
 from dnnsweep.spec.pruner import PrunerSpec
+from dnnsweep.spec.repetition import ConfirmSpec, EffectsSpec
 from dnnsweep.spec.sampler_kinds import SamplerName
 from dnnsweep.spec.training import METRICS, PlateauSpec, TrainingSpec
 from dnnsweep.spec.window import population, window
 
 #: Sections that may change without making another sweep.
-NOT_IDENTITY: Final = ("budget", "resources", "priority", "description", "tracking")
+NOT_IDENTITY: Final = ("budget", "resources", "priority", "description", "tracking", "confirm", "effects")
 #: Metrics that may be an objective.
 OBJECTIVES: Final = (*METRICS, N_PARAMETERS)
-#: Names of the two forms of `objective` in pydantic's paths.
+#: Names of the forms of `objective`, and of those of `confirm`, in pydantic's paths.
 ONE: Final = "one objective"
 TWO: Final = "two objectives"
+SECTION: Final = "section of confirm"
+AUTO: Final = "auto of confirm"
+NONE: Final = "null of confirm"
+FORMS: Final = (ONE, TWO, SECTION, AUTO, NONE)
 DEFAULTS: Final = Hyperparameters()
 
 
@@ -66,6 +71,10 @@ def _named_validator_of(parse: Callable[[Any, Sequence[str] | None], tuple[Any, 
         return raise_mistakes(*parse(raw, _taken_names(info.data)))
 
     return validate
+
+
+def _is_auto(value: Any) -> bool:
+    return bool(value == "auto")
 
 
 def _empty_mapping() -> Mapping[str, Any]:
@@ -176,6 +185,16 @@ Objectives = Annotated[
 ]
 
 
+def _confirmation_form_of(raw: Any) -> str:
+    return AUTO if raw == "auto" else NONE if raw is None else SECTION
+
+
+Confirmation = Annotated[
+    Annotated[ConfirmSpec, Tag(SECTION)] | Annotated[Literal["auto"], Tag(AUTO)] | Annotated[None, Tag(NONE)],
+    Discriminator(_confirmation_form_of),
+]
+
+
 class BudgetSpec(Section):
     """How much a sweep may spend."""
 
@@ -280,6 +299,16 @@ class SweepSpec(Section):
     tracking: TrackingSpec | None = Field(
         default=None, exclude_if=is_unused, description="what MLflow gets; null: the defaults"
     )
+    confirm: Confirmation = Field(
+        default="auto",
+        exclude_if=_is_auto,
+        description="repeats of the best configurations after the budget; auto: where trials are trained in arrays",
+    )
+    effects: EffectsSpec | None = Field(
+        default=None,
+        exclude_if=is_unused,
+        description="trainings that measure the effect of each hyperparameter after the budget; null: none",
+    )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SweepSpec.model_validate, (self.to_json(),)
@@ -356,6 +385,18 @@ class SweepSpec(Section):
     def keeps_all_models(self) -> bool:
         """Return whether each trial's model is kept, and not only those of trials that no other beats."""
         return self.tracking is not None and self.tracking.models == "all"
+
+    def confirmation(self, trainer: str) -> ConfirmSpec | None:
+        """Return how the best configurations are confirmed; None if they are not.
+
+        Args:
+            trainer: How the trials are trained: `array`, `fit` or `compiled`.
+        """
+        if len(self.objectives) > 1:
+            return None
+        if self.confirm == "auto":
+            return ConfirmSpec() if trainer == "array" else None
+        return self.confirm if isinstance(self.confirm, ConfirmSpec) else None
 
     def identity(self) -> dict[str, Any]:
         """Return what identifies the sweep, as plain JSON."""
