@@ -7,13 +7,26 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
-from dnnsweep.ledger import checks, creation, curves, deadlines, deletions, events, outbox, queries, stats, submissions
+from dnnsweep.ledger import (
+    checks,
+    creation,
+    curves,
+    deadlines,
+    deletions,
+    events,
+    outbox,
+    queries,
+    repeat_rows,
+    stats,
+    submissions,
+)
 from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, open_database, retry_on_race
-from dnnsweep.ledger.lease import Lease, StudyTrial, take_lease
+from dnnsweep.ledger.lease import Lease, Renewal, StudyTrial, take_lease
 from dnnsweep.ledger.outbox import Entry, Outbox
 from dnnsweep.ledger.queries import Part
+from dnnsweep.ledger.repeat_lease import RepeatLease
 from dnnsweep.ledger.stats import LedgerStats
 from dnnsweep.ledger.sweep_cache import SweepCache, count_undelivered
 from dnnsweep.ledger.tables import PARENT, SweepRow, TrialRow
@@ -21,7 +34,7 @@ from dnnsweep.ledger.trial_rows import requeue_running
 from dnnsweep.ledger.turn import Asked, Told, Turn
 from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.ledger.where import parse_where
-from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records import Candidate, Curve, Repeat, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event, EventKind
 from dnnsweep.records.paging import Page
 
@@ -34,6 +47,8 @@ __all__ = [
     "Ledger",
     "LedgerStats",
     "NewSweep",
+    "Renewal",
+    "RepeatLease",
     "StudyTrial",
     "Told",
     "Turn",
@@ -358,6 +373,21 @@ class Ledger:
         is_trial = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
         with self._database.read() as connection:
             return connection.execute(select(TrialRow.model_path).where(*is_trial)).scalar()
+
+    def candidates(self, sweep: Sweep) -> list[Candidate]:
+        """Return the configurations of a sweep that are repeated, in their order."""
+        with self._database.read() as connection:
+            return repeat_rows.read_candidates(connection, sweep.id)
+
+    def repeats(self, sweep: Sweep, candidate: int | None = None) -> list[Repeat]:
+        """Return the repeats of a sweep, or of one of its candidates, in their order."""
+        with self._database.read() as connection:
+            return repeat_rows.read_repeats(connection, sweep.id, candidate)
+
+    def answer(self, sweep: Sweep) -> dict[str, Any]:
+        """Return what a sweep has answered so far, as plain JSON; {} for nothing."""
+        with self._database.read() as connection:
+            return repeat_rows.read_answer(connection, sweep.id)
 
     def request_stop(self, name: str, requested_by: str | None = None) -> bool:
         """Ask the controller of a sweep to stop, or take it from the queue; return whether it was running or waiting.

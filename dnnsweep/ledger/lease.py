@@ -314,6 +314,11 @@ class Lease:
         with self._database.read() as connection:
             return dict(connection.execute(self._select(SweepRow.system_attrs)).scalar_one())
 
+    def read(self, read: Callable[[Connection, str], T]) -> T:
+        """Return what a function reads of the sweep, given a transaction and the sweep's id."""
+        with self._database.read() as connection:
+            return read(connection, self.sweep_id)
+
     def _select(self, column: Any) -> Any:
         return select(column).where(SweepRow.id == self.sweep_id)
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from dnnsweep.ledger import events, owners
 from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.database import Database
-from dnnsweep.ledger.tables import PARENT, OutboxRow, SweepRow, TrialRow
+from dnnsweep.ledger.tables import FIRST_CANDIDATE, PARENT, CandidateRow, OutboxRow, SweepRow, TrialRow
 from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import SweepState
 from dnnsweep.redaction import redact
@@ -60,7 +60,7 @@ class Entry:
     Args:
         id: Number of the entry, in the order of creation.
         sweep_id: The sweep that the entry is about.
-        number: Number of the trial; `PARENT` for the sweep itself.
+        number: Number of the trial; `PARENT` for the sweep itself, `outbox_number` of a candidate.
         kind: `SYNC`: show its present state; `DELETE`: remove its run.
         run_id: The run to remove.
         version: Grows with each further change before the entry was sent.
@@ -76,6 +76,21 @@ class Entry:
     version: int
     attempts: int
     claimed_by: str | None = None
+
+
+def outbox_number(candidate: int) -> int:
+    """Return the number under which a candidate is in the outbox.
+
+    Example:
+        >>> outbox_number(0), candidate_number(-2)
+        (-2, 0)
+    """
+    return FIRST_CANDIDATE - candidate
+
+
+def candidate_number(number: int) -> int:
+    """Return the candidate that an entry of the outbox is about; the inverse of `outbox_number`."""
+    return FIRST_CANDIDATE - number
 
 
 def add_change(connection: Connection, sweep_id: str, *numbers: int, seconds: float = 0.0) -> None:
@@ -104,6 +119,8 @@ def add_removals(connection: Connection, sweep_id: str) -> None:
     runs = [(PARENT, connection.execute(parent).scalar())]
     children = select(TrialRow.number, TrialRow.run_id).where(TrialRow.sweep_id == sweep_id)
     runs += [(row.number, row.run_id) for row in connection.execute(children)]
+    repeated = select(CandidateRow.number, CandidateRow.run_id).where(CandidateRow.sweep_id == sweep_id)
+    runs += [(outbox_number(row.number), row.run_id) for row in connection.execute(repeated)]
     rows = [
         {"sweep_id": sweep_id, "number": number, "kind": DELETE, "run_id": run, "created_at": now, "due_at": now}
         for number, run in runs
@@ -120,6 +137,9 @@ def _is_unchanged(entry: Entry) -> tuple[ColumnElement[bool], ...]:
 def _set_run(connection: Connection, sweep_id: str, number: int, run_id: str) -> None:
     if number == PARENT:
         connection.execute(update(SweepRow).where(SweepRow.id == sweep_id).values(run_id=run_id))
+    elif number < PARENT:
+        own = (CandidateRow.sweep_id == sweep_id, CandidateRow.number == candidate_number(number))
+        connection.execute(update(CandidateRow).where(*own).values(run_id=run_id))
     else:
         is_trial = (TrialRow.sweep_id == sweep_id, TrialRow.number == number)
         connection.execute(update(TrialRow).where(*is_trial).values(run_id=run_id))
@@ -241,9 +261,12 @@ class Outbox:
         """Make all runs that MLflow was shown due again, of one sweep or of all; return how many entries are new."""
         sweeps = select(SweepRow.id, literal(PARENT).label("number")).where(SweepRow.run_id.is_not(None))
         trials = select(TrialRow.sweep_id, TrialRow.number).where(TrialRow.run_id.is_not(None))
+        number = (literal(FIRST_CANDIDATE) - CandidateRow.number).label("number")
+        candidates = select(CandidateRow.sweep_id, number).where(CandidateRow.run_id.is_not(None))
         if sweep_id is not None:
             sweeps, trials = sweeps.where(SweepRow.id == sweep_id), trials.where(TrialRow.sweep_id == sweep_id)
-        shown = union_all(sweeps, trials).subquery()
+            candidates = candidates.where(CandidateRow.sweep_id == sweep_id)
+        shown = union_all(sweeps, trials, candidates).subquery()
         own = (OutboxRow.sweep_id == shown.c.id, OutboxRow.number == shown.c.number, OutboxRow.kind == SYNC)
         columns = ["sweep_id", "number", "kind", "created_at", "due_at"]
         with self._database.write() as connection:

@@ -37,6 +37,10 @@ _TRIAL_COLUMNS: Final = (
     *columns_of(TrialRow, "value"),
 )
 
+#: The answer of a sweep may be long, and is read by itself.
+_SWEEP_COLUMNS: Final[tuple[Any, ...]] = tuple(
+    column for column in SweepRow.__table__.columns if column.name != "answer"
+)
 _TRIALS: Final = select(*_TRIAL_COLUMNS)  # made once: SQLAlchemy looks at each column
 
 
@@ -100,9 +104,9 @@ def read_sweeps(connection: Connection, watch: LeaseWatch, *conditions: ColumnEl
     """Return the sweeps that meet the conditions, oldest first."""
     sweep_ids = select(SweepRow.id).where(*conditions)
     counts, waiting, ranked = _count_trials(sweep_ids), _count_undelivered(sweep_ids), _rank_trials(sweep_ids)
-    statement = (
+    statement: Select[Any] = (
         select(
-            SweepRow.__table__,
+            *_SWEEP_COLUMNS,
             ranked.c.number.label("best_number"),
             ranked.c.value.label("best_value"),
             *(func.coalesce(column, 0).label(column.key) for column in list(counts.c)[1:]),

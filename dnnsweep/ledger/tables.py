@@ -19,11 +19,13 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: The newest migration; a database at this version needs no Alembic.
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 #: The most characters in the name of a token.
 MAX_REQUESTER: Final = 100
 #: `OutboxRow.number` of what belongs to the sweep as a whole.
 PARENT: Final = -1
+#: `OutboxRow.number` of the first candidate; those of the others are below it.
+FIRST_CANDIDATE: Final = -2
 
 
 class Base(DeclarativeBase):
@@ -80,6 +82,7 @@ class SweepRow(Base):
     is_restricted: Mapped[bool] = mapped_column(server_default=false())
     submitted_by: Mapped[str | None] = mapped_column(String(MAX_REQUESTER))
     stopped_by: Mapped[str | None] = mapped_column(String(MAX_REQUESTER))
+    answer: Mapped[dict[str, Any] | None]
 
 
 class TrialRow(Base):
@@ -131,6 +134,64 @@ class CurveRow(Base):
     metric: Mapped[str] = mapped_column(String(100), primary_key=True)
     layer: Mapped[str] = mapped_column(String(100), primary_key=True, default="")
     points: Mapped[list[Any]]
+
+
+class CandidateRow(Base):
+    """A configuration that is repeated."""
+
+    __tablename__ = "candidates"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    purpose: Mapped[str] = mapped_column(String(16))
+    label: Mapped[str] = mapped_column(Text)
+    params: Mapped[dict[str, Any]]
+    trial: Mapped[int | None]
+    run_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class RepeatRow(Base):
+    """One training of a candidate in a block."""
+
+    __tablename__ = "repeats"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["sweep_id", "candidate"], ["candidates.sweep_id", "candidates.number"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("sweep_id", "candidate", "block"),
+    )
+
+    sweep_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    candidate: Mapped[int]
+    block: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(16))
+    value: Mapped[float | None]
+    metrics: Mapped[dict[str, Any]]
+    best_epoch: Mapped[int | None]
+    epochs: Mapped[int] = mapped_column(default=0)
+    seconds: Mapped[float | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[int | None] = mapped_column(BigInteger)
+    ended_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class OpeningRow(Base):
+    """That a sweep has opened test rows for a configuration. It is kept when the sweep is deleted."""
+
+    __tablename__ = "test_openings"
+    __table_args__ = (UniqueConstraint("test_rows", "sweep_id", "configuration"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    test_rows: Mapped[str] = mapped_column(String(64))
+    sweep_id: Mapped[str] = mapped_column(String(32))
+    configuration: Mapped[str] = mapped_column(String(64))
+    opened_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class EventRow(Base):

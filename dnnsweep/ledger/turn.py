@@ -74,7 +74,12 @@ class Turn:
         self._is_over = True
         return self._writes
 
-    def _add(self, write: Write) -> None:
+    def add(self, write: Write) -> None:
+        """Store one more change.
+
+        Raises:
+            RuntimeError: The turn has ended.
+        """
         if self._is_over:
             raise RuntimeError("a turn that has ended cannot store anything more")
         self._writes.append(write)
@@ -86,7 +91,7 @@ class Turn:
             update_sweep(connection, self._sweep_id, **values)
             outbox.add_change(connection, self._sweep_id, PARENT)
 
-        self._add(write)
+        self.add(write)
 
     def advance(self, told: Sequence[Told], asked: Sequence[Asked], study_attrs: Mapping[str, Any]) -> None:
         """Store a step of the study.
@@ -114,7 +119,7 @@ class Turn:
             if told:
                 outbox.add_change(connection, self._sweep_id, PARENT)
 
-        self._add(write)
+        self.add(write)
 
     def _new_row(self, asked: Asked, created_at: int) -> dict[str, Any]:
         suggestion = asked.suggestion
@@ -144,7 +149,7 @@ class Turn:
             outbox.add_change(connection, self._sweep_id, number, seconds=QUICK_SECONDS)
             events.record_events(connection, self._sweep_id, EventKind.STARTED, number, attempt=attempt)
 
-        self._add(write)
+        self.add(write)
 
     def progress(self, number: int, curve: Curve) -> None:
         """Store the epochs that a running trial has trained so far."""
@@ -153,7 +158,7 @@ class Turn:
             update_trial(connection, self._sweep_id, number, curve)
             outbox.add_change(connection, self._sweep_id, number)
 
-        self._add(write)
+        self.add(write)
 
     def finish(
         self,
@@ -193,7 +198,7 @@ class Turn:
             kind, attempt = EventKind.ENDED, result.attempt
             events.record_events(connection, self._sweep_id, kind, result.number, attempt=attempt, detail=how)
 
-        self._add(write)
+        self.add(write)
 
     def requeue(self, number: int, attempt: int, error: str) -> None:
         """Put a running trial whose attempt was lost back in the queue: same number, same parameters, same seed."""
@@ -202,7 +207,7 @@ class Turn:
             requeue_running(connection, self._sweep_id, TrialRow.number == number)
             events.record_events(connection, self._sweep_id, EventKind.LOST, number, attempt=attempt, detail=error)
 
-        self._add(write)
+        self.add(write)
 
 
 def update_sweep(connection: Connection, sweep_id: str, **values: Any) -> None:

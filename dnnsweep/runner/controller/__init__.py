@@ -13,7 +13,7 @@ from typing import Final
 
 from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Executor, TrainerEvent, TrainerLost, TrialDropped
-from dnnsweep.ledger import Lease, Told, Turn
+from dnnsweep.ledger import Lease, Told
 from dnnsweep.records import AttemptStarted, EpochReport, Objective, Reason, Suggestion, SweepState, TrialResult
 from dnnsweep.records.phases import Phase
 from dnnsweep.redaction import redact
@@ -24,8 +24,10 @@ from dnnsweep.runner.controller.order import FixedOrder
 from dnnsweep.runner.controller.pace import Pace
 from dnnsweep.runner.controller.progress import Progress, TrialEnded
 from dnnsweep.runner.controller.pruning_reports import PruningReports
+from dnnsweep.runner.controller.seams import Order, SweepLease, Writes
 from dnnsweep.runner.controller.trials import Trials, evaluate
 from dnnsweep.runner.controller.watchdog import Clock, Watchdog
+from dnnsweep.settings import BEST
 
 __all__ = ["Controller", "ControllerSettings", "FixedOrder", "Incumbent", "Progress", "TrialEnded", "abandon"]
 
@@ -53,6 +55,8 @@ class ControllerSettings:
         left_as: The state in which an interrupted sweep is left.
         searched: Names of the hyperparameters that are searched.
         keeps_all_models: Whether each trial's model stays, and not only those of trials that no other beats.
+        kept_models: Name of the folder, below `models`, of the models that stay.
+        is_followed: Whether more is trained once the budget is spent, so that lease and trainers are kept.
     """
 
     objectives: tuple[Objective, ...]
@@ -65,6 +69,8 @@ class ControllerSettings:
     left_as: SweepState = SweepState.INTERRUPTED
     searched: tuple[str, ...] = ()
     keeps_all_models: bool = False
+    kept_models: str = BEST
+    is_followed: bool = False
 
 
 def abandon(lease: Lease, error: BaseException) -> None:
@@ -88,8 +94,8 @@ class Controller:
     def __init__(  # noqa: PLR0913  what a controller works with; the last two are seldom given
         self,
         settings: ControllerSettings,
-        lease: Lease,
-        order: FixedOrder,
+        lease: SweepLease,
+        order: Order,
         executor: Executor,
         *,
         on_progress: Callable[[Progress], None] = lambda _: None,
@@ -97,7 +103,7 @@ class Controller:
     ) -> None:
         self._settings = settings
         self._lease = lease
-        self._writes: Turn  # what the present turn stores; made by `_turn`
+        self._writes: Writes  # what the present turn stores; made by `_turn`
         self._order = order
         self._pruner = order.pruner
         self._reports = PruningReports(order.pruner, settings.objectives[0].metric)
@@ -107,7 +113,7 @@ class Controller:
         self._trials = Trials()
         self._queue: deque[Suggestion] = deque()
         self._incumbents = Incumbents(*(objective.direction for objective in settings.objectives))
-        self._models = Models(settings.models)
+        self._models = Models(settings.models, settings.kept_models)
         self._unreported: list[Progress] = []
         self._n_failures_in_a_row = 0
         self._spent_before = 0.0
@@ -140,7 +146,7 @@ class Controller:
         self._restore()
         self._note_progress()
         self._report_progress()
-        while self._trials.n_finished < self._settings.n_trials:
+        while not self._is_spent():
             state = self._end_if_due()
             if state is not None:
                 return state
@@ -156,6 +162,10 @@ class Controller:
         self._advance()
         return self._end(SweepState.COMPLETE)
 
+    def _is_spent(self) -> bool:
+        """Return whether nothing is left to train."""
+        return self._trials.n_finished >= self._settings.n_trials or self._order.is_over
+
     def _restore(self) -> None:
         """Take up the sweep as earlier runs of it have left it in the ledger."""
         self._spent_before = self._lease.spent_seconds()
@@ -164,7 +174,7 @@ class Controller:
         self._order.restore(trials, self._lease.study_attrs(), self._reports.read(self._lease))
         for trial in trials:
             if trial.reason is None:
-                self._queue.append(Suggestion(trial.number, trial.params, trial.seed, trial.attempts + 1))
+                self._queue.append(self._order.suggestion_of(trial))
                 continue
             self._trials.restore(trial.number, (trial.reason, trial.values))
             self._incumbents.add(trial.number, trial.values, trial.val_loss, trial.params)
@@ -177,7 +187,7 @@ class Controller:
             if told or asked:
                 self._writes.advance(told, asked, self._order.study_attrs())
             self._queue.extend(item.suggestion for item in asked)
-            if self._trials.n_finished < self._settings.n_trials:
+            if not self._is_spent():
                 self._dispatch()
         self._check_failures(told)
 
@@ -345,7 +355,7 @@ class Controller:
         if limit is not None and self._spent_before + self._watchdog.seconds() >= limit:
             return self._stop(f"the budget of {limit:g} seconds was spent", SweepState.COMPLETE)
         if self._incumbents.reach(target):
-            return self._stop(f"the target of {target:g} was reached", SweepState.COMPLETE)
+            return self._stop(f"the target of {target:g} was reached", SweepState.COMPLETE, keeps_trainers=True)
         return None
 
     def _renew(self) -> None:
@@ -354,16 +364,22 @@ class Controller:
         if is_moving or not self._n_behind:
             self._delivered_at = self._watchdog.now()
 
-    def _stop(self, why: str, state: SweepState) -> SweepState:
-        """End all trainers and running trials, then the sweep."""
-        self._executor.close()
+    def _stop(self, why: str, state: SweepState, *, keeps_trainers: bool = False) -> SweepState:
+        """End all running trials, and their trainers unless these have more to train; then the sweep."""
+        keeps_trainers = keeps_trainers and self._settings.is_followed
+        if not keeps_trainers:
+            self._executor.close()
         with self._turn():
             for attempt in self._trials.running():
+                if keeps_trainers:
+                    self._executor.drop(attempt.number)
                 result = attempt.result or attempt.cut_off(self._watchdog.now(), Reason.STOPPED, why)
                 self._finish(attempt, result)
         return self._end(state)
 
     def _end(self, state: SweepState) -> SweepState:
+        if self._settings.is_followed and state is SweepState.COMPLETE:
+            return state
         left_as = self._lease.end(state)
         self._phase = Phase.DELIVERING
         self._note_progress()

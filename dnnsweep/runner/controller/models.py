@@ -15,10 +15,12 @@ class Models:
 
     Args:
         folder: The folder into which trainers save models.
+        kept: Name of the folder below it for those that are kept.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept: str = BEST) -> None:
         self._folder = folder
+        self._kept = folder / kept
         self._names: dict[int, str] = {}
         self._is_changed = False
 
@@ -43,9 +45,8 @@ class Models:
         if not is_kept:
             saved.unlink(missing_ok=True)
             return replace(result, model_path=None)
-        kept = self._folder / BEST
-        kept.mkdir(exist_ok=True)
-        saved.replace(kept / saved.name)
+        self._kept.mkdir(exist_ok=True)
+        saved.replace(self._kept / saved.name)
         self._names[result.number] = saved.name
         self._is_changed = True
         return replace(result, model_path=saved.name)
@@ -59,7 +60,7 @@ class Models:
         if not self._is_changed:
             return
         names = {self._names.get(number) for number in kept}
-        for path in (self._folder / BEST).iterdir():
+        for path in self._kept.iterdir():
             if path.name not in names:
                 path.unlink(missing_ok=True)
         self._is_changed = False

@@ -46,6 +46,16 @@ class FixedOrder:
         self.n_asked = 0
         self.n_told = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Return whether the sampler has nothing more to suggest; the budget alone ends a sweep."""
+        return False
+
+    @staticmethod
+    def suggestion_of(trial: StudyTrial) -> Suggestion:
+        """Return the suggestion of a trial that was asked before and has not ended."""
+        return Suggestion(trial.number, trial.params, trial.seed, trial.attempts + 1)
+
     def restore(
         self,
         trials: Sequence[StudyTrial],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from dnnsweep.ledger import Lease
 from dnnsweep.records import EpochReport, TrialResult
+from dnnsweep.runner.controller.seams import SweepLease
 from dnnsweep.study.pruning import NoPruning, Pruner
 from dnnsweep.trainers.stopping import DECISIVE, is_diverged
 
@@ -27,7 +27,7 @@ class PruningReports:
         self._pruner: Final = pruner
         self._metric = metric
 
-    def read(self, lease: Lease) -> dict[int, list[float]]:
+    def read(self, lease: SweepLease) -> dict[int, list[float]]:
         """Return what the pruner judged each trial by in earlier runs of the sweep, from the ledger."""
         if not self._pruner.needs_reports:
             return {}
