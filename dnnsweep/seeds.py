@@ -6,7 +6,8 @@ Contexts in use, each after the sweep's seed unless noted:
 - `"trial", number`: the trial's own seed, from which weights, row order and dropout follow;
 - `"ask", number`: the sampler, for one suggestion;
 - `"sequence"`: the scrambling of a Sobol sequence;
-- `"grid"`: the order of a grid's points.
+- `"grid"`: the order of a grid's points;
+- `"orders", block`: the orders in which players join, where not all coalitions are trained.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,19 +75,45 @@ def race(scores: Scores, max_blocks: int, level: float = LEVEL) -> Race:
     n_candidates, n_blocks = scores.shape
     if n_blocks == 0:
         raise ValueError("a race must have a full block before it has a leader")
-    live, left_after = list(range(n_candidates)), dict[int, int]()
-    stakes, running = np.ones((n_candidates, n_candidates)), stakes_against(scores)
-    for n_run in range(1, n_blocks + 1):
+    left_after, n_full = departures(scores, level)
+    if n_full < n_blocks:
+        raise ValueError(f"all live candidates must have a repeat in block {n_full}; got none for one of them")
+    live = tuple(candidate for candidate in range(n_candidates) if candidate not in left_after)
+    is_over = n_blocks >= max_blocks or (len(live) == 1 and n_blocks >= MIN_BLOCKS)
+    return Race(live, leader(scores, live), left_after, is_over)
+
+
+class Departures(NamedTuple):
+    """Who has left a race, as far as its blocks are full.
+
+    Args:
+        left_after: Candidate -> the number of blocks after which it left.
+        n_full: Blocks before the first one in which a live candidate has no repeat yet.
+    """
+
+    left_after: dict[int, int]
+    n_full: int
+
+
+def departures(scores: Scores, level: float = LEVEL) -> Departures:
+    """Return who has left a race whose last blocks may still run.
+
+    Args:
+        scores: One row for each candidate, one column for each block; NaN where there is no repeat yet.
+        level: The probability, at most, that the best candidate leaves.
+    """
+    live, left_after = list(range(len(scores))), dict[int, int]()
+    stakes, running = np.ones((len(scores), len(scores))), stakes_against(scores)
+    for n_run in range(1, scores.shape[1] + 1):
         if np.isnan(scores[live, n_run - 1]).any():
-            raise ValueError(f"all live candidates must have a repeat in block {n_run - 1}; got none for one of them")
+            return Departures(left_after, n_run - 1)
         pairs = np.ix_(live, live)
         stakes[pairs] = running[*pairs, n_run - 1]  # those of who left stay as they were
         if n_run >= MIN_BLOCKS and len(live) > 1:
             for candidate in _leavers(stakes, live, leader(scores[:, :n_run], live), level):
                 live.remove(candidate)
                 left_after[candidate] = n_run
-    is_over = n_blocks >= max_blocks or (len(live) == 1 and n_blocks >= MIN_BLOCKS)
-    return Race(tuple(live), leader(scores, live), left_after, is_over)
+    return Departures(left_after, scores.shape[1])
 
 
 def _leavers(stakes: NDArray[np.float64], live: Sequence[int], leads: int, level: float) -> list[int]:
