@@ -73,6 +73,12 @@ def run(
     ] = ExecutorKind.LOCAL,
     home: Home = None,
     *,
+    no_confirm: Annotated[
+        bool, typer.Option("--no-confirm", help="Do not repeat the best configurations after the last trial.")
+    ] = False,
+    no_test: Annotated[
+        bool, typer.Option("--no-test", help="Keep the test rows closed: do not score the winner.")
+    ] = False,
     explain: Explain = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait while another process runs the sweep, then continue it.")
@@ -99,6 +105,8 @@ def run(
             overrides=overrides or [],
             trainers=trainers,
             executor=executor,
+            confirm=not no_confirm,
+            test=not no_test,
             on_progress=shown.on_progress,
             on_phase=shown.on_phase,
             on_plan=(lambda plan: shown.say("\n".join(plan.reasons))) if explain else None,

@@ -31,6 +31,8 @@ def run(
     overrides: Sequence[str] = (),
     trainers: int | None = None,
     executor: str = "local",
+    confirm: bool = True,
+    test: bool = True,
     progress: bool = True,
     on_progress: Callable[[Any], None] | None = None,
     on_phase: Callable[[str], None] | None = None,
@@ -51,6 +53,9 @@ def run(
         overrides: Strings `path=value` that replace other parts of the file.
         trainers: Number of training processes; None takes the file's, else as many as repay their start.
         executor: `local` trains in processes of their own, `inprocess` in this process, for debugging.
+        confirm: Whether the best configurations are repeated after the last trial, as `confirm` in the file says.
+            Without that the winner is not scored either.
+        test: Whether the test rows may be opened to score the winner.
         progress: Whether to show a progress bar on a terminal or in a notebook, if `on_progress` is None.
         on_progress: Called with a `runner.controller.Progress` after each change.
         on_phase: Called with what the run begins to do before it trains, such as `loading data`.
@@ -84,6 +89,8 @@ def run(
     from dnnsweep.spec import HANDED_OVER, load, load_named
 
     settings, replaced = find_settings(home), _overrides(overrides, name, trials, seconds)
+    if not confirm:
+        replaced = [*replaced, "confirm=null"]
     in_place_of_source = f"dataset.source='{HANDED_OVER}'"
     checked = load_named(spec, replaced) if data is None else load(spec, [*replaced, in_place_of_source])
     with ProgressBar(checked.name, is_wanted=progress and on_progress is None) as bar:
@@ -96,6 +103,7 @@ def run(
             on_plan=on_plan or (lambda _: None),
             on_note=on_note or bar.write,
             on_wait=on_wait,
+            opens_test=test,
             profile=profile or Profile(),
         )
         run_sweep(checked, settings, options)

@@ -19,7 +19,7 @@ from dnnsweep.records import Candidate, Curve, Reason, Repeat, State, SweepState
 from dnnsweep.redaction import redact
 
 #: Trainers know a trial by its number; those of repeats are behind those of all trials.
-FIRST_NUMBER: Final = 2**30
+FIRST_NUMBER: Final = 10**8
 #: What an order of repeats tells with a suggestion: the number of its candidate, and the block.
 CANDIDATE: Final = "candidate"
 BLOCK: Final = "block"

@@ -68,6 +68,7 @@ __all__ = [
     "scores_for",
     "size_metric",
     "spread_of",
+    "to_plain",
 ]
 
 

@@ -12,4 +12,7 @@ class Phase(StrEnum):
     LOADING = "loading data"
     COMPILING = "compiling"
     TRAINING = "training"
+    CONFIRMING = "confirming the best"
+    COMPARING = "measuring effects"
+    RETRAINING = "retraining the winner"
     DELIVERING = "delivering to MLflow"

@@ -10,11 +10,13 @@ from typing import Any, Final
 from dnnsweep import study
 from dnnsweep.errors import DnnsweepError, LeaseLostError
 from dnnsweep.executors import Executor
-from dnnsweep.ledger import Lease, Ledger, NewSweep
+from dnnsweep.ledger import Lease, Ledger, NewSweep, RepeatLease
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.ranking import reaches_target
+from dnnsweep.runner.answering import Answering, is_answered
 from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder, Progress, abandon
+from dnnsweep.runner.repeat_training import RepeatTraining
 from dnnsweep.runner.shipping import Shipping
 from dnnsweep.runner.signals import Shutdown, handle_signals
 from dnnsweep.settings import Settings
@@ -41,6 +43,7 @@ class LeasedSweep:
         shipping: Brings the sweep to MLflow.
         profile: Filled with where the time goes.
         shutdown: When the worker that runs the sweep must end; None where no worker runs it.
+        opens_test: Whether the winner may be scored on the test rows once the budget is complete.
     """
 
     spec: SweepSpec
@@ -51,6 +54,7 @@ class LeasedSweep:
     shipping: Shipping
     profile: Profile
     shutdown: Shutdown | None = None
+    opens_test: bool = True
 
     def train(self, on_progress: Callable[[Progress], None]) -> SweepState:
         """Train the sweep until it is complete, stopped or interrupted; return how it was left.
@@ -65,7 +69,9 @@ class LeasedSweep:
                 controller = self._controller(on_progress)
                 self.ledger.outbox.make_due()
                 self.shipping.begin(self.ledger, self.lease.sweep_id, self.profile)
-                state = self._control(controller)
+                state = self._control(controller, self.profile.time_whole)
+                if state is SweepState.COMPLETE:
+                    state = self.lease.end(self._answer(on_progress))
         except LeaseLostError:
             raise
         except BaseException as error:
@@ -79,12 +85,28 @@ class LeasedSweep:
             self.shipping.end(state)
         return state
 
-    def _control(self, controller: Controller) -> SweepState:
-        """Run the controller; a signal interrupts a run here, and lets a worker finish what is being trained."""
+    def _answer(self, on_progress: Callable[[Progress], None]) -> SweepState:
+        """Answer the sweep, whose trials have all ended; return how it is to be left."""
+        sweep, lease = self.ledger.sweep(self.spec.name), RepeatLease(self.lease)
+        if is_answered(lease.answer(), self.spec, sweep, opens_test=self.opens_test):
+            return SweepState.COMPLETE
+        training = RepeatTraining(self._controller_settings(), lease, self.executor, self._control, on_progress)
+        trials = self.ledger.trials_of(sweep)
+        return Answering(self.spec, sweep, trials, training, opens_test=self.opens_test).run()
+
+    def _control(
+        self, controller: Controller, run: Callable[[Callable[[], SweepState]], SweepState] = lambda run: run()
+    ) -> SweepState:
+        """Run the controller; a signal interrupts a run here, and lets a worker finish what is being trained.
+
+        Args:
+            controller: The controller of trials or of repeats.
+            run: Calls the function that it is given, and may time it.
+        """
         shutdown = self.shutdown
         if shutdown is None:
             with handle_signals(controller.interrupt):
-                return self.profile.time_whole(controller.run)
+                return run(controller.run)
 
         def drain() -> None:
             controller.drain(max(0.0, shutdown.grace - CLOSING_SECONDS))
@@ -96,7 +118,7 @@ class LeasedSweep:
         with handle_signals(begin_and_drain):
             if shutdown.is_requested:  # before the signals were handled here
                 drain()
-            return self.profile.time_whole(controller.run)
+            return run(controller.run)
 
     def _controller(self, on_progress: Callable[[Progress], None]) -> Controller:
         sweep = self.ledger.sweep(self.spec.name)
@@ -118,6 +140,7 @@ class LeasedSweep:
             left_as=SweepState.INTERRUPTED if self.shutdown is None else SweepState.QUEUED,
             searched=tuple(spec.space),
             keeps_all_models=spec.keeps_all_models,
+            is_followed=True,
         )
 
     def _order(self, sweep: Sweep) -> FixedOrder:

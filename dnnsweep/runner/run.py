@@ -15,6 +15,7 @@ from dnnsweep.ledger import Lease, LeaseWatch, Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.phases import Phase
+from dnnsweep.runner.answering import is_answered
 from dnnsweep.runner.controller import Progress
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan, stored_reading
 from dnnsweep.runner.loading import StopRequestedError, load_data
@@ -43,6 +44,7 @@ class RunOptions:
         on_note: Called with each sentence that a person should know about search and data, when `on_plan` is.
         on_wait: Called again and again, with who runs the sweep, while another process does; None waits no longer than
             it takes to see that it does.
+        opens_test: Whether the winner may be scored on the test rows once the budget is complete.
         profile: Filled with where the time goes.
     """
 
@@ -54,6 +56,7 @@ class RunOptions:
     on_plan: Callable[[TrainerPlan], None] = lambda _: None
     on_note: Callable[[str], None] = lambda _: None
     on_wait: Callable[[str], None] | None = None
+    opens_test: bool = True
     profile: Profile = field(default_factory=Profile)
 
 
@@ -82,7 +85,7 @@ def _run_unheld(spec: SweepSpec, settings: Settings, options: RunOptions, watch:
         SweepHeldError: Somebody else does.
     """
     stored = _read_sweep(spec, settings, watch)  # first: what cannot be run is refused before trainers are started
-    if stored is not None and has_spent_budget(stored, spec):
+    if stored is not None and has_spent_budget(stored, spec) and _is_answered(stored, spec, settings, options):
         with closing(Ledger.open(settings.database_url, watch=watch)) as ledger:
             _conclude(ledger, stored, spec)
             catch_up(ledger, settings, COMPLETE_WAIT_SECONDS)
@@ -108,6 +111,12 @@ def _read_sweep(spec: SweepSpec, settings: Settings, watch: LeaseWatch) -> Sweep
     return None
 
 
+def _is_answered(stored: Sweep, spec: SweepSpec, settings: Settings, options: RunOptions) -> bool:
+    """Return whether a sweep with nothing left to train has nothing left to answer either."""
+    with closing(Ledger.open(settings.database_url)) as ledger:
+        return is_answered(ledger.answer(stored), spec, stored, opens_test=options.opens_test)
+
+
 def _conclude(ledger: Ledger, stored: Sweep, spec: SweepSpec) -> None:
     """Store that a sweep with nothing left to train is complete, unless that is stored already."""
     if stored.state is not SweepState.COMPLETE or stored.n_trials != spec.budget.trials:
@@ -129,7 +138,7 @@ def _train(
             catch_up(ledger, settings, COMPLETE_WAIT_SECONDS)
             return state
         shipping = RunShipping(options.executor, settings)
-        leased = LeasedSweep(spec, settings, ledger, lease, executor, shipping, profile)
+        leased = LeasedSweep(spec, settings, ledger, lease, executor, shipping, profile, opens_test=options.opens_test)
         state = leased.train(options.on_progress)
     n_slots, n_busy = executor.slot_epochs
     profile.note_usage(n_slots=n_slots, n_busy=n_busy, memory_mb=executor.memory_mb)

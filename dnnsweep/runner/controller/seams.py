@@ -63,13 +63,11 @@ class SweepLease(Protocol):
 
 
 class Order(Protocol):
-    """Says what is trained next, from results in a fixed order alone.
+    """Says what is trained next, from results in a fixed order alone."""
 
-    Attributes:
-        pruner: What judges trials while they train.
-    """
-
-    pruner: Pruner | NoPruning
+    @property
+    def pruner(self) -> Pruner | NoPruning:
+        """Return what judges trials while they train."""
 
     @property
     def is_over(self) -> bool:

@@ -1,0 +1,267 @@
+"""What follows the last trial of a sweep: its best configurations are repeated, and the winner is retrained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dnnsweep.answers.configurations import baseline_params, choose_candidates, configuration_key
+from dnnsweep.answers.confirmation import Confirmation, SplitSizes, confirm
+from dnnsweep.answers.contrast import contrast_between
+from dnnsweep.answers.effects import EffectsPlan, MeasuredEffects, measure_effects, plan_effects
+from dnnsweep.answers.race_rules import RaceRules, lookahead_for
+from dnnsweep.errors import SweepFailedError
+from dnnsweep.records import Candidate, Purpose, Retraining, Sweep, SweepState, TestAnswers, Trial, to_plain
+from dnnsweep.records.phases import Phase
+from dnnsweep.runner.repeat_order import PlannedRepeat, Results
+from dnnsweep.runner.repeat_training import RepeatTraining
+from dnnsweep.seeds import derive
+from dnnsweep.space import prerequisites
+from dnnsweep.spec import ConfirmSpec, SweepSpec
+from dnnsweep.statistics.race import MIN_BLOCKS
+
+#: Seeds that a configuration is retrained with. The model of the first one is kept.
+N_SEEDS: Final = 10
+
+
+def is_answered(answer: Mapping[str, Any], spec: SweepSpec, sweep: Sweep, *, opens_test: bool = True) -> bool:
+    """Return whether a sweep whose trials have all ended has answered what its file asks.
+
+    Args:
+        answer: What the sweep has answered so far, as the ledger has it.
+        spec: The checked sweep file.
+        sweep: The stored sweep.
+        opens_test: Whether the test rows may be opened.
+    """
+    done = answer.get("done", {})
+    return all(done.get(part) == key for part, key in _wanted(spec, sweep, opens_test=opens_test).items())
+
+
+def _wanted(spec: SweepSpec, sweep: Sweep, *, opens_test: bool) -> dict[str, Any]:
+    """Return the parts that an answer is to have, each with what it depends on."""
+    section = spec.confirmation(sweep.trainer)
+    if section is None:
+        return {}
+    confirmed = {"n_trials": sweep.n_finished, **section.model_dump()}
+    wanted: dict[str, Any] = {"confirm": confirmed}
+    if spec.effects is not None:
+        wanted["effects"] = {**confirmed, "effects": spec.effects.model_dump()}
+    if opens_test and sweep.data.get("n_test"):
+        wanted["test"] = confirmed
+    return wanted
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What was found out about a sweep so far.
+
+    Args:
+        confirmation: How the candidates stand; None before three blocks have ended.
+        plan: The trainings that tell effects; None if none were asked for.
+        effects: What these say; None before they have ended.
+        tests: What retrained networks answered for the test rows, one for each seed.
+        n_opened: How often these test rows were opened.
+        n_epochs: How long the winner was retrained.
+        model: Name of the file with the retrained model of the first seed.
+    """
+
+    confirmation: Confirmation | None = None
+    plan: EffectsPlan | None = None
+    effects: MeasuredEffects | None = None
+    tests: list[TestAnswers] = field(default_factory=list)
+    n_opened: int = 0
+    n_epochs: int = 0
+    model: str | None = None
+
+
+class Answering:
+    """Answers a sweep whose trials have all ended.
+
+    Each part trains what the ledger lacks, so that an answer that was interrupted is continued.
+
+    Args:
+        spec: The checked sweep file.
+        sweep: The stored sweep.
+        trials: Its trials.
+        training: Trains repeats.
+        opens_test: Whether the test rows may be opened.
+    """
+
+    def __init__(
+        self, spec: SweepSpec, sweep: Sweep, trials: Sequence[Trial], training: RepeatTraining, *, opens_test: bool
+    ) -> None:
+        self._spec = spec
+        self._sweep = sweep
+        self._trials = trials
+        self._training = training
+        self._lease = training.lease
+        self._objective = spec.objectives[0]
+        self._wanted = _wanted(spec, sweep, opens_test=opens_test)
+        self._stored = dict(self._lease.answer())
+        self._evidence = Evidence()
+
+    def run(self) -> SweepState:
+        """Train what is missing and store what follows from it; return `COMPLETE` unless it was cut short."""
+        section = self._spec.confirmation(self._sweep.trainer)
+        race = [] if section is None else self._race(section)
+        if section is None or not race:
+            return SweepState.COMPLETE
+        try:
+            state = self._confirm(section, race)
+            if state is SweepState.COMPLETE and "effects" in self._wanted:
+                state = self._measure_effects()
+            if state is SweepState.COMPLETE and "test" in self._wanted:
+                state = self._score()
+        except SweepFailedError as error:  # the trials are there, whatever became of their repeats
+            self._store(skipped=str(error))
+            return SweepState.COMPLETE
+        return state
+
+    def _race(self, section: ConfirmSpec) -> list[Candidate]:
+        """Return the candidates: the best trials and the baseline, which comes last unless it is one of them."""
+        baseline = baseline_params(self._spec.space, self._spec.default_params, self._spec.enqueue)
+        chosen = choose_candidates(self._trials, self._objective, section.top, baseline)
+        race = self._take_candidates(Purpose.CONFIRM, [(item.label, item.params, item.trial) for item in chosen])
+        self._baseline = next((c.number for c, item in zip(race, chosen, strict=True) if item.is_baseline), None)
+        return race
+
+    def _confirm(self, section: ConfirmSpec, race: Sequence[Candidate]) -> SweepState:
+        n_epochs = {trial.number: trial.epochs for trial in self._trials}
+        rules = RaceRules(
+            self._objective.direction,
+            section.blocks,
+            section.budget * sum(n_epochs.values()),
+            lookahead_for(self._sweep.window, len(race)),
+            {candidate.number: n_epochs.get(-1 if candidate.trial is None else candidate.trial) for candidate in race},
+        )
+
+        def plan(results: Results) -> list[PlannedRepeat]:
+            return [self._in_block(*place) for place in rules.next_blocks(results.values())]
+
+        state, is_whole = self._training.train(plan, Phase.CONFIRMING)
+        repeats, sizes = self._lease.repeats, self._split_sizes()
+        self._evidence.confirmation = confirm(race, repeats, self._objective, sizes, self._baseline)
+        self._store("confirm" if is_whole else None)
+        return state
+
+    def _split_sizes(self) -> SplitSizes:
+        split, data = self._spec.dataset.split, self._sweep.data
+        is_in_order = split is not None and split.kind == "order"
+        return SplitSizes(data["n_train"], data["n_validation"], is_drawn_again=not is_in_order)
+
+    def _measure_effects(self) -> SweepState:
+        confirmation, section = self._evidence.confirmation, self._spec.effects
+        if confirmation is None or confirmation.winner is None or self._baseline is None or section is None:
+            return SweepState.COMPLETE
+        parents = {name: prerequisites(domain) for name, domain in self._spec.space.items()}
+        baseline = self._lease.candidates[self._baseline].params
+        contrast = contrast_between(baseline, confirmation.winner.params, parents)
+        max_trainings = None if section.budget is None else section.budget * self._n_trainings()
+        plan = plan_effects(contrast, section.blocks, self._spec.seed, max_trainings)
+        coalitions = sorted({coalition for coalition, _ in plan.trainings()})
+        described = [(contrast.label(coalition), contrast.params(coalition), None) for coalition in coalitions]
+        candidates = self._take_candidates(Purpose.EFFECTS, described)
+        numbers = {coalition: candidate.number for coalition, candidate in zip(coalitions, candidates, strict=True)}
+        wanted = [self._in_block(numbers[coalition], block) for coalition, block in plan.trainings()]
+        state, is_whole = self._training.train(lambda _: wanted, Phase.COMPARING)
+        self._evidence.plan = plan
+        self._evidence.effects = measure_effects(plan, self._lease.repeats, numbers, self._objective)
+        self._store("effects" if is_whole else None)
+        return state
+
+    def _n_trainings(self) -> float:
+        """Return how many repeats take as many epochs as the sweep's trials did."""
+        epochs = [repeat.epochs for repeat in self._lease.repeats if repeat.block < MIN_BLOCKS and repeat.epochs]
+        return sum(trial.epochs for trial in self._trials) / statistics.mean(epochs or [1])
+
+    def _score(self) -> SweepState:
+        """Retrain the winner on all development rows, and open the test rows."""
+        winner = None if self._evidence.confirmation is None else self._evidence.confirmation.winner
+        if winner is None or self._stored.get("retrained", {}).get("params") == to_plain(winner.params):
+            self._store("test")
+            return SweepState.COMPLETE
+        best_epochs = [
+            repeat.best_epoch
+            for repeat in self._lease.repeats
+            if repeat.candidate == winner.number and repeat.best_epoch is not None
+        ]
+        if not best_epochs:
+            return SweepState.COMPLETE
+        return self._retrain(winner.label, winner.params, winner.trial, round(statistics.median(best_epochs)))
+
+    def _retrain(self, label: str, params: Mapping[str, Any], trial: int | None, n_epochs: int) -> SweepState:
+        (candidate,) = self._take_candidates(Purpose.RETRAIN, [(f"{label}, retrained", params, trial)])
+        self._lease.close_unfinished(candidate.number)  # what they answered for the test rows is lost
+        first = sum(repeat.candidate == candidate.number for repeat in self._lease.repeats)
+        wanted = [self._retraining(candidate.number, first + index, index, n_epochs) for index in range(N_SEEDS)]
+        n_opened = self._lease.open_test(_test_rows(self._spec, self._sweep), _digest(to_plain(params)))
+        state, is_whole = self._training.train(lambda _: wanted, Phase.RETRAINING)
+        if not is_whole:
+            return state
+        numbers = [r.number for r in self._lease.repeats if r.candidate == candidate.number and r.block >= first]
+        self._evidence.tests = [self._lease.tests[number] for number in numbers if number in self._lease.tests]
+        model = next((self._lease.models[number] for number in numbers if number in self._lease.models), None)
+        self._stored["retrained"] = {
+            "params": to_plain(params),
+            "trial": trial,
+            "n_epochs": n_epochs,
+            "n_seeds": len(self._evidence.tests),
+            "model": model,
+        }
+        self._stored["test"] = self._test(n_opened)
+        self._store("test")
+        return state
+
+    def _test(self, n_opened: int) -> dict[str, Any]:
+        return {"n_opened": n_opened}
+
+    def _retraining(self, candidate: int, block: int, index: int, n_epochs: int) -> PlannedRepeat:
+        seed = derive(self._spec.seed, "retrain", index)
+        return PlannedRepeat(candidate, block, seed, Retraining(n_epochs, opens_test=True, saves_model=index == 0))
+
+    def _in_block(self, candidate: int, block: int) -> PlannedRepeat:
+        return PlannedRepeat(candidate, block, derive(self._spec.seed, "block", block))
+
+    def _take_candidates(
+        self, purpose: Purpose, configurations: Sequence[tuple[str, Mapping[str, Any], int | None]]
+    ) -> list[Candidate]:
+        """Return the candidates of some configurations; those that are new are stored.
+
+        Repeats in blocks are shared by all purposes, retrained configurations are candidates of their own.
+        """
+
+        def key(purpose: Purpose, params: Mapping[str, Any]) -> tuple[bool, str]:
+            return purpose is Purpose.RETRAIN, configuration_key(params)
+
+        known = {key(candidate.purpose, candidate.params): candidate for candidate in self._lease.candidates}
+        new = []
+        for label, params, trial in configurations:
+            if key(purpose, params) not in known:
+                candidate = Candidate(len(known), purpose, label, to_plain(params), trial)
+                known[key(purpose, params)] = candidate
+                new.append(candidate)
+        self._lease.add(new)
+        return [known[key(purpose, params)] for _, params, _ in configurations]
+
+    def _store(self, part: str | None = None, **more: Any) -> None:
+        """Store the answer as it is now, and that a part of it is complete."""
+        done = dict(self._stored.get("done", {}))
+        if part is not None:
+            done[part] = self._wanted[part]
+        self._stored |= {"done": done, **more}
+        self._lease.store_answer(self._stored)
+
+
+def _test_rows(spec: SweepSpec, sweep: Sweep) -> str:
+    """Return what tells the test rows of a sweep from all others: the data, and how test rows are drawn."""
+    dataset = spec.to_json()["dataset"]
+    drawn = {name: dataset.get(name) for name in ("test", "seed", "split")}
+    return _digest({"fingerprint": sweep.data["fingerprint"], **drawn})
+
+
+def _digest(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
