@@ -294,6 +294,7 @@ def test_ten_failures_in_a_row_stop_the_sweep_with_the_error(url: str, tmp_path:
         SweepFailedError, match=r"10 trials in a row failed, the last one with: RuntimeError: trial 13"
     ) as caught:
         controller.run()
+    assert isinstance(controller._lease, Lease)
     abandon(controller._lease, caught.value)
 
     sweep = ledger.sweep("sweep")
