@@ -81,6 +81,7 @@ class ScriptedTrainer(SequentialTrainer):
     def _retrained(self, result: TrialResult, suggestion: Suggestion, retraining: Retraining) -> TrialResult:
         if retraining.saves_model and self._models is not None:
             path = Path(self._models) / f"trial-{result.number}-{result.attempt}.keras"
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"a network")
             result = replace(result, model_path=str(path))
         return replace(result, test=answers_of(suggestion.seed)) if retraining.opens_test else result
