@@ -12,13 +12,13 @@ from examples import thorough
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> chaos.Identity:
+def expected(tmp_path_factory: pytest.TempPathFactory) -> chaos.Outcome:
     return chaos.undisturbed(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_and_nothing_counted_twice_whoever_is_killed(
-    tmp_path: Path, template: Path, expected: chaos.Identity
+    tmp_path: Path, template: Path, expected: chaos.Outcome
 ) -> None:
     row = chaos.disturbed(tmp_path, random.Random(4), 10, expected, template=template)
 
@@ -29,7 +29,7 @@ def test_nothing_is_lost_and_nothing_counted_twice_whoever_is_killed(
 @thorough("the same is shown on SQLite, and of PostgreSQL with workers that are killed and with a server that restarts")
 @pytest.mark.timeout(200)
 def test_the_same_holds_on_postgresql(
-    tmp_path: Path, template: Path, expected: chaos.Identity, postgresql: postgres.Server
+    tmp_path: Path, template: Path, expected: chaos.Outcome, postgresql: postgres.Server
 ) -> None:
     row = chaos.disturbed(tmp_path, random.Random(5), 4, expected, template=template, database=postgresql)
 

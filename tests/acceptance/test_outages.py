@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import chaos
 import postgres
@@ -20,11 +19,10 @@ from set_clock import SetClock
 from workspace import Workspace, identity, prepared, wait_until
 
 N_TRIALS = 12
-Identity = list[tuple[Any, ...]]
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+def expected(tmp_path_factory: pytest.TempPathFactory) -> chaos.Outcome:
     return chaos.undisturbed(tmp_path_factory.mktemp("undisturbed"), chaos.pretended(n_trials=N_TRIALS))
 
 
@@ -54,14 +52,14 @@ def disturbed(tmp_path: Path, server: chaos.MlflowServer, name: str) -> Iterator
         yield workspace, proxy, workspace.file(**chaos.pretended(name, N_TRIALS).sweep)
 
 
-def assert_whole(workspace: Workspace, server: chaos.MlflowServer, name: str, expected: Identity) -> None:
+def assert_whole(workspace: Workspace, server: chaos.MlflowServer, name: str, expected: chaos.Outcome) -> None:
     row = chaos.audited("here", workspace, server.uri, expected, 0, name)
     assert row.is_good, row
 
 
 @pytest.mark.timeout(300)
 def test_answers_lost_after_the_work_was_done_leave_one_run_for_each_trial(
-    tmp_path: Path, server: chaos.MlflowServer, expected: Identity
+    tmp_path: Path, server: chaos.MlflowServer, expected: chaos.Outcome
 ) -> None:
     with disturbed(tmp_path, server, "lost") as (workspace, proxy, file):
         proxy.disturb(Fault.LOST, 0.25, certain="/runs/create")
@@ -76,7 +74,7 @@ def test_answers_lost_after_the_work_was_done_leave_one_run_for_each_trial(
 
 @pytest.mark.timeout(300)
 def test_requests_that_are_sent_twice_leave_one_run_for_each_trial(
-    tmp_path: Path, server: chaos.MlflowServer, expected: Identity
+    tmp_path: Path, server: chaos.MlflowServer, expected: chaos.Outcome
 ) -> None:
     with disturbed(tmp_path, server, "twice") as (workspace, proxy, file):
         proxy.disturb(Fault.TWICE)
@@ -89,7 +87,7 @@ def test_requests_that_are_sent_twice_leave_one_run_for_each_trial(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", [Fault.ERROR, Fault.HANG])
 def test_a_server_that_answers_nothing_useful_keeps_nobody_waiting(
-    tmp_path: Path, server: chaos.MlflowServer, expected: Identity, fault: Fault
+    tmp_path: Path, server: chaos.MlflowServer, expected: chaos.Outcome, fault: Fault
 ) -> None:
     with disturbed(tmp_path, server, fault.value) as (workspace, proxy, file):
         proxy.disturb(fault)
@@ -109,7 +107,7 @@ def test_a_server_that_answers_nothing_useful_keeps_nobody_waiting(
 
 @pytest.mark.timeout(300)
 def test_what_a_restarted_server_missed_is_delivered_while_the_sweep_goes_on(
-    tmp_path: Path, server: chaos.MlflowServer, expected: Identity
+    tmp_path: Path, server: chaos.MlflowServer, expected: chaos.Outcome
 ) -> None:
     with disturbed(tmp_path, server, "restarted") as (workspace, _, file):
         command = workspace.start("run", file, "--trainers", "2")
@@ -141,7 +139,7 @@ def pause(pid: int, database: Path) -> None:
 
 @pytest.mark.timeout(200)
 def test_whatever_the_clocks_only_a_controller_that_is_paused_is_replaced_and_it_can_write_nothing_more(
-    tmp_path: Path, expected: Identity
+    tmp_path: Path, expected: chaos.Outcome
 ) -> None:
     workspace = prepared(tmp_path, None, chaos.PRETEND)
     words = {**chaos.pretended(n_trials=N_TRIALS).sweep, "description": f"sleep=0.1 gate={workspace.gate}"}
@@ -170,13 +168,13 @@ def test_whatever_the_clocks_only_a_controller_that_is_paused_is_replaced_and_it
     assert "another controller took this sweep over" in first.err
     assert "Traceback" not in first.err
     assert waiting.code == 0, waiting.err
-    assert identity(workspace.trials()) == expected
+    assert identity(workspace.trials()) == expected.trials
     assert workspace.end() == []
 
 
 @pytest.mark.timeout(200)
 def test_postgresql_may_restart_and_when_it_stays_away_the_sweep_can_be_resumed(
-    tmp_path: Path, expected: Identity, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, expected: chaos.Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with postgres.running() as database:
         environ = {**chaos.PRETEND, "DNNSWEEP_DATABASE_URL": database.database()}
@@ -196,5 +194,5 @@ def test_postgresql_may_restart_and_when_it_stays_away_the_sweep_can_be_resumed(
 
         again = workspace.run("run", file, "--trainers", "2")
         assert again.code == 0, again.err
-        assert identity(workspace.trials()) == expected
+        assert identity(workspace.trials()) == expected.trials
         assert workspace.end() == []

@@ -7,7 +7,7 @@ undisturbed.
 
 from __future__ import annotations
 
-from chaos.audit import Identity, Row, audited, table
+from chaos.audit import Outcome, Row, audited, table
 from chaos.disturbances import Kills
 from chaos.mlflow_server import MlflowServer
 from chaos.plans import PRETEND, PRETENDED, Plan, pretended
@@ -16,9 +16,9 @@ from chaos.rounds import disturbed, undisturbed
 __all__ = [
     "PRETEND",
     "PRETENDED",
-    "Identity",
     "Kills",
     "MlflowServer",
+    "Outcome",
     "Plan",
     "Row",
     "audited",

@@ -15,7 +15,7 @@ from pathlib import Path
 import postgres
 
 from chaos import clocks, disk
-from chaos.audit import Identity, Row, table
+from chaos.audit import Outcome, Row, table
 from chaos.disturbances import (
     ClockJumps,
     Disturbance,
@@ -26,7 +26,7 @@ from chaos.disturbances import (
     Starvation,
     TrainerKills,
 )
-from chaos.plans import CHATTY, LONG, PRETENDED, REAL, SHARED, SLOW, STARVED, Plan
+from chaos.plans import CHATTY, CONFIRMED, LONG, PRETENDED, REAL, SHARED, SLOW, STARVED, Plan
 from chaos.rounds import disturbed, undisturbed
 from chaos.stage import Stage
 
@@ -54,6 +54,7 @@ SCENARIOS = (
     Scenario("any process killed", Kills, PRETENDED, 70),
     Scenario("any process killed", Kills, PRETENDED, 70, has_server=True),
     Scenario("trainers killed that really train", TrainerKills, REAL, 32),
+    Scenario("any process killed while repeats are trained", Kills, CONFIRMED, 40),
     Scenario("two workers, any process killed", Kills, SHARED, 30),
     Scenario("two workers, clocks set, any process killed", ClockJumps, SHARED, 40),
     Scenario("trainers out of memory", Starvation, STARVED, 12),
@@ -101,7 +102,7 @@ def _rows(
     folder: Path, scenarios: list[Scenario], databases: list[postgres.Server | None], seed: int, share: float
 ) -> Iterator[Row]:
     """Yield what is left in each scenario, with each database."""
-    known: dict[str, Identity] = {}
+    known: dict[str, Outcome] = {}
     for number, scenario in enumerate(scenarios):
         sweep = str(scenario.plan.sweep["name"])
         if sweep not in known:

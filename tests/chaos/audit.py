@@ -7,16 +7,43 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 from workspace import Workspace, identity
 
 import dnnsweep
 from dnnsweep.ledger import Ledger
-from dnnsweep.records import Reason, Trial
+from dnnsweep.records import Purpose, Reason, Trial
 from dnnsweep.settings import find_settings
 
 Identity = list[tuple[Any, ...]]
+
+
+class Outcome(NamedTuple):
+    """What must not depend on how a sweep was run.
+
+    Args:
+        trials: Its trials.
+        repeats: The repeats of its configurations, but those of the retrained winner: what they answered for the test
+            rows is not kept, so that all of them are trained again after a kill.
+    """
+
+    trials: Identity
+    repeats: Identity
+
+
+def outcome_of(workspace: Workspace, name: str) -> Outcome:
+    """Return what a sweep has come to."""
+    with environment(workspace.environ), closing(Ledger.open(find_settings(workspace.home).database_url)) as ledger:
+        sweep = ledger.sweep(name)
+        candidates = ledger.candidates(sweep)
+        repeats = [
+            (candidates[repeat.candidate].label, repeat.block, repeat.seed, repeat.value, repeat.reason, repeat.epochs)
+            for repeat in ledger.repeats(sweep)
+            if candidates[repeat.candidate].purpose is not Purpose.RETRAIN
+        ]
+    return Outcome(identity(workspace.trials(name)), repeats)
 
 
 @dataclass
@@ -32,7 +59,7 @@ class Row:
         lost: Numbers that are missing.
         twice: Numbers, or runs of the same trial, that are there twice.
         running: Trials that are still running, in the ledger or in MLflow.
-        different: Trials that differ from the undisturbed sweep's.
+        different: Trials and repeats that differ from the undisturbed sweep's.
         points_missing: Points of metrics that MLflow lacks.
         points_more: Points that it has and the ledger has not.
         unlike: Differences that `dnnsweep doctor` finds.
@@ -65,7 +92,7 @@ def audited(
     place: str,
     workspace: Workspace,
     uri: str,
-    expected: Identity,
+    expected: Outcome,
     n_faults: int,
     name: str,
     may_fail: str | None = None,
@@ -86,13 +113,14 @@ def audited(
         with closing(Ledger.open(find_settings(workspace.home).database_url)) as ledger:
             sweep_id = ledger.sweep(name).id
             curves = {trial.number: ledger.curve(sweep_id, trial.number) for trial in trials}
-    numbers = Counter(trial.number for trial in trials)
-    row = Row(place, n_faults, len(expected), sum(trial.reason is not None for trial in trials))
-    row.lost = len(set(range(len(expected))) - set(numbers))
+    found, numbers = outcome_of(workspace, name), Counter(trial.number for trial in trials)
+    row = Row(place, n_faults, len(expected.trials), sum(trial.reason is not None for trial in trials))
+    row.lost = len(set(range(len(expected.trials))) - set(numbers))
     row.twice = sum(count - 1 for count in numbers.values())
     row.running = sum(trial.reason is None for trial in trials)
-    compared = zip(trials, identity(trials), expected, strict=False)
+    compared = zip(trials, found.trials, expected.trials, strict=False)
     row.different = sum(one != other and not _may_be(trial, may_fail) for trial, one, other in compared)
+    row.different += sum(one != other for one, other in zip_longest(found.repeats, expected.repeats))
     row.unlike = len(doctor.differences)
     shown: dict[int, set[tuple[str, int, float]]] = {}
     for number, status, points in _shown(uri, name):

@@ -43,6 +43,11 @@ def pretended(name: str = "pretend", n_trials: int = 40, sleep: float = 0.03) ->
 
 
 PRETENDED = pretended()
+#: More repeats than trials, so that most disturbances find repeats under way.
+CONFIRMED = pretended("confirmed", 8)
+CONFIRMED = replace(
+    CONFIRMED, sweep={**CONFIRMED.sweep, "confirm": {"top": 4, "budget": 4, "blocks": 10}, "effects": {"blocks": 3}}
+)
 SLOW = pretended("slow", 40, 0.1)
 #: Its requests are disturbed until its end.
 CHATTY = replace(pretended("chatty", 60, 0.1), n_faults=100)

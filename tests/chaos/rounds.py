@@ -12,10 +12,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import postgres
-from workspace import SWEEP, Command, identity, prepared, wait_until
+from workspace import SWEEP, Command, prepared, wait_until
 
 import dnnsweep
-from chaos.audit import Identity, Row, audited, environment
+from chaos.audit import Outcome, Row, audited, environment, outcome_of
 from chaos.disturbances import Disturbance, Kills
 from chaos.mlflow_server import MlflowServer
 from chaos.plans import PRETENDED, Plan
@@ -117,19 +117,19 @@ class Round:
             assert done.process.wait(END_SECONDS) == 0, done.err
 
 
-def undisturbed(folder: Path, plan: Plan = PRETENDED) -> Identity:
+def undisturbed(folder: Path, plan: Plan = PRETENDED) -> Outcome:
     """Return what a sweep gives that nobody disturbs."""
     workspace = prepared(folder, None, plan.environ)
     command = workspace.start("run", workspace.file(**plan.sweep), "--trainers", "1")
     assert command.process.wait(END_SECONDS) == 0, command.err
-    return identity(workspace.trials(str(plan.sweep["name"])))
+    return outcome_of(workspace, str(plan.sweep["name"]))
 
 
 def disturbed(
     folder: Path,
     chance: random.Random,
     n_faults: int,
-    expected: Identity,
+    expected: Outcome,
     *,
     kind: Callable[[Stage], Disturbance] = Kills,
     plan: Plan = PRETENDED,
@@ -189,7 +189,7 @@ def _started(folder: Path, stack: ExitStack) -> MlflowServer:
     return server
 
 
-def _row(stage: Stage, expected: Identity) -> Row:
+def _row(stage: Stage, expected: Outcome) -> Row:
     row = Row("")
     for name in stage.plan.names:
         row.add(audited("", stage.workspace, stage.tracking_uri, expected, 0, name, stage.plan.may_fail))
