@@ -15,6 +15,7 @@ from test_array import array_of, difference, results, suggestion
 from dnnsweep.records import Reason, Retraining, Suggestion, TrialResult
 from dnnsweep.trainers import Job, TrainerPlan
 from dnnsweep.trainers.array import ArrayTrainer
+from dnnsweep.trainers.compiled import CompiledTrainer
 from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.groups import group_for
 from dnnsweep.trainers.inputs import load_inputs
@@ -168,3 +169,28 @@ def test_repeats_have_an_array_of_their_own_with_slots_that_fit_into_memory(monk
     assert [trainer._n_slots_of(group_for(item)) for item in (trial, repeat(1, 0), longer)] == [8, 8, 8]
     monkeypatch.setattr("dnnsweep.trainers.groups.OWN_ROWS_BYTES", 4 * 88 * 8 * 3)
     assert [trainer._n_slots_of(group_for(item)) for item in (trial, repeat(1, 0), longer)] == [8, 3, 8]
+
+
+def test_a_network_of_one_s_own_is_built_for_the_inputs_of_its_rows(tmp_path: Path) -> None:
+    """Words that only validation rows have are inputs of repeats and retrainings."""
+    plain = job("classes", tmp_path, epochs=3)
+    spec = {name: section for name, section in plain.spec.items() if name != "space"}
+    own = replace(plain, spec={**spec, "network": {"builder": "python:builders:for_features"}})
+    inputs, params = load_inputs(own), {"batch_size": 32, "optimizer": "adam", "learning_rate": 0.01}
+    trainer = CompiledTrainer(own, inputs, "cpu")
+    asked = [
+        Suggestion(0, params, 5, block=1),
+        Suggestion(1, params, 5, retraining=Retraining(2, opens_test=True, saves_model=True)),
+    ]
+
+    again, retrained = (trainer.train(item, lambda _: None) for item in asked)
+
+    n_features = inputs.splits.whole.summary.n_features
+    assert n_features > inputs.data.summary.n_features
+    assert again.n_parameters == retrained.n_parameters == 3 * (n_features + 1) + 4
+    assert (again.reason, retrained.reason, retrained.best_epoch) == (Reason.COMPLETED, Reason.COMPLETED, 2)
+    assert retrained.model_path is not None
+    assert retrained.test is not None
+    rows = inputs.splits.open_test(inputs.splits.whole)
+    assert rows is not None
+    assert retrained.test.outputs == pytest.approx(outputs_of(load_model(Path(retrained.model_path)), rows.x))
