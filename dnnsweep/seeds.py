@@ -3,6 +3,7 @@
 Contexts in use, each after the sweep's seed unless noted:
 
 - `"split", number`: the validation rows of a trial, where each trial has others;
+- `"block split", block`: the validation rows of a block of repeats; with folds, of as many blocks as there are folds;
 - `"trial", number`: the trial's own seed, from which weights, row order and dropout follow;
 - `"ask", number`: the sampler, for one suggestion;
 - `"sequence"`: the scrambling of a Sobol sequence;

@@ -68,6 +68,11 @@ def named_inputs(units: int, n_outputs: int) -> keras.Model:
     return keras.Model(halves, layers.Dense(n_outputs, "softmax")(hidden))
 
 
+def for_features(n_features: int) -> keras.Model:
+    """Two classes from as many features as there are."""
+    return keras.Sequential([keras.Input((n_features,)), layers.Dense(3, "tanh"), layers.Dense(1, "sigmoid")])
+
+
 class Eager(keras.Model):  # type: ignore[misc]
     """Looks at values, which a graph does not have."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dnnsweep import spec
-from dnnsweep.records import AttemptStarted, EpochReport, Reason, Suggestion, TrialResult
+from dnnsweep.records import AttemptStarted, EpochReport, Reason, Retraining, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Job, TrainerPlan, TrainerReady, TrialDroppedError
 from dnnsweep.trainers.attempt import Attempt, FoldResult
 from dnnsweep.trainers.fit import FitTrainer
@@ -68,7 +68,9 @@ class ScriptedFolds:
             self.running.remove(attempt)
             attempt.n_parameters = 5
             fold = attempt.suggestion.fold
-            assert fold is not None
+            if fold is None:
+                emit(attempt.end(reason, best))
+                return
             result = attempt.end(reason, best, error="no memory" if reason is Reason.FAILED else None)
             assert isinstance(result, FoldResult)
             saver = writer(f"fold {fold}") if fold == 0 else None
@@ -234,3 +236,23 @@ def test_an_array_has_room_for_all_folds_of_the_trials_side_by_side() -> None:
     )
     plan: TrainerPlan = choose(sweep, load(sweep.dataset).summary)
     assert plan.slots == 3  # of 16 slots, five for each
+
+
+def test_a_repeat_is_trained_once_and_what_it_tells_is_handed_on_unchanged() -> None:
+    folds, told = ScriptedFolds([([3.0, 2.0], Reason.COMPLETED, 2)] * 2), Told()
+    trainer = FoldingTrainer(folds, sweep_of(2), None)
+
+    trainer.take(Suggestion(3, {}, seed=1, block=0))
+    trainer.take(Suggestion(4, {}, seed=1, retraining=Retraining(2)))
+    trainer.take(Suggestion(5, {}, seed=1))
+    while not trainer.is_idle:
+        trainer.step(told.append)
+
+    for number in (3, 4):
+        of_repeat = [message for message in told if message.number == number]
+        assert of_repeat[0] == AttemptStarted(number, 1)
+        assert [report.metrics["val_loss"] for report in of_repeat[1:-1] if isinstance(report, EpochReport)] == [3, 2]
+        assert isinstance(of_repeat[-1], TrialResult)
+        assert set(of_repeat[-1].metrics) == {"loss", "val_loss", "l2_penalty", "n_parameters"}
+    [trial] = [message for message in told if isinstance(message, TrialResult) and message.number == 5]
+    assert "val_loss_std" in trial.metrics

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dnnsweep.executors.placement import TrainerLoad, choose_trainer
+from dnnsweep.records import Retraining, Suggestion
 from dnnsweep.trainers import TrainerPlan
-from dnnsweep.trainers.groups import Group, group_of
+from dnnsweep.trainers.groups import Group, group_for, group_of
 
 A, B = group_of({"batch_size": 16}), group_of({"batch_size": 32})
 FIT = TrainerPlan("fit")
@@ -72,3 +75,17 @@ def test_a_trial_that_has_lost_its_trainer_is_trained_alone(
     number: int, lost: set[int], loads: list[TrainerLoad], chosen: int | None
 ) -> None:
     assert choose_trainer(loads, number, A, FOUR, lost) == chosen
+
+
+def test_trials_repeats_and_retrainings_of_one_point_take_no_room_from_each_other() -> None:
+    trial = Suggestion(0, {"batch_size": 16}, 0)
+    suggestions = [trial, replace(trial, block=2), replace(trial, retraining=Retraining(3))]
+    one, other = (group_for(replace(trial, block=block, number=block)) for block in (0, 1))
+    trainer = load(*[A] * 5)
+
+    assert group_for(trial) == A
+    assert one == other
+    for suggestion in suggestions[1:]:
+        assert choose_trainer([trainer], 50, group_for(suggestion), FOUR, set()) == 0
+    assert choose_trainer([trainer], 50, group_for(trial), FOUR, set()) is None
+    assert choose_trainer([load(*[one] * 5)], 50, other, FOUR, set()) is None

@@ -865,8 +865,8 @@ def test_identity_holds_everything_else() -> None:
     spec = _read(EXAMPLE)
 
     assert set(spec.to_json()) - set(spec.identity()) == {"budget", "resources", "description"}
-    # Both stand there only if the file uses them.
-    assert set(spec.to_json()) == set(SweepSpec.model_fields) - {"priority", "tracking"}
+    # These stand there only if the file uses them.
+    assert set(spec.to_json()) == set(SweepSpec.model_fields) - {"priority", "tracking", "confirm", "effects"}
 
 
 def test_order_of_keys_does_not_change_the_identity() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,10 @@ from dnnsweep.records import DataSummary, DataTrait, Task
 from dnnsweep.settings import Limits
 from dnnsweep.spec import BUILT_IN, FILES, DatasetSpec
 
-__all__ = ["Dataset", "Draw", "Splits", "load", "load_splits"]
+__all__ = ["Dataset", "Draw", "Splits", "TestRows", "load", "load_splits"]
+
+#: Memory for the encoded rows of recent blocks, each of which many candidates are trained on.
+BLOCKS_BYTES: Final = 200_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +66,11 @@ class Dataset:
     preprocessing: Preprocessing
 
     @property
+    def n_bytes(self) -> int:
+        """Return the memory of the features."""
+        return self.x_train.nbytes + self.x_validation.nbytes + self.x_test.nbytes
+
+    @property
     def validation_variance(self) -> float:
         """Return the variance of the validation rows' standardised target; 1 for classes."""
         return float(self.y_validation.var()) if self.summary.task is Task.REGRESSION else 1.0
@@ -82,28 +91,72 @@ class Dataset:
         return len(self.summary.classes) if self.summary.task is Task.MULTICLASS else 1
 
 
-class Splits:
-    """The data of a sweep, and every split of its development rows that a trial may ask for.
+class TestRows(NamedTuple):
+    """The test rows of a sweep, which nothing asks for before the winner is known.
 
     Args:
-        rows: All rows, checked; forgotten where all trials have the same split.
-        spec: Says how rows are split, scaled and weighted.
+        x: Features (rows, n_features) in the encoding of a data set.
+        targets: Class indices (rows,), or numbers in the target's own units.
     """
 
-    def __init__(self, rows: _CheckedRows, spec: DatasetSpec) -> None:
+    x: NDArray[np.float32]
+    targets: NDArray[Any]
+
+
+class Splits:
+    """The data of a sweep, and every split of its development rows that a trial or a repeat may ask for.
+
+    Args:
+        read: Reads and checks all rows. They are read again if somebody asks for another split and they were not kept.
+        spec: Says how rows are split, scaled and weighted.
+        is_repeated: Whether the sweep may repeat configurations, so that all rows are kept for their splits. They are
+            kept as well where trials have different splits.
+    """
+
+    def __init__(self, read: Callable[[], _CheckedRows], spec: DatasetSpec, *, is_repeated: bool = False) -> None:
         self._spec = spec
-        self._rows = rows if spec.is_redrawn else None
+        self._read = read
         self._of_folds: dict[Draw, Dataset] = {}
-        self.first = rows.dataset(spec, rows.first)
+        self._of_blocks: dict[Draw, Dataset] = {}
+        rows = read()
+        self._kept = rows if spec.is_redrawn or is_repeated else None
+        self.first = rows.dataset(spec, rows.first, has_all_texts=spec.is_redrawn)
+
+    @property
+    def _rows(self) -> _CheckedRows:
+        """Return all rows.
+
+        Raises:
+            DataError: They were not kept, and are no longer those that were read first.
+        """
+        if self._kept is None:
+            rows = self._read()
+            if rows.fingerprint != self.first.summary.fingerprint:
+                rule, remedy = "must give the same rows as when the sweep began", "restore its data"
+                raise data_error("dataset.source", rule, "other rows", remedy)
+            self._kept = rows
+        return self._kept
 
     @property
     def most_rows(self) -> tuple[int, int]:
-        """Return the most training rows and the most validation rows of a split."""
+        """Return the most training rows and the most validation rows of a trial's split."""
+        return self._most_rows(is_redrawn=self._spec.is_redrawn)
+
+    @property
+    def most_rows_of_blocks(self) -> tuple[int, int]:
+        """Return the most training rows and the most validation rows of a block's split."""
+        return self._most_rows(is_redrawn=not self._is_ordered)
+
+    def _most_rows(self, *, is_redrawn: bool) -> tuple[int, int]:
         n_train, n_validation = self.first.summary.n_train, self.first.summary.n_validation
         n_rows, n_folds = n_train + n_validation, self._spec.folds
-        if self._spec.split is not None and self._spec.is_redrawn:
+        if self._spec.split is not None and is_redrawn:
             return n_rows - 1, n_rows - 1  # groups may be of any size
         return (n_rows - n_rows // n_folds, -(-n_rows // n_folds)) if n_folds else (n_train, n_validation)
+
+    @property
+    def _is_ordered(self) -> bool:
+        return self._spec.split is not None and self._spec.split.kind == "order"
 
     def of(self, draw: Draw) -> Dataset:
         """Return the training and validation rows of a split, encoded with what its training rows hold.
@@ -114,15 +167,65 @@ class Splits:
             DataError: The training rows of this split cannot be used; some groups hold all rows of a class, for
                 example.
         """
-        if self._rows is None:
+        if not self._spec.is_redrawn:
             return self.first
         if draw in self._of_folds:
             return self._of_folds[draw]
-        rows = redraw(self._rows.target, self._spec, self._rows.first, draw, self._rows.source.key)
-        data = self._rows.dataset(self._spec, replace(rows, test=rows.test[:0]))
+        data = self._drawn(draw)
         if not self._spec.resplit:  # where each trial has another split, none is asked for again
             self._of_folds[draw] = data
         return data
+
+    def _drawn(self, draw: Draw) -> Dataset:
+        rows = self._rows
+        split_rows = redraw(rows.target, self._spec, rows.first, draw, rows.source.key)
+        return rows.dataset(self._spec, split_rows.without_test, has_all_texts=True)
+
+    def of_block(self, draw: Draw) -> Dataset:
+        """Return the training and validation rows of a block of repeats, encoded with what its training rows hold.
+
+        All blocks have the same inputs: each text of the development rows has one. Where later rows must not help to
+        predict earlier ones, all blocks have the split of the sweep. Test rows are left out.
+
+        Raises:
+            DataError: The training rows of this split cannot be used, as in `of`.
+        """
+        if self._is_ordered:
+            return self.first_of_blocks
+        if draw not in self._of_blocks:
+            self._of_blocks[draw] = self._drawn(draw)
+            self._forget_blocks()
+        return self._of_blocks[draw]
+
+    def _forget_blocks(self) -> None:
+        """Forget the rows of earlier blocks until the others fit."""
+        while len(self._of_blocks) > 1 and sum(data.n_bytes for data in self._of_blocks.values()) > BLOCKS_BYTES:
+            del self._of_blocks[next(iter(self._of_blocks))]
+
+    @cached_property
+    def first_of_blocks(self) -> Dataset:
+        """Return the split of the sweep with the inputs that all blocks have."""
+        if self._spec.is_redrawn or not self._rows.table.text_columns:
+            return self.first
+        return self._rows.dataset(self._spec, self._rows.first.without_test, has_all_texts=True)
+
+    @cached_property
+    def whole(self) -> Dataset:
+        """Return all development rows to train on, encoded with what they hold.
+
+        The validation rows are those of the sweep, which are among the training rows here. Test rows are left out.
+        """
+        first = self._rows.first
+        return self._rows.dataset(self._spec, replace(first.without_test, train=first.rest), has_all_texts=True)
+
+    def open_test(self, data: Dataset) -> TestRows | None:
+        """Return the test rows in the encoding of some data; None where there are none."""
+        rows, test = self._rows, self._rows.first.test
+        if not len(test):
+            return None
+        none = test[:0]
+        x_test = encode(rows.table, Split(none, none, test, none), data.preprocessing.encoding)[2]
+        return TestRows(x_test, rows.target.values[test])
 
 
 def load(
@@ -157,14 +260,16 @@ def load(
     return load_splits(spec, task, data, limits, reading).first
 
 
-def load_splits(
+def load_splits(  # noqa: PLR0913  what `load` takes, and whether rows are kept
     spec: DatasetSpec,
     task: str = "auto",
     data: tuple[Any, Any] | None = None,
     limits: Limits | None = None,
     reading: Mapping[str, Any] | None = None,
+    *,
+    is_repeated: bool = False,
 ) -> Splits:
-    """Read the rows that a sweep file names, as `load` does; return every split of them that a trial may ask for.
+    """Read the rows that a sweep file names, as `load` does; return every split of them that anything may ask for.
 
     Args:
         spec: Names the source, and how it is split, scaled and weighted.
@@ -172,14 +277,19 @@ def load_splits(
         data: Rows (n, ...) and target (n,) to use instead of the source.
         limits: What the operator allows a sweep that came over the network; None for any file of any size.
         reading: How the columns are read, as `load` takes it.
+        is_repeated: Whether the sweep may repeat configurations, so that all rows are kept for their splits.
 
     Raises:
         DataError: The data cannot be read or used as the sweep file asks, or are larger than the operator allows.
     """
     kind = spec.source.partition(":")[0]
     precedent = Precedent.of(reading)
-    with bounded_memory(limits if kind in FILES else None):  # a user's own function takes what it takes
-        return Splits(_read(spec, task, data, None if kind in BUILT_IN else limits, precedent), spec)
+
+    def read() -> _CheckedRows:
+        with bounded_memory(limits if kind in FILES else None):  # a user's own function takes what it takes
+            return _read(spec, task, data, None if kind in BUILT_IN else limits, precedent)
+
+    return Splits(read, spec, is_repeated=is_repeated)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,12 +318,19 @@ class _CheckedRows:
     reading: Reading
     stored_reading: Mapping[str, Any]
 
-    def dataset(self, spec: DatasetSpec, rows: Split) -> Dataset:
-        """Return the rows of a split, encoded with what its training rows hold."""
+    def dataset(self, spec: DatasetSpec, rows: Split, *, has_all_texts: bool) -> Dataset:
+        """Return the rows of a split, encoded with what its training rows hold.
+
+        Args:
+            spec: Says how rows are scaled and weighted.
+            rows: Positions of the rows of each part.
+            has_all_texts: Whether each text of the development rows has an input, and not only those of the training
+                rows, so that all splits have the same inputs.
+        """
         source, table, target = self.source, self.table, self.target
         mean, std = _mean_and_std(target, rows.train)
         w_train = training_weights(target, spec, source.weight, rows.train)
-        encoding = fit_encoding(table, rows.train, spec.scale, rows.rest if spec.is_redrawn else None)
+        encoding = fit_encoding(table, rows.train, spec.scale, rows.rest if has_all_texts else None)
         x_train, x_validation, x_test = encode(table, rows, encoding)
         y_train, y_validation, y_test = (
             _encode_target(target, part, mean, std) for part in (rows.train, rows.validation, rows.test)

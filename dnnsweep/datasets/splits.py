@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,11 @@ class Split:
     validation: Rows
     test: Rows
     rest: Rows
+
+    @property
+    def without_test(self) -> Split:
+        """Return the same split with no test rows."""
+        return replace(self, test=self.test[:0])
 
 
 def split(target: Target, spec: DatasetSpec, n_own_test: int | None, key: pd.Series | None = None) -> Split:

@@ -18,7 +18,7 @@ from dnnsweep.records.phases import Phase
 from dnnsweep.settings import DEFAULT_TRAINER
 from dnnsweep.spec import ResourcesSpec
 from dnnsweep.trainers import Job, TrainerPlan, TrainerReady, TrainerUsage
-from dnnsweep.trainers.groups import group_of
+from dnnsweep.trainers.groups import group_for
 
 #: Each model that is built leaves some 8 MB behind: after so many trials a process that trains by `fit` is replaced.
 TRIALS_PER_PROCESS: Final = 100
@@ -74,7 +74,7 @@ class LocalExecutor:
 
     def submit(self, suggestion: Suggestion) -> bool:
         """Hand a suggestion to the trainer that `placement.choose_trainer` names, if any has room for it."""
-        group, handles = group_of(suggestion.params), list(self._pool)
+        group, handles = group_for(suggestion), list(self._pool)
         loads = [handle.load for handle in handles]
         index = choose_trainer(loads, suggestion.number, group, self._plan, self._lost)
         if index is None:

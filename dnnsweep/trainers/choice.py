@@ -12,7 +12,7 @@ from dnnsweep.space import Choice, Conditional, Domain, Layers, Leaf, Subspace, 
 from dnnsweep.spec import SweepSpec
 from dnnsweep.trainers import TrainerPlan
 from dnnsweep.trainers.array.optimizers import UPDATE_RULES
-from dnnsweep.trainers.groups import Group
+from dnnsweep.trainers.groups import Group, max_own_slots
 
 #: The most slots that repay themselves, by the weights of a network: on one core, and on a GPU. Measured, but for the
 #: GPU's last bound: twice as many slots would gain a third there at most.
@@ -22,8 +22,6 @@ SLOTS_BY_WEIGHTS: Final = {
 }
 #: Additions and multiplications that one process makes for small networks; for large ones several times more.
 ARITHMETIC_PER_SECOND: Final = 1.5e10
-#: Memory for the rows of an array whose trials are trained on different splits, and which each slot holds for itself.
-OWN_ROWS_BYTES: Final = 1_000_000_000
 #: Fewer trials than this for each program do not repay compiling it.
 TRIALS_PER_PROGRAM: Final = 2
 
@@ -67,7 +65,7 @@ def _array_plan(sweep: SweepSpec, data: DataSummary, device: str) -> TrainerPlan
     n_weights = max(_weights(sweep, data))
     max_slots = next(slots for bound, slots in SLOTS_BY_WEIGHTS[device] if n_weights <= bound)
     if sweep.dataset.is_redrawn:
-        max_slots = min(max_slots, max(1, OWN_ROWS_BYTES // (4 * (data.n_train + data.n_validation) * data.n_features)))
+        max_slots = min(max_slots, max_own_slots(data.n_train + data.n_validation, data.n_features))
     n_folds = sweep.dataset.folds or 1  # each of which takes a slot
     max_slots = max(1, max_slots // n_folds)
     slots = requested.slots or min(max(1, sweep.window // 4), max_slots)

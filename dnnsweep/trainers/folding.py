@@ -18,7 +18,8 @@ from dnnsweep.trainers.folds import FoldedAttempt
 class FoldingTrainer:
     """Hands each suggestion to another trainer once for each fold, and reports means over the folds.
 
-    To whoever holds it, it is a trainer of ordinary trials: a trial starts once, has one curve and ends once.
+    To whoever holds it, it is a trainer of ordinary trials: a trial starts once, has one curve and ends once. A repeat
+    is handed through: its block says which fold validates.
 
     Args:
         trainer: Trains the folds.
@@ -34,6 +35,7 @@ class FoldingTrainer:
         is_final, keeps_all = sweep.pruner.kind == "none", sweep.keeps_all_models
         self._front = ParetoFront(sweep.objectives, is_final=is_final, keeps_all=keeps_all)
         self._trials: dict[tuple[int, int], FoldedAttempt] = {}
+        self._repeats: set[tuple[int, int]] = set()
 
     def open(self) -> TrainerReady:
         """Load the data; return what they are and how trials will be trained."""
@@ -44,7 +46,11 @@ class FoldingTrainer:
         self._trainer.warm_up()
 
     def take(self, suggestion: Suggestion) -> None:
-        """Add all folds of a suggestion to those that wait to be trained."""
+        """Add all folds of a suggestion to those that wait to be trained; a repeat is trained once."""
+        if suggestion.is_repeat:
+            self._repeats.add((suggestion.number, suggestion.attempt))
+            self._trainer.take(suggestion)
+            return
         rule = self._sweep.training.early_stopping
         trial = FoldedAttempt(suggestion, self._n_folds, rule, self._sweep.objectives)
         self._trials[suggestion.number, suggestion.attempt] = trial
@@ -72,6 +78,11 @@ class FoldingTrainer:
             TrialDroppedError: The trial was dropped or has ended; the fold is to be left.
         """
         key = message.number, message.attempt
+        if key in self._repeats:
+            if isinstance(message, TrialResult):
+                self._repeats.remove(key)
+            emit(message)
+            return
         trial = self._trials.get(key)
         if isinstance(message, AttemptStarted):
             if trial is not None:

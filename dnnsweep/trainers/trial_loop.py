@@ -17,6 +17,7 @@ from dnnsweep.trainers import keras_models
 from dnnsweep.trainers.attempt import Attempt, ParetoFront, in_own_units, one_line, with_exact_shares
 from dnnsweep.trainers.engine import Engine, EngineRefusedError
 from dnnsweep.trainers.inputs import TrainerInputs
+from dnnsweep.trainers.retraining import answer_test, end_repeat
 from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
 
@@ -68,20 +69,22 @@ class TrialLoop:
 
     def _start(self, attempt: Attempt) -> _TrialState:
         hp = Hyperparameters.of(attempt.suggestion.params)
-        stopping = Stopping.of(self._sweep.training.early_stopping)
+        training, retraining = self._sweep.training, attempt.suggestion.retraining
+        stopping = Stopping.of(training.early_stopping if retraining is None else None)
+        n_epochs = training.epochs if retraining is None else min(retraining.n_epochs, training.epochs)
         data = self._inputs.data_for(attempt.suggestion)
-        return _TrialState(attempt, hp, data, stopping, Plateau.of(self._sweep.plateau, hp))
+        return _TrialState(attempt, hp, data, n_epochs, stopping, Plateau.of(self._sweep.plateau, hp))
 
     def _fit(self, engine: Engine, trial: _TrialState, reports: _Reports) -> Engine:
         """Train a trial; return the engine that did, which is another one if the first refuses."""
 
         def after_epoch(measured: Mapping[str, float]) -> bool:
             self._record_epoch(engine, trial, measured, reports)
-            return trial.is_over or trial.attempt.is_late(self._sweep.training.timeout_seconds)
+            return trial.is_over or trial.is_whole or trial.attempt.is_late(self._sweep.training.timeout_seconds)
 
         seed, n_train = trial.attempt.suggestion.seed, trial.data.summary.n_train
         orders = (row_order(seed, epoch, n_train) for epoch in count(1))
-        try:
+        try:  # a retraining of fewer epochs has the schedule of all of them
             engine.fit(orders, self._sweep.training.epochs, after_epoch)
         except EngineRefusedError as refusal:
             return self._fit(refusal.substitute, trial, reports)
@@ -126,15 +129,17 @@ class TrialLoop:
     def _end(self, trial: _TrialState, network: Any) -> TrialResult:
         """Return the result of a trial whose training has stopped, with its model saved if it is worth it."""
         attempt, training = trial.attempt, self._sweep.training
-        is_whole = len(attempt.reports) == training.epochs
         if trial.is_diverged:
             return attempt.end(Reason.DIVERGED)
-        if not trial.is_over and not is_whole:
+        if not trial.is_over and not trial.is_whole:
             return attempt.end_late(training.timeout_seconds)
         if trial.stopping.best_epoch is not None:
             network.set_weights(trial.weights)
-        reason = Reason.COMPLETED if is_whole else Reason.EARLY_STOPPED
+        reason = Reason.COMPLETED if trial.is_whole else Reason.EARLY_STOPPED
         save = partial(keras_models.save, network, trial.hp, trial.data.preprocessing)
+        if attempt.suggestion.is_repeat:
+            answer = partial(answer_test, self._inputs, trial.data, network)
+            return end_repeat(attempt, reason, trial.stopping.best_epoch, self._models, save, answer)
         return self._front.end(attempt, reason, trial.stopping.best_epoch, self._models, save)
 
 
@@ -161,6 +166,7 @@ class _TrialState:
         attempt: The attempt at it, with the reports of its epochs.
         hp: Hyperparameters of the trial.
         data: Data that it is trained on.
+        n_epochs: Epochs after which it is complete.
         stopping: Early stopping after the last epoch.
         plateau: Learning rate that is reduced on a plateau.
         weights: Weights of the best epoch; empty before there is one.
@@ -170,6 +176,7 @@ class _TrialState:
     attempt: Attempt
     hp: Hyperparameters
     data: Dataset
+    n_epochs: int
     stopping: Stopping
     plateau: Plateau
     weights: list[Any] = field(default_factory=list)
@@ -179,6 +186,11 @@ class _TrialState:
     def is_over(self) -> bool:
         """Return whether no further epoch should be trained."""
         return self.is_diverged or self.stopping.is_over
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether all epochs were trained."""
+        return len(self.attempt.reports) == self.n_epochs
 
     def judge(self, metrics: Mapping[str, float]) -> None:
         """Advance early stopping and learning rate by an epoch's metrics."""

@@ -10,14 +10,16 @@ from dnnsweep.errors import TrainerError
 from dnnsweep.records import Reason, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Job, TrainerPlan, TrainerReady
 from dnnsweep.trainers.attempt import ParetoFront, one_line
-from dnnsweep.trainers.groups import Group, group_of
+from dnnsweep.trainers.groups import Group, group_for, group_of, max_own_slots
 from dnnsweep.trainers.inputs import TrainerInputs
+from dnnsweep.trainers.retraining import end_repeat
 
 if TYPE_CHECKING:
     from dnnsweep.trainers.array.slots import EndedTrial, TrialArray
 
-#: Programs that are kept compiled, and the memory of their slots; those that were idle for longest make room.
-MAX_ARRAYS: Final = 8
+#: Programs that are kept compiled, and the memory of their slots; those that were idle for longest make room. Nine
+#: candidates are repeated in turn, and each may need a program.
+MAX_ARRAYS: Final = 10
 MAX_BYTES: Final = 2_000_000_000
 
 
@@ -63,11 +65,18 @@ class ArrayTrainer:
         """Put a suggestion into the array of its group, where it starts as soon as a slot is free."""
         from dnnsweep.trainers.array.slots import TrialArray
 
-        group = group_of(suggestion.params)
+        group = group_for(suggestion)
         if group not in self._arrays:
             self._make_room()
-            self._arrays[group] = TrialArray(group, self._inputs, self._n_slots)
+            self._arrays[group] = TrialArray(group, self._inputs, self._n_slots_of(group))
         self._arrays[group].enqueue(suggestion)
+
+    def _n_slots_of(self, group: Group) -> int:
+        """Return the slots of an array; a repeat takes one slot, and no more are filled than the plan has."""
+        if not group.is_repeated:
+            return self._n_slots
+        rows, n_slots = self._inputs.rows_of(group), self._plan.slots
+        return min(n_slots, max_own_slots(sum(rows.most), rows.data.summary.n_features)) if rows.are_own else n_slots
 
     def _make_room(self) -> None:
         """Forget idle arrays until another one fits."""
@@ -115,4 +124,6 @@ class ArrayTrainer:
         attempt, limit = trial.attempt, self._inputs.sweep.training.timeout_seconds
         if trial.reason is Reason.TIMEOUT:
             return attempt.end_late(limit)
+        if attempt.suggestion.is_repeat:
+            return end_repeat(attempt, trial.reason, trial.best_epoch, self._models, trial.save, trial.answer)
         return self._front.end(attempt, trial.reason, trial.best_epoch, self._models, trial.save)

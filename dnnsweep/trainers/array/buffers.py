@@ -79,7 +79,9 @@ class InputBuffers:
         self._row_orders[ahead, slot, : trial.n_rows] = row_order(trial.seed, n_done + 1, trial.n_rows)
         if config.has_own_rows:
             self._row_orders[ahead, slot, : trial.n_rows] += slot * config.n_rows
-        rates = self._scheduled(trial.hp, range(first_step, first_step + n_steps), n_steps * config.n_epochs)
+        rates = self._scheduled(
+            trial.hp, range(first_step, first_step + n_steps), n_steps * (config.n_scheduled_epochs or config.n_epochs)
+        )
         self._learning_rates[ahead, slot] = rates if isinstance(rates, float) else rates[-1]
         self._coefficients[ahead, slot, :n_steps] = optimizers.coefficients(
             trial.hp.optimizer, rates, first_step, n_steps, config.dtype

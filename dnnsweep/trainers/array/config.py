@@ -72,6 +72,7 @@ class ArrayConfig:
         early_stopping: Rule of early stopping; None without it.
         plateau: Rule that reduces learning rates; None where no trial asks for it.
         is_clipped: Whether a trial may clip its gradients.
+        n_scheduled_epochs: Epochs that schedules of learning rates are made for; None for those of a trial.
         has_own_rows: Whether each slot has rows of its own, because trials are trained on different splits.
         dtype: `float32`, or `float64` to compare with Keras closely.
     """
@@ -90,6 +91,7 @@ class ArrayConfig:
     early_stopping: EarlyStoppingRule | None = None
     plateau: PlateauRule | None = None
     is_clipped: bool = False
+    n_scheduled_epochs: int | None = None
     has_own_rows: bool = False
     dtype: str = "float32"
 
@@ -133,9 +135,9 @@ def config_of(group: Group, inputs: TrainerInputs, n_slots: int, dtype: str = "f
         n_slots: Number of slots.
         dtype: Precision of all arithmetic.
     """
-    sweep, data = inputs.sweep, inputs.data
-    layout = layout_of(sweep, data)
-    n_rows, n_validation = inputs.splits.most_rows
+    sweep, rows = inputs.sweep, inputs.rows_of(group)
+    data, (n_rows, n_validation) = rows.data, rows.most
+    layout, n_epochs = layout_of(sweep, data), sweep.training.epochs
     return ArrayConfig(
         n_slots=n_slots,
         n_features=data.summary.n_features,
@@ -145,12 +147,13 @@ def config_of(group: Group, inputs: TrainerInputs, n_slots: int, dtype: str = "f
         batch_size=min(group.batch_size, n_rows),
         n_rows=n_rows,
         n_validation=n_validation,
-        n_epochs=sweep.training.epochs,
+        n_epochs=n_epochs if group.n_epochs is None else min(group.n_epochs, n_epochs),
         epochs_per_call=_epochs_per_call(group, data, n_slots),
         layout=layout,
-        early_stopping=_early_stopping(sweep, layout),
+        early_stopping=_early_stopping(sweep, layout) if group.n_epochs is None else None,
         plateau=_plateau(sweep, layout),
-        has_own_rows=sweep.dataset.is_redrawn,
+        n_scheduled_epochs=n_epochs,
+        has_own_rows=rows.are_own,
         is_clipped="global_clipnorm" in sweep.space or sweep.defaults.global_clipnorm > 0,
         dtype=dtype,
     )

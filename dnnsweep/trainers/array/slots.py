@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dnnsweep.records import AttemptStarted, Reason, Suggestion
+from dnnsweep.records import AttemptStarted, Reason, Suggestion, TestAnswers
 from dnnsweep.trainers import Emit, TrialDroppedError, keras_models
 from dnnsweep.trainers.array import optimizers, weights
 from dnnsweep.trainers.array.arithmetic import SlotKnobs
@@ -24,6 +24,7 @@ from dnnsweep.trainers.array.types import NetworkWeights
 from dnnsweep.trainers.attempt import Attempt, one_line
 from dnnsweep.trainers.groups import Group
 from dnnsweep.trainers.inputs import TrainerInputs
+from dnnsweep.trainers.retraining import answer_test
 
 #: Running trials are reported at most so often, unless they may be pruned; how they end is reported at once.
 REPORT_SECONDS: Final = 1.0
@@ -38,12 +39,14 @@ class EndedTrial(NamedTuple):
         reason: Why it ended.
         best_epoch: Epoch whose weights are kept; None if there is none.
         save: Function that writes the model to a path; works until the slot is filled again, for a first fold always.
+        answer: Function that returns what the model answers for the test rows; works as long.
     """
 
     attempt: Attempt
     reason: Reason
     best_epoch: int | None
     save: Callable[[Path], None]
+    answer: Callable[[], TestAnswers | None]
 
 
 class TrialArray:
@@ -59,11 +62,12 @@ class TrialArray:
     def __init__(self, group: Group, inputs: TrainerInputs, n_slots: int, dtype: str = "float32") -> None:
         self._inputs = inputs
         self.config = config_of(group, inputs, n_slots, dtype)
-        self._rows = (OwnRows if self.config.has_own_rows else SharedRows)(self.config, inputs.data)
+        self._rows = (OwnRows if self.config.has_own_rows else SharedRows)(self.config, inputs.rows_of(group).data)
         self.program = ArrayProgram(self.config, self._rows)
         self._timeout_seconds = inputs.sweep.training.timeout_seconds
-        # A pruner needs each epoch at once.
-        self._report_seconds = REPORT_SECONDS if inputs.sweep.pruner.kind == "none" else 0.0
+        # A pruner needs each epoch at once; repeats are not pruned.
+        is_pruned = inputs.sweep.pruner.kind != "none" and not group.is_repeated
+        self._report_seconds = 0.0 if is_pruned else REPORT_SECONDS
         self._waiting: deque[Attempt] = deque()
         self._slots: list[SlotTrial | None] = [None] * n_slots
         self._buffers = InputBuffers(self.config)
@@ -180,8 +184,11 @@ class TrialArray:
             network = self._model(trial, self.program.best_weights(slot) if best is None else best)
             keras_models.save(network, trial.hp, trial.data.preprocessing, path)
 
+        def answer() -> TestAnswers | None:
+            return answer_test(self._inputs, trial.data, self._model(trial, self.program.best_weights(slot)))
+
         is_lost = reason in (Reason.DIVERGED, Reason.TIMEOUT)
-        return EndedTrial(trial.attempt, reason, None if is_lost else best_epoch, save)
+        return EndedTrial(trial.attempt, reason, None if is_lost else best_epoch, save, answer)
 
     def _free(self, slot: int) -> None:
         self._slots[slot] = None

@@ -53,7 +53,7 @@ class CompiledTrainer(SequentialTrainer):
         """
         sweep, data = self._inputs.sweep, self._inputs.data.summary
         network = self._builder.try_out(_first_params(sweep))
-        strategies = strategy.strategies_for_sweep(self._strategy_for(network), sweep)
+        strategies = strategy.strategies_for_sweep(self._strategy_for(network, self._inputs.data), sweep)
         kind = "compiled" if strategies[0].kind in (strategy.PROGRAM, keras_models.XLA) else "fit"
         reason = f"trainer: {kind}, because network.builder builds the networks"
         reasons = (reason, *(chosen.reason for chosen in strategies))
@@ -79,8 +79,11 @@ class CompiledTrainer(SequentialTrainer):
             suggestion: What is trained.
             data: Data that the network is trained on.
         """
-        network, hp = self._builder.build(suggestion.params, suggestion.seed), Hyperparameters.of(suggestion.params)
-        kind = self._strategy_for(network).kind
+        network, hp = (
+            self._builder.build(suggestion.params, suggestion.seed, data),
+            Hyperparameters.of(suggestion.params),
+        )
+        kind = self._strategy_for(network, data).kind
         if kind != strategy.PROGRAM:
             return KerasEngine(network, hp, data, self._rows, keras_models.weight_penalty, kind)
         by_fit = KerasEngine(network, hp, data, self._rows, keras_models.weight_penalty)
@@ -88,8 +91,8 @@ class CompiledTrainer(SequentialTrainer):
             return by_fit
         return ProgramEngine(network, hp, data, key, self._programs, by_fit)
 
-    def _strategy_for(self, network: Any) -> strategy.Strategy:
-        is_fit, x = self._inputs.sweep.trainer.kind == "fit", self._inputs.data.x_train[:2]
+    def _strategy_for(self, network: Any, data: Dataset) -> strategy.Strategy:
+        is_fit, x = self._inputs.sweep.trainer.kind == "fit", data.x_train[:2]
         return strategy.strategy_for(network, self._device, x, is_fit=is_fit)
 
 

@@ -50,27 +50,29 @@ class Builder:
         self._name = str(sweep.network.builder)
         self._function = user_functions.load(self._name, PATH, is_confined=is_confined)
         self._data = data
-        self._facts = {"n_features": data.summary.n_features, "n_outputs": data.n_outputs}
+        self._facts = _facts_of(data)
         self._check_parameters(sweep)
 
-    def build(self, params: Mapping[str, Any], seed: int) -> keras.Model:
+    def build(self, params: Mapping[str, Any], seed: int, data: Dataset | None = None) -> keras.Model:
         """Return a new network with its starting weights.
 
         Args:
             params: The hyperparameters of a trial.
             seed: Seeds all random numbers of the function, as `keras.utils.set_random_seed(seed)` does.
+            data: Rows that this network is for, if their inputs may be others than those of the sweep's own split.
 
         Raises:
             TypeError: The function returned something else than a Keras model.
             ValueError: The model cannot take the data's columns.
         """
-        positional, named = self._arguments(params)
+        data = self._data if data is None else data
+        positional, named = self._arguments(params, _facts_of(data))
         with _seeded(seed):
             network = self._function(*positional, **named)
             if not isinstance(network, keras.Model):
                 raise TypeError(f"{self._name} must return a Keras model, got {type(network).__name__}")
             if not network.built:
-                network(inputs_of(network, self._data.x_train[:1]))
+                network(inputs_of(network, data.x_train[:1]))
         return network
 
     def try_out(self, params: Mapping[str, Any]) -> keras.Model:
@@ -94,7 +96,7 @@ class Builder:
         """Return how the function is called, and how a network that it built takes its rows."""
         if self._takes_whole:
             return BuilderCall(None, input_form(network))
-        named = self._arguments(dict.fromkeys((*TRAINING_KNOBS, *self._own)))[1]
+        named = self._arguments(dict.fromkeys((*TRAINING_KNOBS, *self._own)), self._facts)[1]
         return BuilderCall(tuple(named), input_form(network))
 
     def notes(self, network: keras.Model) -> tuple[str, ...]:
@@ -121,14 +123,14 @@ class Builder:
     def _refusal(self, rule: str, got: str, remedy: str) -> SpecError:
         return SpecError([Mistake(PATH, f"{self._name} {rule}", got, remedy)])
 
-    def _arguments(self, params: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _arguments(self, params: Mapping[str, Any], facts: Mapping[str, int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         parameters = self._parameters
         if self._takes_whole:
             return (dict(params),), {}
         if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
             named = {name for name, parameter in parameters.items() if parameter.kind in _BY_NAME}
-            return (), {**{name: self._facts[name] for name in self._facts if name in named}, **params}
-        offered = {**self._facts, **params}
+            return (), {**{name: facts[name] for name in facts if name in named}, **params}
+        offered = {**facts, **params}
         return (), {name: offered[name] for name in parameters if name in offered}
 
     @property
@@ -163,6 +165,11 @@ class Builder:
                         mistakes.append(Mistake(f"{place}.{name}", f"{self._name} does not take it", "", remedy))
         if mistakes:
             raise SpecError(mistakes)
+
+
+def _facts_of(data: Dataset) -> dict[str, int]:
+    """Return what a function may ask for of the rows that its network is for."""
+    return {"n_features": data.summary.n_features, "n_outputs": data.n_outputs}
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:
