@@ -3,54 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from recorded import ACCURACY, LOSS, SIZES, candidate, noisy, repeat, rules, trained, trial
 
 from dnnsweep.answers.configurations import Chosen, baseline_params, choose_candidates, configuration_key
 from dnnsweep.answers.confirmation import Confirmation, SplitSizes, confirm
-from dnnsweep.answers.race_rules import RaceRules, lookahead_for
-from dnnsweep.records import Candidate, Objective, Purpose, Reason, Repeat, State, Trial
+from dnnsweep.answers.race_rules import lookahead_for
+from dnnsweep.records import Objective, Reason, Repeat, State
 from dnnsweep.space import Choice, Range, Searched
 from dnnsweep.statistics.intervals import folded_mean_interval, mean_interval
-
-ACCURACY = Objective("val_accuracy", "maximize")
-LOSS = Objective("val_loss", "minimize")
-SIZES = SplitSizes(n_training=80, n_validation=20)
-
-Value = Callable[[int, int], float | None]
-
-
-def repeat(candidate: int, block: int, value: float | None, epochs: int = 10, **fields: Any) -> Repeat:
-    reason = Reason.DIVERGED if value is None else Reason.COMPLETED
-    ended = Repeat(100 * candidate + block, candidate, block, 7, reason.state, reason, value, epochs=epochs)
-    return replace(ended, **fields)
-
-
-def rules(n_candidates: int = 3, **fields: Any) -> RaceRules:
-    usual = RaceRules("maximize", 30, math.inf, 1, dict.fromkeys(range(n_candidates), 10.0))
-    return replace(usual, **fields)
-
-
-def trained(race: RaceRules, value: Value, *, epochs: Callable[[int, int], int] = lambda *_: 10) -> list[Repeat]:
-    """Train what is asked for until nothing more is."""
-    repeats: list[Repeat] = []
-    while len(places := race.next_blocks(repeats)) > len(repeats):
-        repeats = [repeat(one, block, value(one, block), epochs(one, block)) for one, block in places]
-    return repeats
-
-
-def noisy(means: list[float], seed: int = 3) -> Value:
-    noise = np.random.default_rng(seed).normal(size=(len(means), 40))
-    return lambda candidate, block: float(means[candidate] + 0.1 * noise[candidate, block])
-
-
-def candidate(number: int, trial: int | None = None, params: Mapping[str, Any] | None = None) -> Candidate:
-    label = "baseline" if trial is None else f"trial {trial}"
-    return Candidate(number, Purpose.CONFIRM, label, params or {"l2": float(number)}, trial)
 
 
 def confirmed(repeats: list[Repeat], n: int, objective: Objective = ACCURACY, baseline: int | None = None) -> Any:
@@ -312,28 +277,6 @@ def test_the_same_repeats_give_the_same_answer_in_any_order() -> None:
 
 
 # ---- which configurations are repeated
-
-
-def trial(number: int, value: float | None, **params: Any) -> Trial:
-    reason = Reason.DIVERGED if value is None else Reason.COMPLETED
-    return Trial(
-        sweep="s",
-        number=number,
-        params={"l2": 0.0, **params},
-        state=reason.state,
-        reason=reason,
-        best_epoch=3,
-        epochs=5,
-        seconds=1.0,
-        run_id=None,
-        seed=number,
-        attempts=1,
-        error=None,
-        metrics={"val_loss": 1.0 - (value or 0)},
-        started_at=0,
-        ended_at=1,
-        values=None if value is None else (value,),
-    )
 
 
 def labels(chosen: list[Chosen]) -> list[str]:

@@ -4,42 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import pytest
+from recorded import ACCURACY, BASELINE, LOSS, PLANTED, WINNER, measured, planted, train_coalitions
 
 from dnnsweep.answers.contrast import Contrast, contrast_between
-from dnnsweep.answers.effects import EffectsPlan, MeasuredEffects, measure_effects, plan_effects
+from dnnsweep.answers.effects import measure_effects, plan_effects
 from dnnsweep.records import Objective, Reason, Repeat, State
-
-ACCURACY = Objective("val_accuracy", "maximize")
-LOSS = Objective("val_loss", "minimize")
-
-BASELINE = {"optimizer": "sgd", "learning_rate": 0.1, "dropout": 0.0, "batch_norm": False, "hidden": (8,), "l2": 0.0}
-WINNER = {"optimizer": "adam", "learning_rate": 0.01, "dropout": 0.5, "batch_norm": True, "hidden": (8,), "l2": 0.0}
 
 
 def differing(n_players: int) -> Contrast:
     names = [f"knob_{index}" for index in range(n_players)]
     return contrast_between(dict.fromkeys(names, 0), dict.fromkeys(names, 1), {})
-
-
-def trained(plan: EffectsPlan, value: Callable[[Mapping[str, Any], int], float | None]) -> list[Repeat]:
-    repeats: list[Repeat] = []
-    for coalition, block in plan.trainings():
-        found = value(plan.contrast.params(coalition), block)
-        reason = Reason.DIVERGED if found is None else Reason.COMPLETED
-        repeats.append(Repeat(len(repeats), coalition, block, 1, reason.state, reason, found))
-    return repeats
-
-
-def measured(plan: EffectsPlan, repeats: list[Repeat], objective: Objective = ACCURACY) -> MeasuredEffects:
-    candidates = {coalition: coalition for coalition, _ in plan.trainings()}
-    found = measure_effects(plan, repeats, candidates, objective)
-    assert found is not None
-    return found
 
 
 # ---- players and coalitions
@@ -96,7 +73,7 @@ def test_a_hyperparameter_that_only_one_of_them_has_comes_and_goes_with_its_play
 
 
 @pytest.mark.parametrize("n_players", [1, 3, 6])
-def test_all_coalitions_of_up_to_six_players_are_trained(n_players: int) -> None:
+def test_all_coalitions_of_up_to_six_players_are_train_coalitions(n_players: int) -> None:
     plan = plan_effects(differing(n_players), 10, seed=0)
 
     assert plan.trainings() == [(coalition, block) for block in range(10) for coalition in range(2**n_players)]
@@ -135,22 +112,12 @@ def test_too_small_a_budget_leaves_fewer_blocks_but_three() -> None:
 
 # ---- what they say
 
-PLANTED = {"optimizer": 0.05, "dropout": 0.0, "batch_norm": 0.02}
-
-
-def planted(rng: np.random.Generator, sign: float = 1.0) -> Callable[[Mapping[str, Any], int], float]:
-    def value(params: Mapping[str, Any], block: int) -> float:
-        gains = sum(gain for name, gain in PLANTED.items() if params[name] == WINNER[name])
-        return sign * (0.5 + 0.01 * block + gains + 0.004 * float(rng.normal()))
-
-    return value
-
 
 @pytest.mark.parametrize(("objective", "sign"), [(ACCURACY, 1.0), (LOSS, -1.0)])
 def test_planted_effects_are_found_with_their_sign_and_the_largest_first(objective: Objective, sign: float) -> None:
     plan = plan_effects(contrast_between(BASELINE, WINNER, {}), 10, seed=0)
 
-    found = measured(plan, trained(plan, planted(np.random.default_rng(2), sign)), objective)
+    found = measured(plan, train_coalitions(plan, planted(np.random.default_rng(2), sign)), objective)
 
     assert [one.player.names[0] for one in found.effects] == ["optimizer", "batch_norm", "dropout"]
     assert [one.effect.is_seen for one in found.effects] == [True, True, False]
@@ -162,7 +129,7 @@ def test_planted_effects_are_found_with_their_sign_and_the_largest_first(objecti
 def test_effects_sum_to_the_winner_minus_the_baseline(max_trainings: float | None) -> None:
     plan = plan_effects(differing(6), 10, seed=0, max_trainings=max_trainings)
     rng = np.random.default_rng(4)
-    repeats = trained(plan, lambda *_: float(rng.normal()))
+    repeats = train_coalitions(plan, lambda *_: float(rng.normal()))
     by_place = {(one.candidate, one.block): one.value or 0.0 for one in repeats}
 
     found = measured(plan, repeats)
@@ -176,7 +143,7 @@ def test_effects_sum_to_the_winner_minus_the_baseline(max_trainings: float | Non
 def test_effects_are_those_of_the_definition_over_all_orders() -> None:
     plan = plan_effects(differing(3), 2, seed=0)
     values = np.random.default_rng(5).normal(size=8)
-    repeats = trained(plan, lambda params, _: float(values[sum(params[f"knob_{i}"] << i for i in range(3))]))
+    repeats = train_coalitions(plan, lambda params, _: float(values[sum(params[f"knob_{i}"] << i for i in range(3))]))
 
     found = {one.player.name: one.effect.mean for one in measured(plan, repeats).effects}
 
@@ -192,7 +159,7 @@ def test_a_coalition_that_diverged_counts_as_the_worst_of_its_block_that_did_not
     plan = plan_effects(differing(2), 4, seed=0)
     scores = {(0, 0): 0.5, (1, 0): 0.75, (0, 1): None, (1, 1): 0.875}
 
-    found = measured(plan, trained(plan, lambda params, _: scores[params["knob_0"], params["knob_1"]]))
+    found = measured(plan, train_coalitions(plan, lambda params, _: scores[params["knob_0"], params["knob_1"]]))
 
     assert found.n_diverged == 4
     effects = {one.player.name: one.effect.mean for one in found.effects}  # of 0.5, 0.75, 0.5, 0.875
@@ -201,7 +168,7 @@ def test_a_coalition_that_diverged_counts_as_the_worst_of_its_block_that_did_not
 
 def test_a_block_in_which_everything_diverged_is_left_out() -> None:
     plan = plan_effects(differing(2), 4, seed=0)
-    repeats = trained(plan, lambda params, block: None if block == 1 else float(sum(params.values())))
+    repeats = train_coalitions(plan, lambda params, block: None if block == 1 else float(sum(params.values())))
 
     found = measured(plan, repeats)
 
@@ -212,7 +179,7 @@ def test_a_block_in_which_everything_diverged_is_left_out() -> None:
 def test_blocks_whose_trainings_have_not_all_ended_say_nothing_yet() -> None:
     plan = plan_effects(differing(2), 4, seed=0)
     rng = np.random.default_rng(6)
-    repeats = trained(plan, lambda *_: float(rng.normal()))
+    repeats = train_coalitions(plan, lambda *_: float(rng.normal()))
 
     assert measured(plan, repeats[:-1]) == measured(plan, repeats[:12])
     assert measure_effects(plan, repeats[:7], {c: c for c in range(4)}, ACCURACY) is None
@@ -235,7 +202,7 @@ def test_effects_without_any_are_seldom_seen() -> None:
     plan = plan_effects(differing(3), 10, seed=0)
     rng, n_seen = np.random.default_rng(9), 0
     for _ in range(40):
-        found = measured(plan, trained(plan, lambda *_: float(rng.normal())))
+        found = measured(plan, train_coalitions(plan, lambda *_: float(rng.normal())))
         n_seen += any(one.effect.is_seen for one in found.effects)
 
     assert n_seen <= 8  # of Binomial(40, 0.1) exceeded with a probability of 0.016; the seed is fixed

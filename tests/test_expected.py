@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 from numpy.typing import NDArray
+from recorded import N_OUTPUTS, N_ROWS, row_answers
 
 from dnnsweep.answers.expected import expected_scores
 from dnnsweep.answers.row_metrics import metric_of
@@ -17,33 +18,15 @@ from dnnsweep.records import TestAnswers as Answers  # pytest takes classes name
 from dnnsweep.statistics.expected_score import recipe_accuracy, wilson
 from dnnsweep.trainers.scores import scores
 
-N_ROWS = 60
-TESTS = {Task.BINARY: 1, Task.MULTICLASS: 4}
-
-
-def answers(task: Task, n_models: int = 3, seed: int = 2, *, digits: int = 1) -> list[Answers]:
-    """Return answers with ties."""
-    rng = np.random.default_rng(seed)
-    if task is Task.REGRESSION:
-        y = rng.normal(50, 10, N_ROWS)
-        return [Answers(y, (y + rng.normal(0, 5, N_ROWS))[:, None]) for _ in range(n_models)]
-    n_classes = max(2, TESTS[task])
-    targets = rng.integers(0, n_classes, N_ROWS)
-    logits = rng.normal(size=(n_models, N_ROWS, n_classes)) + 1.5 * np.eye(n_classes)[targets]
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-    if task is Task.BINARY:
-        return [Answers(targets, one[:, 1:].round(digits)) for one in probabilities]
-    return [Answers(targets, one.round(3)) for one in probabilities]
-
 
 def stacked(given: list[Answers]) -> NDArray[np.float64]:
     return np.array([one.outputs for one in given])
 
 
-@pytest.mark.parametrize("task", TESTS)
+@pytest.mark.parametrize("task", N_OUTPUTS)
 @pytest.mark.parametrize("name", ["auc", "f1", "precision", "recall"])
 def test_scores_of_any_rows_are_those_of_scikit_learn(task: Task, name: str) -> None:
-    given = answers(task)
+    given = row_answers(task)
     metric, rng = metric_of(name, given[0].targets, stacked(given)), np.random.default_rng(1)
 
     for rows in (np.arange(N_ROWS), rng.integers(0, N_ROWS, N_ROWS), rng.integers(0, N_ROWS, 5)):
@@ -51,14 +34,14 @@ def test_scores_of_any_rows_are_those_of_scikit_learn(task: Task, name: str) -> 
         np.testing.assert_allclose(metric(rows), expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("task", TESTS)
+@pytest.mark.parametrize("task", N_OUTPUTS)
 def test_loss_and_accuracy_are_those_of_scikit_learn(task: Task) -> None:
-    given, rows = answers(task, digits=4), np.random.default_rng(1).integers(0, N_ROWS, N_ROWS)
+    given, rows = row_answers(task, digits=4), np.random.default_rng(1).integers(0, N_ROWS, N_ROWS)
     targets, outputs = given[0].targets, stacked(given)
-    labels = list(range(max(2, TESTS[task])))
+    labels = list(range(max(2, N_OUTPUTS[task])))
 
     for index, one in enumerate(given):
-        both = one.outputs if TESTS[task] > 1 else np.hstack([1 - one.outputs, one.outputs])
+        both = one.outputs if N_OUTPUTS[task] > 1 else np.hstack([1 - one.outputs, one.outputs])
         both = both / both.sum(axis=1, keepdims=True)
         loss = sklearn.metrics.log_loss(targets[rows], both[rows], labels=labels)
         accuracy = sklearn.metrics.accuracy_score(targets[rows], both[rows].argmax(axis=1))
@@ -71,7 +54,7 @@ def test_loss_and_accuracy_are_those_of_scikit_learn(task: Task) -> None:
     [("mse", "mean_squared_error"), ("mae", "mean_absolute_error"), ("r2", "r2_score")],
 )
 def test_scores_of_numbers_are_those_of_scikit_learn(name: str, function: str) -> None:
-    given, rows = answers(Task.REGRESSION), np.random.default_rng(1).integers(0, N_ROWS, N_ROWS)
+    given, rows = row_answers(Task.REGRESSION), np.random.default_rng(1).integers(0, N_ROWS, N_ROWS)
 
     found = metric_of(name, given[0].targets, stacked(given))(rows)
 
@@ -98,7 +81,7 @@ def test_equal_targets_have_no_share_of_variance() -> None:
 
 
 def test_the_accuracy_to_expect_is_the_mean_over_seeds_with_two_intervals() -> None:
-    given = answers(Task.MULTICLASS, n_models=10)
+    given = row_answers(Task.MULTICLASS, n_models=10)
     right = np.array([one.outputs.argmax(axis=1) == one.targets for one in given])
 
     (found,) = expected_scores(given, "val_accuracy", Task.MULTICLASS)
@@ -127,7 +110,7 @@ def test_the_accuracy_to_expect_is_the_mean_over_seeds_with_two_intervals() -> N
     ],
 )
 def test_each_objective_has_its_score_within_its_intervals(metric: str, task: Task, names: list[str]) -> None:
-    found = expected_scores(answers(task, n_models=4), metric, task)
+    found = expected_scores(row_answers(task, n_models=4), metric, task)
 
     assert [one.metric for one in found] == names
     for one in found:
@@ -147,7 +130,7 @@ def broken(one: Answers) -> Answers:
 
 @pytest.mark.parametrize("lost", ["diverged", "failed"])
 def test_networks_that_diverged_are_counted_and_the_delivered_one_has_no_score_then(lost: str) -> None:
-    first, *others = answers(Task.BINARY, n_models=4)
+    first, *others = row_answers(Task.BINARY, n_models=4)
     given: list[Answers | None] = [broken(first) if lost == "diverged" else None, *others]
 
     (found,) = expected_scores(given, "val_accuracy", Task.BINARY)
@@ -159,7 +142,7 @@ def test_networks_that_diverged_are_counted_and_the_delivered_one_has_no_score_t
 
 
 def test_there_is_no_score_if_all_networks_diverged() -> None:
-    given: list[Any] = [broken(one) for one in answers(Task.BINARY, n_models=2)]
+    given: list[Any] = [broken(one) for one in row_answers(Task.BINARY, n_models=2)]
 
     loss, accuracy = expected_scores([*given, None], "val_loss", Task.BINARY)
 
@@ -174,7 +157,7 @@ def test_there_is_no_score_if_all_networks_diverged() -> None:
 
 
 def test_one_seed_has_no_interval_of_the_recipe() -> None:
-    (found,) = expected_scores(answers(Task.BINARY, n_models=1), "val_auc", Task.BINARY)
+    (found,) = expected_scores(row_answers(Task.BINARY, n_models=1), "val_auc", Task.BINARY)
 
     assert found.this_model is not None
     assert found.this_recipe is None

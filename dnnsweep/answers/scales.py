@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dnnsweep.records import MAXIMIZED
-from dnnsweep.statistics.intervals import Interval
+
+if TYPE_CHECKING:  # a stored answer is shown without NumPy
+    from dnnsweep.statistics.intervals import Interval
 
 #: Metrics between 0 and 1, which are shown in percent.
 SHARES: Final = MAXIMIZED - {"r2"}
@@ -31,9 +33,10 @@ def clipped(interval: Interval, metric: str) -> Interval:
     """Return an interval without the values that a metric cannot have.
 
     Example:
+        >>> from dnnsweep.statistics.intervals import Interval
         >>> clipped(Interval(-0.5, 1.5), "val_accuracy"), clipped(Interval(-0.5, 1.5), "val_loss")
         (Interval(low=0.0, high=1.0), Interval(low=0.0, high=1.5))
     """
     low = -math.inf if bare(metric) == "r2" else 0.0
     high = 1.0 if bare(metric) in MAXIMIZED else math.inf
-    return Interval(max(interval.low, low), min(interval.high, high))
+    return interval._replace(low=max(interval.low, low), high=min(interval.high, high))
