@@ -53,7 +53,7 @@ def dnnsweep(n_trials: int, cache: Path, seed: int, *options: str) -> Run:
         home, profile = Path(folder) / "home", Path(folder) / "profile.json"
         settings = [word for setting in (*search.SETTINGS, f"seed={seed}") for word in ("--set", setting)]
         command = ["-m", "dnnsweep", "run", search.FILE, "--trials", str(n_trials), "--json", *settings, *options]
-        command += ["--home", str(home), "--profile", str(profile)]
+        command += ["--no-confirm", "--no-test", "--home", str(home), "--profile", str(profile)]
         began = time.perf_counter()
         answer = _output(command, {"DNNSWEEP_CACHE": str(cache)})
         seconds = time.perf_counter() - began
@@ -70,7 +70,7 @@ def pretended(n_trials: int, seed: int) -> dict[str, Any]:
         profile = Path(folder) / "profile.json"
         settings = [word for setting in (*search.SETTINGS, f"seed={seed}") for word in ("--set", setting)]
         command = ["-m", "dnnsweep", "run", search.FILE, "--trials", str(n_trials), "--json", *settings]
-        command += ["--home", folder, "--profile", str(profile), "--trainers", "1"]
+        command += ["--no-confirm", "--no-test", "--home", folder, "--profile", str(profile), "--trainers", "1"]
         pretence = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer", "PYTHONPATH": "tests"}
         _output(command, {**pretence, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
         found: dict[str, Any] = json.loads(profile.read_text(encoding="utf-8"))

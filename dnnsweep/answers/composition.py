@@ -27,8 +27,7 @@ class Measured:
         n_trials: Number of complete trials.
         best: The best trial; None if none is complete.
         confirmation: What repeats of the best trials say; None if none were run.
-        test: Scores on the test rows, the objective's first; empty while they are closed.
-        n_opened: How often these test rows were opened.
+        test: Scores on the test rows, as `plain_scores` returns them; None while they are closed.
         effects: What each hyperparameter adds between baseline and winner; None if that was not measured.
         isolated: Comparisons of values, as `isolation.to_json` returns them.
         importance: Hyperparameter -> its share in the spread of the trials' values; None if unknown.
@@ -41,8 +40,7 @@ class Measured:
     n_trials: int = 0
     best: Trial | None = None
     confirmation: Confirmation | None = None
-    test: Sequence[ExpectedScore] = ()
-    n_opened: int = 0
+    test: Plain | None = None
     effects: MeasuredEffects | None = None
     isolated: Sequence[Plain] = ()
     importance: Mapping[str, float] | None = None
@@ -57,7 +55,7 @@ def compose(measured: Measured) -> Answer:
         metric=measured.objective.metric,
         direction=measured.objective.direction,
         n_trials=measured.n_trials,
-        test=_test(measured.test, measured.n_opened),
+        test=measured.test,
         effects=[_effect(effect) for effect in measured.effects.effects] if measured.effects else [],
         effects_summary=_summary(measured.effects),
         isolated=list(measured.isolated),
@@ -124,7 +122,13 @@ def _candidate(standing: Standing, baseline: int | None) -> dict[str, Any]:
     }
 
 
-def _test(scores: Sequence[ExpectedScore], n_opened: int) -> dict[str, Any] | None:
+def plain_scores(scores: Sequence[ExpectedScore], n_opened: int) -> dict[str, Any] | None:
+    """Return scores on the test rows as an answer has them.
+
+    Args:
+        scores: The objective's score first; none if there are no test rows.
+        n_opened: How often these test rows were opened.
+    """
     if not scores:
         return None
     return {**_score(scores[0]), "n_opened": n_opened, "beside": [_score(score) for score in scores[1:]]}

@@ -6,16 +6,17 @@ import hashlib
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dnnsweep.answers.composition import Measured, compose, plain_scores
 from dnnsweep.answers.configurations import baseline_params, choose_candidates, configuration_key
 from dnnsweep.answers.confirmation import Confirmation, SplitSizes, confirm
 from dnnsweep.answers.contrast import contrast_between
-from dnnsweep.answers.effects import EffectsPlan, MeasuredEffects, measure_effects, plan_effects
+from dnnsweep.answers.effects import MeasuredEffects, measure_effects, plan_effects
+from dnnsweep.answers.expected import expected_scores
 from dnnsweep.answers.race_rules import RaceRules, lookahead_for
 from dnnsweep.errors import SweepFailedError
-from dnnsweep.records import Candidate, Purpose, Retraining, Sweep, SweepState, TestAnswers, Trial, to_plain
+from dnnsweep.records import Candidate, Purpose, Retraining, Sweep, SweepState, Task, Trial, to_plain
 from dnnsweep.records.phases import Phase
 from dnnsweep.runner.repeat_order import PlannedRepeat, Results
 from dnnsweep.runner.repeat_training import RepeatTraining
@@ -55,29 +56,6 @@ def _wanted(spec: SweepSpec, sweep: Sweep, *, opens_test: bool) -> dict[str, Any
     return wanted
 
 
-@dataclass(slots=True)
-class Evidence:
-    """What was found out about a sweep so far.
-
-    Args:
-        confirmation: How the candidates stand; None before three blocks have ended.
-        plan: The trainings that tell effects; None if none were asked for.
-        effects: What these say; None before they have ended.
-        tests: What retrained networks answered for the test rows, one for each seed.
-        n_opened: How often these test rows were opened.
-        n_epochs: How long the winner was retrained.
-        model: Name of the file with the retrained model of the first seed.
-    """
-
-    confirmation: Confirmation | None = None
-    plan: EffectsPlan | None = None
-    effects: MeasuredEffects | None = None
-    tests: list[TestAnswers] = field(default_factory=list)
-    n_opened: int = 0
-    n_epochs: int = 0
-    model: str | None = None
-
-
 class Answering:
     """Answers a sweep whose trials have all ended.
 
@@ -102,7 +80,8 @@ class Answering:
         self._objective = spec.objectives[0]
         self._wanted = _wanted(spec, sweep, opens_test=opens_test)
         self._stored = dict(self._lease.answer())
-        self._evidence = Evidence()
+        self._confirmation: Confirmation | None = None
+        self._effects: MeasuredEffects | None = None
 
     def run(self) -> SweepState:
         """Train what is missing and store what follows from it; return `COMPLETE` unless it was cut short."""
@@ -117,7 +96,7 @@ class Answering:
             if state is SweepState.COMPLETE and "test" in self._wanted:
                 state = self._score()
         except SweepFailedError as error:  # the trials are there, whatever became of their repeats
-            self._store(skipped=str(error))
+            self._store(skipped={"confirm": str(error)})
             return SweepState.COMPLETE
         return state
 
@@ -144,7 +123,7 @@ class Answering:
 
         state, is_whole = self._training.train(plan, Phase.CONFIRMING)
         repeats, sizes = self._lease.repeats, self._split_sizes()
-        self._evidence.confirmation = confirm(race, repeats, self._objective, sizes, self._baseline)
+        self._confirmation = confirm(race, repeats, self._objective, sizes, self._baseline)
         self._store("confirm" if is_whole else None)
         return state
 
@@ -154,7 +133,7 @@ class Answering:
         return SplitSizes(data["n_train"], data["n_validation"], is_drawn_again=not is_in_order)
 
     def _measure_effects(self) -> SweepState:
-        confirmation, section = self._evidence.confirmation, self._spec.effects
+        confirmation, section = self._confirmation, self._spec.effects
         if confirmation is None or confirmation.winner is None or self._baseline is None or section is None:
             return SweepState.COMPLETE
         parents = {name: prerequisites(domain) for name, domain in self._spec.space.items()}
@@ -168,8 +147,7 @@ class Answering:
         numbers = {coalition: candidate.number for coalition, candidate in zip(coalitions, candidates, strict=True)}
         wanted = [self._in_block(numbers[coalition], block) for coalition, block in plan.trainings()]
         state, is_whole = self._training.train(lambda _: wanted, Phase.COMPARING)
-        self._evidence.plan = plan
-        self._evidence.effects = measure_effects(plan, self._lease.repeats, numbers, self._objective)
+        self._effects = measure_effects(plan, self._lease.repeats, numbers, self._objective)
         self._store("effects" if is_whole else None)
         return state
 
@@ -180,8 +158,8 @@ class Answering:
 
     def _score(self) -> SweepState:
         """Retrain the winner on all development rows, and open the test rows."""
-        winner = None if self._evidence.confirmation is None else self._evidence.confirmation.winner
-        if winner is None or self._stored.get("retrained", {}).get("params") == to_plain(winner.params):
+        winner = None if self._confirmation is None else self._confirmation.winner
+        if winner is None or self._is_winner_retrained():
             self._store("test")
             return SweepState.COMPLETE
         best_epochs = [
@@ -193,6 +171,14 @@ class Answering:
             return SweepState.COMPLETE
         return self._retrain(winner.label, winner.params, winner.trial, round(statistics.median(best_epochs)))
 
+    def _is_winner_retrained(self) -> bool:
+        """Return whether the stored score is that of the winner as it is now."""
+        winner, retrained = (
+            None if self._confirmation is None else self._confirmation.winner,
+            self._stored.get("retrained"),
+        )
+        return winner is not None and retrained is not None and retrained["params"] == to_plain(winner.params)
+
     def _retrain(self, label: str, params: Mapping[str, Any], trial: int | None, n_epochs: int) -> SweepState:
         (candidate,) = self._take_candidates(Purpose.RETRAIN, [(f"{label}, retrained", params, trial)])
         self._lease.close_unfinished(candidate.number)  # what they answered for the test rows is lost
@@ -203,21 +189,18 @@ class Answering:
         if not is_whole:
             return state
         numbers = [r.number for r in self._lease.repeats if r.candidate == candidate.number and r.block >= first]
-        self._evidence.tests = [self._lease.tests[number] for number in numbers if number in self._lease.tests]
-        model = next((self._lease.models[number] for number in numbers if number in self._lease.models), None)
+        models = [self._lease.models[number] for number in numbers if number in self._lease.models]
         self._stored["retrained"] = {
             "params": to_plain(params),
             "trial": trial,
             "n_epochs": n_epochs,
-            "n_seeds": len(self._evidence.tests),
-            "model": model,
+            "model": models[0] if models else None,
         }
-        self._stored["test"] = self._test(n_opened)
+        answers = [self._lease.tests.get(number) for number in numbers]
+        scores = expected_scores(answers, self._objective.metric, Task(self._sweep.data["task"]))
+        self._stored["test"] = plain_scores(scores, n_opened)
         self._store("test")
         return state
-
-    def _test(self, n_opened: int) -> dict[str, Any]:
-        return {"n_opened": n_opened}
 
     def _retraining(self, candidate: int, block: int, index: int, n_epochs: int) -> PlannedRepeat:
         seed = derive(self._spec.seed, "retrain", index)
@@ -247,12 +230,26 @@ class Answering:
         self._lease.add(new)
         return [known[key(purpose, params)] for _, params, _ in configurations]
 
-    def _store(self, part: str | None = None, **more: Any) -> None:
+    def _store(self, part: str | None = None, skipped: Mapping[str, str] | None = None) -> None:
         """Store the answer as it is now, and that a part of it is complete."""
+        complete = [trial for trial in self._trials if trial.value is not None]
+        best = next((trial for trial in complete if trial.number == self._sweep.best_number), None)
+        answer = compose(
+            Measured(
+                self._sweep.name,
+                self._objective,
+                n_trials=len(complete),
+                best=best,
+                confirmation=self._confirmation,
+                test=self._stored.get("test") if self._is_winner_retrained() else None,
+                effects=self._effects,
+                skipped=skipped or {},
+            )
+        )
         done = dict(self._stored.get("done", {}))
         if part is not None:
             done[part] = self._wanted[part]
-        self._stored |= {"done": done, **more}
+        self._stored = {**answer.to_json(), "done": done, "retrained": self._stored.get("retrained")}
         self._lease.store_answer(self._stored)
 
 
