@@ -8,7 +8,8 @@ Contexts in use, each after the sweep's seed unless noted:
 - `"ask", number`: the sampler, for one suggestion;
 - `"sequence"`: the scrambling of a Sobol sequence;
 - `"grid"`: the order of a grid's points;
-- `"orders", block`: the orders in which players join, where not all coalitions are trained.
+- `"orders", block`: the orders in which players join, where not all coalitions are trained;
+- `"isolate", name`: the settings of a step with which the values of a hyperparameter are tried.
 """
 
 from __future__ import annotations

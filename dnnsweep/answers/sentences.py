@@ -131,10 +131,14 @@ def _isolated(answer: Answer) -> list[str]:
 
 
 def _isolation(answer: Answer, name: str, values: Sequence[Plain]) -> str:
-    texts = [
-        f"{_settings(one['value'])} {with_interval(answer.metric, one['mean'], one['interval'])}" for one in values
-    ]
-    return f"{_words(name)}, each value with its own best learning rate: {_listed(texts)}"
+    settings = [_settings(one["value"]) for one in values]
+    scores = [with_interval(answer.metric, one["mean"], one["interval"]) for one in values]
+    texts = [f"{setting} {score}" for setting, score in zip(settings, scores, strict=True)]
+    told = f"{_words(name)}, each value with its own best learning rate: {_listed(texts)}"
+    if len(values) < 2:
+        return told
+    share = with_interval("accuracy", values[1]["p_first_is_better"], values[1]["p_first_is_better_interval"])
+    return f"{told}; {settings[0]} is better than {settings[1]} in {share} of blocks"
 
 
 # ---- findings
