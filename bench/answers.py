@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from bench.report import table
+from bench.report import share, table
 from bench.sweeps import Effort
 from dnnsweep.statistics.effect_intervals import Effect, effect_intervals
 from dnnsweep.statistics.expected_score import Metric, model_interval, recipe_accuracy, recipe_interval, wilson
@@ -41,17 +41,6 @@ def answers(effort: Effort) -> str:
     n_sweeps = 10 if effort.is_quick else N_SWEEPS
     parts = [part(n_sweeps, np.random.default_rng(seed)) for seed, part in enumerate((_coverage, _effects, _races))]
     return "\n\n".join(["Simulated values, no trained networks.", *parts])
-
-
-def share(came_true: list[bool]) -> str:
-    """Return a share with its standard error.
-
-    Example:
-        >>> share([True] * 90 + [False] * 10)
-        '90.0 % ± 3.0'
-    """
-    mean = float(np.mean(came_true))
-    return f"{100 * mean:.1f} % ± {100 * math.sqrt(mean * (1 - mean) / len(came_true)):.1f}"
 
 
 # ---- coverage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 import platform
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, *rows]
     shown = [f"| {' | '.join(line)} |" for line in lines]
     return "\n".join([shown[0], "|" + "---|" * len(header), *shown[1:]])
+
+
+def share(came_true: list[bool]) -> str:
+    """Return a share with its standard error.
+
+    Example:
+        >>> share([True] * 90 + [False] * 10)
+        '90.0 % ± 3.0'
+    """
+    mean = sum(came_true) / len(came_true)
+    return f"{100 * mean:.1f} % ± {100 * math.sqrt(mean * (1 - mean) / len(came_true)):.1f}"
 
 
 def replaced(document: str, name: str, text: str) -> str:

@@ -170,10 +170,10 @@ def layout_of(sweep: SweepSpec, data: Dataset) -> MetricLayout:
     )
 
 
-def monitors_of(sweep: SweepSpec, layout: MetricLayout) -> tuple[Monitor, ...]:
-    """Return what the rules of a sweep watch, in the units of a layout, in the order of `ArrayConfig.monitors`."""
-    rules = (_early_stopping(sweep, layout), _plateau(sweep, layout))
-    return tuple(rule.monitor for rule in rules if rule is not None)
+def monitors_of(config: ArrayConfig, sweep: SweepSpec, layout: MetricLayout) -> tuple[Monitor, ...]:
+    """Return what the rules of a program watch, in the units of a layout, in the order of `ArrayConfig.monitors`."""
+    rules = {"early_stopping": _early_stopping(sweep, layout), "plateau": _plateau(sweep, layout)}
+    return tuple(rule.monitor for name, rule in rules.items() if rule is not None and getattr(config, name) is not None)
 
 
 def _epochs_per_call(group: Group, data: Dataset, n_slots: int) -> int:

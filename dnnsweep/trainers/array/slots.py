@@ -124,7 +124,7 @@ class TrialArray:
         attempt.n_parameters = keras_models.n_parameters(hp, widths)
         self._slots[slot] = trial  # before what may fail: it is among the unfinished then
         l2 = float(np.float32(hp.l2))  # as Keras rounds it
-        monitors = monitors_of(self._inputs.sweep, trial.layout) if self.config.has_own_rows else ()
+        monitors = monitors_of(self.config, self._inputs.sweep, trial.layout) if self.config.has_own_rows else ()
         knobs = SlotKnobs(float(hp.batch_norm), hp.dropout, l2, hp.global_clipnorm)
         self._rows.start_trial(slot, data)
         self.program.start_trial(slot, start, knobs, optimizers.UPDATE_RULES[hp.optimizer].first_v, monitors)
