@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,15 @@ def test_a_stored_answer_is_read_and_told_without_numpy() -> None:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert told.stdout.strip() == "False"
+
+
+def test_the_documentation_names_every_key() -> None:
+    plain = compose(whole()).to_json()
+    page = (Path(__file__).parents[1] / "docs" / "answers.md").read_text(encoding="utf-8")
+    named = {"sweep", "metric", "direction", "n_trials"}  # as of the sweep itself
+
+    for part in (plain, plain["winner"], plain["test"], plain["effects"][0]):
+        assert [key for key in part if f"`{key}`" not in page and key not in named] == []
 
 
 # ---- as sentences
