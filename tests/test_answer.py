@@ -238,6 +238,7 @@ def test_test_rows_that_were_opened_before_are_told() -> None:
     [
         ([None, None], "There is no score to expect"),
         ([None, *row_answers(Task.BINARY)], "and no value from this model"),
+        ([None, *row_answers(Task.BINARY)], "on 60 test rows; 1 of 4 networks diverged."),
         (row_answers(Task.BINARY), "Beside it: accuracy "),
     ],
 )
