@@ -14,7 +14,7 @@ from bench.report import share, table
 from bench.sweeps import Effort
 from dnnsweep.statistics.effect_intervals import Effect, effect_intervals
 from dnnsweep.statistics.expected_score import Metric, model_interval, recipe_accuracy, recipe_interval, wilson
-from dnnsweep.statistics.intervals import Interval, mean_interval
+from dnnsweep.statistics.intervals import Interval, folded_mean_interval, mean_interval
 from dnnsweep.statistics.race import race
 from dnnsweep.statistics.shapley import exact_effects
 
@@ -62,6 +62,11 @@ def _means(n_sweeps: int, rng: Rng) -> Iterator[Line]:
     for n_rows in (60, 300):
         hits = [_least_squares(n_rows, rng) for _ in range(n_sweeps)]
         yield Line(f"the mean of 10 repeats: least squares, {n_rows} rows split again", hits)
+    folds_rng = np.random.default_rng(n_sweeps)  # its own, so that the other lines do not depend on it
+    for n_rows in (60, 300):
+        folded, plain = zip(*(_least_squares_in_folds(n_rows, folds_rng) for _ in range(n_sweeps)), strict=True)
+        yield Line(f"the mean of 3 repeats in 5 folds: least squares, {n_rows} rows", list(folded))
+        yield Line(f"the same from the means over folds, not used, {n_rows} rows", list(plain))
 
 
 def _overlapping(n_sweeps: int, n_blocks: int, overlap: float, rng: Rng) -> Floats:
@@ -75,13 +80,33 @@ def _least_squares(n_rows: int, rng: Rng, n_columns: int = 5) -> bool:
     features, noise = rng.normal(size=(n_rows, n_columns)), rng.normal(size=n_rows)  # all true weights are 0
     n_validation = n_rows // 5
     n_training = n_rows - n_validation
-    losses = np.empty(10)
-    for repeat in range(10):
-        order = rng.permutation(n_rows)
-        held, used = order[:n_validation], order[n_validation:]
-        weights = np.linalg.lstsq(features[used], noise[used], rcond=None)[0]
-        losses[repeat] = np.mean((noise[held] - features[held] @ weights) ** 2)
+    orders = [rng.permutation(n_rows) for _ in range(10)]
+    losses = np.array([_held_out_loss(features, noise, order, n_validation) for order in orders])
     return mean_interval(losses, n_validation, n_training).covers(1 + n_columns / (n_training - n_columns - 1))
+
+
+def _held_out_loss(features: Floats, noise: Floats, order: NDArray[np.intp], n_validation: int) -> float:
+    """Return the loss on the first rows of an order, of weights that were fitted to all others."""
+    held, used = order[:n_validation], order[n_validation:]
+    weights = np.linalg.lstsq(features[used], noise[used], rcond=None)[0]
+    return float(np.mean((noise[held] - features[held] @ weights) ** 2))
+
+
+def _least_squares_in_folds(n_rows: int, rng: Rng, n_columns: int = 5) -> tuple[bool, bool]:
+    """Return whether the intervals of all folds, and of their means, hold the expected loss of least squares."""
+    features, noise = rng.normal(size=(n_rows, n_columns)), rng.normal(size=n_rows)
+    n_validation = n_rows // 5
+    n_training = n_rows - n_validation
+    orders = [rng.permutation(n_rows) for _ in range(3)]
+    losses = np.array(
+        [
+            [_held_out_loss(features, noise, np.roll(order, n_validation * fold), n_validation) for fold in range(5)]
+            for order in orders
+        ]
+    )
+    truth = 1 + n_columns / (n_training - n_columns - 1)
+    folded = folded_mean_interval(losses.mean(axis=1), losses.std(axis=1), 5, n_validation, n_training)
+    return folded.covers(truth), mean_interval(losses.mean(axis=1), n_validation, n_training).covers(truth)
 
 
 def _models(n_sweeps: int, rng: Rng) -> Iterator[Line]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from recorded import (
 )
 
 from dnnsweep.answers.answer import Answer
-from dnnsweep.answers.composition import Measured, compose
+from dnnsweep.answers.composition import Measured, compose, plain_scores
 from dnnsweep.answers.confirmation import Confirmation, confirm
 from dnnsweep.answers.contrast import contrast_between
 from dnnsweep.answers.effects import plan_effects
@@ -47,6 +48,10 @@ def confirmed(means: list[float], baseline: int | None = None, n_blocks: int = 3
     return found
 
 
+def scored(answers: list[Any], metric: str, task: Task, n_opened: int = 1) -> Mapping[str, Any] | None:
+    return plain_scores(expected_scores(answers, metric, task), n_opened)
+
+
 def whole() -> Measured:
     plan = plan_effects(contrast_between(BASELINE, WINNER, {}), 10, seed=0)
     effects = measured(plan, train_coalitions(plan, planted(np.random.default_rng(2))))
@@ -56,8 +61,7 @@ def whole() -> Measured:
         n_trials=100,
         best=trial(7, 0.98),
         confirmation=confirmed([0.6, 0.9, 0.3], baseline=2),
-        test=expected_scores(row_answers(Task.MULTICLASS, n_models=10), "val_accuracy", Task.MULTICLASS),
-        n_opened=1,
+        test=scored(row_answers(Task.MULTICLASS, n_models=10), "val_accuracy", Task.MULTICLASS),
         effects=effects,
         findings=[FINDING],
     )
@@ -115,7 +119,7 @@ def test_an_answer_is_stored_as_json_and_shown_again_as_it_was() -> None:
         Measured("s", ACCURACY),
         Measured("s", ACCURACY, 3, trial(1, 0.5)),
         Measured("s", ACCURACY, 3, trial(1, 0.5), confirmed([0.5, 0.9], n_blocks=3)),
-        Measured("s", ACCURACY, test=expected_scores([None], "val_accuracy", Task.BINARY)),
+        Measured("s", ACCURACY, test=scored([None], "val_accuracy", Task.BINARY)),
     ],
 )
 def test_what_was_not_measured_is_null_and_never_no_number(known: Measured) -> None:
@@ -136,6 +140,15 @@ def test_a_stored_answer_is_read_and_told_without_numpy() -> None:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert told.stdout.strip() == "False"
+
+
+def test_the_documentation_names_every_key() -> None:
+    plain = compose(whole()).to_json()
+    page = (Path(__file__).parents[1] / "docs" / "answers.md").read_text(encoding="utf-8")
+    named = {"sweep", "metric", "direction", "n_trials"}  # as of the sweep itself
+
+    for part in (plain, plain["winner"], plain["test"], plain["effects"][0]):
+        assert [key for key in part if f"`{key}`" not in page and key not in named] == []
 
 
 # ---- as sentences
@@ -182,7 +195,7 @@ def test_who_is_tied_is_named() -> None:
 def test_the_best_of_many_is_called_that() -> None:
     confirm_it = "`dnnsweep confirm digits` repeats the best trials to tell luck from merit"
     lines = told(
-        confirmation=None, test=(), effects=None, findings=[], skipped={"confirmation": "--no-confirm was given"}
+        confirmation=None, test=None, effects=None, findings=[], skipped={"confirmation": "--no-confirm was given"}
     )
 
     assert lines == [
@@ -197,7 +210,7 @@ def test_no_winner_has_its_reason() -> None:
     all_lost = confirm(
         [candidate(0, 3), candidate(1)], [repeat(c, b, None) for c in (0, 1) for b in (0, 1, 2)], LOSS, SIZES, 1
     )
-    nothing: dict[str, Any] = {"test": (), "effects": None, "findings": []}
+    nothing: dict[str, Any] = {"test": None, "effects": None, "findings": []}
 
     assert told(confirmation=None, best=None, **nothing)[0] == "There is no winner, because no trial has a value."
     assert told(confirmation=all_lost, **nothing) == [
@@ -215,8 +228,9 @@ def test_repeats_that_failed_are_counted() -> None:
 
 
 def test_test_rows_that_were_opened_before_are_told() -> None:
+    opened_again = scored(row_answers(Task.MULTICLASS), "val_accuracy", Task.MULTICLASS, n_opened=3)
     assert not any("opened" in line for line in told())
-    assert "These test rows were opened 3 times, so the score may be too good." in told(n_opened=3)
+    assert "These test rows were opened 3 times, so the score may be too good." in told(test=opened_again)
 
 
 @pytest.mark.parametrize(
@@ -224,11 +238,12 @@ def test_test_rows_that_were_opened_before_are_told() -> None:
     [
         ([None, None], "There is no score to expect"),
         ([None, *row_answers(Task.BINARY)], "and no value from this model"),
+        ([None, *row_answers(Task.BINARY)], "on 60 test rows; 1 of 4 networks diverged."),
         (row_answers(Task.BINARY), "Beside it: accuracy "),
     ],
 )
 def test_the_score_to_expect_says_what_it_lacks(answers: list[Any], expected: str) -> None:
-    (line,) = [one for one in told(test=expected_scores(answers, "val_loss", Task.BINARY)) if "xpect" in one]
+    (line,) = [one for one in told(test=scored(answers, "val_loss", Task.BINARY)) if "xpect" in one]
 
     assert expected in line
 

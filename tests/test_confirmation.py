@@ -117,6 +117,17 @@ def test_repeats_that_run_wait_or_were_stopped_count_as_not_run() -> None:
     assert [len(race.next_blocks([*first[:-1], one])) for one in open_ended] == [9, 9, 9]
 
 
+def test_repeats_that_effects_add_change_neither_the_race_nor_its_winner() -> None:
+    race = rules(max_epochs=90)
+    repeats = trained(race, noisy([0.9, 0.88, 0.1]))
+    more = [repeat(one, block, float(one)) for one in (0, 1, 2) for block in range(40) if block > repeats[-1].block]
+
+    assert race.next_blocks([*repeats, *more]) == race.next_blocks(repeats)
+    assert race.own([*more, *repeats]) == repeats
+    assert confirmed(race.own([*repeats, *more]), 3).winner.number == 0
+    assert confirmed([*repeats, *more], 3).winner.number == 1  # what `own` prevents
+
+
 @pytest.mark.parametrize("reason", [Reason.DIVERGED, Reason.FAILED, Reason.TIMEOUT, Reason.KILLED])
 def test_a_candidate_that_never_has_a_value_leaves(reason: Reason) -> None:
     def ended(one: int, block: int) -> Repeat:

@@ -29,7 +29,7 @@ class Measured:
         confirmation: What repeats of the best trials say; None if none were run.
         test: Scores on the test rows, as `plain_scores` returns them; None while they are closed.
         effects: What each hyperparameter adds between baseline and winner; None if that was not measured.
-        isolated: Comparisons of values, as `isolation.to_json` returns them.
+        isolated: Comparisons of values, as `isolation.compare_values` returns them.
         importance: Hyperparameter -> its share in the spread of the trials' values; None if unknown.
         findings: Findings as plain data, those of tried cures with `cures`.
         skipped: What is not in the answer -> why, the end of a sentence after "because".

@@ -123,7 +123,7 @@ def confirm(
 
     Args:
         candidates: The candidates of the race, best trial first.
-        repeats: Their repeats; those of other candidates are not looked at.
+        repeats: Repeats that the race has asked for (`RaceRules.own`); those of others are not looked at.
         objective: What the sweep improves.
         sizes: How each block splits the development rows.
         baseline: Number of the candidate that is the baseline; None if there is none.

@@ -59,6 +59,18 @@ class RaceRules:
             places += more
         return places
 
+    def own(self, repeats: Iterable[Repeat]) -> list[Repeat]:
+        """Return the repeats that the race has asked for.
+
+        Candidates may have been repeated in more blocks, for effects. These must not decide who wins after all.
+
+        Args:
+            repeats: Repeats of the candidates, in any order.
+        """
+        known = list(repeats)
+        places = frozenset(self.next_blocks(known))
+        return [repeat for repeat in known if (repeat.candidate, repeat.block) in places]
+
     def _spent(self, places: Sequence[Place], ended: Mapping[Place, Repeat], n_known: int) -> float:
         """Return the epochs of the blocks after the third: measured in the known blocks, else estimated."""
         means = {candidate: self._usual_epochs(candidate, ended, n_known) for candidate in self.epochs}

@@ -11,6 +11,8 @@ from dnnsweep.answers.number_texts import change_text, setting_text, signed_inte
 MAX_LINES: Final = 12
 #: Findings beyond these are in the JSON and in the report.
 MAX_FINDINGS: Final = 2
+#: The same for hyperparameters in isolation.
+MAX_ISOLATED: Final = 2
 #: Names that are listed in one line.
 MAX_NAMES: Final = 5
 
@@ -23,7 +25,7 @@ def sentences(answer: Answer) -> list[str]:
     """
     first = [*_against_baseline(answer), *_winner(answer), *_rivals(answer), *_expectation(answer)]
     findings = _findings(answer)[:MAX_FINDINGS]
-    last = [*findings, *_isolated(answer)[: MAX_FINDINGS - len(findings)], *_left_out(answer), *_next(answer)]
+    last = [*_isolated(answer)[:MAX_ISOLATED], *findings, *_left_out(answer), *_next(answer)]
     return [*first, *_effects(answer, MAX_LINES - len(first) - len(last)), *last][:MAX_LINES]
 
 
@@ -37,7 +39,7 @@ def _against_baseline(answer: Answer) -> Iterator[str]:
         yield "No better than the baseline: the baseline itself leads."
         return
     share = with_interval("accuracy", answer.p_better_than_baseline, answer.p_better_than_baseline_interval)
-    first = f"No better than the baseline, as far as {_counted(answer.n_blocks, 'block')} can tell"
+    first = f"No better than the baseline, as far as {_counted(answer.baseline['n'], 'block')} can tell"
     yield f"{first}: {_name(answer.winner)} is better in {share} of them."
 
 
@@ -83,7 +85,8 @@ def _expectation(answer: Answer) -> Iterator[str]:
         return
     recipe = with_interval(test["metric"], test["score"], test["this_recipe"])
     model = with_interval(test["metric"], test.get("model_score"), test["this_model"])
-    rows = f", measured on {_counted(test['n_rows'], 'test row')}"
+    lost = f"; {test['n_diverged']} of {test['n_diverged'] + test['n_models']} networks diverged"
+    rows = f", measured on {_counted(test['n_rows'], 'test row')}{lost if test['n_diverged'] else ''}"
     yield f"Expect {test['metric']} {recipe} from this recipe and {model} from this model{rows}.{_beside(test)}"
     if test["n_opened"] > 1:
         yield f"These test rows were opened {test['n_opened']} times, so the score may be too good."
