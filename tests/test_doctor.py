@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +20,26 @@ import pytest
 from workspace import Workspace, prepared
 
 import dnnsweep
-from dnnsweep.delivery.doctor import Kind
+from dnnsweep.cli.render import print_diagnosis
+from dnnsweep.delivery.doctor import Diagnosis, Kind
 from dnnsweep.errors import TrackingError
 from dnnsweep.ledger import Ledger
-from dnnsweep.records import Sweep, Trial
+from dnnsweep.records import Candidate, Sweep, Trial
 from dnnsweep.tracking.model_format import Signature
 from dnnsweep.tracking.page import ModelPage
+from dnnsweep.tracking.views import VIEW_TAG
 
 PRETEND = {"DNNSWEEP_TRAINER": "scripted_trainer:ScriptedTrainer"}
-Damage = Callable[[Any, str, Trial], None]
+Shown = Trial | Candidate
+Damage = Callable[[Any, str, Shown], None]
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Workspace]:
-    """A sweep of four trials that MLflow has seen."""
+    """A sweep of four trials and three candidates that MLflow has seen."""
     made = prepared(tmp_path_factory.mktemp("doctor"), template, PRETEND)
-    done = made.run("run", made.file(budget={"trials": 4}), "--trainers", "1")
+    confirm = {"top": 2, "blocks": 3, "budget": 0}
+    done = made.run("run", made.file(budget={"trials": 4}, confirm=confirm), "--trainers", "1", "--no-test")
     assert done.code == 0, done.err
     yield made
     assert made.end() == []
@@ -51,57 +57,57 @@ def diagnosed(workspace: Workspace, *, repair: bool) -> list[tuple[int | None, s
     return [(item.number, item.kind, item.is_repaired) for item in found.differences]
 
 
-def _duplicate(client: Any, experiment: str, trial: Trial) -> None:
+def _duplicate(client: Any, experiment: str, trial: Shown) -> None:
     run = client.get_run(trial.run_id)
     client.create_run(experiment, tags={"dnnsweep.key": run.data.tags["dnnsweep.key"]})
 
 
-def _orphan(client: Any, experiment: str, trial: Trial) -> None:
+def _orphan(client: Any, experiment: str, trial: Shown) -> None:
     key = client.get_run(trial.run_id).data.tags["dnnsweep.key"]
     client.create_run(experiment, tags={"dnnsweep.key": f"{key.rpartition('/')[0]}/99"})
 
 
-def _delete(client: Any, _: str, trial: Trial) -> None:
+def _delete(client: Any, _: str, trial: Shown) -> None:
     client.delete_run(trial.run_id)
 
 
-def _revive(client: Any, _: str, trial: Trial) -> None:
+def _revive(client: Any, _: str, trial: Shown) -> None:
     client.update_run(trial.run_id, status="RUNNING")
 
 
-def _other_status(client: Any, _: str, trial: Trial) -> None:
+def _other_status(client: Any, _: str, trial: Shown) -> None:
     client.set_terminated(trial.run_id, "FAILED")
 
 
-def _other_tag(client: Any, _: str, trial: Trial) -> None:
+def _other_tag(client: Any, _: str, trial: Shown) -> None:
     client.set_tag(trial.run_id, "dnnsweep.reason", "failed")
 
 
-def _other_point(client: Any, _: str, trial: Trial) -> None:
+def _other_point(client: Any, _: str, trial: Shown) -> None:
     client.log_metric(trial.run_id, "val_loss", 0.0, step=2)
 
 
-def _no_files(client: Any, _: str, trial: Trial) -> None:
+def _no_files(client: Any, _: str, trial: Shown) -> None:
     parent = client.get_run(trial.run_id).data.tags["mlflow.parentRunId"]
     shutil.rmtree(Path(client.get_run(parent).info.artifact_uri.removeprefix("file://")))
 
 
-def _no_data(client: Any, _experiment: str, _trial: Trial) -> None:
+def _no_data(client: Any, _experiment: str, _trial: Shown) -> None:
     file = str(client.tracking_uri).removeprefix("sqlite:///")
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("DELETE FROM inputs")
 
 
-def _no_description(client: Any, _: str, trial: Trial) -> None:
+def _no_description(client: Any, _: str, trial: Shown) -> None:
     client.set_tag(client.get_run(trial.run_id).data.tags["mlflow.parentRunId"], "mlflow.note.content", "other words")
 
 
-def _cut_file(client: Any, _: str, trial: Trial) -> None:
+def _cut_file(client: Any, _: str, trial: Shown) -> None:
     parent = client.get_run(trial.run_id).data.tags["mlflow.parentRunId"]
     os.truncate(Path(client.get_run(parent).info.artifact_uri.removeprefix("file://")) / "sweep.yaml", 10)
 
 
-def _rebuilt(client: Any, experiment: str, trial: Trial) -> None:
+def _rebuilt(client: Any, experiment: str, trial: Shown) -> None:
     """A run of the same key with other parameters and without any point."""
     run = client.get_run(trial.run_id)
     client.delete_run(trial.run_id)
@@ -145,6 +151,66 @@ def test_each_damage_is_found_and_repaired(workspace: Workspace, client: Any, da
     assert diagnosed(workspace, repair=False) == []
     runs = client.search_runs([experiment], "tags.`dnnsweep.trial` = '1'")
     assert [run.info.run_id for run in runs] == [workspace.trials()[1].run_id]
+
+
+def _of_candidate(found: Diagnosis) -> list[tuple[int | None, int | None, str, bool]]:
+    return [(item.number, item.candidate, item.kind, item.is_repaired) for item in found.differences]
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind"),
+    [
+        (_delete, Kind.MISSING),
+        (_duplicate, Kind.DUPLICATE),
+        (_revive, Kind.STALE),
+        (lambda client, _, shown: client.log_metric(shown.run_id, "mean_objective", 0.0, step=2), Kind.WRONG),
+    ],
+)
+def test_damages_of_a_candidate_are_found_and_repaired(
+    workspace: Workspace, client: Any, damage: Damage, kind: Kind
+) -> None:
+    experiment = client.get_experiment_by_name("pretend").experiment_id
+    damage(client, experiment, candidates(workspace)[1])
+
+    checked = dnnsweep.doctor(repair=False, home=workspace.home)
+    repaired = dnnsweep.doctor(home=workspace.home)
+
+    assert _of_candidate(checked) == [(None, 1, kind, False)]
+    assert "sweep pretend, candidate 1: " in said(checked)
+    assert _of_candidate(repaired) == [(None, 1, kind, True)]
+    assert diagnosed(workspace, repair=False) == []
+    [run] = client.search_runs([experiment], "tags.`dnnsweep.candidate` = '1'")
+    assert run.info.run_id == candidates(workspace)[1].run_id
+
+
+def candidates(workspace: Workspace) -> list[Candidate]:
+    with closing(Ledger.open(f"sqlite:///{workspace.home / 'dnnsweep.db'}")) as ledger:
+        return ledger.candidates(ledger.sweep("pretend"))
+
+
+def said(diagnosis: Diagnosis) -> str:
+    """Return what the command prints."""
+    with redirect_stdout(StringIO()) as out:
+        print_diagnosis(diagnosis, "text")
+    return out.getvalue()
+
+
+def test_the_view_of_a_sweep_lists_the_sweep_and_its_trials_alone(workspace: Workspace, client: Any) -> None:
+    experiment = client.get_experiment_by_name("pretend")
+    tags = [text for name, text in experiment.tags.items() if name.startswith(VIEW_TAG)]
+    view = json.loads(tags[0])
+
+    listed = client.search_runs(
+        [experiment.experiment_id], view["searchFilter"], order_by=[f"{view['orderByKey']} ASC"]
+    )
+    all_of_it = client.search_runs([experiment.experiment_id], order_by=[f"{view['orderByKey']} ASC"])
+
+    best = dnnsweep.best("pretend", home=workspace.home)
+    sweep = dnnsweep.show("pretend", home=workspace.home)
+    assert [run.info.run_id for run in listed] == [sweep.run_id, *(trial.run_id for trial in best)]
+    assert len(best) == 4
+    shown_last = [run.data.tags["mlflow.runName"].partition(" ")[0] for run in all_of_it[-3:]]
+    assert (len(all_of_it), shown_last) == (8, ["confirm"] * 3)
 
 
 def test_the_page_of_a_sweep_links_to_runs_that_were_made_anew(workspace: Workspace, client: Any) -> None:
@@ -210,7 +276,7 @@ def test_the_command_reports_repairs_and_exits_as_it_says(workspace: Workspace, 
     assert repaired.code == 0
     assert "2 differences, all repaired" in repaired.out
     agreed = workspace.run("doctor", "--check")
-    assert (agreed.code, agreed.out) == (0, "ledger and MLflow agree: 1 sweeps, 5 runs\n")
+    assert (agreed.code, agreed.out) == (0, "ledger and MLflow agree: 1 sweeps, 8 runs\n")
     assert workspace.run("doctor", "--json").json == []
 
 
@@ -325,7 +391,7 @@ def test_an_embedded_store_that_is_gone_or_corrupt_is_made_anew(
 
     assert diagnosed(workspace, repair=True) == []
 
-    assert "5 runs are delivered again" in caplog.text
+    assert "8 runs are delivered again" in caplog.text
     assert diagnosed(workspace, repair=False) == []
     asides = [path.read_bytes() for path in workspace.home.glob("mlflow.db.aside-*")]
     assert asides == ([] if content is None else [content])

@@ -188,9 +188,10 @@ def print_diagnosis(diagnosis: Diagnosis, form: str) -> None:
         return
     for difference in differences:
         trial = "" if difference.number is None else f", trial {difference.number}"
+        candidate = "" if difference.candidate is None else f", candidate {difference.candidate}"
         run = "" if difference.run_id is None else f" (run {difference.run_id})"
         repaired = "; repaired" if difference.is_repaired else ""
-        line = f"sweep {difference.sweep}{trial}: {difference.kind}: {difference.detail}{run}{repaired}\n"
+        line = f"sweep {difference.sweep}{trial}{candidate}: {difference.kind}: {difference.detail}{run}{repaired}\n"
         sys.stdout.write(escape_controls(line))
     for name in diagnosis.skipped:
         sys.stdout.write(f"sweep {name} is running or queued and was skipped\n")

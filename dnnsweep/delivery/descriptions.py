@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from dnnsweep.records import Reason, Sweep, SweepState, Trial
+from dnnsweep.records import Candidate, Purpose, Reason, Repeat, Sweep, SweepState, Trial
 from dnnsweep.tracking.page import CHAMPION
 
 #: How many trials the description of a sweep links to.
@@ -21,6 +21,18 @@ _NO_VALUE: Final = {
     Reason.DIVERGED: "The loss of this trial diverged",
     Reason.STOPPED: "This trial was stopped",
 }
+
+_REPEATED: Final = (
+    "A repeat trains the configuration again. All repeats of a block share the seed and the split of the rows, so that "
+    "configurations are compared block by block. Metrics that begin with `repeats/` are drawn by block, each at its "
+    "best epoch; `mean_objective` is the mean of the objective over the first repeats, by their number. Repeats are "
+    "not trials, and count in no budget."
+)
+_RETRAINED: Final = (
+    "The configuration was trained on all rows but the test rows, with one seed after another. The model of the first "
+    "seed is the one that is delivered. No rows were left for validation, so that the metrics here are those of the "
+    "training rows; the run of the sweep tells the score on the test rows."
+)
 
 
 def describe_sweep(sweep: Sweep, best: Sequence[Trial]) -> str:
@@ -52,6 +64,28 @@ def describe_trial(sweep: Sweep, trial: Trial) -> str:
         f"{of_sweep} `objective` is {names} at epoch {trial.best_epoch} of {trial.epochs}, the best one: "
         f"{_values(trial)}. Curves, and the metrics beside them, show the last epoch."
     )
+
+
+def describe_candidate(sweep: Sweep, candidate: Candidate, repeats: Sequence[Repeat]) -> str:
+    """Return what the repeats of a candidate are, and how many have come out how.
+
+    Args:
+        sweep: The candidate's sweep.
+        candidate: The candidate.
+        repeats: Its repeats, those included that have not ended.
+    """
+    of_sweep = f"Of the sweep {_link(sweep.name, sweep.run_id)}: {_escape(candidate.label)}."
+    told = _RETRAINED if candidate.purpose is Purpose.RETRAIN else _REPEATED
+    return f"{of_sweep} {_count(repeats)}\n\n{told}"
+
+
+def _count(repeats: Sequence[Repeat]) -> str:
+    ended = [repeat for repeat in repeats if repeat.reason is not None]
+    without_value = [repeat.reason for repeat in ended if repeat.value is None and repeat.reason is not None]
+    counted = f"{len(ended)} of {len(repeats)} repeats have ended"
+    if not without_value:
+        return f"{counted}."
+    return f"{counted}, {len(without_value)} of them without a value ({', '.join(sorted(set(without_value)))})."
 
 
 def _answer(sweep: Sweep, best: Sequence[Trial]) -> Iterator[str]:

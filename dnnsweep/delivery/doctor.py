@@ -9,12 +9,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from dnnsweep.delivery.candidate_pages import candidate_page, is_shown
 from dnnsweep.delivery.kept_models import describe_damage, fetch_model, kept_models
 from dnnsweep.delivery.model_pages import model_pages
 from dnnsweep.delivery.pages import trial_page
 from dnnsweep.delivery.shipper import RunStore, catch_up, sweep_page_of
 from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.ledger import PARENT, Ledger
+from dnnsweep.ledger.outbox import candidate_number, outbox_number
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import Tracker, find_loss, is_writable, readable_copy
@@ -44,11 +46,12 @@ class Difference:
 
     Args:
         sweep: Name of the sweep.
-        number: Number of the trial; None for the sweep's own run.
+        number: Number of the trial; None for the sweep's own run, and for a candidate's.
         kind: What is wrong.
         run_id: The run that is wrong; None where there is none.
         detail: What exactly differs, for people.
         is_repaired: Whether MLflow agrees with the ledger by now.
+        candidate: Number of the candidate; None for the run of a sweep or of a trial.
     """
 
     sweep: str
@@ -57,12 +60,14 @@ class Difference:
     run_id: str | None
     detail: str
     is_repaired: bool = False
+    candidate: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON; scripts know `is_repaired` as `is_mended`."""
         return {
             "sweep": self.sweep,
             "number": self.number,
+            "candidate": self.candidate,
             "kind": self.kind.value,
             "run_id": self.run_id,
             "detail": self.detail,
@@ -177,21 +182,30 @@ class _SweepComparison:
         self.n_runs = 0
 
     def run(self) -> list[Difference]:
-        """Compare the sweep's own run, then those of its trials, then what belongs to none of them."""
+        """Compare the sweep's own run, then those of trials and candidates, then what belongs to none of them."""
         runs_by_key = self._runs_by_key()
         differences = [*self._undelivered(), *self._compare_models()]
         parent = self._own_page()
-        differences += self._compare(None, parent, runs_by_key.pop(parent.key, []))
-        for trial in self._ledger.trials_of(self._sweep):
-            if not trial.attempts:
-                continue  # it was never started, so that there is nothing to show
-            curve = self._ledger.curve(self._sweep.id, trial.number)
-            page = trial_page(self._ledger.id, self._sweep, trial, curve)
-            differences += self._compare(trial.number, page, runs_by_key.pop(page.key, []))
+        differences += self._compare(PARENT, parent, runs_by_key.pop(parent.key, []))
+        for number, page in self._pages_below():
+            differences += self._compare(number, page, runs_by_key.pop(page.key, []))
         self._link_trials(parent)
         differences += self._compare_logged_models()
         orphans = [run for runs in runs_by_key.values() for run in runs if not run.is_deleted]
         return differences + [self._remove_orphan(run) for run in orphans]
+
+    def _pages_below(self) -> Iterator[tuple[int, RunPage]]:
+        """Yield what is folded under the sweep's own run, with its number in the outbox."""
+        for trial in self._ledger.trials_of(self._sweep):
+            if trial.attempts:  # else it was never started, so that there is nothing to show
+                curve = self._ledger.curve(self._sweep.id, trial.number)
+                yield trial.number, trial_page(self._ledger.id, self._sweep, trial, curve)
+        all_repeats = self._ledger.repeats(self._sweep)
+        for candidate in self._ledger.candidates(self._sweep):
+            repeats = [repeat for repeat in all_repeats if repeat.candidate == candidate.number]
+            if is_shown(repeats):
+                page = candidate_page(self._ledger.id, self._sweep, candidate, repeats)
+                yield outbox_number(candidate.number), page
 
     def _link_trials(self, parent: RunPage) -> None:
         """Put the sweep's own page again if runs of its best trials, to which it links, were made anew."""
@@ -248,19 +262,22 @@ class _SweepComparison:
     def _undelivered(self) -> list[Difference]:
         n_behind = self._ledger.outbox.count(self._sweep.id)
         detail = f"{n_behind} updates were not delivered yet"
-        return [self._difference(None, Kind.BEHIND, None, detail)] if n_behind else []
+        return [self._difference(PARENT, Kind.BEHIND, None, detail)] if n_behind else []
 
-    def _difference(self, number: int | None, kind: Kind, run_id: str | None, detail: str) -> Difference:
-        return Difference(self._sweep.name, number, kind, run_id, detail)
+    def _difference(self, number: int, kind: Kind, run_id: str | None, detail: str) -> Difference:
+        """Return a difference of the sweep itself, a trial or a candidate, given the number in the outbox."""
+        trial = number if number > PARENT else None
+        candidate = candidate_number(number) if number < PARENT else None
+        return Difference(self._sweep.name, trial, kind, run_id, detail, candidate=candidate)
 
     def _remove_orphan(self, run: RunState) -> Difference:
-        """Return a run of no trial as a difference, and delete it if runs are to be repaired."""
+        """Return a run of nothing that the ledger knows as a difference, and delete it if runs are to be repaired."""
         if self._is_repairing:
             self._store.delete(run.run_id)
-        orphan = self._difference(None, Kind.ORPHAN, run.run_id, f"the ledger knows no trial of the key {run.key}")
+        orphan = self._difference(PARENT, Kind.ORPHAN, run.run_id, f"the ledger knows nothing of the key {run.key}")
         return replace(orphan, is_repaired=self._is_repairing)
 
-    def _compare(self, number: int | None, page: RunPage, runs: Sequence[RunState]) -> list[Difference]:
+    def _compare(self, number: int, page: RunPage, runs: Sequence[RunState]) -> list[Difference]:
         """Compare a page with the runs that have its key, and repair them if runs are to be repaired."""
         self.n_runs += 1
         active = [run for run in runs if not run.is_deleted]
@@ -284,11 +301,11 @@ class _SweepComparison:
         page = replace(page, run_id=None if is_beyond_repair else kept.run_id)
         return self._put(number, page, differences)
 
-    def _put(self, number: int | None, page: RunPage, differences: Sequence[Difference]) -> list[Difference]:
+    def _put(self, number: int, page: RunPage, differences: Sequence[Difference]) -> list[Difference]:
         """Put the whole page, as any delivery does, and store which run shows it now; return what was repaired by that.
 
         Args:
-            number: Number of the trial; None for the sweep's own run.
+            number: Its number in the outbox.
             page: What the run should show.
             differences: What is to be repaired by that. It counts as repaired if MLflow then shows the page.
         """
@@ -297,9 +314,9 @@ class _SweepComparison:
             run_id = self._store.put(page)
         except ArtifactError as error:  # the run is there but for its files
             run_id, refusal = error.run_id, f"; {error}"
-        self._ledger.outbox.set_run(self._sweep.id, PARENT if number is None else number, run_id)
-        if number is None:
-            self._sweep = replace(self._sweep, run_id=run_id)  # trials are folded under it
+        self._ledger.outbox.set_run(self._sweep.id, number, run_id)
+        if number == PARENT:
+            self._sweep = replace(self._sweep, run_id=run_id)  # the others are folded under it
         is_repaired = self._shows(run_id, page)
         return [
             replace(difference, is_repaired=is_repaired, detail=difference.detail + refusal)

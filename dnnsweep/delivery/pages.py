@@ -85,7 +85,7 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
         started_at=sweep.created_at,
         ended_at=sweep.ended_at,
         run_id=sweep.run_id,
-        view=_view(sweep),
+        view=experiment_view(sweep),
         params=_data_params(sweep),
         tags={name: text for name, text in tags.items() if text},
         points=tuple(points),
@@ -95,7 +95,7 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
     )
 
 
-def _view(sweep: Sweep) -> ExperimentView:
+def experiment_view(sweep: Sweep) -> ExperimentView:
     """Return how the trials are listed: what was searched, and curves, of validation rows before those of training."""
     task = sweep.data.get("task")
     metrics = [] if task is None else metrics_for(Task(task))
@@ -192,7 +192,7 @@ def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve, *, is_n
         run_id=trial.run_id,
         parent_run_id=sweep.run_id,
         is_new=is_new and trial.run_id is None,
-        view=_view(sweep),
+        view=experiment_view(sweep),
         params={name: str(value) for name, value in trial.params.items()},
         tags=_trial_tags(sweep, trial, curve),
         points=(*_curve_points(curve), *_single_points(trial)),

@@ -9,13 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
 
+from dnnsweep.delivery.candidate_pages import candidate_page, is_shown
 from dnnsweep.delivery.model_pages import best_model_page, trial_model_page
 from dnnsweep.delivery.pages import BestSoFar, sweep_page, trial_page
 from dnnsweep.delivery.sweep_answers import AnswerReader
 from dnnsweep.delivery.verification import verify
 from dnnsweep.errors import ArtifactError, LedgerError, TrackingError
 from dnnsweep.ledger import PARENT, Entry, Ledger
-from dnnsweep.ledger.outbox import DELETE
+from dnnsweep.ledger.outbox import DELETE, candidate_number
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.settings import Settings
 from dnnsweep.tracking import Tracker, find_loss
@@ -73,8 +74,8 @@ class RunStore(Protocol):
 class OutboxSender:
     """Sends the outbox entries that are due, once.
 
-    An entry says that a sweep or a trial has changed, not how: it is read from the ledger at that moment, and its page
-    is put as a whole.
+    An entry says that a sweep, a trial or a candidate has changed, not how: it is read from the ledger at that moment,
+    and its page is put as a whole.
 
     Args:
         ledger: Read for pages; its outbox is emptied.
@@ -161,7 +162,9 @@ class OutboxSender:
         sweep = self._sweeps[entry.sweep_id]
         if sweep is None:  # it was deleted after the entry was written
             return None
-        return self._put_sweep(sweep) if entry.number == PARENT else self._put_trial(sweep, entry)
+        if entry.number == PARENT:
+            return self._put_sweep(sweep)
+        return self._put_trial(sweep, entry) if entry.number > PARENT else self._put_candidate(sweep, entry)
 
     def _claim(self, limit: int) -> list[Entry]:
         """Take what is due; a sweep whose run was just brought up to date waits while there are trials to send."""
@@ -188,11 +191,11 @@ class OutboxSender:
             self._store.put_model(page)
 
     def _refill(self, sweep: Sweep) -> None:
-        """Send all trials of a sweep again whose own run had vanished from MLflow: theirs are gone too, or unfolded."""
+        """Send all other runs of a sweep again whose own had vanished from MLflow: they are gone too, or unfolded."""
         n_runs = self._ledger.outbox.refill(sweep.id)
         if n_runs:  # else they wait already, because the whole store is new
             log.warning(
-                "MLflow had lost the run of sweep %s; it was made anew, and its %d trials are delivered again; "
+                "MLflow had lost the run of sweep %s; it was made anew, and its %d other runs are delivered again; "
                 "`dnnsweep doctor` fills in what MLflow may have lost of other sweeps",
                 sweep.name,
                 n_runs,
@@ -203,8 +206,7 @@ class OutboxSender:
         self._sweep_put_at.clear()
 
     def _put_trial(self, sweep: Sweep, entry: Entry) -> str:
-        if sweep.run_id is None:  # its own entry waits after a failure
-            sweep = replace(sweep, run_id=self._create_run(sweep))
+        sweep = self._with_run(sweep)
         trial = self._ledger.trial_of(sweep, entry.number)
         curve = self._ledger.curve(sweep.id, entry.number)
         run_id = self._store.put(trial_page(self._ledger.id, sweep, trial, curve, is_new=entry.claimed_by is None))
@@ -214,8 +216,24 @@ class OutboxSender:
         self._put_model(trial_model_page(self._ledger, self._settings, sweep, trial))
         return run_id
 
+    def _put_candidate(self, sweep: Sweep, entry: Entry) -> str | None:
+        number = candidate_number(entry.number)
+        repeats = self._ledger.repeats(sweep, number)
+        if not is_shown(repeats):
+            return None
+        sweep, candidate = self._with_run(sweep), self._ledger.candidates(sweep)[number]
+        is_new = entry.claimed_by is None
+        run_id = self._store.put(candidate_page(self._ledger.id, sweep, candidate, repeats, is_new=is_new))
+        if candidate.run_id not in (None, run_id):  # was it the only run that has vanished?
+            self._ledger.outbox.add(sweep.id, PARENT)
+        return run_id
+
+    def _with_run(self, sweep: Sweep) -> Sweep:
+        """Return a sweep whose run exists; its own entry may wait after a failure."""
+        return sweep if sweep.run_id is not None else replace(sweep, run_id=self._create_run(sweep))
+
     def _create_run(self, sweep: Sweep) -> str:
-        """Put the run of a sweep for the sake of its trials, and store it; its files may come later."""
+        """Put the run of a sweep for the sake of those below it, and store it; its files may come later."""
         try:
             run_id = self._put_sweep(sweep)
         except ArtifactError as error:

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from dnnsweep.delivery.candidate_pages import candidate_key, is_shown
 from dnnsweep.delivery.pages import run_key
 from dnnsweep.ledger import PARENT, Ledger
+from dnnsweep.ledger.outbox import outbox_number
 from dnnsweep.records import Sweep
 from dnnsweep.tracking.page import ENDED, RunState
 
@@ -69,7 +71,7 @@ class _ShownRun:
     """A run that MLflow should have.
 
     Args:
-        number: Number of the trial, or `PARENT`.
+        number: Its number in the outbox.
         key: The tag by which the run is found.
         run_id: Id of the run in the ledger.
         is_ended: Whether the run should have ended.
@@ -100,3 +102,8 @@ def _shown_runs(ledger: Ledger, sweep: Sweep) -> Iterator[_ShownRun]:
         if trial.attempts:
             key = run_key(ledger.id, sweep.id, trial.number)
             yield _ShownRun(trial.number, key, trial.run_id, is_ended=trial.ended_at is not None)
+    repeats = ledger.repeats(sweep)
+    for candidate in ledger.candidates(sweep):
+        if is_shown([repeat for repeat in repeats if repeat.candidate == candidate.number]):
+            key = candidate_key(ledger.id, sweep.id, candidate.number)
+            yield _ShownRun(outbox_number(candidate.number), key, candidate.run_id, is_ended=True)

@@ -201,7 +201,7 @@ class Ledger:
             values["token"] = row.token + 1
             connection.execute(update(SweepRow).where(SweepRow.id == row.id).values(values))
             requeue_running(connection, row.id)
-            outbox.add_change(connection, row.id, PARENT)
+            outbox.add_ending(connection, row.id)
 
     def check(self, name: str, digest: str, identity: Mapping[str, Any]) -> None:
         """Check that a sweep file could be run under its name now, before anything costly is done.

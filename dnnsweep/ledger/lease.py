@@ -256,7 +256,7 @@ class Lease:
             update_sweep(connection, self.sweep_id, **columns, owner=None, expires_at=None)
             numbers = requeue_running(connection, self.sweep_id)
             events.record_events(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)
-            outbox.add_change(connection, self.sweep_id, PARENT)
+            outbox.add_ending(connection, self.sweep_id)
             how = f"{left_as.lower()}: {error}" if error else left_as.lower()
             events.record_events(connection, self.sweep_id, EventKind.ENDED, PARENT, detail=how)
 

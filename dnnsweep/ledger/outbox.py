@@ -27,7 +27,7 @@ from sqlalchemy import (
 from dnnsweep.ledger import events, owners
 from dnnsweep.ledger.clock import now_ms
 from dnnsweep.ledger.database import Database
-from dnnsweep.ledger.tables import FIRST_CANDIDATE, PARENT, CandidateRow, OutboxRow, SweepRow, TrialRow
+from dnnsweep.ledger.tables import FIRST_CANDIDATE, PARENT, CandidateRow, OutboxRow, RepeatRow, SweepRow, TrialRow
 from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import SweepState
 from dnnsweep.redaction import redact
@@ -109,6 +109,13 @@ def add_change(connection: Connection, sweep_id: str, *numbers: int, seconds: fl
         if connection.execute(_AGAIN, own).rowcount == 0:
             new = {"sweep_id": sweep_id, "number": number, "kind": SYNC, "created_at": now, "due_at": due}
             connection.execute(_NEW, new)
+
+
+def add_ending(connection: Connection, sweep_id: str) -> None:
+    """Add, in the caller's transaction, that a sweep has ended, and with it candidates whose repeats have not."""
+    is_open = (RepeatRow.sweep_id == sweep_id, RepeatRow.reason.is_(None))
+    cut_short = connection.execute(select(RepeatRow.candidate).where(*is_open).distinct()).scalars()
+    add_change(connection, sweep_id, PARENT, *map(outbox_number, cut_short))
 
 
 def add_removals(connection: Connection, sweep_id: str) -> None:

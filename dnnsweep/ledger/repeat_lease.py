@@ -14,7 +14,7 @@ from dnnsweep.ledger import outbox, repeat_rows
 from dnnsweep.ledger.clock import Moment, now_ms
 from dnnsweep.ledger.lease import Lease, Renewal, StudyTrial
 from dnnsweep.ledger.tables import RepeatRow
-from dnnsweep.ledger.turn import QUICK_SECONDS, Asked, Told, Turn
+from dnnsweep.ledger.turn import Asked, Told, Turn
 from dnnsweep.records import Candidate, Curve, Reason, Repeat, State, SweepState, TestAnswers, TrialResult
 from dnnsweep.redaction import redact
 
@@ -23,6 +23,8 @@ FIRST_NUMBER: Final = 10**8
 #: What an order of repeats tells with a suggestion: the number of its candidate, and the block.
 CANDIDATE: Final = "candidate"
 BLOCK: Final = "block"
+#: How long MLflow may wait for the repeats of a candidate: each of many ends again and again, within a second.
+SHOWN_SECONDS: Final = 60.0
 
 
 class RepeatLease:
@@ -104,6 +106,8 @@ class RepeatLease:
         def write(connection: Connection) -> None:
             for repeat in left:
                 repeat_rows.update_repeat(connection, self._lease.sweep_id, repeat.number, **columns)
+            shown = {outbox.outbox_number(repeat.candidate) for repeat in left}
+            outbox.add_change(connection, self._lease.sweep_id, *sorted(shown), seconds=SHOWN_SECONDS)
 
         if left:
             with self._lease.turn() as turn:
@@ -213,7 +217,7 @@ class RepeatTurn:
             ended_at = moment.ms(connection)
             repeat_rows.update_repeat(connection, self._sweep_id, own.number, **columns, ended_at=ended_at)
             shown = outbox.outbox_number(own.candidate)
-            outbox.add_change(connection, self._sweep_id, shown, seconds=QUICK_SECONDS)
+            outbox.add_change(connection, self._sweep_id, shown, seconds=SHOWN_SECONDS)
 
         self._turn.add(write)
 

@@ -180,7 +180,7 @@ class Answering:
         return winner is not None and retrained is not None and retrained["params"] == to_plain(winner.params)
 
     def _retrain(self, label: str, params: Mapping[str, Any], trial: int | None, n_epochs: int) -> SweepState:
-        (candidate,) = self._take_candidates(Purpose.RETRAIN, [(f"{label}, retrained", params, trial)])
+        (candidate,) = self._take_candidates(Purpose.RETRAIN, [(label, params, trial)])
         self._lease.close_unfinished(candidate.number)  # what they answered for the test rows is lost
         first = sum(repeat.candidate == candidate.number for repeat in self._lease.repeats)
         wanted = [self._retraining(candidate.number, first + index, index, n_epochs) for index in range(N_SEEDS)]

@@ -19,6 +19,8 @@ SINGLE_METRICS: Final = (OBJECTIVE, "objective_2", BEST_EPOCH, "n_parameters", "
 TAGS: Final = ("dnnsweep.state", "dnnsweep.reason", "dnnsweep.findings")
 #: The one of MLflow's own columns that stays in sight; others are empty, or push the hyperparameters out of it.
 ATTRIBUTES: Final = ("Run Name",)
+#: Candidates, whose repeats would spoil lists and charts of trials, lack the tag. Clearing the filter shows them too.
+_FILTER: Final = "tags.`dnnsweep.state` != ''"
 _SEARCH, _CURVES = "search", "curves"
 #: The widths of columns in pixels that differ from the usual one.
 _WIDTHS: Final = {"attributes.`Run Name`": 200, "attributes.`Created`": 130, "metrics.`objective`": 110}
@@ -62,7 +64,7 @@ def _list(view: ExperimentView) -> dict[str, Any]:
         "columnWidths": _WIDTHS,
         "orderByKey": f"tags.`{ORDER_TAG}`",
         "orderByAsc": True,
-        "searchFilter": "",
+        "searchFilter": _FILTER,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],

@@ -56,9 +56,9 @@ class Row:
         asked: Trials asked for.
         finished: Trials that ended.
         runs: Runs of trials in MLflow.
-        lost: Numbers that are missing.
-        twice: Numbers, or runs of the same trial, that are there twice.
-        running: Trials that are still running, in the ledger or in MLflow.
+        lost: Trials that are missing, and candidates that MLflow lacks.
+        twice: Numbers, or runs of the same trial or candidate, that are there twice.
+        running: Trials that are still running, in the ledger or in MLflow, and candidates in MLflow.
         different: Trials and repeats that differ from the undisturbed sweep's.
         points_missing: Points of metrics that MLflow lacks.
         points_more: Points that it has and the ledger has not.
@@ -113,6 +113,7 @@ def audited(
         with closing(Ledger.open(find_settings(workspace.home).database_url)) as ledger:
             sweep_id = ledger.sweep(name).id
             curves = {trial.number: ledger.curve(sweep_id, trial.number) for trial in trials}
+            candidates = {repeat.candidate for repeat in ledger.repeats(ledger.sweep(name)) if repeat.ended_at}
     found, numbers = outcome_of(workspace, name), Counter(trial.number for trial in trials)
     row = Row(place, n_faults, len(expected.trials), sum(trial.reason is not None for trial in trials))
     row.lost = len(set(range(len(expected.trials))) - set(numbers))
@@ -122,8 +123,12 @@ def audited(
     row.different = sum(one != other and not _may_be(trial, may_fail) for trial, one, other in compared)
     row.different += sum(one != other for one, other in zip_longest(found.repeats, expected.repeats))
     row.unlike = len(doctor.differences)
+    repeated = list(_shown(uri, name, "dnnsweep.candidate"))
+    row.lost += len(candidates - {number for number, *_ in repeated})
+    row.twice += len(repeated) - len({number for number, *_ in repeated})
+    row.running += sum(status in ("RUNNING", "SCHEDULED") for _, status, _ in repeated)
     shown: dict[int, set[tuple[str, int, float]]] = {}
-    for number, status, points in _shown(uri, name):
+    for number, status, points in _shown(uri, name, "dnnsweep.trial"):
         row.runs += 1
         row.twice += number in shown
         row.running += status in ("RUNNING", "SCHEDULED")
@@ -145,16 +150,16 @@ def _may_be(trial: Trial, may_fail: str | None) -> bool:
     return may_fail is not None and trial.reason is Reason.FAILED and may_fail in (trial.error or "")
 
 
-def _shown(uri: str, name: str) -> Iterator[tuple[int, str, set[tuple[str, int, float]]]]:
-    """Yield number, status and points of each trial's run in MLflow."""
+def _shown(uri: str, name: str, tag: str) -> Iterator[tuple[int, str, set[tuple[str, int, float]]]]:
+    """Yield number, status and points of each run in MLflow that has a tag, which tells the number."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(name)
-    for run in client.search_runs([experiment.experiment_id], "tags.`dnnsweep.trial` != ''", max_results=1000):
+    for run in client.search_runs([experiment.experiment_id], f"tags.`{tag}` != ''", max_results=1000):
         history = [client.get_metric_history(run.info.run_id, name) for name in run.data.metrics]
         points = {(point.key, point.step, point.value) for metric in history for point in metric}
-        yield int(run.data.tags["dnnsweep.trial"]), run.info.status, points
+        yield int(run.data.tags[tag]), run.info.status, points
 
 
 @contextmanager
