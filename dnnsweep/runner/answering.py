@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from dnnsweep.answers.composition import Measured, compose, plain_scores
@@ -122,7 +122,7 @@ class Answering:
             return [self._in_block(*place) for place in rules.next_blocks(results.values())]
 
         state, is_whole = self._training.train(plan, Phase.CONFIRMING)
-        repeats, sizes = self._lease.repeats, self._split_sizes()
+        repeats, sizes = rules.own(self._lease.repeats), self._split_sizes()
         self._confirmation = confirm(race, repeats, self._objective, sizes, self._baseline)
         self._store("confirm" if is_whole else None)
         return state
@@ -139,7 +139,11 @@ class Answering:
         parents = {name: prerequisites(domain) for name, domain in self._spec.space.items()}
         baseline = self._lease.candidates[self._baseline].params
         contrast = contrast_between(baseline, confirmation.winner.params, parents)
-        max_trainings = None if section.budget is None else section.budget * self._n_trainings()
+        max_trainings = (
+            None
+            if section.budget is None
+            else section.budget * self._n_trainings([standing.number for standing in confirmation.standings])
+        )
         plan = plan_effects(contrast, section.blocks, self._spec.seed, max_trainings)
         coalitions = sorted({coalition for coalition, _ in plan.trainings()})
         described = [(contrast.label(coalition), contrast.params(coalition), None) for coalition in coalitions]
@@ -151,9 +155,10 @@ class Answering:
         self._store("effects" if is_whole else None)
         return state
 
-    def _n_trainings(self) -> float:
-        """Return how many repeats take as many epochs as the sweep's trials did."""
-        epochs = [repeat.epochs for repeat in self._lease.repeats if repeat.block < MIN_BLOCKS and repeat.epochs]
+    def _n_trainings(self, race: Collection[int]) -> float:
+        """Return how many repeats take as many epochs as the sweep's trials did, by the first repeats of a race."""
+        first = [repeat for repeat in self._lease.repeats if repeat.block < MIN_BLOCKS and repeat.candidate in race]
+        epochs = [repeat.epochs for repeat in first if repeat.epochs]
         return sum(trial.epochs for trial in self._trials) / statistics.mean(epochs or [1])
 
     def _score(self) -> SweepState:
