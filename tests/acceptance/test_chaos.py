@@ -9,6 +9,7 @@ import chaos
 import postgres
 import pytest
 from examples import thorough
+from workspace import prepared
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +35,30 @@ def test_the_same_holds_on_postgresql(
     row = chaos.disturbed(tmp_path, random.Random(5), 4, expected, template=template, database=postgresql)
 
     assert row.is_good, row
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory: pytest.TempPathFactory) -> chaos.Outcome:
+    return chaos.undisturbed(tmp_path_factory.mktemp("confirmed"), chaos.CONFIRMED)
+
+
+@pytest.mark.timeout(400)
+def test_repeats_survive_whatever_is_killed(tmp_path: Path, template: Path, confirmed: chaos.Outcome) -> None:
+    assert len(confirmed.repeats) > 3 * len(confirmed.trials)
+
+    row = chaos.disturbed(tmp_path, random.Random(6), 6, confirmed, plan=chaos.CONFIRMED, template=template)
+
+    assert row.is_good, row
+
+
+@pytest.mark.parametrize("n_trainers", [2, 4])
+def test_the_number_of_trainers_does_not_change_the_repeats(
+    tmp_path: Path, confirmed: chaos.Outcome, n_trainers: int
+) -> None:
+    workspace = prepared(tmp_path, None, chaos.CONFIRMED.environ)
+
+    done = workspace.run("run", workspace.file(**chaos.CONFIRMED.sweep), "--trainers", str(n_trainers))
+
+    assert done.code == 0, done.err
+    assert chaos.outcome_of(workspace, "confirmed") == confirmed
+    assert workspace.end() == []

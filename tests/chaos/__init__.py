@@ -7,13 +7,14 @@ undisturbed.
 
 from __future__ import annotations
 
-from chaos.audit import Outcome, Row, audited, table
+from chaos.audit import Outcome, Row, audited, outcome_of, table
 from chaos.disturbances import Kills
 from chaos.mlflow_server import MlflowServer
-from chaos.plans import PRETEND, PRETENDED, Plan, pretended
+from chaos.plans import CONFIRMED, PRETEND, PRETENDED, Plan, pretended
 from chaos.rounds import disturbed, undisturbed
 
 __all__ = [
+    "CONFIRMED",
     "PRETEND",
     "PRETENDED",
     "Kills",
@@ -23,6 +24,7 @@ __all__ = [
     "Row",
     "audited",
     "disturbed",
+    "outcome_of",
     "pretended",
     "table",
     "undisturbed",
