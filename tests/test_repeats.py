@@ -171,6 +171,21 @@ def test_repeats_have_an_array_of_their_own_with_slots_that_fit_into_memory(monk
     assert [trainer._n_slots_of(group_for(item)) for item in (trial, repeat(1, 0), longer)] == [8, 3, 8]
 
 
+def test_a_retraining_whose_rows_cannot_be_used_fails_alone() -> None:
+    """They were not kept, as the sweep file asks for no repeats, and are others when they are read again."""
+    plain = job("classes", epochs=1)
+    own = replace(plain, spec={**plain.spec, "confirm": None})
+    trainer = array_of(own, 2)
+    assert own.data is not None
+    own.data[0].loc[0, "a"] = 7.0
+    item = replace(suggestion(0), retraining=Retraining(1))
+
+    [ended] = results(trainer, item).values()
+
+    assert ended.reason is Reason.FAILED
+    assert "dataset.source: must give the same rows" in str(ended.error)
+
+
 def test_a_network_of_one_s_own_is_built_for_the_inputs_of_its_rows(tmp_path: Path) -> None:
     """Words that only validation rows have are inputs of repeats and retrainings."""
     plain = job("classes", tmp_path, epochs=3)
