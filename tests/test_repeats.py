@@ -152,10 +152,9 @@ def test_no_trial_and_no_repeat_changes_with_the_test_rows(tmp_path: Path) -> No
         for data in ([own.data_for(item) for own in inputs], [own.rows_of(group_for(item)).data for own in inputs]):
             for name in ("x_train", "y_train", "x_validation", "y_validation"):
                 assert getattr(data[0], name).tobytes() == getattr(data[1], name).tobytes()
-    for item in (trial, repeat(1, 1)):
-        one, other = (by_fit(own, item) for own in jobs)
-        assert one.reason is Reason.COMPLETED
-        assert one.curve.series == other.curve.series
+    one, other = (by_fit(own, repeat(1, 1)) for own in jobs)
+    assert one.reason is Reason.COMPLETED
+    assert one.curve.series == other.curve.series
 
 
 def test_repeats_have_an_array_of_their_own_with_slots_that_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:

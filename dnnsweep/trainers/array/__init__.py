@@ -6,7 +6,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from dnnsweep.errors import TrainerError
+from dnnsweep.errors import DataError, TrainerError
 from dnnsweep.records import Reason, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Job, TrainerPlan, TrainerReady
 from dnnsweep.trainers.attempt import Attempt, ParetoFront, one_line
@@ -67,7 +67,7 @@ class ArrayTrainer:
         group = group_for(suggestion)
         try:
             self._add_array(group)
-        except Exception as error:  # noqa: BLE001  a result, as for any error while training
+        except DataError as error:  # of the rows of a retraining, for example
             self._refused.append(Attempt(suggestion).end(Reason.FAILED, error=one_line(error)))
             return
         self._arrays[group].enqueue(suggestion)
