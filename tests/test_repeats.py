@@ -152,10 +152,9 @@ def test_no_trial_and_no_repeat_changes_with_the_test_rows(tmp_path: Path) -> No
         for data in ([own.data_for(item) for own in inputs], [own.rows_of(group_for(item)).data for own in inputs]):
             for name in ("x_train", "y_train", "x_validation", "y_validation"):
                 assert getattr(data[0], name).tobytes() == getattr(data[1], name).tobytes()
-    for item in (trial, repeat(1, 1)):
-        one, other = (by_fit(own, item) for own in jobs)
-        assert one.reason is Reason.COMPLETED
-        assert one.curve.series == other.curve.series
+    one, other = (by_fit(own, repeat(1, 1)) for own in jobs)
+    assert one.reason is Reason.COMPLETED
+    assert one.curve.series == other.curve.series
 
 
 def test_repeats_have_an_array_of_their_own_with_slots_that_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +168,21 @@ def test_repeats_have_an_array_of_their_own_with_slots_that_fit_into_memory(monk
     assert [trainer._n_slots_of(group_for(item)) for item in (trial, repeat(1, 0), longer)] == [8, 8, 8]
     monkeypatch.setattr("dnnsweep.trainers.groups.OWN_ROWS_BYTES", 4 * 88 * 8 * 3)
     assert [trainer._n_slots_of(group_for(item)) for item in (trial, repeat(1, 0), longer)] == [8, 3, 8]
+
+
+def test_a_retraining_whose_rows_cannot_be_used_fails_alone() -> None:
+    """They were not kept, as the sweep file asks for no repeats, and are others when they are read again."""
+    plain = job("classes", epochs=1)
+    own = replace(plain, spec={**plain.spec, "confirm": None})
+    trainer = array_of(own, 2)
+    assert own.data is not None
+    own.data[0].loc[0, "a"] = 7.0
+    item = replace(suggestion(0), retraining=Retraining(1))
+
+    [ended] = results(trainer, item).values()
+
+    assert ended.reason is Reason.FAILED
+    assert "dataset.source: must give the same rows" in str(ended.error)
 
 
 def test_a_network_of_one_s_own_is_built_for_the_inputs_of_its_rows(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class Retraining:
     on validation rows is measured on those of the sweep's own split, which are among the training rows here.
 
     Args:
-        n_epochs: Number of epochs. Schedules of learning rates are those of the sweep file's epochs.
+        n_epochs: Number of epochs, at most those of the sweep file, which schedules of learning rates are made for.
         opens_test: Whether the network answers the test rows in the end.
         saves_model: Whether the model is saved.
     """

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from dnnsweep.errors import TrainerError
+from dnnsweep.errors import DataError, TrainerError
 from dnnsweep.records import Reason, Suggestion, TrialResult
 from dnnsweep.trainers import Emit, Job, TrainerPlan, TrainerReady
-from dnnsweep.trainers.attempt import ParetoFront, one_line
+from dnnsweep.trainers.attempt import Attempt, ParetoFront, one_line
 from dnnsweep.trainers.groups import Group, group_for, group_of, max_own_slots
 from dnnsweep.trainers.inputs import TrainerInputs
 from dnnsweep.trainers.retraining import end_repeat
@@ -43,6 +43,7 @@ class ArrayTrainer:
         is_final, keeps_all = inputs.sweep.pruner.kind == "none", inputs.sweep.keeps_all_models
         self._front = ParetoFront(inputs.sweep.objectives, is_final=is_final, keeps_all=keeps_all)
         self._arrays: OrderedDict[Group, TrialArray] = OrderedDict()  # the one that was used last is the last
+        self._refused: list[TrialResult] = []  # suggestions that no array could be made for
         self._n_slot_epochs = self._n_busy_slot_epochs = 0
 
     def open(self) -> TrainerReady:
@@ -63,13 +64,25 @@ class ArrayTrainer:
 
     def take(self, suggestion: Suggestion) -> None:
         """Put a suggestion into the array of its group, where it starts as soon as a slot is free."""
+        group = group_for(suggestion)
+        try:
+            self._add_array(group)
+        except DataError as error:  # of the rows of a retraining, for example
+            self._refused.append(Attempt(suggestion).end(Reason.FAILED, error=one_line(error)))
+            return
+        self._arrays[group].enqueue(suggestion)
+
+    def _add_array(self, group: Group) -> None:
+        """Create the array of a group unless there is one.
+
+        Raises:
+            DataError: The rows of the group cannot be used.
+        """
         from dnnsweep.trainers.array.slots import TrialArray
 
-        group = group_for(suggestion)
         if group not in self._arrays:
             self._make_room()
             self._arrays[group] = TrialArray(group, self._inputs, self._n_slots_of(group))
-        self._arrays[group].enqueue(suggestion)
 
     def _n_slots_of(self, group: Group) -> int:
         """Return the slots of an array; a repeat takes one slot, and no more are filled than the plan has."""
@@ -101,10 +114,13 @@ class ArrayTrainer:
     @property
     def is_idle(self) -> bool:
         """Return whether nothing is left to train."""
-        return all(array.is_idle for array in self._arrays.values())
+        return not self._refused and all(array.is_idle for array in self._arrays.values())
 
     def step(self, emit: Emit) -> None:
         """Make one call of the array whose turn it is."""
+        if self._refused:
+            emit(self._refused.pop())
+            return
         group = next(group for group, array in self._arrays.items() if not array.is_idle)
         self._arrays.move_to_end(group)
         array = self._arrays[group]
