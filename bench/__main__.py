@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from bench import answers, pruners, report, service, speeds, sweeps
+from bench import answered, answers, pruners, report, service, speeds, sweeps
 from bench.sweeps import Effort
 
 PARTS: Final[dict[str, Callable[[Effort], str]]] = {
@@ -20,6 +20,7 @@ PARTS: Final[dict[str, Callable[[Effort], str]]] = {
     "pruners": pruners.pruners,
     "service": service.service,
     "answers": answers.answers,
+    "answered": answered.answered,
 }
 
 #: Parts that give the same on every machine.

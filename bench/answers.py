@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bench.report import share, table
+from bench.small_sweeps import small_sweeps
 from bench.sweeps import Effort
 from dnnsweep.statistics.effect_intervals import Effect, effect_intervals
 from dnnsweep.statistics.expected_score import Metric, model_interval, recipe_accuracy, recipe_interval, wilson
@@ -40,7 +41,8 @@ def answers(effort: Effort) -> str:
     """Return all tables."""
     n_sweeps = 10 if effort.is_quick else N_SWEEPS
     parts = [part(n_sweeps, np.random.default_rng(seed)) for seed, part in enumerate((_coverage, _effects, _races))]
-    return "\n\n".join(["Simulated values, no trained networks.", *parts])
+    real = "Real networks on generated rows, from the first trial to the test score."
+    return "\n\n".join(["Simulated values, no trained networks.", *parts, real, small_sweeps(n_sweeps)])
 
 
 # ---- coverage

@@ -61,6 +61,22 @@ def dnnsweep(n_trials: int, cache: Path, seed: int, *options: str) -> Run:
         return Run(seconds, _best(answer), checked(home, n_trials), measured)
 
 
+def answered(n_trials: int, cache: Path, seed: int, *options: str) -> float:
+    """Return the seconds that a run of `sweeps/digits.yaml` takes with what follows its last trial, as it stands there.
+
+    Args:
+        n_trials: Number of trials.
+        cache: Folder of compiled programs.
+        seed: The sweep's.
+        options: More of the command line.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["-m", "dnnsweep", "run", search.FILE, "--trials", str(n_trials), "--set", f"seed={seed}"]
+        began = time.perf_counter()
+        _output([*command, *options, "--home", folder], {"DNNSWEEP_CACHE": str(cache)})
+        return time.perf_counter() - began
+
+
 def pretended(n_trials: int, seed: int) -> dict[str, Any]:
     """Run `sweeps/digits.yaml` with one trainer that does not train, without MLflow, and return the run's profile.
 
