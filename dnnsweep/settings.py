@@ -15,6 +15,8 @@ from dnnsweep.errors import SettingsError
 DEFAULT_HOME = "dnnsweep-home"
 #: Name of the folder, among a sweep's models, that holds those of the best trials.
 BEST = "best"
+#: Name of the folder beside it with models of configurations that were trained again on all development rows.
+RETRAINED = "retrained"
 #: Seconds for which a sweep continues without its ledger's database.
 DEFAULT_PATIENCE = 120.0
 DEFAULT_TRAINER = "dnnsweep.trainers.auto:AutoTrainer"
@@ -60,6 +62,10 @@ class Settings:
     def best_model(self, sweep: str, name: str) -> Path:
         """Return where the model of a sweep's best trial is kept."""
         return self.models(sweep) / BEST / name
+
+    def retrained_model(self, sweep: str, name: str) -> Path:
+        """Return where the model of a sweep's retrained winner is kept."""
+        return self.models(sweep) / RETRAINED / name
 
 
 def find_settings(home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

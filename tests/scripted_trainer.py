@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from kept_network import save_network
+
 from dnnsweep import seeds
 from dnnsweep.errors import DataError, Mistake
 from dnnsweep.records import (
@@ -81,9 +83,7 @@ class ScriptedTrainer(SequentialTrainer):
     def _retrained(self, result: TrialResult, suggestion: Suggestion, retraining: Retraining) -> TrialResult:
         if retraining.saves_model and self._models is not None:
             path = Path(self._models) / f"trial-{result.number}-{result.attempt}.keras"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"a network")
-            result = replace(result, model_path=str(path))
+            result = replace(result, model_path=str(save_network(path)))
         return replace(result, test=answers_of(suggestion.seed)) if retraining.opens_test else result
 
     def _maybe_die(self, number: int, attempt: int) -> None:

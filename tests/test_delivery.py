@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fake_mlflow import state_of
+from kept_network import save_network
 from leases import SOMEBODY_ELSE
 from test_ledger import NEW, ask, finish, suggestion
 from test_ledger import store as stored
@@ -14,7 +15,7 @@ from turns import write
 
 from dnnsweep.delivery.shipper import OutboxSender, Shipper, deliver_all
 from dnnsweep.errors import ArtifactError, TrackingError
-from dnnsweep.ledger import Asked, Lease, Ledger, Told
+from dnnsweep.ledger import Asked, Lease, Ledger, RepeatLease, Told
 from dnnsweep.records import Sweep, SweepState, Trial
 from dnnsweep.settings import find_settings
 from dnnsweep.tracking.model_format import Signature
@@ -31,6 +32,7 @@ class Recording:
         self.keys: list[str] = []
         self.deleted: list[str] = []
         self.models: list[tuple[str, str | None]] = []
+        self.model_pages: list[ModelPage] = []
         self.is_without_place = False
         self._n_failures = n_failures
         self._refused = refused
@@ -54,6 +56,7 @@ class Recording:
             refusal.run_id = page.run_id
             raise refusal
         self.models.append((page.name, page.registered_name))
+        self.model_pages.append(page)
 
     def delete_models(self, run_id: str) -> None:
         self.deleted.append(f"models of {run_id}")
@@ -272,6 +275,81 @@ def test_a_model_without_a_place_waits_and_holds_nothing_else_up(ledger: Ledger,
     store.is_without_place = False
     assert deliver_all(ledger, store, SETTINGS, 30)
     assert store.models == [("trial-2", "digits")]
+
+
+MODEL = "trial-100000042-1.keras"
+RETRAINED = {"model": MODEL, "trial": 1, "params": {"dropout": 0.5, "hidden": [8]}}
+SCORED = {"metric": "accuracy", "score": 0.9125, "this_model": [0.875, 0.9375], "this_recipe": None}
+
+
+def delivered_models(
+    ledger: Ledger, lease: Lease, home: Path, answer: Mapping[str, object], models: str = "best"
+) -> Recording:
+    """Return what MLflow has of a sweep that has ended with this answer."""
+    RepeatLease(lease).store_answer(answer)
+    with lease.turn() as turn:
+        turn.update_sweep(spec={**NEW.spec, "tracking": {"models": models}})
+    lease.end(SweepState.COMPLETE)
+    store = Recording()
+    assert deliver_all(ledger, store, find_settings(home, {}), 30)
+    return store
+
+
+def test_a_retrained_winner_is_the_champion_and_tells_its_score(ledger: Ledger, lease: Lease, tmp_path: Path) -> None:
+    file = save_network(find_settings(tmp_path, {}).retrained_model("digits", MODEL))
+
+    store = delivered_models(ledger, lease, tmp_path, {"retrained": RETRAINED, "test": SCORED})
+
+    page = store.model_pages[-1]
+    assert (page.name, page.registered_name, page.run_id) == ("retrained-trial-1", "digits", "run of parent")
+    assert page.key == f"{ledger.id}/{lease.sweep_id}/retrained/trial-100000042-1"
+    assert page.params == {"dropout": "0.5", "hidden": "[8]"}
+    assert page.tags == {
+        "dnnsweep.sweep": "digits",
+        "dnnsweep.retrained": "true",
+        "dnnsweep.of_trial": "1",
+        "dnnsweep.test_accuracy": "0.9125",
+        "dnnsweep.this_model": "[0.875, 0.9375]",
+    }
+    assert page.files == {"artifacts/network.keras": str(file)}
+    assert "Trial 1 of the sweep digits, retrained on all rows but the test rows" in str(page.contents["model.py"])
+    parent = next(page for page in store.pages.values() if page.parent_run_id is None)
+    assert parent.files == {"retrained/model.keras": str(file)}
+
+
+def test_a_baseline_that_won_and_is_no_trial_is_the_champion(ledger: Ledger, lease: Lease, tmp_path: Path) -> None:
+    save_network(find_settings(tmp_path, {}).retrained_model("digits", MODEL))
+
+    store = delivered_models(ledger, lease, tmp_path, {"retrained": {**RETRAINED, "trial": None}})
+
+    assert set(store.models) == {("retrained-baseline", "digits")}
+    assert store.model_pages[0].tags == {"dnnsweep.sweep": "digits", "dnnsweep.retrained": "true"}
+
+
+@pytest.mark.usefixtures("_has_models")
+@pytest.mark.parametrize(
+    ("models", "answer", "expected"),
+    [
+        ("none", {"retrained": RETRAINED}, []),
+        ("best", {"retrained": RETRAINED}, [("retrained-trial-1", "digits")]),
+        ("best", {"retrained": {**RETRAINED, "model": None}}, [("trial-2", "digits")]),
+        ("best", {"retrained": None, "sentences": []}, [("trial-2", "digits")]),
+        ("best", {"retrained": {**RETRAINED, "model": "kept-elsewhere.keras"}}, []),
+        (
+            "all",
+            {"retrained": RETRAINED},
+            [("retrained-trial-1", "digits"), ("trial-0", None), ("trial-1", None), ("trial-2", None)],
+        ),
+    ],
+)
+def test_the_champion_is_the_best_trial_until_a_winner_was_retrained(
+    ledger: Ledger, lease: Lease, tmp_path: Path, models: str, answer: Mapping[str, object], expected: list[object]
+) -> None:
+    save_network(find_settings(tmp_path, {}).retrained_model("digits", MODEL))
+
+    store = delivered_models(ledger, lease, tmp_path, answer, models)
+
+    assert sorted(set(store.models)) == expected
 
 
 def test_the_runs_of_a_deleted_sweep_are_deleted(ledger: Ledger, lease: Lease) -> None:

@@ -12,7 +12,7 @@ from test_pages import SWEEP, TRIAL
 
 from dnnsweep.delivery import descriptions
 from dnnsweep.delivery.descriptions import describe_trial
-from dnnsweep.delivery.pages import FIRST, Answer, order_of, sweep_page
+from dnnsweep.delivery.pages import FIRST, SweepResults, order_of, sweep_page
 from dnnsweep.records import Objective, Reason, State, Sweep, SweepState, Trial
 
 BEST = replace(TRIAL, number=3, values=(0.91,), run_id="r3")
@@ -44,6 +44,21 @@ def test_the_page_of_a_sweep_gives_the_answer_and_links_to_the_best_trials() -> 
     assert "**Data**: `sklearn:digits`; 3 training rows, 2 validation rows, 1 test rows; fingerprint `f`." in text
     assert "dnnsweep export digits -o best.py" in text
     assert "dnnsweep export digits --as keras" in text
+
+
+def test_the_page_of_a_sweep_begins_with_what_it_answers() -> None:
+    text = descriptions.describe_sweep(
+        DONE, [BEST], ["Trial 3 wins: val_accuracy 0.9.", "batch_norm: *no* effect", "x"]
+    )
+
+    assert text.splitlines()[:6] == [
+        "**Trial 3 wins: val\\_accuracy 0.9.**",
+        "",
+        "- batch\\_norm: \\*no\\* effect",
+        "- x",
+        "",
+        "**Best single training: `val_accuracy` 0.91** at epoch 2 of [trial 3](#/runs/r3), after 3 of 3 trials.",
+    ]
 
 
 def test_the_page_of_a_sweep_that_goes_on_says_so_far() -> None:
@@ -102,7 +117,7 @@ def test_trials_sort_as_best_ranks_them_ties_included_and_after_their_sweep(dire
 
     assert found == sorted(trials, key=ranked)
     assert all(order_of(sweep, trial) > FIRST for trial in trials)
-    assert sweep_page("ledger", sweep, [], "", Answer()).tags["dnnsweep.order"] == FIRST
+    assert sweep_page("ledger", sweep, [], "", SweepResults()).tags["dnnsweep.order"] == FIRST
 
 
 def test_trials_of_two_objectives_sort_by_the_first_one_and_then_by_the_second() -> None:

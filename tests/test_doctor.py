@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_network import save_network
 from workspace import Workspace, prepared
 
 import dnnsweep
@@ -341,6 +342,49 @@ def test_a_model_that_is_gone_or_damaged_is_fetched_from_mlflow(
     assert capfd.readouterr() == ("", "")
     assert model.read_bytes() == content
     assert diagnosed(workspace, repair=False) == []
+
+
+@pytest.fixture
+def retrained(workspace: Workspace) -> Iterator[Path]:
+    """The model of a retrained winner, which MLflow does not know yet."""
+    file = save_network(workspace.home / "models" / "pretend" / "retrained" / "trial-100000009-1.keras")
+    told = {"model": file.name, "trial": None, "params": {"dropout": 0.1}}
+    tell_retrained(workspace, told, {"metric": "accuracy", "score": 0.75, "this_model": [0.5, 1.0]})
+    yield file
+    tell_retrained(workspace, None, None)
+    shutil.rmtree(workspace.home / "models")
+    diagnosed(workspace, repair=True)
+
+
+def tell_retrained(workspace: Workspace, told: object, test: object) -> None:
+    with closing(sqlite3.connect(workspace.home / "dnnsweep.db")) as connection, connection:
+        change = "UPDATE sweeps SET answer = json_set(answer, '$.retrained', json(?), '$.test', json(?))"
+        assert connection.execute(change, (json.dumps(told), json.dumps(test))).rowcount == 1
+
+
+def test_a_retrained_winner_that_is_not_the_champion_is_found_and_made_it(
+    workspace: Workspace, client: Any, retrained: Path
+) -> None:
+    run_id, content = dnnsweep.show("pretend", home=workspace.home).run_id, retrained.read_bytes()
+    assert {kind for _, kind, _ in diagnosed(workspace, repair=False)} == {"wrong", "model"}
+
+    assert all(is_repaired for *_, is_repaired in diagnosed(workspace, repair=True))
+
+    champion = client.get_model_version_by_alias("pretend", "champion")
+    assert {name: champion.tags[f"dnnsweep.{name}"] for name in ("retrained", "test_accuracy", "this_model")} == {
+        "retrained": "true",
+        "test_accuracy": "0.75",
+        "this_model": "[0.5, 1.0]",
+    }
+    answer = json.loads(Path(client.download_artifacts(run_id, "answer.json")).read_text())
+    assert answer["test"]["score"] == 0.75
+    client.delete_registered_model_alias("pretend", "champion")
+    retrained.unlink()
+    assert diagnosed(workspace, repair=True) == [(None, "model", True), (None, "model", True)]
+    assert client.get_model_version_by_alias("pretend", "champion").version == champion.version
+    assert retrained.read_bytes() == content
+    assert diagnosed(workspace, repair=False) == []
+    client.delete_registered_model("pretend")
 
 
 def test_a_model_that_is_lost_in_both_places_is_said_to_be_lost_and_the_rest_is_repaired(

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from dnnsweep.delivery.pages import Answer, BestSoFar, run_name, sweep_page, trial_page
+from dnnsweep.answers.answer import Answer
+from dnnsweep.delivery.pages import BestSoFar, SweepResults, run_name, sweep_page, trial_page
 from dnnsweep.records import Curve, Objective, Reason, Series, State, Sweep, SweepState, Trial
 from dnnsweep.space import Hyperparameters
-from dnnsweep.tracking.page import Point
+from dnnsweep.tracking.page import NOTE_TAG, Point
 
 PARAMS = {"optimizer": "adam", "learning_rate": 0.00123456, "batch_norm": True, "hidden": [64, 32], "dropout": 0.25}
 SWEEP = Sweep(
@@ -193,7 +194,7 @@ def test_two_objectives_are_points_and_curves_of_their_own() -> None:
         ("best_value", 0.5, 2),
         ("best_value_2", 100.0, 2),
     ]
-    page = sweep_page("ledger", sweep, curve.points, "", Answer())
+    page = sweep_page("ledger", sweep, curve.points, "", SweepResults())
     assert page.tags["dnnsweep.objective"] == "maximize val_accuracy and minimize n_parameters"
 
 
@@ -210,11 +211,20 @@ def test_the_best_so_far_of_a_loss_goes_down() -> None:
 
 
 def test_the_parent_carries_the_sweep_file_and_the_best_model() -> None:
-    page = sweep_page("ledger", SWEEP, [], "name: digits\n", Answer([TRIAL], "import keras\n", "/models/best.keras"))
+    results = SweepResults([TRIAL], "import keras\n", {"best/model.keras": "/models/best.keras"})
+    page = sweep_page("ledger", SWEEP, [], "name: digits\n", results)
 
     assert page.texts == {"sweep.yaml": "name: digits\n", "best.py": "import keras\n"}
     assert page.files == {"best/model.keras": "/models/best.keras"}
     assert (page.key, page.parent_run_id, page.status) == ("ledger/s1", None, "RUNNING")
+
+
+def test_the_parent_carries_what_the_sweep_answers() -> None:
+    answer = Answer("digits", "val_accuracy", "maximize", p_best=0.75, sentences=["Trial 7 wins.", "It is tied."])
+    page = sweep_page("ledger", SWEEP, [], "", SweepResults([TRIAL], answer=answer))
+
+    assert json.loads(page.texts["answer.json"]) == answer.to_json()
+    assert page.tags[NOTE_TAG].startswith("**Trial 7 wins.**\n\n- It is tied.\n\n**Best single training: ")
 
 
 def test_a_page_is_new_only_while_its_run_is_unknown() -> None:
@@ -226,7 +236,7 @@ def test_a_page_is_new_only_while_its_run_is_unknown() -> None:
 def test_the_list_of_a_sweep_shows_what_was_searched_and_draws_validation_metrics_first() -> None:
     by_loss = replace(SWEEP, objectives=(Objective("val_loss", "minimize"), Objective("n_parameters", "minimize")))
 
-    views = [sweep_page("ledger", sweep, [], "", Answer()).view for sweep in (SWEEP, by_loss)]
+    views = [sweep_page("ledger", sweep, [], "", SweepResults()).view for sweep in (SWEEP, by_loss)]
 
     assert trial_page("ledger", SWEEP, TRIAL, CURVE).view == views[0]
     assert {view.params for view in views} == {("learning_rate", "batch_norm", "hidden")}
@@ -247,7 +257,7 @@ def test_the_list_of_a_sweep_shows_what_was_searched_and_draws_validation_metric
 )
 def test_a_sweep_names_its_data_as_mlflow_does(source: str, kind: str, place: dict[str, object]) -> None:
     data = {**SWEEP.data, "fingerprint": "0123456789abcdef" * 4}
-    named = sweep_page("ledger", replace(SWEEP, source=source, data=data), [], "", Answer()).dataset
+    named = sweep_page("ledger", replace(SWEEP, source=source, data=data), [], "", SweepResults()).dataset
 
     assert named is not None
     assert (named.name, named.source_type, json.loads(named.source)) == (source, kind, place)
@@ -260,4 +270,4 @@ def test_a_sweep_names_its_data_as_mlflow_does(source: str, kind: str, place: di
         "n_features": 64,
         "task": "multiclass",
     }
-    assert sweep_page("ledger", replace(SWEEP, data={}), [], "", Answer()).dataset is None
+    assert sweep_page("ledger", replace(SWEEP, data={}), [], "", SweepResults()).dataset is None

@@ -35,14 +35,21 @@ _RETRAINED: Final = (
 )
 
 
-def describe_sweep(sweep: Sweep, best: Sequence[Trial]) -> str:
-    """Return what a sweep asks, its answer so far, and how to get at it.
+def describe_sweep(sweep: Sweep, best: Sequence[Trial], answered: Sequence[str] = ()) -> str:
+    """Return what a sweep answers, what it asks, and how to get at it.
 
     Args:
         sweep: The sweep in its present state.
         best: Its best trials, best first.
+        answered: The sentences of its answer, the most important first; none before it was confirmed.
     """
-    parts = [*_answer(sweep, best[:TOP]), sweep.description or "", _data(sweep), _commands(sweep, best)]
+    parts = [
+        *_sentences(answered),
+        *_best(sweep, best[:TOP], is_answered=bool(answered)),
+        sweep.description or "",
+        _data(sweep),
+        _commands(sweep, best),
+    ]
     return "\n\n".join(filter(None, parts))
 
 
@@ -88,7 +95,13 @@ def _count(repeats: Sequence[Repeat]) -> str:
     return f"{counted}, {len(without_value)} of them without a value ({', '.join(sorted(set(without_value)))})."
 
 
-def _answer(sweep: Sweep, best: Sequence[Trial]) -> Iterator[str]:
+def _sentences(answered: Sequence[str]) -> Iterator[str]:
+    if answered:
+        yield f"**{_escape(answered[0])}**"
+        yield "\n".join(f"- {_escape(sentence)}" for sentence in answered[1:])
+
+
+def _best(sweep: Sweep, best: Sequence[Trial], *, is_answered: bool) -> Iterator[str]:
     is_over = sweep.state is SweepState.COMPLETE
     counts = f"{sweep.n_finished} of {sweep.n_trials} trials"
     if not best:
@@ -100,7 +113,8 @@ def _answer(sweep: Sweep, best: Sequence[Trial]) -> Iterator[str]:
         yield f"**{len(sweep.front)} trials{so_far} that no other beats** in {metrics}, after {counts}."
     else:
         where = f"at epoch {trial.best_epoch} of {_link(f'trial {trial.number}', trial.run_id)}"
-        yield f"**Best{so_far}: {metrics} {_values(trial)}** {where}, after {counts}."
+        which = "Best single training" if is_answered else f"Best{so_far}"
+        yield f"**{which}: {metrics} {_values(trial)}** {where}, after {counts}."
     yield _table(sweep, best)
 
 

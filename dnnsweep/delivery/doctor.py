@@ -221,19 +221,20 @@ class _SweepComparison:
 
     def _compare_models(self) -> Iterator[Difference]:
         """Look for the models that are kept; yield those that are not whole, after MLflow's copy was fetched."""
-        for number, file in kept_models(self._ledger, self._settings, self._sweep):
-            damage = describe_damage(file)
+        for model in kept_models(self._ledger, self._settings, self._sweep):
+            damage = describe_damage(model.file)
             if damage is None:
                 continue
-            is_fetched = (
-                self._is_repairing
-                and number == self._sweep.best_number
-                and fetch_model(self._store, self._sweep.run_id, file)
-            )
-            remedy = f"`dnnsweep export {self._sweep.name} --trial {number}` writes the code that trains it again"
-            detail = f"its model {file} {damage}"
-            found = self._difference(number, Kind.MODEL, None, detail if is_fetched else f"{detail}; {remedy}")
+            is_fetched = self._is_repairing and fetch_model(self._store, self._sweep.run_id, model)
+            detail = f"its model {model.file} {damage}"
+            lost = f"{detail}; {self._model_remedy(model.number)}"
+            found = self._difference(_place(model.number), Kind.MODEL, None, detail if is_fetched else lost)
             yield replace(found, is_repaired=is_fetched)
+
+    def _model_remedy(self, number: int | None) -> str:
+        if number is None:
+            return "`predict` and `export` take the model of a trial with --trial"
+        return f"`dnnsweep export {self._sweep.name} --trial {number}` writes the code that trains it again"
 
     def _compare_logged_models(self) -> Iterator[Difference]:
         """Look for the models that MLflow should have; yield what it lacks of them."""
@@ -242,7 +243,7 @@ class _SweepComparison:
             refusal = self._put_model(page) if mistakes and self._is_repairing else ""
             left = self._store.model_mistakes(page) if mistakes and self._is_repairing else mistakes
             for mistake in mistakes:
-                found = self._difference(number, Kind.MODEL, None, mistake + refusal)
+                found = self._difference(_place(number), Kind.MODEL, None, mistake + refusal)
                 yield replace(found, is_repaired=mistake not in left)
 
     def _put_model(self, page: ModelPage) -> str:
@@ -360,6 +361,11 @@ class _SweepComparison:
         stored = self._store.artifacts(run.run_id) if sizes else {}
         other = {path for path in sizes.keys() & stored.keys() if stored[path] not in (None, sizes[path])}
         return set(sizes) - set(stored), other
+
+
+def _place(trial: int | None) -> int:
+    """Return the number in the outbox of a trial; of its sweep, for None."""
+    return PARENT if trial is None else trial
 
 
 def _run_to_keep(runs: Sequence[RunState], page: RunPage) -> RunState:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from dnnsweep.delivery.pages import MODEL_ARTIFACT
+from dnnsweep.delivery.pages import MODEL_ARTIFACT, RETRAINED_ARTIFACT
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Sweep
 from dnnsweep.settings import Settings, sqlite_url
@@ -20,7 +21,7 @@ _UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, Runtime
 
 
 class ArtifactSource(Protocol):
-    """What has a copy of the best model."""
+    """What has copies of models."""
 
     def run(self, run_id: str) -> RunState | None:
         """Return a run; None if there is none."""
@@ -32,8 +33,23 @@ class ArtifactSource(Protocol):
         """Copy an artifact into a folder and return the copy."""
 
 
-def kept_models(ledger: Ledger, settings: Settings, sweep: Sweep) -> Iterator[tuple[int, Path]]:
-    """Yield the trials whose models this home should keep, with the files.
+@dataclass(frozen=True, slots=True)
+class KeptModel:
+    """A model that a home should keep.
+
+    Args:
+        number: Number of its trial; None for the retrained winner's.
+        file: Where it is kept.
+        artifact: Where the run of its sweep has a copy; None if it has none.
+    """
+
+    number: int | None
+    file: Path
+    artifact: str | None
+
+
+def kept_models(ledger: Ledger, settings: Settings, sweep: Sweep) -> Iterator[KeptModel]:
+    """Yield the models that this home should keep: of the trials that no other beats, and of the retrained winner.
 
     Workers that share a database server keep models in homes of their own, so a home without any of this sweep's may
     be another one's.
@@ -44,7 +60,17 @@ def kept_models(ledger: Ledger, settings: Settings, sweep: Sweep) -> Iterator[tu
     for number in sweep.front:
         name = ledger.model_name(sweep.id, number)
         if name is not None:
-            yield number, settings.best_model(sweep.name, name)
+            artifact = MODEL_ARTIFACT if number == sweep.best_number else None
+            yield KeptModel(number, settings.best_model(sweep.name, name), artifact)
+    file = retrained_file(settings, sweep, ledger.answer(sweep))
+    if file is not None:
+        yield KeptModel(None, file, RETRAINED_ARTIFACT)
+
+
+def retrained_file(settings: Settings, sweep: Sweep, answer: Mapping[str, Any]) -> Path | None:
+    """Return where the retrained winner's model is kept, given the stored answer; None if there is none."""
+    name = (answer.get("retrained") or {}).get("model")
+    return None if name is None else settings.retrained_model(sweep.name, name)
 
 
 def describe_damage(model: Path) -> str | None:
@@ -58,14 +84,17 @@ def describe_damage(model: Path) -> str | None:
         return "is damaged"
 
 
-def fetch_model(store: ArtifactSource, run_id: str | None, model: Path) -> bool:
-    """Put MLflow's copy of the best model in the place of the file; return whether it has a whole one."""
-    if run_id is None or store.run(run_id) is None or MODEL_ARTIFACT not in store.artifacts(run_id):
+def fetch_model(store: ArtifactSource, run_id: str | None, model: KeptModel) -> bool:
+    """Put MLflow's copy of a model in the place of the file; return whether it has a whole one."""
+    if run_id is None or model.artifact is None or store.run(run_id) is None:
         return False
-    model.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".model-", dir=model.parent) as scratch:
-        copy = store.download(run_id, MODEL_ARTIFACT, Path(scratch))
+    if model.artifact not in store.artifacts(run_id):
+        return False
+    folder = model.file.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as scratch:
+        copy = store.download(run_id, model.artifact, Path(scratch))
         if describe_damage(copy) is not None:
             return False
-        copy.replace(model)
+        copy.replace(model.file)
     return True

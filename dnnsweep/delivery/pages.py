@@ -6,9 +6,10 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dnnsweep.answers.answer import Answer
 from dnnsweep.delivery.descriptions import describe_sweep, describe_trial
 from dnnsweep.records import N_PARAMETERS, Curve, Reason, State, Sweep, SweepState, Task, Trial, metrics_for
 from dnnsweep.records.ranking import rank
@@ -22,6 +23,10 @@ MAX_SOURCE_LENGTH: Final = 500
 FIRST: Final = "0"
 #: Where the run of a sweep has the model of its best trial.
 MODEL_ARTIFACT: Final = "best/model.keras"
+#: Where the run of a sweep has the model of its retrained winner.
+RETRAINED_ARTIFACT: Final = "retrained/model.keras"
+#: Where the run of a sweep has its answer, as `dnnsweep answer --json` prints it.
+ANSWER_ARTIFACT: Final = "answer.json"
 _SWEEP_STATUS: Final = {
     SweepState.QUEUED: "SCHEDULED",
     SweepState.RUNNING: "RUNNING",
@@ -45,21 +50,31 @@ def run_key(ledger_id: str, sweep_id: str, number: int | None = None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a sweep has found so far.
+class SweepResults:
+    """What a sweep has come to so far.
 
     Args:
         best: The best trials, best first.
         code: The best trial as Keras code; None if there is none, or none can be written.
-        model_path: The best trial's Keras model; None if there is none.
+        models: Artifact path -> file of a Keras model: of the best trial, and of the retrained winner.
+        answer: What the sweep answers; None before it was confirmed.
     """
 
     best: Sequence[Trial] = ()
     code: str | None = None
-    model_path: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    answer: Answer | None = None
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Return the artifacts that are written here, by their path."""
+        texts = {} if self.code is None else {CODE_ARTIFACT: self.code}
+        if self.answer is not None:
+            texts[ANSWER_ARTIFACT] = json.dumps(self.answer.to_json(), indent=2) + "\n"
+        return texts
 
 
-def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str, answer: Answer) -> RunPage:
+def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str, results: SweepResults) -> RunPage:
     """Return the parent run of a sweep.
 
     Args:
@@ -67,14 +82,14 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
         sweep: The sweep in its present state.
         points: The sweep's curve, as `BestSoFar` computes it.
         spec: The sweep file, resolved, as YAML.
-        answer: What the sweep has found so far.
+        results: What the sweep has come to so far.
     """
     tags = {
         "dnnsweep.sweep": sweep.name,
         "dnnsweep.state": sweep.state.value,
         "dnnsweep.objective": " and ".join(map(str, sweep.objectives)),
         "dnnsweep.best_trial": "" if sweep.best_number is None else str(sweep.best_number),
-        NOTE_TAG: describe_sweep(sweep, answer.best),
+        NOTE_TAG: describe_sweep(sweep, results.best, results.answer.sentences if results.answer else ()),
         ORDER_TAG: FIRST,
     }
     return RunPage(
@@ -89,8 +104,8 @@ def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str,
         params=_data_params(sweep),
         tags={name: text for name, text in tags.items() if text},
         points=tuple(points),
-        texts={"sweep.yaml": spec} | ({} if answer.code is None else {CODE_ARTIFACT: answer.code}),
-        files={} if answer.model_path is None else {MODEL_ARTIFACT: answer.model_path},
+        texts={"sweep.yaml": spec, **results.texts},
+        files=results.models,
         dataset=_dataset(sweep),
     )
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from dnnsweep.delivery.candidate_pages import candidate_page, is_shown
-from dnnsweep.delivery.model_pages import best_model_page, trial_model_page
+from dnnsweep.delivery.model_pages import champion_page, trial_model_page
 from dnnsweep.delivery.pages import BestSoFar, sweep_page, trial_page
-from dnnsweep.delivery.sweep_answers import AnswerReader
+from dnnsweep.delivery.sweep_results import ResultsReader
 from dnnsweep.delivery.verification import verify
 from dnnsweep.errors import ArtifactError, LedgerError, TrackingError
 from dnnsweep.ledger import PARENT, Entry, Ledger
@@ -91,7 +91,7 @@ class OutboxSender:
         self.sweep_id = sweep_id
         self._sweeps: dict[str, Sweep | None] = {}
         self._curves: dict[str, BestSoFar] = {}
-        self._answers = AnswerReader(ledger, settings)
+        self._results = ResultsReader(ledger, settings)
         self._sweep_put_at: dict[str, float] = {}
         self._unverified: set[str] = set()
         self._n_verified: dict[str, int] = {}
@@ -175,7 +175,7 @@ class OutboxSender:
 
     def _put_sweep(self, sweep: Sweep) -> str:
         curve = self._curves.setdefault(sweep.id, BestSoFar(*sweep.directions))
-        page = sweep_page_of(self._ledger, self._settings, sweep, curve, self._answers)
+        page = sweep_page_of(self._ledger, self._settings, sweep, curve, self._results)
         run_id = self._store.put(page)
         self._sweep_put_at[sweep.id] = time.monotonic()
         self._sweeps[sweep.id] = replace(sweep, run_id=run_id)
@@ -183,7 +183,7 @@ class OutboxSender:
             self._unverified.add(sweep.id)
         if sweep.run_id not in (None, run_id):
             self._refill(sweep)
-        self._put_model(best_model_page(self._ledger, self._settings, replace(sweep, run_id=run_id)))
+        self._put_model(champion_page(self._ledger, self._settings, replace(sweep, run_id=run_id)))
         return run_id
 
     def _put_model(self, page: ModelPage | None) -> None:
@@ -211,7 +211,7 @@ class OutboxSender:
         curve = self._ledger.curve(sweep.id, entry.number)
         run_id = self._store.put(trial_page(self._ledger.id, sweep, trial, curve, is_new=entry.claimed_by is None))
         # Was it the only run that has vanished? Does the sweep's own page wait for it, to link to it?
-        if trial.run_id not in (None, run_id) or self._answers.is_unlinked(sweep, trial):
+        if trial.run_id not in (None, run_id) or self._results.is_unlinked(sweep, trial):
             self._ledger.outbox.add(sweep.id, PARENT)
         self._put_model(trial_model_page(self._ledger, self._settings, sweep, trial))
         return run_id
@@ -252,7 +252,7 @@ def sweep_page_of(
     settings: Settings,
     sweep: Sweep,
     curve: BestSoFar | None = None,
-    answers: AnswerReader | None = None,
+    results: ResultsReader | None = None,
 ) -> RunPage:
     """Return the page of a sweep's own run as the ledger has it now.
 
@@ -261,14 +261,14 @@ def sweep_page_of(
         settings: Where models are.
         sweep: The sweep in its present state.
         curve: The sweep's curve as far as it was read before; extended here. None reads all of it.
-        answers: Reads what the sweep has found; one that is kept writes the code of the same trial once.
+        results: Reads what the sweep has come to; one that is kept writes the code of the same trial once.
     """
     from dnnsweep.spec import documents
 
     curve = curve or BestSoFar(*sweep.directions)
     curve.extend(ledger.trials_of(sweep, curve.n_seen))
-    answer = (answers or AnswerReader(ledger, settings)).read(sweep)
-    return sweep_page(ledger.id, sweep, curve.points, documents.write(sweep.spec), answer)
+    found = (results or ResultsReader(ledger, settings)).read(sweep)
+    return sweep_page(ledger.id, sweep, curve.points, documents.write(sweep.spec), found)
 
 
 class Shipper:

@@ -16,8 +16,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from dnnsweep.records import Sweep, Trial
-
 #: Packages whose modules are in the archive, beside the modules that stand alone.
 PACKAGES: Final = ("datasets", "spec", "space", "records")
 #: Distributions that the code needs, with the one of several that is installed.
@@ -127,15 +125,14 @@ def pack_row_modules() -> RowModules:
     return RowModules(package, buffer.getvalue())
 
 
-def write_model_class(sweep: Sweep, trial: Trial, *, is_table: bool) -> str:
+def write_model_class(title: str, *, is_table: bool) -> str:
     """Return the file of Python that MLflow calls; it finds the modules by their name.
 
     Args:
-        sweep: Sweep of the trial.
-        trial: Trial whose model it is.
+        title: What model it is.
         is_table: Whether rows are those of a table, and not an array.
     """
-    title, rows = f"Trial {trial.number} of the sweep {sweep.name}", "pd.DataFrame" if is_table else "np.ndarray"
+    rows = "pd.DataFrame" if is_table else "np.ndarray"
     return _CODE.format(title=title, version=version("dnnsweep"), package=pack_row_modules().package, rows=rows)
 
 

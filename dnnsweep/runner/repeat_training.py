@@ -12,9 +12,8 @@ from dnnsweep.records import SweepState
 from dnnsweep.records.phases import Phase
 from dnnsweep.runner.controller import Controller, ControllerSettings, Progress
 from dnnsweep.runner.repeat_order import PlannedRepeat, RepeatOrder, Results
+from dnnsweep.settings import RETRAINED
 
-#: Folder of the models of retrained configurations, beside that of the best trials.
-RETRAINED: Final = "retrained"
 #: A budget that no repeats reach: the plan ends them.
 UNLIMITED: Final = 2**31
 

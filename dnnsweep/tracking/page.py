@@ -15,7 +15,7 @@ PARENT_TAG: Final = "mlflow.parentRunId"
 NOTE_TAG: Final = "mlflow.note.content"
 #: Sorted by it, upwards, runs stand in the order in which they are to be read.
 ORDER_TAG: Final = "dnnsweep.order"
-#: The alias of the model of a sweep's best trial in the registry.
+#: The alias of the model to use in the registry: the retrained winner's, else the best trial's.
 CHAMPION: Final = "champion"
 #: The statuses of runs that have ended.
 ENDED: Final = ("FINISHED", "FAILED", "KILLED")

@@ -1,14 +1,16 @@
-"""Reads what a sweep has found so far: the best trials, the code and the model of the first one."""
+"""Reads what a sweep has come to so far: the best trials, code and models, and what it answers."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from dnnsweep import exports
+from dnnsweep.answers.answer import Answer
 from dnnsweep.delivery.descriptions import TOP
-from dnnsweep.delivery.pages import Answer
+from dnnsweep.delivery.kept_models import retrained_file
+from dnnsweep.delivery.pages import MODEL_ARTIFACT, RETRAINED_ARTIFACT, SweepResults
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Sweep, Trial
 from dnnsweep.settings import Settings
@@ -16,8 +18,8 @@ from dnnsweep.settings import Settings
 log: Final = logging.getLogger(__name__)
 
 
-class AnswerReader:
-    """Reads the answers of sweeps, again and again; what takes long is done once for each best trial.
+class ResultsReader:
+    """Reads the results of sweeps, again and again; what takes long is done once for each best trial.
 
     Args:
         ledger: The ledger that holds the sweeps.
@@ -30,22 +32,26 @@ class AnswerReader:
         self._codes: dict[str, tuple[int, str | None]] = {}
         self._unlinked: dict[str, set[int]] = {}
 
-    def read(self, sweep: Sweep) -> Answer:
-        """Return what a sweep has found so far."""
-        best = self._ledger.best_of(sweep, TOP)
+    def read(self, sweep: Sweep) -> SweepResults:
+        """Return what a sweep has come to so far."""
+        best, stored = self._ledger.best_of(sweep, TOP), self._ledger.answer(sweep)
         self._unlinked[sweep.id] = {trial.number for trial in best if trial.run_id is None}
-        return Answer(best, self._code(sweep, best), self._model_path(sweep))
+        answer = Answer.from_json(stored) if stored.get("sentences") else None
+        return SweepResults(best, self._code(sweep, best), self._models(sweep, stored), answer)
 
     def is_unlinked(self, sweep: Sweep, trial: Trial) -> bool:
-        """Return whether the last answer names a trial that had no run yet, so that nothing could link to it."""
+        """Return whether the last results name a trial that had no run yet, so that nothing could link to it."""
         if trial.run_id is None and sweep.id not in self._unlinked:
             self.read(sweep)  # what another process has sent would read the same
         return trial.run_id is None and trial.number in self._unlinked[sweep.id]
 
-    def _model_path(self, sweep: Sweep) -> str | None:
+    def _models(self, sweep: Sweep, stored: Mapping[str, Any]) -> dict[str, str]:
         name = None if sweep.best_number is None else self._ledger.model_name(sweep.id, sweep.best_number)
-        path = None if name is None else self._settings.best_model(sweep.name, name)
-        return str(path) if path is not None and path.is_file() else None
+        files = {
+            MODEL_ARTIFACT: None if name is None else self._settings.best_model(sweep.name, name),
+            RETRAINED_ARTIFACT: retrained_file(self._settings, sweep, stored),
+        }
+        return {path: str(file) for path, file in files.items() if file is not None and file.is_file()}
 
     def _code(self, sweep: Sweep, best: Sequence[Trial]) -> str | None:
         if not best:
