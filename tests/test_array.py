@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -809,6 +810,20 @@ def test_an_error_in_the_program_fails_its_trials_and_no_others(monkeypatch: pyt
     found = results(trainer, broken, good)
     assert (found[0].reason, found[0].error) == (Reason.FAILED, "MemoryError: no room for the program")
     assert found[1].reason is Reason.COMPLETED
+
+
+def test_nothing_is_believed_that_was_measured_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, told = array_of(job(epochs=1), 1), list[Any]()
+    trainer.take(suggestion(0, hidden=(2,)))
+
+    def take(*_: Any) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("dnnsweep.trainers.memory_check.mmap.mmap", take)
+    with pytest.raises(MemoryError, match="must have 64 MiB of memory left"):
+        trainer.step(told.append)
+
+    assert [type(message) for message in told] == [AttemptStarted]
 
 
 def test_epochs_of_a_long_trial_are_reported_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -424,6 +424,20 @@ def test_running_out_of_memory_in_an_epoch_keeps_the_epochs_before_it(
     assert (failed.reason, failed.error, failed.curve.n_epochs) == (Reason.FAILED, "MemoryError: no room", 2)
 
 
+def test_no_epoch_is_believed_that_was_trained_without_memory(
+    iris: SequentialTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def require_memory() -> None:
+        raise MemoryError("none left")
+
+    monkeypatch.setattr("dnnsweep.trainers.trial_loop.require_memory", require_memory)
+    told: list[Any] = []
+    with pytest.raises(MemoryError, match="none left"):
+        iris.train(Suggestion(0, Hyperparameters().to_params(), 1), told.append)
+
+    assert told == []
+
+
 def test_the_text_of_an_error_is_one_line_of_bounded_length() -> None:
     text = one_line(RuntimeError("a\n" * 1000))
 

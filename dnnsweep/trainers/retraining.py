@@ -14,6 +14,7 @@ from dnnsweep.records import Reason, Task, TestAnswers, TrialResult
 from dnnsweep.trainers import saved_model
 from dnnsweep.trainers.attempt import Attempt, one_line
 from dnnsweep.trainers.inputs import TrainerInputs
+from dnnsweep.trainers.memory_check import require_memory
 
 
 def end_repeat(  # noqa: PLR0913, PLR0917  all that is needed of a trained network
@@ -45,6 +46,7 @@ def end_repeat(  # noqa: PLR0913, PLR0917  all that is needed of a trained netwo
             save(path)
         test = answer() if retraining.opens_test else None
     except Exception as error:  # noqa: BLE001  no room for the model, for example
+        require_memory()
         return attempt.end(Reason.FAILED, error=one_line(error))
     return replace(result, model_path=None if path is None else str(path), test=test)
 

@@ -17,6 +17,7 @@ from dnnsweep.trainers import keras_models
 from dnnsweep.trainers.attempt import Attempt, ParetoFront, in_own_units, one_line, with_exact_shares
 from dnnsweep.trainers.engine import Engine, EngineRefusedError
 from dnnsweep.trainers.inputs import TrainerInputs
+from dnnsweep.trainers.memory_check import require_memory
 from dnnsweep.trainers.retraining import answer_test, end_repeat
 from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import Plateau, Stopping, is_diverged
@@ -49,6 +50,7 @@ class TrialLoop:
 
         Raises:
             TrainerError: No trial can be trained, whatever its suggestion.
+            MemoryError: No memory is left.
             Exception: Whatever `report` raises; it ends the attempt without a result.
         """
         attempt, reports = Attempt(suggestion), _Reports(report)
@@ -57,6 +59,7 @@ class TrialLoop:
         except Exception as error:
             if error is reports.error or isinstance(error, TrainerError):
                 raise
+            require_memory()
             return attempt.end(Reason.FAILED, error=one_line(error))
 
     def _train(self, attempt: Attempt, reports: _Reports) -> TrialResult:
@@ -95,6 +98,7 @@ class TrialLoop:
     ) -> None:
         """Report an epoch, keep its weights if it improved, and set the learning rate of the next one."""
         metrics, rate = self._metrics(engine, trial, measured), trial.plateau.rate
+        require_memory()
         reports.send(trial.attempt.add(metrics))
         trial.judge(metrics)
         if trial.plateau.rate != rate:

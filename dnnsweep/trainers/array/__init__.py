@@ -12,6 +12,7 @@ from dnnsweep.trainers import Emit, Job, TrainerPlan, TrainerReady
 from dnnsweep.trainers.attempt import Attempt, ParetoFront, one_line
 from dnnsweep.trainers.groups import Group, group_for, group_of, max_own_slots
 from dnnsweep.trainers.inputs import TrainerInputs
+from dnnsweep.trainers.memory_check import require_memory
 from dnnsweep.trainers.retraining import end_repeat
 
 if TYPE_CHECKING:
@@ -117,7 +118,11 @@ class ArrayTrainer:
         return not self._refused and all(array.is_idle for array in self._arrays.values())
 
     def step(self, emit: Emit) -> None:
-        """Make one call of the array whose turn it is."""
+        """Make one call of the array whose turn it is.
+
+        Raises:
+            MemoryError: No memory is left.
+        """
         if self._refused:
             emit(self._refused.pop())
             return
@@ -129,6 +134,7 @@ class ArrayTrainer:
         except TrainerError:
             raise
         except Exception as error:  # noqa: BLE001  no memory for the program, for example
+            require_memory()  # with some left, the program wanted too much
             self._forget(group)
             for attempt in array.unfinished():
                 emit(attempt.end(Reason.FAILED, error=one_line(error)))

@@ -24,6 +24,7 @@ from dnnsweep.trainers.array.types import NetworkWeights
 from dnnsweep.trainers.attempt import Attempt, one_line
 from dnnsweep.trainers.groups import Group
 from dnnsweep.trainers.inputs import TrainerInputs
+from dnnsweep.trainers.memory_check import require_memory
 from dnnsweep.trainers.retraining import answer_test
 
 #: Running trials are reported at most so often, unless they may be pruned; how they end is reported at once.
@@ -96,7 +97,11 @@ class TrialArray:
         self.program.run(self._buffers.inputs(), 0, self._buffers.progress)
 
     def step(self, emit: Emit) -> list[EndedTrial]:
-        """Fill free slots, train for a call, and return the trials that ended in it."""
+        """Fill free slots, train for a call, and return the trials that ended in it.
+
+        Raises:
+            MemoryError: No memory is left, so that nothing of the call can be believed.
+        """
         for slot, trial in enumerate(self._slots):
             if trial is None and self._waiting:
                 self._start_trial(slot, self._waiting.popleft(), emit)
@@ -104,6 +109,7 @@ class TrialArray:
             return []
         n_epochs = self._buffers.prepare(self._slots)
         result = self.program.run(self._buffers.inputs(), n_epochs, self._buffers.progress)
+        require_memory()
         moment = round(time.time() * 1000)
         self._buffers.progress = result.progress
         self._record_epochs(result, moment)
@@ -119,6 +125,7 @@ class TrialArray:
             hp = trial.hp
             start = weights.initial(hp, widths, trial.seed)
         except Exception as error:  # noqa: BLE001  a result, as for any error while training
+            require_memory()
             emit(attempt.end(Reason.FAILED, error=one_line(error)))
             return
         attempt.n_parameters = keras_models.n_parameters(hp, widths)
