@@ -9,9 +9,8 @@ from markupsafe import Markup
 
 from dnnsweep.answers.scales import is_share
 from dnnsweep.reports import svg
-from dnnsweep.reports.estimates import Estimate
+from dnnsweep.reports.estimates import Estimate, metric_label
 from dnnsweep.reports.svg import WIDTH, Scale, fit_scale, shorten
-from dnnsweep.reports.trial_charts import label_of
 
 ROW_HEIGHT: Final = 44.0
 BAR_HEIGHT: Final = 36.0
@@ -86,7 +85,7 @@ def scores(found: Sequence[Estimate], metric: str) -> Markup:
         metric: The objective's metric.
     """
     numbers = [number for one in found for number in one.numbers]
-    x = fit_scale(numbers, 24, WIDTH - 24, label=label_of(metric))
+    x = fit_scale(numbers, 24, WIDTH - 24, label=metric_label(metric))
     n_blocks = 1 + max((block for one in found for block, _ in one.scores), default=0)
     has_strips = any(one.scores for one in found)
     height = ROW_HEIGHT + (STRIP_HEIGHT if has_strips else 0.0)

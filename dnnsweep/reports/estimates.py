@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dnnsweep.answers.answer import Answer, Plain
 from dnnsweep.answers.configurations import configuration_key
-from dnnsweep.answers.number_texts import change_text, setting_text, with_interval
-from dnnsweep.records import Candidate, Purpose, Repeat
+from dnnsweep.answers.number_texts import change_text, setting_text, value_text, with_interval
+from dnnsweep.records import N_PARAMETERS, Candidate, Purpose, Repeat
 
 Ends = tuple[float, float]
 
@@ -41,6 +41,15 @@ class Estimate:
         """Return all numbers that a figure of it has to show."""
         mean = [] if self.mean is None else [self.mean]
         return [*mean, *(self.interval or ()), *(self.simultaneous or ()), *(score for _, score in self.scores)]
+
+
+def metric_label(metric: str) -> Callable[[float], str]:
+    """Return what writes the values of a metric: shares in percent, numbers of weights in full."""
+
+    def label(value: float) -> str:
+        return f"{value:,.0f}" if metric == N_PARAMETERS else value_text(metric, value)
+
+    return label
 
 
 def effects_of(answer: Answer) -> list[Estimate]:

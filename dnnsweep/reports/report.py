@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from dnnsweep.answers.answer import Answer, Plain
 from dnnsweep.answers.configurations import baseline_params, configuration_key
-from dnnsweep.records import Candidate, Curve, Objective, Repeat, Sweep, Trial
+from dnnsweep.records import Candidate, Curve, Objective, Repeat, Sweep, SweepState, Trial
 from dnnsweep.reports import answer_charts, axes, estimates, report_tables, svg, time_spent, trial_charts
 from dnnsweep.reports.report_tables import Table
 from dnnsweep.reports.trial_charts import Role
@@ -205,22 +205,24 @@ def _without_answer(contents: ReportContents) -> Iterator[str]:
         many = f"{len(best):,} trials are" if len(best) > 1 else "1 trial is"
         yield f"{many} on the Pareto front: no other trial is better in both objectives."
         return
-    label = trial_charts.label_of(sweep.metric)
+    label = estimates.metric_label(sweep.metric)
     value = label((ranked[0].values or (0.0,))[0])
     plural = "" if len(ranked) == 1 else "s"
     yield f"Trial {ranked[0].number} is the best of {len(ranked):,} complete trial{plural}: {sweep.metric} {value}."
     if len(ranked) > 1:
         yield "It was not repeated. The best of many is partly the luckiest one, so expect less."
-    yield f"Next: `dnnsweep confirm {sweep.name}` repeats the best trials to tell luck from merit."
+    if sweep.state in (SweepState.INTERRUPTED, SweepState.FAILED):
+        yield f"Next: `dnnsweep resume {sweep.name}` goes on with the sweep."
+    elif sweep.state is SweepState.COMPLETE:
+        yield f"Next: `dnnsweep confirm {sweep.name}` repeats the best trials to tell luck from merit."
 
 
 # ---- sections
 
 
 def _sections(contents: ReportContents) -> Iterator[Section]:
-    yield Section("What to use", tables=list(report_tables.settings(contents.answer, contents.best, contents.baseline)))
+    yield _settings(contents)
     yield _history(contents)
-    yield Section("Trials without a value", tables=list(report_tables.endings(contents.trials)))
     title = "Pareto front" if len(contents.objectives) > 1 else "Best trials"
     tables = list(report_tables.best_trials(contents.ranked, contents.objectives, contents.space))
     yield Section(title, tables=tables)
@@ -232,7 +234,16 @@ def _sections(contents: ReportContents) -> Iterator[Section]:
     yield _importance(contents.answer)
     yield _slices(contents)
     yield _findings(contents)
+    yield Section("Trials without a value", tables=list(report_tables.endings(contents.trials)))
     yield _time(contents)
+
+
+def _settings(contents: ReportContents) -> Section:
+    if len(contents.objectives) > 1:  # there is no single best trial
+        return Section("Settings")
+    has_winner = contents.answer is not None and contents.answer.winner is not None
+    tables = report_tables.settings(contents.answer, contents.best, contents.baseline)
+    return Section("What to use" if has_winner else "Settings of the best trial", tables=list(tables))
 
 
 def _history(contents: ReportContents) -> Section:

@@ -14,7 +14,6 @@ from dnnsweep.answers.number_texts import (
     finite,
     setting_text,
     signed_interval_text,
-    value_text,
     with_interval,
 )
 from dnnsweep.answers.scales import is_share
@@ -105,7 +104,10 @@ def best_trials(ranked: Sequence[Trial], objectives: Sequence[Objective], space:
     rows = [
         [
             trial.number,
-            *(value_text(o.metric, value) for o, value in zip(objectives, trial.values or (), strict=True)),
+            *(
+                estimates.metric_label(one.metric)(value)
+                for one, value in zip(objectives, trial.values or (), strict=True)
+            ),
             trial.epochs,
             *(_on_axis(axis, place) for axis in searched),
         ]
@@ -158,7 +160,7 @@ def candidates(answer: Answer) -> Iterator[Table]:
             "yes" if one["is_live"] else "no",
         )
         rows.append(row)
-    head = ("configuration", answer.metric, "repeats", "is the best in", "winner is better in", "in the race")
+    head = ("configuration", answer.metric, "repeats", "P(best)", "P(winner > it)", "in the race")
     strong = [place for place, one in enumerate(answer.candidates) if estimates.is_winner(answer, one)]
     yield Table("", head, rows, strong)
 

@@ -199,7 +199,7 @@ def log_marks(low: float, high: float) -> list[float]:
         >>> log_marks(-4.1, -0.9), log_marks(0.1, 1.1)
         ([0.0001, 0.001, 0.01, 0.1], [2.0, 5.0, 10.0])
     """
-    every = math.ceil((high - low) / 6)
+    every = math.ceil((high - low) / 7)
     powers = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1) if power % every == 0]
     if len(powers) > 1:
         return powers

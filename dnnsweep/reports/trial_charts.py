@@ -10,10 +10,10 @@ from typing import Final
 
 from markupsafe import Markup
 
-from dnnsweep.answers.number_texts import value_text
 from dnnsweep.records import N_PARAMETERS, Curve, Objective, Trial, direction_of
 from dnnsweep.reports import axes, svg
 from dnnsweep.reports.axes import Axis
+from dnnsweep.reports.estimates import metric_label
 from dnnsweep.reports.svg import LEFT, RIGHT, TOP, WIDTH, Scale, fit_scale, shorten
 
 #: Lines that cross hide each other, and so do dots of one value; a report has many such charts.
@@ -57,15 +57,6 @@ class Role:
         return f"{self.name}: trial {self.trial.number}"
 
 
-def label_of(metric: str) -> svg.Label:
-    """Return what writes the values of a metric: shares in percent, all others as they are."""
-
-    def label(value: float) -> str:
-        return value_text(metric, value) if metric != N_PARAMETERS else svg.number_text(value)
-
-    return label
-
-
 def history(trials: Sequence[Trial], objectives: Sequence[Objective], winner: int | None) -> list[Markup]:
     """Return the value of each trial by its number, and the best one so far: a chart for each objective.
 
@@ -93,7 +84,7 @@ def _history(  # noqa: PLR0913, PLR0917  what a chart shows
     last: int,
 ) -> Markup:
     y = _upright([*axis.values, *(value for _, value in records)], axis)
-    label = label_of(axis.name)
+    label = metric_label(axis.name)
     corners: list[tuple[float, float] | None] = []
     for (number, value), (until, _) in zip(records, [*records[1:], (last, 0.0)], strict=True):
         corners += [(x.place(number), y.place(value)), (x.place(until), y.place(value))]
@@ -118,7 +109,7 @@ def _history(  # noqa: PLR0913, PLR0917  what a chart shows
 
 
 def _upright(numbers: Iterable[float], axis: Axis) -> Scale:
-    return fit_scale(numbers, TOP + HEIGHT, TOP, is_log=axis.is_log, label=label_of(axis.name))
+    return fit_scale(numbers, TOP + HEIGHT, TOP, is_log=axis.is_log, label=metric_label(axis.name))
 
 
 def front(trials: Sequence[Trial], objectives: Sequence[Objective]) -> Markup | None:
@@ -130,7 +121,7 @@ def front(trials: Sequence[Trial], objectives: Sequence[Objective]) -> Markup | 
     others = axes.thin_out([trial for trial in complete if trial.number not in best], MAX_DOTS)
     shown = [*others, *(trial for trial in complete if trial.number in best)]
     across, up = axes.objective_axes(shown, objectives)
-    x = fit_scale(across.values, LEFT, RIGHT, is_log=across.is_log, label=label_of(across.name))
+    x = fit_scale(across.values, LEFT, RIGHT, is_log=across.is_log, label=metric_label(across.name))
     y = _upright(up.values, up)
     points = [
         (trial, x.place(left), y.place(right))
@@ -243,7 +234,7 @@ def _level_scale(axis: Axis) -> Scale:
         marks = tuple((float(place), shorten(name, room)) for place, name in enumerate(axis.categories))
         return Scale(-0.35, n_last + 0.35, start, WIDTH - 24, marks if room > 1 else ())
     known = [number for number in axis.numbers if number is not None]
-    return fit_scale(known, start, WIDTH - 24, is_log=axis.is_log, label=label_of(axis.name))
+    return fit_scale(known, start, WIDTH - 24, is_log=axis.is_log, label=metric_label(axis.name))
 
 
 def _places(scale: Scale, axis: Axis) -> list[float]:
@@ -251,9 +242,7 @@ def _places(scale: Scale, axis: Axis) -> list[float]:
 
 
 def _level_axis(axis: Axis, scale: Scale, y: float) -> Markup:
-    unused = [svg.text("not used", UNUSED + 4, y + 15, text_anchor="middle", class_="tick halo")] * (
-        None in axis.values
-    )
+    unused = [svg.text("not used", 2, y + 15, class_="tick halo")] * (None in axis.values)
     labels = [
         svg.text(label, scale.place(number), y + 15, text_anchor="middle", class_="tick halo")
         for number, label in scale.marks
@@ -293,7 +282,7 @@ def _rows(axis: Axis, objective: Axis, pairs: Sequence[tuple[str, float]]) -> Ma
         values.setdefault(category, []).append(value)
     most = sorted(values, key=lambda category: -len(values[category]))[:MAX_ROWS]
     shown = [category for category in values if category in most]
-    x = fit_scale(objective.values, 24, WIDTH - 24, is_log=objective.is_log, label=label_of(objective.name))
+    x = fit_scale(objective.values, 24, WIDTH - 24, is_log=objective.is_log, label=metric_label(objective.name))
     bottom = TOP + ROW_HEIGHT * len(shown)
     rows = [_row(category, values[category], x, TOP + ROW_HEIGHT * place) for place, category in enumerate(shown)]
     left_out = f" ({len(values) - len(shown)} values with fewer trials are left out)" if len(values) > MAX_ROWS else ""
