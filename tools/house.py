@@ -41,6 +41,8 @@ DOORS = {
     "rich": ("dnnsweep.cli",),
     "yaml": ("dnnsweep.spec",),
     "pydantic": ("dnnsweep.spec",),
+    "jinja2": ("dnnsweep.reports",),
+    "markupsafe": ("dnnsweep.reports",),
     "plotly": ("dnnsweep.reports",),
     "scipy": ("dnnsweep.statistics",),
     "pandas": ("dnnsweep.datasets", "dnnsweep.reports"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -60,6 +61,36 @@ def thin_out(items: Sequence[T], limit: int = MAX_TRIALS) -> list[T]:
     if len(items) <= limit or limit < 2:
         return list(items[:limit])
     return [items[round(place * (len(items) - 1) / (limit - 1))] for place in range(limit)]
+
+
+def counts_text(trials: Sequence[Trial]) -> str:
+    """Return how many trials are in which state."""
+    counts = Counter(trial.state for trial in trials)
+    return ", ".join(f"{counts[state]:,} {state.lower()}" for state in State if counts[state])
+
+
+def part_text(shown: Sequence[Trial], trials: Sequence[Trial]) -> str:
+    """Return how many trials a figure shows; nothing if it shows all."""
+    return "" if len(shown) == len(trials) else f"{len(shown):,} of {len(trials):,} complete trials shown"
+
+
+def with_best(
+    trials: Sequence[Trial], best: frozenset[int], objectives: Sequence[Objective], limit: int
+) -> list[Trial]:
+    """Return trials for a figure that highlights some, in their shares, the best one among them.
+
+    Those come last, so that they are drawn above the others.
+
+    Args:
+        trials: Complete trials.
+        best: Numbers of the trials to highlight.
+        objectives: One objective or two.
+        limit: Return at most this many.
+    """
+    n_best = max(1, round(limit * len(best) / max(1, len(trials))))
+    others = thin_out([trial for trial in trials if trial.number not in best], limit - n_best)
+    ranked = order_by_rank([trial for trial in trials if trial.number in best], objectives)
+    return others + thin_out(ranked, n_best)
 
 
 def order_by_rank(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:

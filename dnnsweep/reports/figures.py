@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -13,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dnnsweep.errors import ExportError
-from dnnsweep.records import N_PARAMETERS, Curve, Objective, State, Trial, direction_of
+from dnnsweep.records import N_PARAMETERS, Curve, Objective, Trial, direction_of
 from dnnsweep.reports import axes
 from dnnsweep.reports.axes import Axis
 from dnnsweep.space import SearchSpace, did_you_mean
@@ -61,7 +60,9 @@ def history(found: Found) -> Figure:
         figure.add_trace(_best_so_far(records, found.trials, is_first=place == 0), row=place + 1, col=1)
         figure.update_yaxes(title_text=escape(axis.name), row=place + 1, col=1, **_scale_of(axis))
     figure.update_xaxes(title_text="trial", row=len(objectives), col=1)
-    return _finish(figure, found, "History", [_counts(found.trials), _part(shown, trials)], len(objectives))
+    return _finish(
+        figure, found, "History", [axes.counts_text(found.trials), axes.part_text(shown, trials)], len(objectives)
+    )
 
 
 def _points(trials: Sequence[Trial], x: Iterable[Any], axis: Axis, *, colors: Mapping[str, Any] | None = None) -> Any:
@@ -106,7 +107,7 @@ def slices(found: Found) -> Figure:
             figure.update_yaxes(title_text=title, row=row, col=column, **_scale_of(values))
     bar = {"title": "trial", "lenmode": "pixels", "len": 220, "yanchor": "top", "y": 1}
     figure.update_layout(coloraxis={"colorscale": [[0, "#b9d3ea"], [1, "#08306b"]], "colorbar": bar})
-    texts = ["later trials are darker" if shown else "", _part(shown, trials)]
+    texts = ["later trials are darker" if shown else "", axes.part_text(shown, trials)]
     return _finish(figure, found, "Slices", texts, n_all)
 
 
@@ -141,7 +142,7 @@ def parallel_coordinates(found: Found) -> Figure:
     """
     trials = axes.complete(found.trials)
     best = axes.find_best(trials, found.objectives)
-    shown = _with_best(trials, best, found.objectives)
+    shown = axes.with_best(trials, best, found.objectives, MAX_LINES)
     lines = [*axes.hyperparameter_axes(shown, found.space), *axes.objective_axes(shown, found.objectives)]
     highlighted = [int(trial.number in best) for trial in shown]
     colors = {"color": highlighted, "colorscale": [[0, PALE_COLOR], [1, BEST_COLOR]], "cmin": 0, "cmax": 1}
@@ -151,19 +152,8 @@ def parallel_coordinates(found: Found) -> Figure:
         figure.add_trace(go.Parcoords(dimensions=dimensions, line=colors, labelangle=-12, labelside="top"))
     which = "the Pareto front" if len(found.objectives) > 1 else f"the best {axes.BEST_SHARE:.0%}"
     text = f"{which} highlighted ({sum(highlighted):,} trials)" if shown else ""
-    figure = _finish(figure, found, "Parallel coordinates", [text, _part(shown, trials)], 1)
+    figure = _finish(figure, found, "Parallel coordinates", [text, axes.part_text(shown, trials)], 1)
     return figure.update_layout(margin={"t": 140, "l": 90, "r": 60, "b": 40}, height=480)
-
-
-def _with_best(trials: Sequence[Trial], best: frozenset[int], objectives: Sequence[Objective]) -> list[Trial]:
-    """Return trials for a figure that highlights some, in their shares, the best one among them.
-
-    Those come last, so that they are drawn above the others.
-    """
-    n_best = max(1, round(MAX_LINES * len(best) / max(1, len(trials))))
-    others = axes.thin_out([trial for trial in trials if trial.number not in best], MAX_LINES - n_best)
-    ranked = axes.order_by_rank([trial for trial in trials if trial.number in best], objectives)
-    return others + axes.thin_out(ranked, n_best)
 
 
 def _dimension(axis: Axis) -> dict[str, Any]:
@@ -310,15 +300,6 @@ def _scale_of(axis: Axis) -> dict[str, Any]:
         return {"type": "linear"}
     known = [value for value in axis.values if value is not None]
     return {"type": "log", "exponentformat": "e", "dtick": 1 if axes.spans_decades(known) else None}
-
-
-def _counts(trials: Sequence[Trial]) -> str:
-    counts = Counter(trial.state for trial in trials)
-    return ", ".join(f"{counts[state]:,} {state.lower()}" for state in State if counts[state])
-
-
-def _part(shown: Sequence[Trial], trials: Sequence[Trial]) -> str:
-    return "" if len(shown) == len(trials) else f"{len(shown):,} of {len(trials):,} complete trials shown"
 
 
 def _finish(figure: Figure, found: Found, title: str, texts: Sequence[str], n_rows: int) -> Figure:
