@@ -154,6 +154,10 @@ class ServiceError(DnnsweepError):
     """The service cannot be reached, refuses, or sends an answer that makes no sense."""
 
 
+class AnswerError(DnnsweepError):
+    """A sweep cannot be asked this, or not yet."""
+
+
 class ExportError(DnnsweepError):
     """A configuration cannot be exported in the form asked for."""
 

@@ -24,9 +24,9 @@ from fake_mlflow import FakeMlflow, use_fake_mlflow
 from workspace import SWEEP
 
 import dnnsweep
-from dnnsweep.cli import main, render, run_commands, run_ending
+from dnnsweep.cli import main, render, run_ending
 from dnnsweep.cli.formats import format_number, format_setting
-from dnnsweep.cli.progress_display import print_line, trial_line
+from dnnsweep.cli.progress_display import PlainLines, trial_line
 from dnnsweep.cli.standard_streams import Output
 from dnnsweep.errors import OutputError
 from dnnsweep.ledger import Ledger, NewSweep
@@ -522,7 +522,7 @@ def test_run_takes_a_name_a_budget_and_overrides(call: Call, home: Path, file: W
 def test_run_prints_progress_on_stderr_and_the_best_on_stdout(call: Call, file: Write, home: Path) -> None:
     said = run(call, file(), "--trials", "3")
 
-    *lines, conclusion = said.err.splitlines()[:-4]
+    *lines, conclusion = said.err.splitlines()[:-5]
     best = dnnsweep.best("pretend", home=home)[0]
     assert [text.partition(",")[0] for text in lines] == [f"[{n + 1}/3] trial {n}: completed" for n in range(3)]
     assert conclusion == "sweep pretend is complete: 3 trials, 0 failed; all in MLflow"
@@ -533,10 +533,11 @@ def test_run_prints_progress_on_stderr_and_the_best_on_stdout(call: Call, file: 
 
 
 def test_a_run_ends_with_what_to_type_next(call: Call, file: Write, home: Path) -> None:
-    assert run(call, file(), "--trials", "1").err.splitlines()[-4:] == [
+    assert run(call, file(), "--trials", "1").err.splitlines()[-5:] == [
         "next:",
         "  dnnsweep ui pretend                 # all trials, in MLflow",
         "  dnnsweep best pretend               # the best trials",
+        "  dnnsweep confirm pretend            # whether the best was lucky: trains it again",
         "  dnnsweep export pretend -o best.py  # the best as Keras code",
     ]
     rows = [f"{row % 7},{'ab'[row % 2]}" for row in range(60)]
@@ -546,7 +547,7 @@ def test_a_run_ends_with_what_to_type_next(call: Call, file: Write, home: Path) 
         "  dnnsweep predict table new.csv    # what the best says about new rows"
     )
     there = run(call, file(), "--trials", "1", "--home", str(home / "my sub")).err.splitlines()
-    assert there[-2] == f"  dnnsweep best pretend --home '{home}/my sub'               # the best trials"
+    assert there[-3] == f"  dnnsweep best pretend --home '{home}/my sub'               # the best trials"
     assert "next:" not in run(call, file(name="none", description="diverge=0"), "--trials", "1").err
 
 
@@ -566,12 +567,14 @@ def test_a_name_that_is_taken_ends_with_1_and_the_difference(call: Call, file: W
 def test_an_interruption_ends_with_130_and_says_how_to_go_on(
     call: Call, file: Write, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def press(progress: Progress) -> None:
-        print_line(progress)
+    tell = PlainLines.tell
+
+    def press(lines: PlainLines, progress: Progress) -> None:
+        tell(lines, progress)
         if progress.ended is not None and progress.n_finished == 2:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("dnnsweep.cli.progress_display.print_line", press)
+    monkeypatch.setattr(PlainLines, "tell", press)
 
     said = run(call, file(), "--json")
 
@@ -607,7 +610,7 @@ def test_a_run_whose_sweep_somebody_has_taken_over_since_was_interrupted(
     handle = dnnsweep.submit(SWEEP, home=home)
 
     with pytest.raises(typer.Exit) as end:
-        run_commands._conclude(handle, None, as_json=False)
+        run_ending.conclude(handle, None, as_json=False)
 
     assert end.value.exit_code == 130
     assert "sweep pretend was left and is queued again: 0 of 16 trials" in capsys.readouterr().err
@@ -638,7 +641,7 @@ def test_what_mlflow_has_not_seen_is_said(call: Call, file: Write, monkeypatch: 
     said = run(call, file(), "--trials", "2")
 
     assert said.code == 0
-    assert said.err.splitlines()[-5] == (
+    assert said.err.splitlines()[-6] == (
         "3 updates are still waiting for MLflow: MLflow is away; `dnnsweep resume pretend` or `dnnsweep doctor` will "
         "deliver them once that is mended"
     )
@@ -1164,7 +1167,7 @@ def test_a_line_tells_how_a_trial_ended(end: TrialEnded, best: Incumbent | None,
 
 
 def test_plain_progress_is_silent_between_the_ends_of_trials(capsys: pytest.CaptureFixture[str]) -> None:
-    print_line(progress(None, None))
+    PlainLines().tell(progress(None, None))
 
     assert capsys.readouterr() == ("", "")
 

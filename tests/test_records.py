@@ -148,7 +148,7 @@ def test_trial_becomes_plain_json_without_numbers_that_are_not_finite() -> None:
     assert type(plain["state"]) is str
     assert tuple(plain) == (
         *("sweep", "number", "value", "params", "state", "reason", "best_epoch", "epochs", "seconds", "run_id"),
-        *("seed", "attempts", "error", "metrics", "started_at", "ended_at", "values"),
+        *("seed", "attempts", "error", "metrics", "started_at", "ended_at", "values", "confirmed"),
     )
 
 
@@ -167,5 +167,5 @@ def test_sweep_becomes_plain_json() -> None:
         *("id", "name", "state", "description", "source", "metric", "direction", "n_trials", "n_finished"),
         *("n_running", "n_failed", "best_number", "best_value", "window", "data", "spec", "run_id", "n_undelivered"),
         *("error", "created_at", "ended_at", "seconds", "trainer", "slots", "device", "objectives", "n_pruned"),
-        *("front", "delivery_error", "submitted_by", "stopped_by", "n_diverged"),
+        *("front", "delivery_error", "submitted_by", "stopped_by", "n_diverged", "repeated_for"),
     )

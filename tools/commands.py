@@ -24,7 +24,8 @@ def page() -> str:
     """Return the page: a section for each command, with its arguments and options."""
     group: Any = get_command(app)
     sections = [HEAD]
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.commands[name]
         if not command.hidden:
             sections.append("\n".join(_section(name, command)))
     return "\n".join(sections)

@@ -38,6 +38,8 @@ class Answer:
         n_blocks: Blocks that the candidates were compared in.
         test: `metric`, `score`, `this_model`, `this_recipe`, `n_opened`, `model_score`, `n_rows`, `n_models`,
             `n_diverged`, and `beside` with other scores; None while the test rows are closed.
+        retrained: `trial`, `params`, `n_epochs`, `n_seeds` and the file `model` of the configuration that the score and
+            the delivered model belong to, and whether it `is_chosen` by somebody; None if none was retrained.
         effects: `name`, `from`, `to`, `effect`, `interval`, `simultaneous`, `is_seen` of each player, in order.
         effects_summary: `total`, `n_blocks`, `n_lost`, `n_diverged`, `is_exact`; None without effects.
         isolated: Comparisons of the values of one hyperparameter, each with its own best learning rate.
@@ -62,6 +64,7 @@ class Answer:
     candidates: Sequence[Plain] = ()
     n_blocks: int = 0
     test: Plain | None = None
+    retrained: Plain | None = None
     effects: Sequence[Plain] = ()
     effects_summary: Plain | None = None
     isolated: Sequence[Plain] = ()

@@ -28,6 +28,7 @@ class Measured:
         best: The best trial; None if none is complete.
         confirmation: What repeats of the best trials say; None if none were run.
         test: Scores on the test rows, as `plain_scores` returns them; None while they are closed.
+        retrained: The configuration that the scores belong to, as `Answer.retrained`; None if none was retrained.
         effects: What each hyperparameter adds between baseline and winner; None if that was not measured.
         isolated: Comparisons of values, as `isolation.compare_values` returns them.
         importance: Hyperparameter -> its share in the spread of the trials' values; None if unknown.
@@ -41,6 +42,7 @@ class Measured:
     best: Trial | None = None
     confirmation: Confirmation | None = None
     test: Plain | None = None
+    retrained: Plain | None = None
     effects: MeasuredEffects | None = None
     isolated: Sequence[Plain] = ()
     importance: Mapping[str, float] | None = None
@@ -56,6 +58,7 @@ def compose(measured: Measured) -> Answer:
         direction=measured.objective.direction,
         n_trials=measured.n_trials,
         test=measured.test,
+        retrained=measured.retrained,
         effects=[_effect(effect) for effect in measured.effects.effects] if measured.effects else [],
         effects_summary=_summary(measured.effects),
         isolated=list(measured.isolated),

@@ -87,6 +87,9 @@ def _expectation(answer: Answer) -> Iterator[str]:
     model = with_interval(test["metric"], test.get("model_score"), test["this_model"])
     lost = f"; {test['n_diverged']} of {test['n_diverged'] + test['n_models']} networks diverged"
     rows = f", measured on {_counted(test['n_rows'], 'test row')}{lost if test['n_diverged'] else ''}"
+    retrained, winner = answer.retrained or {}, answer.winner or {}
+    if retrained.get("is_chosen") and retrained["params"] != winner.get("params"):
+        yield f"What follows is about trial {retrained['trial']}, which was retrained in place of the winner."
     yield f"Expect {test['metric']} {recipe} from this recipe and {model} from this model{rows}.{_beside(test)}"
     if test["n_opened"] > 1:
         yield f"These test rows were opened {test['n_opened']} times, so the score may be too good."
@@ -115,15 +118,25 @@ def _effects(answer: Answer, n_lines: int) -> list[str]:
 
 
 def _effect(answer: Answer, effect: Plain) -> str:
-    """Say how the metric itself changes: a loss that improves becomes smaller."""
+    text = f"{_words(effect['name'])}: {effect_text(answer, effect)}"
+    values = f", {_settings(effect['to'])} instead of {_settings(effect['from'])}"
+    return text + (values if effect["is_seen"] else "")
+
+
+def effect_text(answer: Answer, effect: Plain) -> str:
+    """Return how an effect changes the metric itself: a loss that improves becomes smaller.
+
+    Args:
+        answer: The answer that the effect belongs to.
+        effect: An effect of the answer.
+    """
     interval = effect["simultaneous"]
     change, ends = effect["effect"], interval
     if answer.direction == "minimize":
         change, ends = -change, None if interval is None else [-interval[1], -interval[0]]
     if not effect["is_seen"]:
-        return f"{_words(effect['name'])}: no effect seen ({signed_interval_text(answer.metric, ends)})"
-    values = f"{_settings(effect['to'])} instead of {_settings(effect['from'])}"
-    return f"{_words(effect['name'])}: {change_text(answer.metric, change, ends)}, {values}"
+        return f"no effect seen ({signed_interval_text(answer.metric, ends)})"
+    return change_text(answer.metric, change, ends)
 
 
 def _isolated(answer: Answer) -> list[str]:

@@ -30,12 +30,19 @@ ORDER: Final = (
     "show",
     "trials",
     "best",
+    "answer",
+    "confirm",
+    "effects",
+    "retrain",
 )
 #: What all of Typer's errors about usage have in common.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _ADVICE: Final = {
     "run": "; run the same command again to continue",
     "resume": "; run the same command again to continue",
+    "confirm": "; run the same command again to continue",
+    "effects": "; run the same command again to continue",
+    "retrain": "; run the same command again to continue",
     "submit": "; the sweep continues without this command",
 }
 

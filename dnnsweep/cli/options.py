@@ -80,7 +80,9 @@ Trainers = Annotated[
     ),
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Say how trials will be trained, and why.")]
-Number = Annotated[int | None, typer.Option("--trial", min=0, help="Export this trial.", show_default="the best")]
+Number = Annotated[
+    int | None, typer.Option("--trial", min=0, help="Export this trial.", show_default="the winner, else the best")
+]
 
 
 def chosen_form(**is_wanted: bool) -> str:

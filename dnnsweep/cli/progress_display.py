@@ -1,4 +1,4 @@
-"""Progress on stderr: a live display on a terminal, elsewhere one plain line per finished trial."""
+"""Progress on stderr: a live display on a terminal, elsewhere plain lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dnnsweep.cli.formats import format_values
 from dnnsweep.cli.live_frame import LiveFrame
-from dnnsweep.cli.progress_view import ASCII, BEHIND_SECONDS, UNICODE, ProgressView
+from dnnsweep.cli.progress_view import ASCII, BEHIND_SECONDS, UNICODE, ProgressView, repeats_text
 from dnnsweep.cli.standard_streams import say
 from dnnsweep.cli.terminal import escape_controls
 from dnnsweep.runner.controller import Progress, TrialEnded
@@ -40,7 +40,9 @@ def display(title: str) -> Iterator[Display]:
         title: The name of what is being run.
     """
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield Display(print_line, lambda _: None, say)
+        lines = PlainLines()
+        yield Display(lines.tell, lambda _: None, say)
+        lines.end()
         return
     is_unicode = (sys.stderr.encoding or "").lower().startswith("utf")
     view, began_at = ProgressView(escape_controls(title), UNICODE if is_unicode else ASCII), time.monotonic()
@@ -49,7 +51,7 @@ def display(title: str) -> Iterator[Display]:
     def show(progress: Progress) -> None:
         view.note(progress, time.monotonic())
         if progress.ended is not None and progress.ended.result.error:
-            frame.print_above(trial_line(progress, progress.ended))
+            frame.print_above(ended_line(progress, progress.ended))
 
     frame.start()
     try:
@@ -58,10 +60,37 @@ def display(title: str) -> Iterator[Display]:
         frame.close()
 
 
-def print_line(progress: Progress) -> None:
-    """Print one line when a trial has ended, nothing else."""
-    if progress.ended is not None:
-        say(trial_line(progress, progress.ended))
+class PlainLines:
+    """Prints a line when a trial has ended, and two for all repeats of a purpose: at their begin and at their end."""
+
+    def __init__(self) -> None:
+        self._repeating: Progress | None = None
+
+    def tell(self, progress: Progress) -> None:
+        """Print what is new, if that is worth a line."""
+        if progress.n_repeats is not None and progress.n_repeats[1]:
+            self._note_repeats(progress)
+        if progress.ended is not None and (progress.n_repeats is None or progress.ended.result.error):
+            say(ended_line(progress, progress.ended))
+
+    def _note_repeats(self, progress: Progress) -> None:
+        if self._repeating is None or self._repeating.phase is not progress.phase:
+            self.end()
+            say(f"{progress.phase}: repeats begin")
+        self._repeating = progress
+
+    def end(self) -> None:
+        """Print how many repeats have ended, if any were trained."""
+        if self._repeating is not None:
+            say(repeats_text(self._repeating).replace("  ", ": ", 1))
+        self._repeating = None
+
+
+def ended_line(progress: Progress, ended: TrialEnded) -> str:
+    """Return one line about a trial that has ended, or a repeat that has failed."""
+    if progress.n_repeats is None:
+        return trial_line(progress, ended)
+    return f"{progress.phase}: a repeat ended as {ended.result.reason}, {escape_controls(ended.result.error or '')}"
 
 
 def trial_line(progress: Progress, ended: TrialEnded) -> str:

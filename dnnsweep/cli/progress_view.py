@@ -71,6 +71,7 @@ class ProgressView:
         self._symbols = symbols
         self._phase = "starting"
         self._progress: Progress | None = None
+        self._repeating: Progress | None = None
         self._told_at = 0.0
         self._ended_at: deque[float] = deque()
         self._first_ended_at: float | None = None
@@ -88,7 +89,11 @@ class ProgressView:
             progress: What its controller says.
             now: When it says so, in seconds from any beginning.
         """
-        self._progress, self._told_at, self._phase = progress, now, progress.phase
+        self._phase = progress.phase
+        if progress.n_repeats is not None:  # its other numbers are no trials'
+            self._repeating = progress
+            return
+        self._progress, self._told_at, self._repeating = progress, now, None
         if progress.ended is None:
             return
         self._ended_at.append(now)
@@ -120,16 +125,18 @@ class ProgressView:
         return [Piece(title, "bold"), Piece(rest, "dim")]
 
     def _body(self, progress: Progress, width: int, now: float) -> Iterator[Line]:
+        repeating = self._repeating
         yield self._bar_line(progress, width)
-        if progress.phase is not Phase.DELIVERING:
+        if repeating is not None:
+            yield [Piece(repeats_text(repeating))]
+        elif progress.phase is not Phase.DELIVERING:
             yield [Piece("   ".join(self._facts(progress, now)))]
         if self._latest:
             yield [Piece(f"{'latest':{_LABEL}}", "dim"), *_spaced(self._latest)]
         yield from self._best_lines(progress, width)
-        if progress.behind_seconds >= BEHIND_SECONDS:
-            behind = (
-                f"MLflow got nothing for {format_duration(progress.behind_seconds)}: {progress.n_behind} updates wait"
-            )
+        newest = repeating or progress
+        if newest.behind_seconds >= BEHIND_SECONDS:
+            behind = f"MLflow got nothing for {format_duration(newest.behind_seconds)}: {newest.n_behind} updates wait"
             yield [Piece(behind, "bad")]
 
     def _facts(self, progress: Progress, now: float) -> Iterator[str]:
@@ -173,6 +180,12 @@ class ProgressView:
         settings = break_lines("  ".join(word.replace(" ", "\u00a0") for word in named), max(1, width - _LABEL))
         for line in settings[:MAX_SETTING_LINES]:
             yield [Piece(" " * _LABEL + escape_controls(line.replace("\u00a0", " ").strip()))]
+
+
+def repeats_text(progress: Progress) -> str:
+    """Return how far the repeats are that are being trained, after the trials of a sweep."""
+    n_ended, n_asked = progress.n_repeats or (0, 0)
+    return f"{progress.phase}  {n_ended} of {n_asked} repeats"
 
 
 def _spaced(pieces: Sequence[Piece] | deque[Piece]) -> Iterator[Piece]:

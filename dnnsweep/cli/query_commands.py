@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -24,6 +26,10 @@ from dnnsweep.cli.options import (
     chosen_form,
 )
 from dnnsweep.cli.standard_streams import say
+from dnnsweep.errors import SweepNotFoundError
+
+if TYPE_CHECKING:
+    from dnnsweep.records import Sweep
 
 #: Rows of a table on a screen, unless somebody says how many.
 PAGE_ROWS: Final = 50
@@ -102,7 +108,7 @@ def show(
     if not events:
         if limit is not None or offset:
             raise typer.BadParameter("--limit and --offset are about events; add --events")
-        render.print_sweep(client.show(name, home=home), form)
+        render.print_sweep(*_show_answered(name, home, form))
     elif size is None and not offset:
         render.print_events(client.events(name, home=home), form, is_wide=wide)
     else:
@@ -110,6 +116,17 @@ def show(
         is_whole = limit is None and len(page.items) == page.total
         render.print_events(page.items[:: -1 if is_whole else 1], form, is_wide=wide)
         render.say_part(page, offset, "events", "newest first")
+
+
+def _show_answered(name: str, home: Path | None, form: str) -> tuple[Sweep, str, Sequence[str]]:
+    """Return a sweep, the form to print it in, and for people what it answers."""
+    from dnnsweep import client
+
+    sweep, sentences = client.show(name, home=home), []
+    if form == "text":
+        with suppress(SweepNotFoundError):
+            sentences = list(client.answer(name, home=home).sentences)
+    return sweep, form, sentences
 
 
 def _page_size(limit: int | None, form: str) -> int | None:
@@ -180,7 +197,10 @@ def best(
     from dnnsweep.cli import render
 
     form = chosen_form(as_json=as_json, as_yaml=as_yaml, as_csv=as_csv)
-    render.print_trials(*client.show_best(name, top=top, where=where, home=home), form, is_wide=wide)
+    sweep, trials = client.show_best(name, top=top, where=where, home=home)
+    render.print_trials(sweep, trials, form, is_wide=wide)
+    if form == "text":
+        render.say_kind(sweep, trials)
 
 
 @app.command()
@@ -222,6 +242,9 @@ def export(
         raise typer.BadParameter("--encoded is about a saved model; add --as keras")
     if chosen is ExportForm.keras:
         client.export_model(name, file, number=trial, encoded=encoded, home=home)
+        untested = client.untested_note(name, trial, home)
+        if untested is not None:
+            say(f"note: {untested}")
         takes = "rows that are encoded as the exported Python code does it" if encoded else "the columns of raw rows"
         say(f"written to {file}; it takes {takes}")
     else:
@@ -243,7 +266,10 @@ def predict(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to this file.", show_default="stdout")
     ] = None,
     trial: Annotated[
-        int | None, typer.Option("--trial", min=0, help="Use this trial's model.", show_default="the best")
+        int | None,
+        typer.Option(
+            "--trial", min=0, help="Use this trial's model.", show_default="the retrained winner, else the best"
+        ),
     ] = None,
     home: Home = None,
     *,

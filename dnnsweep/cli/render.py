@@ -16,7 +16,7 @@ from dnnsweep.cli.formats import (
 from dnnsweep.cli.screen_tables import Column, print_facts, print_table
 from dnnsweep.cli.standard_streams import say
 from dnnsweep.cli.terminal import escape_controls
-from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, SweepState, Trial, spread_of
+from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Confirmed, Purpose, Sweep, SweepState, Trial, spread_of
 from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.records.paging import Page
 from dnnsweep.space import KNOBS, branch_texts, yaml_text
@@ -27,12 +27,20 @@ if TYPE_CHECKING:  # queries load no MLflow, nor a controller
     from dnnsweep.runner.outline import Outline
 
 #: The columns of trials for programs; metrics follow, which depend on the task.
+_PARTS: Final[Mapping[str, Sequence[str]]] = {
+    "params": [f"params.{knob}" for knob in KNOBS],
+    "confirmed": [f"confirmed.{name}" for name in Confirmed.__slots__],
+}
 _TRIAL_COLUMNS: Final = tuple(
-    column
-    for name in TRIAL_COLUMNS
-    if name != "metrics"
-    for column in ([f"params.{knob}" for knob in KNOBS] if name == "params" else [name])
+    column for name in TRIAL_COLUMNS if name != "metrics" for column in _PARTS.get(name, (name,))
 )
+#: What a running sweep does once its trials have ended.
+_REPEATING: Final[Mapping[Purpose, str]] = {
+    Purpose.CONFIRM: "confirming",
+    Purpose.EFFECTS: "measuring effects",
+    Purpose.ISOLATE: "comparing values",
+    Purpose.RETRAIN: "retraining",
+}
 
 
 def print_sweeps(sweeps: Sequence[Sweep], form: str, *, is_wide: bool = False) -> None:
@@ -87,19 +95,23 @@ def _minute(milliseconds: int) -> str:
     return _time(milliseconds).strftime("%Y-%m-%d %H:%M")
 
 
-def print_sweep(sweep: Sweep, form: str) -> None:
+def print_sweep(sweep: Sweep, form: str, sentences: Sequence[str] = ()) -> None:
     """Print everything about one sweep.
 
     Args:
         sweep: The sweep.
         form: `text`, `json`, `yaml` or `csv`.
+        sentences: What the sweep answers; the first sentence is printed for people.
     """
     if not print_for_program(sweep.to_json(), form, SWEEP_COLUMNS):
-        print_facts(list(_sweep_facts(sweep)))
+        answered = [("answer", sentence) for sentence in sentences[:1]]
+        print_facts([*_sweep_facts(sweep), *answered])
 
 
 def _state_text(sweep: Sweep) -> str:
-    """Return the state of a sweep, and what it does where nothing is trained yet."""
+    """Return the state of a sweep, and what it does while no trials are trained."""
+    if sweep.repeated_for is not None:
+        return f"{sweep.state} ({_REPEATING[sweep.repeated_for]})"
     if sweep.state is not SweepState.RUNNING or sweep.n_running or sweep.n_finished >= sweep.n_trials:
         return sweep.state
     return f"{sweep.state} ({'starting' if sweep.data else 'loading data'})"
@@ -116,8 +128,8 @@ def _sweep_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
     yield "trials", f"{counts}, {format_losses(sweep)}"
     if sweep.best_number is not None:
         n_folds = sweep.spec.get("dataset", {}).get("folds")
-        in_folds = f", mean of {n_folds} folds" if n_folds else ""
-        yield "best", f"{format_number(sweep.best_value)} (trial {sweep.best_number}{in_folds})"
+        how = f"mean of {n_folds} folds" if n_folds else "one training"
+        yield "best", f"{format_number(sweep.best_value)} (trial {sweep.best_number}, {how})"
     if len(sweep.objectives) > 1:
         yield "front", f"trials {', '.join(map(str, sweep.front))}" if sweep.front else "no trial is complete"
     for what, name in (("submitted", sweep.submitted_by), ("stopped", sweep.stopped_by)):
@@ -218,11 +230,33 @@ def print_trials(sweep: Sweep, trials: Sequence[Trial], form: str, *, is_wide: b
         form: `text`, `json`, `yaml` or `csv`.
         is_wide: Whether to print columns that the screen has no room for.
     """
-    if print_for_program([trial.to_json() for trial in trials], form, _TRIAL_COLUMNS):
+    if print_for_program([_plain_trial(trial, form) for trial in trials], form, _TRIAL_COLUMNS):
         return
     print_table([*_trial_columns(sweep, trials)], is_wide=is_wide)
     if not trials:
         say("there are no trials to show")
+
+
+def _plain_trial(trial: Trial, form: str) -> dict[str, Any]:
+    plain = trial.to_json()
+    if form == "csv" and trial.confirmed is None:  # its parts have columns of their own
+        del plain["confirmed"]
+    return plain
+
+
+def say_kind(sweep: Sweep, trials: Sequence[Trial]) -> None:
+    """Say to stderr what the numbers of the best trials are: means of repeats, or the best of many.
+
+    Args:
+        sweep: The sweep that the trials belong to.
+        trials: Its best trials, as they were printed.
+    """
+    if any(trial.confirmed is not None for trial in trials):
+        say("confirmed: mean of so many repeats, with a 90 % interval for new data; those still in the race come first")
+    if trials and len(sweep.objectives) == 1:
+        n_folds = sweep.spec.get("dataset", {}).get("folds")
+        how = f"the mean of {n_folds} folds" if n_folds else "one training each"
+        say(f"value: the best of {sweep.n_finished} trials, {how}, so partly luck")
 
 
 def say_part(page: Page[Any], offset: int, what: str, order: str) -> None:
@@ -251,12 +285,27 @@ def _trial_columns(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Column]:
         if any(spread in trial.metrics for trial in trials):
             spreads = (trial.metrics.get(spread) for trial in trials)
             yield Column("std", [*map(format_number, spreads)], is_numeric=True)
+    if any(trial.confirmed is not None for trial in trials):
+        yield Column("confirmed", [_confirmed_text(trial.confirmed) for trial in trials])
     yield Column("reason", [trial.reason or trial.state.lower() for trial in trials])
     yield Column("best epoch", [format_number(trial.best_epoch) for trial in trials], is_numeric=True)
     yield Column("epochs", [str(trial.epochs) for trial in trials], is_numeric=True)
     yield Column("seconds", [format_number(trial.seconds, "{:.1f}") for trial in trials], is_numeric=True)
     for name in sweep.spec["space"]:
         yield Column(name, [format_setting(trial.params.get(name)) for trial in trials])
+
+
+def _confirmed_text(confirmed: Confirmed | None) -> str:
+    """Return what repeats say about a trial.
+
+    Example:
+        >>> _confirmed_text(Confirmed(0.97384, (0.96713, 0.98049), 12)), _confirmed_text(None)
+        ('0.9738 (0.9671 to 0.9805, 12 repeats)', '-')
+    """
+    if confirmed is None:
+        return "-"
+    ends = [] if confirmed.interval is None else [" to ".join(map(format_number, confirmed.interval))]
+    return f"{format_number(confirmed.mean)} ({', '.join([*ends, f'{confirmed.n} repeats'])})"
 
 
 def format_losses(counts: Sweep | Progress) -> str:
@@ -272,6 +321,8 @@ def progress_line(sweep: Sweep) -> str:
     if sweep.state is SweepState.QUEUED:
         return f"sweep {sweep.name} is waiting for a worker"
     parts = [f"[{sweep.n_finished}/{sweep.n_trials}] {format_losses(sweep)}"]
+    if sweep.repeated_for is not None:
+        parts.append(_REPEATING[sweep.repeated_for])
     if sweep.best_number is not None:
         parts.append(f"best {format_number(sweep.best_value, '{:.5g}')} (trial {sweep.best_number})")
     return ", ".join(parts)

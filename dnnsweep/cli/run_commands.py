@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Collection
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from dnnsweep.cli.app import INTERRUPTED, app
+from dnnsweep.cli.app import app
 from dnnsweep.cli.options import (
     AsJson,
     Explain,
@@ -30,11 +29,7 @@ from dnnsweep.cli.terminal import is_terminal
 from dnnsweep.errors import DnnsweepError, Mistake, SpecError, SweepFailedError
 from dnnsweep.executors import ExecutorKind
 
-#: How a sweep stands that somebody else has taken over since a run of it was interrupted.
-RESUMED: Final = ("QUEUED", "RUNNING")
-
 if TYPE_CHECKING:  # the commands load what they need: `--help` and queries must be quick
-    from dnnsweep.client import SweepHandle
     from dnnsweep.records import Sweep
 
 #: What a command that takes a name does with the sweep.
@@ -90,6 +85,7 @@ def run(
 ) -> None:
     """Run a sweep here. Running it again continues where it stopped."""
     from dnnsweep import client
+    from dnnsweep.cli import run_ending
     from dnnsweep.cli.progress_display import display
     from dnnsweep.profiling import Profile
 
@@ -116,7 +112,7 @@ def run(
         )
     if profile is not None:
         profile.write_text(json.dumps(measured.to_json(), indent=2) + "\n", encoding="utf-8")
-    _conclude(sweep, home, as_json=as_json)
+    run_ending.conclude(sweep, home, as_json=as_json)
 
 
 def _refuse_name(file: Path, home: Path | None, command: str) -> None:
@@ -131,7 +127,9 @@ def _refuse_name(file: Path, home: Path | None, command: str) -> None:
         SpecError: There is no such file, but a sweep of that name.
     """
     if not file.exists() and str(file) in _sweep_names(home):
-        remedy = f"`{shlex.join(['dnnsweep', command, str(file), *_elsewhere(home)])}` {_DOES[command]} it"
+        from dnnsweep.cli.run_ending import elsewhere
+
+        remedy = f"`{shlex.join(['dnnsweep', command, str(file), *elsewhere(home)])}` {_DOES[command]} it"
         raise SpecError([Mistake(str(file), "must be a sweep file", "the name of a sweep", remedy)])
 
 
@@ -143,11 +141,6 @@ def _sweep_names(home: Path | None) -> Collection[str]:
         return [sweep.name for sweep in client.sweeps(home=home)]
     except DnnsweepError:
         return ()
-
-
-def _elsewhere(home: Path | None) -> list[str]:
-    """Return the words that name a home in a command, unless it finds that home by itself."""
-    return [] if home is None or str(home) == os.environ.get("DNNSWEEP_HOME") else ["--home", str(home)]
 
 
 def _announce_once(say: Callable[[str], None]) -> Callable[[str], None]:
@@ -166,6 +159,7 @@ def _announce_once(say: Callable[[str], None]) -> Callable[[str], None]:
 def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json: AsJson = False) -> None:
     """Continue a sweep that was interrupted or stopped."""
     from dnnsweep import client
+    from dnnsweep.cli import run_ending
     from dnnsweep.cli.progress_display import display
 
     with display(name) as shown:
@@ -174,7 +168,7 @@ def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json:
         )
     if sweep.home is None:  # a service's workers run it
         _await_end(name, home)
-    _conclude(sweep, home, as_json=as_json)
+    run_ending.conclude(sweep, home, as_json=as_json)
 
 
 @app.command()
@@ -193,13 +187,13 @@ def submit(
 ) -> None:
     """Queue a sweep for a worker, at the service at DNNSWEEP_API_URL or in this home."""
     from dnnsweep import client
-    from dnnsweep.cli import render
+    from dnnsweep.cli import render, run_ending
 
     _refuse_name(file, home, "resume")
     submitted = client.submit(file, home=home, name=name, trials=trials, seconds=seconds, overrides=overrides or [])
     if wait:
         _await_end(submitted.name, home)
-        _conclude(submitted, home, as_json=as_json, by_worker=True)
+        run_ending.conclude(submitted, home, as_json=as_json, by_worker=True)
         return
     sweep = submitted.show()
     hint = f"`dnnsweep show {sweep.name}` shows its progress"
@@ -228,24 +222,6 @@ def _await_end(name: str, home: Path | None) -> None:
     sweep = client.await_end(name, home=home, on_change=print_change).show()
     if sweep.state == "FAILED":
         raise SweepFailedError(sweep.error or f"sweep {name} failed")
-
-
-def _conclude(handle: SweepHandle, home: Path | None, *, as_json: bool, by_worker: bool = False) -> None:
-    """Print how a run ended, and at last the best configuration, or the front of two objectives."""
-    from dnnsweep.cli import render, run_ending
-
-    sweep = handle.show()
-    best = handle.best(top=1 if len(sweep.objectives) == 1 else None)
-    resume_command = shlex.join(["dnnsweep", "resume", sweep.name, *_elsewhere(home)])
-    run_ending.say_conclusion(sweep, resume_command, by_worker=by_worker or handle.home is None)
-    render.print_best(sweep, best, "json" if as_json else "text")
-    sys.stdout.flush()  # before what comes next, where both go to one place
-    if best:
-        run_ending.say_next(sweep, _elsewhere(home), has_ui=handle.home is not None)
-    if sweep.state in ("INTERRUPTED", "STOPPED", *RESUMED):
-        raise typer.Exit(INTERRUPTED)
-    if not best:
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnsweep.client import reads, trained_models
-from dnnsweep.errors import DnnsweepError, ExportError, SweepNotFoundError
+from dnnsweep.errors import DnnsweepError, ExportError
 from dnnsweep.records import Sweep, SweepState, Trial
 from dnnsweep.settings import find_settings
 from dnnsweep.stores.resolve import Home, remote_store
 
 if TYPE_CHECKING:  # loaded by the methods that need them
+    from dnnsweep.answers.answer import Answer
     from dnnsweep.reports.figures import Figure
     from dnnsweep.reports.trial_frame import DataFrame
     from dnnsweep.study.finished_study import OptunaStudy
@@ -59,15 +60,12 @@ class SweepHandle:
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """Return the hyperparameters of the best trial, fixed ones too.
+        """Return the hyperparameters of the winner, or else of the best trial, fixed ones too.
 
         Raises:
             SweepNotFoundError: No trial is complete.
         """
-        best = self.best(top=1)
-        if not best:
-            raise SweepNotFoundError(f"no trial of sweep {self.name} is complete")
-        return dict(best[0].params)
+        return reads.best_params(self.name, home=self.home)
 
     def show(self) -> Sweep:
         """Return the sweep."""
@@ -81,10 +79,23 @@ class SweepHandle:
         """Return the best trials that meet a condition, best first; see `client.best`."""
         return reads.best(self.name, top=top, where=where, home=self.home)
 
+    def answer(self) -> Answer:
+        """Return what the sweep answers: its winner, what that is worth, and which techniques made the difference.
+
+        Raises:
+            SweepNotFoundError: The sweep has no answer yet; the message says what to do.
+        """
+        return reads.answer(self.name, home=self.home)
+
+    def importances(self) -> dict[str, float]:
+        """Return how important each searched parameter was in the search, which is no effect; see `importances`."""
+        return reads.importances(self.name, home=self.home)
+
     def to_dataframe(self, where: str | None = None) -> DataFrame:
         """Return the trials that meet a condition as a table: a row for each trial, a column for each hyperparameter.
 
-        Columns are `state`, `reason`, `value`, the hyperparameters by their names, `metrics.NAME` for each metric at
+        Columns are `state`, `reason`, `value`, `confirmed` (the mean of the repeats, if any trial was repeated), the
+        hyperparameters by their names, `metrics.NAME` for each metric at
         the best epoch, and how the trial was trained. The index is the trial's number.
         """
         from dnnsweep.reports.trial_frame import make_trial_frame
@@ -119,10 +130,12 @@ class SweepHandle:
         return reads.figure(self.name, kind, where=where, home=self.home)
 
     def model(self, number: int | None = None, *, encoded: bool = False) -> Any:
-        """Return the Keras model of a trial, with the weights of its best epoch; it takes raw rows.
+        """Return the Keras model of the retrained winner, or that of a trial with the weights of its best epoch.
+
+        It takes raw rows.
 
         Args:
-            number: Number of the trial; None for the best one.
+            number: Number of the trial; None for the retrained winner, or for the best trial if none was retrained.
             encoded: Whether to return the network alone, which takes encoded rows.
 
         Raises:
@@ -135,12 +148,12 @@ class SweepHandle:
     def predict(
         self, rows: Any, number: int | None = None, *, on_note: Callable[[str], None] | None = None
     ) -> DataFrame:
-        """Return what the best trial's model says about new rows; see `dnnsweep.predict`.
+        """Return what the sweep's model says about new rows; see `dnnsweep.predict`.
 
         Args:
             rows: DataFrame, dictionary of columns, array, or path of a CSV, parquet or npz file.
-            number: Number of the trial; None for the best one.
-            on_note: Called with each sentence about rows that are unlike those of training; None warns.
+            number: Number of the trial; None for the retrained winner, or for the best trial if none was retrained.
+            on_note: Called with each sentence about the model and about unusual rows; None warns.
         """
         return trained_models.predict(self.name, rows, number=number, home=self.home, on_note=on_note)
 
@@ -157,7 +170,7 @@ class SweepHandle:
         Args:
             form: `python` for Keras code, `yaml` for a sweep file with everything fixed, `keras` for a saved model.
             path: File to write; None only returns the text. A saved model needs one.
-            number: Number of the trial; None for the best one.
+            number: Number of the trial; None for the winner, or else for the best one.
             encoded: Whether a saved model is the network alone, which takes encoded rows; else it takes raw rows.
 
         Returns:

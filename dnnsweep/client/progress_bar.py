@@ -35,7 +35,11 @@ class ProgressBar:
         self._bar.close()
 
     def update(self, progress: Progress) -> None:
-        """Show how far the sweep is."""
+        """Show how far the sweep is; while repeats are trained, beside the full bar of its trials."""
+        if progress.n_repeats is not None:
+            n_ended, n_asked = progress.n_repeats
+            self._bar.set_postfix_str(f"{progress.phase}: {n_ended} of {n_asked} repeats")
+            return
         self._bar.total = progress.n_trials
         self._bar.set_description_str(self._name, refresh=False)
         self._bar.set_postfix_str(_best_text(progress), refresh=False)

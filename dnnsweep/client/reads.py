@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dnnsweep.errors import ExportError, SweepNotFoundError
 from dnnsweep.records import Curve, Sweep, Trial
@@ -14,6 +15,7 @@ from dnnsweep.stores import SweepStore
 from dnnsweep.stores.resolve import Home, open_store
 
 if TYPE_CHECKING:
+    from dnnsweep.answers.answer import Answer
     from dnnsweep.reports.figures import Figure
     from dnnsweep.study.finished_study import OptunaStudy
 
@@ -75,6 +77,8 @@ def trials(name: str, *, where: str | None = None, home: Home = None) -> list[Tr
 def best(name: str, *, top: int | None = None, where: str | None = None, home: Home = None) -> list[Trial]:
     """Return the best complete trials of a sweep, best first; equal values rank by lower `val_loss`, then by number.
 
+    Trials that were confirmed and are still in the race come first, by the means of their repeats: `Trial.confirmed`.
+
     Args:
         name: Name of the sweep.
         top: How many trials to return at most; None for 5, or for all of the Pareto front of two objectives.
@@ -87,6 +91,17 @@ def best(name: str, *, top: int | None = None, where: str | None = None, home: H
     """
     with open_store(home) as store:
         return store.best(name, top, where)
+
+
+def best_params(name: str, *, home: Home = None) -> dict[str, Any]:
+    """Return the hyperparameters of a sweep's winner, or else of its best trial, fixed ones too.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep, or none of its trials is complete.
+    """
+    with open_store(home) as store:
+        winner = (find_answer(store, name) or {}).get("winner")
+        return dict(choose_trial(store, name, None).params if winner is None else winner["params"])
 
 
 def show_trials(  # noqa: PLR0913  what describes a part of a list
@@ -129,6 +144,40 @@ def show_best(
         return store.sweep(name), store.best(name, top, where)
 
 
+def answer(name: str, *, home: Home = None) -> Answer:
+    """Return what a sweep answers: its winner, what that is worth, and which techniques made the difference.
+
+    Args:
+        name: Name of the sweep.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep, or it has no answer yet; the message says what to do.
+    """
+    from dnnsweep.answers.answer import Answer
+
+    with open_store(home) as store:
+        return Answer.from_json(store.answer(name))
+
+
+def importances(name: str, *, home: Home = None) -> dict[str, float]:
+    """Return how much of the spread of the best trials each hyperparameter explains, by Optuna's PED-ANOVA.
+
+    This describes the trials of the search, and is no effect: trials differ in many hyperparameters at once, and the
+    sampler has chosen them. The names are those of `optuna_study`; the shares sum to 1.
+
+    Args:
+        name: Name of the sweep.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+    """
+    from dnnsweep.study.finished_study import importances_of
+
+    return importances_of(optuna_study(name, home=home))
+
+
 def curve(name: str, number: int, *, home: Home = None) -> Curve:
     """Return what was measured while a trial trained.
 
@@ -145,12 +194,12 @@ def export(name: str, *, form: str = "python", number: int | None = None, home: 
     Args:
         name: Name of the sweep.
         form: `python` for ordinary Keras code in one file, `yaml` for a sweep file with everything fixed.
-        number: Number of the trial; None for the best one, in the first objective if there are two.
+        number: Number of the trial; None for the winner, or the best one, in the first objective if there are two.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
 
     Raises:
         SweepNotFoundError: There is no such sweep or trial, or none is complete yet.
-        ExportError: The form is unknown.
+        ExportError: The form is unknown, or the winner is the baseline, and no trial has its hyperparameters.
     """
     from dnnsweep import exports
 
@@ -254,9 +303,29 @@ def model_file(
         return store.model(name, choose_trial(store, name, number).number, Path(folder))
 
 
+def find_answer(store: SweepStore, name: str) -> dict[str, Any] | None:
+    """Return what a sweep answers, as plain JSON; None if it has no answer yet."""
+    with suppress(SweepNotFoundError):
+        return store.answer(name)
+    return None
+
+
 def choose_trial(store: SweepStore, name: str, number: int | None) -> Trial:
-    """Return a trial; the best one if no number is given."""
-    chosen = store.best(name, 1) if number is None else [store.trial(name, number)]
-    if not chosen:
+    """Return a trial; the winner, or else the best one, if no number is given.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep or trial, or none is complete.
+        ExportError: The winner is no trial.
+    """
+    if number is not None:
+        return store.trial(name, number)
+    best = store.best(name, 1)
+    if not best:
         raise SweepNotFoundError(f"no trial of sweep {name} is complete")
-    return chosen[0]
+    winner = (find_answer(store, name) or {}).get("winner")
+    if winner is not None and winner["number"] is None:
+        raise ExportError(
+            f"the winner of sweep {name} is its baseline, which no trial has trained; "
+            f"--trial {best[0].number} takes the best trial"
+        )
+    return best[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dnnsweep.client.handle import SweepHandle, handle_on
@@ -17,6 +18,8 @@ from dnnsweep.stores.resolve import Home, open_store, remote_store
 if TYPE_CHECKING:
     from dnnsweep.profiling import Profile
     from dnnsweep.runner.outline import Outline
+    from dnnsweep.runner.run import RunOptions
+    from dnnsweep.spec import SweepSpec
     from dnnsweep.trainers import TrainerPlan
 
 
@@ -82,32 +85,69 @@ def run(
         >>> sweep = dnnsweep.run("sweeps/digits.yaml", trials=10)  # doctest: +SKIP
         >>> sweep.best(top=3)  # doctest: +SKIP
     """
-    from dnnsweep.client.progress_bar import ProgressBar
     from dnnsweep.executors import ExecutorKind
     from dnnsweep.profiling import Profile
-    from dnnsweep.runner.run import RunOptions, run_sweep
-    from dnnsweep.spec import HANDED_OVER, load, load_named
+    from dnnsweep.runner.run import RunOptions
 
-    settings, replaced = find_settings(home), _overrides(overrides, name, trials, seconds)
+    replaced = _overrides(overrides, name, trials, seconds)
     if not confirm:
         replaced = [*replaced, "confirm=null"]
-    in_place_of_source = f"dataset.source='{HANDED_OVER}'"
-    checked = load_named(spec, replaced) if data is None else load(spec, [*replaced, in_place_of_source])
-    with ProgressBar(checked.name, is_wanted=progress and on_progress is None) as bar:
-        options = RunOptions(
-            data=data,
-            n_trainers=trainers,
-            executor=ExecutorKind.named(executor),
-            on_progress=on_progress or bar.update,
-            on_phase=on_phase or (lambda _: None),
-            on_plan=on_plan or (lambda _: None),
-            on_note=on_note or bar.write,
-            on_wait=on_wait,
-            opens_test=test,
-            profile=profile or Profile(),
-        )
-        run_sweep(checked, settings, options)
-    return SweepHandle(checked.name, settings.home)
+    options = RunOptions(
+        data=data,
+        n_trainers=trainers,
+        executor=ExecutorKind.named(executor),
+        on_phase=on_phase or (lambda _: None),
+        on_plan=on_plan or (lambda _: None),
+        on_wait=on_wait,
+        opens_test=test,
+        profile=profile or Profile(),
+    )
+    checked = load_checked(spec, replaced, has_arrays=data is not None)
+    return run_checked(checked, home, options, Listener(on_progress, on_note), progress=progress)
+
+
+def load_checked(
+    spec: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = (), *, has_arrays: bool
+) -> SweepSpec:
+    """Read and check a sweep file; where arrays are passed, they take the place of its data source."""
+    from dnnsweep.spec import HANDED_OVER, load, load_named
+
+    if has_arrays:
+        return load(spec, [*overrides, f"dataset.source='{HANDED_OVER}'"])
+    return load_named(spec, overrides)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told how a run goes.
+
+    Args:
+        on_progress: Called with a `runner.controller.Progress` after each change; None for a progress bar.
+        on_note: Called with each sentence about the search and the data; None for lines above that bar.
+    """
+
+    on_progress: Callable[[Any], None] | None = None
+    on_note: Callable[[str], None] | None = None
+
+
+def run_checked(spec: SweepSpec, home: Home, options: RunOptions, listener: Listener, *, progress: bool) -> SweepHandle:
+    """Run a sweep whose file was checked; see `run`.
+
+    Args:
+        spec: The checked sweep file.
+        home: Folder in which everything is stored; None for the usual home.
+        options: How to run it; who listens replaces `on_progress` and `on_note`.
+        listener: Who is told how the run goes.
+        progress: Whether to show a progress bar if nobody listens.
+    """
+    from dnnsweep.client.progress_bar import ProgressBar
+    from dnnsweep.runner.run import run_sweep
+
+    settings = find_settings(home)
+    with ProgressBar(spec.name, is_wanted=progress and listener.on_progress is None) as bar:
+        on_progress, on_note = listener.on_progress or bar.update, listener.on_note or bar.write
+        run_sweep(spec, settings, replace(options, on_progress=on_progress, on_note=on_note))
+    return SweepHandle(spec.name, settings.home)
 
 
 def validate(spec: str | os.PathLike[str] | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Outline:

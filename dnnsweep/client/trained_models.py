@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dnnsweep.client.reads import choose_trial
+from dnnsweep.client.reads import choose_trial, find_answer
 from dnnsweep.errors import DataError, DnnsweepError, ExportError
 from dnnsweep.records import Sweep
 from dnnsweep.stores import SweepStore
@@ -53,11 +53,11 @@ class TrainedModel:
 
 
 def load_trained_model(name: str, *, number: int | None = None, home: Home = None) -> TrainedModel:
-    """Return a trial's model, with the weights of its best epoch.
+    """Return the model of the retrained winner, or that of a trial with the weights of its best epoch.
 
     Args:
         name: Name of the sweep.
-        number: Number of the trial; None for the best one, in the first objective if there are two.
+        number: Number of the trial; None for the retrained winner, or for the best trial if no winner was retrained.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
 
     Raises:
@@ -70,7 +70,7 @@ def load_trained_model(name: str, *, number: int | None = None, home: Home = Non
 
 
 def load_network(name: str, *, number: int | None = None, home: Home = None) -> Any:
-    """Return a trial's network alone, which takes encoded rows; see `load_trained_model`."""
+    """Return the network alone, which takes encoded rows; see `load_trained_model`."""
     with _opened_model(name, number, home) as (store, sweep, path):
         return _load_network(path, store, sweep)
 
@@ -83,7 +83,7 @@ def predict(
     home: Home = None,
     on_note: Callable[[str], None] | None = None,
 ) -> DataFrame:
-    """Return what a trial's model says about new rows: a row for each of them, in their order.
+    """Return what the sweep's model says about new rows: a row for each of them, in their order.
 
     The columns are `prediction` and, for classes, `probability_LABEL` for each label.
 
@@ -91,9 +91,9 @@ def predict(
         name: Name of the sweep.
         rows: Rows as in training, in any order of columns: a DataFrame, a dictionary of columns, an array, or the path
             of a CSV, parquet or npz file. The target and other columns are not looked at.
-        number: Number of the trial; None for the best one, in the first objective if there are two.
+        number: Number of the trial; None for the retrained winner, or for the best trial if no winner was retrained.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
-        on_note: Called with each sentence about rows that are unlike those of training; None warns.
+        on_note: Called with each sentence about the model and about rows that are unlike those of training; None warns.
 
     Raises:
         DataError: The rows lack a column, or a column has another type than in training.
@@ -128,6 +128,9 @@ def predict_blocks(
             yield decode(outputs_of(network, inputs), fitted.target, block.index)
     for note in drift.notes():
         on_note(note)
+    untested = untested_note(name, number, home)
+    if untested is not None:
+        on_note(untested)
 
 
 def export_model(
@@ -138,12 +141,12 @@ def export_model(
     encoded: bool = False,
     home: Home = None,
 ) -> None:
-    """Save a trial's model to a `.keras` file that loads wherever Keras does.
+    """Save the sweep's model to a `.keras` file that loads wherever Keras does.
 
     Args:
         name: Name of the sweep.
         path: File to write; it must end in `.keras`.
-        number: Number of the trial; None for the best one, in the first objective if there are two.
+        number: Number of the trial; None for the retrained winner, or for the best trial if no winner was retrained.
         encoded: Whether to save the network alone, which takes encoded rows, instead of a model that takes raw rows.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
 
@@ -173,10 +176,34 @@ def _copy(source: Path, path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def _opened_model(name: str, number: int | None, home: Home) -> Iterator[tuple[SweepStore, Sweep, Path]]:
-    """Open the file of a trial's model; one that a service holds is there as long as the block runs."""
+    """Open the file of a model; one that a service holds is there as long as the block runs."""
     with open_store(home) as store, tempfile.TemporaryDirectory() as folder:
-        sweep, trial = store.sweep(name), choose_trial(store, name, number)
-        yield store, sweep, store.model(name, trial.number, Path(folder))
+        sweep, path = store.sweep(name), None
+        if number is None:
+            path = store.retrained_model(name, Path(folder))
+        if path is None:
+            path = store.model(name, choose_trial(store, name, number).number, Path(folder))
+        yield store, sweep, path
+
+
+def untested_note(name: str, number: int | None, home: Home) -> str | None:
+    """Return that no test score belongs to the weights of a trial; None where nobody could think so.
+
+    Args:
+        name: Name of the sweep.
+        number: Number of the trial; None for the retrained winner, whose score it is.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
+    """
+    if number is None:
+        return None
+    with open_store(home) as store:
+        answer = find_answer(store, name)
+    if answer is None or not answer.get("test"):
+        return None
+    return (
+        f"these are the weights of trial {number} at its best epoch; the test score of the sweep belongs to the "
+        "retrained model, which is taken if no trial is named"
+    )
 
 
 def _load_network(path: Path, store: SweepStore, sweep: Sweep) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from dnnsweep.ledger import (
     checks,
@@ -21,6 +21,7 @@ from dnnsweep.ledger import (
     submissions,
 )
 from dnnsweep.ledger.clock import now_ms
+from dnnsweep.ledger.confirmations import read_standings
 from dnnsweep.ledger.creation import NewSweep, summary_json
 from dnnsweep.ledger.database import Database, open_database, retry_on_race
 from dnnsweep.ledger.lease import Lease, Renewal, StudyTrial, take_lease
@@ -268,12 +269,14 @@ class Ledger:
         """
         with self._database.read() as connection:
             sweep = self._cache.read_sweep(connection, name)
-            return queries.read_page(connection, sweep, parse_where(where, sweep), Part(order, limit, offset))
+            page = queries.read_page(connection, sweep, parse_where(where, sweep), Part(order, limit, offset))
+            return Page(read_standings(connection, sweep).mark(page.items), page.total)
 
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         """Return the best complete trials of a sweep that meet a condition, best first.
 
-        With two objectives these are the trials that no other one that meets the condition beats.
+        Trials that were confirmed and are still in the race come first, by the means of their repeats; then the others
+        by their own values. With two objectives these are the trials that no other one that meets the condition beats.
 
         Args:
             name: Name of the sweep.
@@ -286,7 +289,10 @@ class Ledger:
         """
         with self._database.read() as connection:
             sweep = self._cache.read_sweep(connection, name)
-            return queries.read_best(connection, sweep, top, parse_where(where, sweep))
+            standings = read_standings(connection, sweep)
+            return standings.mark(
+                queries.read_best(connection, sweep, top, parse_where(where, sweep), standings.leading)
+            )
 
     def trial(self, name: str, number: int) -> Trial:
         """Return one trial.
@@ -295,13 +301,13 @@ class Ledger:
             SweepNotFoundError: There is no such sweep or trial.
         """
         with self._database.read() as connection:
-            return queries.read_trial(connection, self._cache.read_sweep(connection, name), number)
+            return _confirmed_trial(connection, self._cache.read_sweep(connection, name), number)
 
     def trial_with_curve(self, name: str, number: int) -> tuple[Trial, Curve]:
         """Return one trial, and what was measured while it trained; see `trial`."""
         with self._database.read() as connection:
             sweep = self._cache.read_sweep(connection, name)
-            trial = queries.read_trial(connection, sweep, number)
+            trial = _confirmed_trial(connection, sweep, number)
             return trial, curves.read_curve(connection, sweep.id, number)
 
     def trials_of(self, sweep: Sweep, first: int = 0) -> list[Trial]:
@@ -430,3 +436,8 @@ class Ledger:
         """
         with self._database.read() as connection:
             return deletions.read_page(connection, limit, offset)
+
+
+def _confirmed_trial(connection: Connection, sweep: Sweep, number: int) -> Trial:
+    """Return a trial with what its repeats say."""
+    return read_standings(connection, sweep).mark([queries.read_trial(connection, sweep, number)])[0]

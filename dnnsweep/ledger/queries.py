@@ -7,13 +7,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, String, Subquery, and_, case, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    Select,
+    String,
+    Subquery,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    select,
+)
 
 from dnnsweep.errors import QueryError, SweepNotFoundError
 from dnnsweep.ledger.columns import columns_of, from_columns, read_objectives, to_columns
-from dnnsweep.ledger.tables import OutboxRow, SweepRow, TrialRow
+from dnnsweep.ledger.tables import CandidateRow, OutboxRow, RepeatRow, SweepRow, TrialRow
 from dnnsweep.ledger.watch import LeaseWatch
-from dnnsweep.records import Reason, State, Sweep, SweepState, Trial
+from dnnsweep.records import Purpose, Reason, State, Sweep, SweepState, Trial
 from dnnsweep.records.paging import Page
 from dnnsweep.records.ranking import pareto_front, rank
 from dnnsweep.space import did_you_mean
@@ -100,6 +114,13 @@ def _rank_trials(sweep_ids: Select[Any]) -> Subquery:
     return select(*columns).join(SweepRow, SweepRow.id == TrialRow.sweep_id).where(*complete).subquery()
 
 
+def _read_purpose() -> ScalarSelect[str | None]:
+    """Return what a sweep's configurations are repeated for: the purpose of the last ones, while repeats are open."""
+    is_open = exists().where(RepeatRow.sweep_id == SweepRow.id, RepeatRow.reason.is_(None)).correlate(SweepRow)
+    last = select(CandidateRow.purpose).where(CandidateRow.sweep_id == SweepRow.id, is_open)
+    return last.order_by(CandidateRow.number.desc()).limit(1).correlate(SweepRow).scalar_subquery()
+
+
 def read_sweeps(connection: Connection, watch: LeaseWatch, *conditions: ColumnElement[bool]) -> list[Sweep]:
     """Return the sweeps that meet the conditions, oldest first."""
     sweep_ids = select(SweepRow.id).where(*conditions)
@@ -111,6 +132,7 @@ def read_sweeps(connection: Connection, watch: LeaseWatch, *conditions: ColumnEl
             ranked.c.value.label("best_value"),
             *(func.coalesce(column, 0).label(column.key) for column in list(counts.c)[1:]),
             func.coalesce(waiting.c.n_undelivered, 0).label("n_undelivered"),
+            _read_purpose().label("purpose"),
         )
         .outerjoin(counts, counts.c.sweep_id == SweepRow.id)
         .outerjoin(ranked, and_(ranked.c.sweep_id == SweepRow.id, ranked.c.place == 1))
@@ -124,8 +146,10 @@ def read_sweeps(connection: Connection, watch: LeaseWatch, *conditions: ColumnEl
 def _to_sweep(connection: Connection, watch: LeaseWatch, row: Row[Any]) -> Sweep:
     values = row._mapping  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
     stored = {name: values[name] for name in Sweep.__slots__ if name in values}
+    state = shown_state(connection, watch, row)
     derived = {
-        "state": shown_state(connection, watch, row),
+        "state": state,
+        "repeated_for": Purpose(row.purpose) if row.purpose and state is SweepState.RUNNING else None,
         "window": row.window_size,
         "objectives": read_objectives(values),
     }
@@ -195,13 +219,28 @@ def _order(text: str) -> tuple[ColumnElement[Any], ...]:
 
 
 def read_best(
-    connection: Connection, sweep: Sweep, top: int | None, condition: ColumnElement[bool] | None = None
+    connection: Connection,
+    sweep: Sweep,
+    top: int | None,
+    condition: ColumnElement[bool] | None = None,
+    leading: Sequence[int] = (),
 ) -> list[Trial]:
-    """Return the sweep's best trials that meet a condition, best first; see `Ledger.best`."""
+    """Return the sweep's best trials that meet a condition, best first; see `Ledger.best`.
+
+    Args:
+        connection: A transaction.
+        sweep: The sweep.
+        top: Return at most this many trials; None for `TOP`, or for all with two objectives.
+        condition: What trials must meet; None for all trials.
+        leading: Numbers of trials that come first, in this order, whatever their value.
+    """
     if top is not None and top < 1:
         raise QueryError(f"top must be at least 1, got {top}")
     directions = to_columns("direction", sweep.directions).values()
     order = ranking(literal(direction, String()) for direction in directions)
+    if leading:
+        places = {number: place for place, number in enumerate(leading)}
+        order = (case(places, value=TrialRow.number, else_=len(places)).asc(), *order)
     best = _select_trials(sweep, condition).where(*_is_complete(sweep)).order_by(*order)
     if len(sweep.objectives) > 1:
         best = best.where(TrialRow.number.in_(_read_front(connection, sweep, condition)))
@@ -240,5 +279,6 @@ def _to_trial(sweep: str, row: Row[Any]) -> Trial:
         "state": State(row.state),
         "reason": Reason(row.reason) if row.reason else None,
         "values": from_columns("value", stored),
+        "confirmed": None,
     }
     return Trial(**{name: stored[name] for name in Trial.__slots__ if name not in derived}, **derived)

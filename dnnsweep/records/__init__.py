@@ -24,7 +24,7 @@ from dnnsweep.records.metrics import (
     spread_of,
 )
 from dnnsweep.records.ranking import Rank
-from dnnsweep.records.repeats import Candidate, Purpose, Repeat, Retraining, TestAnswers
+from dnnsweep.records.repeats import Candidate, Confirmed, Purpose, Repeat, Retraining, TestAnswers
 from dnnsweep.records.states import Reason, State
 from dnnsweep.records.sweeps import SWEEP_COLUMNS, Sweep, SweepState, insert_names, to_plain
 
@@ -41,6 +41,7 @@ __all__ = [
     "BuilderCall",
     "Candidate",
     "ClassScore",
+    "Confirmed",
     "Curve",
     "DataSummary",
     "DataTrait",
@@ -295,6 +296,7 @@ class Trial:
         started_at: Start of the last attempt, in milliseconds since 1970 (UTC).
         ended_at: End of the trial, in milliseconds since 1970 (UTC).
         values: The value of each objective at the best epoch, `value` the first one; None unless the state is COMPLETE.
+        confirmed: What repeats of its hyperparameters say; None if it was not repeated.
     """
 
     sweep: str
@@ -313,6 +315,7 @@ class Trial:
     started_at: int | None
     ended_at: int | None
     values: tuple[float, ...] | None
+    confirmed: Confirmed | None = None
 
     @property
     def value(self) -> float | None:

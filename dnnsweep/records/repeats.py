@@ -86,6 +86,21 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What the repeats of a trial's hyperparameters say, beside the value of the trial itself.
+
+    Args:
+        mean: Mean of the objective over the repeats.
+        interval: Lower and upper end of an interval for the mean on new data of the same source; None if there is none.
+        n: Number of repeats.
+    """
+
+    mean: float
+    interval: tuple[float | None, ...] | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retraining:
     """How a configuration is trained on all development rows.
 

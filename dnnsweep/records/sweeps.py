@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from dnnsweep.records.metrics import Objective
+from dnnsweep.records.repeats import Confirmed, Purpose
 
 #: What names of sweeps consist of, as a regular expression, and how many characters they have at most.
 NAME_PATTERN: Final = r"^[A-Za-z0-9_-]+$"
@@ -73,6 +74,7 @@ class Sweep:
         submitted_by: Name of the token that created the sweep; None for a command on a home.
         stopped_by: Name of the token that asked to stop it; None for a command on a home, and once it is queued again.
         n_diverged: Number of trials that diverged; `n_failed` counts them as well.
+        repeated_for: What configurations are being repeated for, as the sweep's trials have ended; None if none are.
     """
 
     id: str
@@ -105,6 +107,7 @@ class Sweep:
     submitted_by: str | None = None
     stopped_by: str | None = None
     n_diverged: int = 0
+    repeated_for: Purpose | None = None
 
     @property
     def metric(self) -> str:
@@ -145,8 +148,8 @@ def to_plain(value: Any) -> Any:
     """Return a record's field as plain JSON: no tuple, no enumeration, no number that is not finite."""
     if isinstance(value, StrEnum):
         return value.value
-    if isinstance(value, Objective):
-        return {"metric": value.metric, "direction": value.direction}
+    if isinstance(value, Objective | Confirmed):
+        return {name: to_plain(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -18,8 +18,9 @@ _AFTER = ("best_epoch", "epochs", "seconds", "attempts", "seed", "run_id", "erro
 def make_trial_frame(trials: Sequence[Trial]) -> DataFrame:
     """Return a table with a row for each trial, indexed by the trials' numbers.
 
-    Columns are the state, the value (`value_2` beside it with two objectives), each hyperparameter by its own name,
-    each metric at the best epoch as `metrics.NAME`, and how the trial was trained. Times are UTC.
+    Columns are the state, the value (`value_2` beside it with two objectives), the mean of its repeats as `confirmed`
+    if any trial was repeated, each hyperparameter by its own name, each metric at the best epoch as `metrics.NAME`, and
+    how the trial was trained. Times are UTC.
 
     Args:
         trials: Trials of one sweep, in the order of the rows.
@@ -34,6 +35,8 @@ def make_trial_frame(trials: Sequence[Trial]) -> DataFrame:
 def _cells(trial: Trial) -> Iterator[tuple[str, Any]]:
     for name in _BEFORE:
         yield name, _plain(getattr(trial, name))
+    if trial.confirmed is not None:
+        yield "confirmed", trial.confirmed.mean
     if trial.values is not None and len(trial.values) > 1:
         yield "value_2", trial.values[1]
     yield from trial.params.items()

@@ -6,8 +6,10 @@ import hashlib
 import json
 import statistics
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from dnnsweep.answers.answer import Answer
 from dnnsweep.answers.composition import Measured, compose, plain_scores
 from dnnsweep.answers.configurations import baseline_params, choose_candidates, configuration_key
 from dnnsweep.answers.confirmation import Confirmation, SplitSizes, confirm
@@ -15,6 +17,7 @@ from dnnsweep.answers.contrast import contrast_between
 from dnnsweep.answers.effects import MeasuredEffects, measure_effects, plan_effects
 from dnnsweep.answers.expected import expected_scores
 from dnnsweep.answers.race_rules import RaceRules, lookahead_for
+from dnnsweep.answers.sentences import sentences
 from dnnsweep.errors import SweepFailedError
 from dnnsweep.records import Candidate, Purpose, Retraining, Sweep, SweepState, Task, Trial, to_plain
 from dnnsweep.records.phases import Phase
@@ -40,6 +43,11 @@ def is_answered(answer: Mapping[str, Any], spec: SweepSpec, sweep: Sweep, *, ope
     """
     done = answer.get("done", {})
     return all(done.get(part) == key for part, key in _wanted(spec, sweep, opens_test=opens_test).items())
+
+
+def is_retrained(answer: Mapping[str, Any], trial: int) -> bool:
+    """Return whether the retrained configuration of an answer is that of a trial."""
+    return bool((answer.get("retrained") or {}).get("trial") == trial)
 
 
 def _wanted(spec: SweepSpec, sweep: Sweep, *, opens_test: bool) -> dict[str, Any]:
@@ -82,6 +90,7 @@ class Answering:
         self._stored = dict(self._lease.answer())
         self._confirmation: Confirmation | None = None
         self._effects: MeasuredEffects | None = None
+        self._is_chosen = False
 
     def run(self) -> SweepState:
         """Train what is missing and store what follows from it; return `COMPLETE` unless it was cut short."""
@@ -99,6 +108,24 @@ class Answering:
             self._store(skipped={"confirm": str(error)})
             return SweepState.COMPLETE
         return state
+
+    def retrain(self, number: int) -> SweepState:
+        """Retrain a trial in place of the winner, and open the test rows; return how the sweep is to be left.
+
+        Args:
+            number: Number of a trial that is complete.
+        """
+        (trial,) = (trial for trial in self._trials if trial.number == number)
+        key = configuration_key(trial.params)
+        repeated = (c for c in self._lease.candidates if c.purpose is not Purpose.RETRAIN)
+        candidate = next((c.number for c in repeated if configuration_key(c.params) == key), None)
+        n_epochs = self._median_best_epoch(candidate) or trial.best_epoch or 1
+        self._is_chosen = True
+        try:
+            return self._retrain(f"trial {number}", trial.params, number, n_epochs)
+        except SweepFailedError as error:
+            self._store(skipped={"the score to expect": str(error)})
+            return SweepState.COMPLETE
 
     def _race(self, section: ConfirmSpec) -> list[Candidate]:
         """Return the candidates: the best trials and the baseline, which comes last unless it is one of them."""
@@ -167,14 +194,16 @@ class Answering:
         if winner is None or self._is_winner_retrained():
             self._store("test")
             return SweepState.COMPLETE
-        best_epochs = [
-            repeat.best_epoch
-            for repeat in self._lease.repeats
-            if repeat.candidate == winner.number and repeat.best_epoch is not None
-        ]
-        if not best_epochs:
+        n_epochs = self._median_best_epoch(winner.number)
+        if n_epochs is None:
             return SweepState.COMPLETE
-        return self._retrain(winner.label, winner.params, winner.trial, round(statistics.median(best_epochs)))
+        return self._retrain(winner.label, winner.params, winner.trial, n_epochs)
+
+    def _median_best_epoch(self, candidate: int | None) -> int | None:
+        """Return the median best epoch of a candidate's repeats; None if none has one."""
+        own = [repeat for repeat in self._lease.repeats if repeat.candidate == candidate]
+        best_epochs = [repeat.best_epoch for repeat in own if repeat.best_epoch is not None]
+        return round(statistics.median(best_epochs)) if best_epochs else None
 
     def _is_winner_retrained(self) -> bool:
         """Return whether the stored score is that of the winner as it is now."""
@@ -199,7 +228,9 @@ class Answering:
             "params": to_plain(params),
             "trial": trial,
             "n_epochs": n_epochs,
+            "n_seeds": N_SEEDS,
             "model": models[0] if models else None,
+            "is_chosen": self._is_chosen,
         }
         answers = [self._lease.tests.get(number) for number in numbers]
         scores = expected_scores(answers, self._objective.metric, Task(self._sweep.data["task"]))
@@ -237,25 +268,37 @@ class Answering:
 
     def _store(self, part: str | None = None, skipped: Mapping[str, str] | None = None) -> None:
         """Store the answer as it is now, and that a part of it is complete."""
+        answer = self._compose(skipped or {})
+        done = dict(self._stored.get("done", {}))
+        if part in self._wanted:
+            done[part] = self._wanted[part]
+        self._stored = {**answer.to_json(), "done": done}
+        self._lease.store_answer(self._stored)
+
+    def _compose(self, skipped: Mapping[str, str]) -> Answer:
+        """Return the answer as it is now; one in which a trial was retrained keeps what it had said before."""
+        retrained = self._stored.get("retrained")
+        is_scored = self._is_winner_retrained() or (retrained is not None and retrained["is_chosen"])
+        test = self._stored.get("test") if is_scored else None
+        if self._is_chosen and self._stored.get("sentences"):
+            former = Answer.from_json(self._stored)
+            answer = replace(former, test=test, retrained=retrained, skipped={**former.skipped, **skipped})
+            return replace(answer, sentences=sentences(answer))
         complete = [trial for trial in self._trials if trial.value is not None]
         best = next((trial for trial in complete if trial.number == self._sweep.best_number), None)
-        answer = compose(
+        return compose(
             Measured(
                 self._sweep.name,
                 self._objective,
                 n_trials=len(complete),
                 best=best,
                 confirmation=self._confirmation,
-                test=self._stored.get("test") if self._is_winner_retrained() else None,
+                test=test,
+                retrained=retrained,
                 effects=self._effects,
-                skipped=skipped or {},
+                skipped=skipped,
             )
         )
-        done = dict(self._stored.get("done", {}))
-        if part is not None:
-            done[part] = self._wanted[part]
-        self._stored = {**answer.to_json(), "done": done, "retrained": self._stored.get("retrained")}
-        self._lease.store_answer(self._stored)
 
 
 def _test_rows(spec: SweepSpec, sweep: Sweep) -> str:

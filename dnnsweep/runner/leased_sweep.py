@@ -44,6 +44,7 @@ class LeasedSweep:
         profile: Filled with where the time goes.
         shutdown: When the worker that runs the sweep must end; None where no worker runs it.
         opens_test: Whether the winner may be scored on the test rows once the budget is complete.
+        retrained: Number of the trial to retrain and score in place of the winner; None answers what the file asks.
     """
 
     spec: SweepSpec
@@ -55,6 +56,7 @@ class LeasedSweep:
     profile: Profile
     shutdown: Shutdown | None = None
     opens_test: bool = True
+    retrained: int | None = None
 
     def train(self, on_progress: Callable[[Progress], None]) -> SweepState:
         """Train the sweep until it is complete, stopped or interrupted; return how it was left.
@@ -88,11 +90,12 @@ class LeasedSweep:
     def _answer(self, on_progress: Callable[[Progress], None]) -> SweepState:
         """Answer the sweep, whose trials have all ended; return how it is to be left."""
         sweep, lease = self.ledger.sweep(self.spec.name), RepeatLease(self.lease)
-        if is_answered(lease.answer(), self.spec, sweep, opens_test=self.opens_test):
+        if self.retrained is None and is_answered(lease.answer(), self.spec, sweep, opens_test=self.opens_test):
             return SweepState.COMPLETE
         training = RepeatTraining(self._controller_settings(), lease, self.executor, self._control, on_progress)
         trials = self.ledger.trials_of(sweep)
-        return Answering(self.spec, sweep, trials, training, opens_test=self.opens_test).run()
+        answering = Answering(self.spec, sweep, trials, training, opens_test=self.opens_test)
+        return answering.run() if self.retrained is None else answering.retrain(self.retrained)
 
     def _control(
         self, controller: Controller, run: Callable[[Callable[[], SweepState]], SweepState] = lambda run: run()

@@ -60,9 +60,14 @@ class RepeatTraining:
             is_followed=True,
         )
 
+        n_before = self._n_ended()
+
         def report(progress: Progress) -> None:
-            n_ended = sum(repeat.reason is not None for repeat in self.lease.repeats)
-            self.on_progress(replace(progress, phase=phase, n_repeats=(n_ended, len(self.lease.repeats))))
+            n_repeats = (self._n_ended() - n_before, len(self.lease.repeats) - n_before)
+            self.on_progress(replace(progress, phase=phase, n_repeats=n_repeats))
 
         controller = Controller(settings, self.lease, order, self.executor, on_progress=report)
         return self.control(controller), order.is_over
+
+    def _n_ended(self) -> int:
+        return sum(repeat.reason is not None for repeat in self.lease.repeats)

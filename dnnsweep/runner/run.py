@@ -15,7 +15,7 @@ from dnnsweep.ledger import Lease, LeaseWatch, Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.phases import Phase
-from dnnsweep.runner.answering import is_answered
+from dnnsweep.runner.answering import is_answered, is_retrained
 from dnnsweep.runner.controller import Progress
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan, stored_reading
 from dnnsweep.runner.loading import StopRequestedError, load_data
@@ -45,6 +45,7 @@ class RunOptions:
         on_wait: Called again and again, with who runs the sweep, while another process does; None waits no longer than
             it takes to see that it does.
         opens_test: Whether the winner may be scored on the test rows once the budget is complete.
+        retrained: Number of the trial to retrain and score in place of the winner; None answers what the file asks.
         profile: Filled with where the time goes.
     """
 
@@ -57,6 +58,7 @@ class RunOptions:
     on_note: Callable[[str], None] = lambda _: None
     on_wait: Callable[[str], None] | None = None
     opens_test: bool = True
+    retrained: int | None = None
     profile: Profile = field(default_factory=Profile)
 
 
@@ -114,7 +116,10 @@ def _read_sweep(spec: SweepSpec, settings: Settings, watch: LeaseWatch) -> Sweep
 def _is_answered(stored: Sweep, spec: SweepSpec, settings: Settings, options: RunOptions) -> bool:
     """Return whether a sweep with nothing left to train has nothing left to answer either."""
     with closing(Ledger.open(settings.database_url)) as ledger:
-        return is_answered(ledger.answer(stored), spec, stored, opens_test=options.opens_test)
+        answer = ledger.answer(stored)
+    if options.retrained is not None:
+        return is_retrained(answer, options.retrained)
+    return is_answered(answer, spec, stored, opens_test=options.opens_test)
 
 
 def _conclude(ledger: Ledger, stored: Sweep, spec: SweepSpec) -> None:
@@ -138,7 +143,17 @@ def _train(
             catch_up(ledger, settings, COMPLETE_WAIT_SECONDS)
             return state
         shipping = RunShipping(options.executor, settings)
-        leased = LeasedSweep(spec, settings, ledger, lease, executor, shipping, profile, opens_test=options.opens_test)
+        leased = LeasedSweep(
+            spec,
+            settings,
+            ledger,
+            lease,
+            executor,
+            shipping,
+            profile,
+            opens_test=options.opens_test,
+            retrained=options.retrained,
+        )
         state = leased.train(options.on_progress)
     n_slots, n_busy = executor.slot_epochs
     profile.note_usage(n_slots=n_slots, n_busy=n_busy, memory_mb=executor.memory_mb)

@@ -58,6 +58,7 @@ SWEEP: Final[dict[str, Any]] = {
     "delivery_error": None,
     "submitted_by": "anna",
     "stopped_by": None,
+    "repeated_for": None,
 }
 DELETED_SWEEP: Final[dict[str, Any]] = {
     "id": "3f0c5c1e7f0a4b0fa1f1d7a6f2f0c9aa",
@@ -96,6 +97,7 @@ TRIAL: Final[dict[str, Any]] = {
     "metrics": {"val_accuracy": 0.9805, "val_loss": 0.081},
     "started_at": 1764000003000,
     "ended_at": 1764000003300,
+    "confirmed": {"mean": 0.9738, "interval": [0.9671, 0.9805], "n": 12},
 }
 TRIAL_WITH_CURVE: Final = {
     **TRIAL,
@@ -103,6 +105,25 @@ TRIAL_WITH_CURVE: Final = {
         "ended_at": [1764000003100, 1764000003120],
         "series": [{"metric": "val_loss", "layer": None, "values": [0.52, 0.31]}],
     },
+}
+ANSWER: Final[dict[str, Any]] = {
+    "sweep": "digits",
+    "metric": "val_accuracy",
+    "direction": "maximize",
+    "kind": "confirmed",
+    "n_trials": 30,
+    "winner": {
+        "number": 6,
+        "params": TRIAL["params"],
+        "label": "trial 6",
+        "mean": 0.9738,
+        "interval": [0.9671, 0.9805],
+        "n": 12,
+        "n_diverged": 0,
+    },
+    "p_best": 0.93,
+    "tied": [11],
+    "sentences": ["Trial 6 leads: val_accuracy 97.4 % (96.7 to 98.1 %), the mean of 12 repeats."],
 }
 STREAM: Final = """event: event
 id: 41

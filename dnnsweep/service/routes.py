@@ -265,6 +265,17 @@ def best(
 
 
 @router.get(
+    "/sweeps/{name}/answer",
+    response_model=schemas.ANSWER,
+    dependencies=READING,
+    responses={200: examples.example_of(examples.ANSWER), **responses(401, 404)},
+)
+def answer(name: Name, store: StoreOf) -> Response:
+    """Return what a sweep answers: its winner, what that is worth, and which techniques made the difference."""
+    return JSONResponse(store.answer(name))
+
+
+@router.get(
     "/sweeps/{name}/model",
     response_class=StreamingResponse,
     dependencies=READING,
@@ -277,20 +288,15 @@ def model(
     name: Name,
     store: StoreOf,
     trial: Annotated[
-        int | None, Query(ge=0, le=MAX_NUMBER, description="Number of the trial; the best one by default.")
+        int | None,
+        Query(ge=0, le=MAX_NUMBER, description="Number of the trial; the retrained winner, or the best, by default."),
     ] = None,
 ) -> Response:
-    """Return the best trial's model, with the weights of its best epoch."""
-    number = trial
-    if number is None:
-        best_trials = store.best(name, 1)
-        if not best_trials:
-            raise SweepNotFoundError(f"no trial of sweep {name} is complete")
-        number = best_trials[0].number
-    file = store.open_model(name, number)
+    """Return the model of the retrained winner, or that of a trial with the weights of its best epoch."""
+    file, called = store.open_model(name, trial)
     headers = {
         "Content-Length": str(os.fstat(file.fileno()).st_size),
-        "Content-Disposition": f'attachment; filename="{name}-trial-{number}.keras"',
+        "Content-Disposition": f'attachment; filename="{called}"',
     }
     blocks = iter(partial(file.read, MODEL_BLOCK_BYTES), b"")
     media_type, close = "application/octet-stream", BackgroundTask(file.close)

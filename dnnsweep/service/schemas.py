@@ -8,6 +8,7 @@ from dataclasses import field, fields, make_dataclass
 from types import GenericAlias
 from typing import Any, Final, get_type_hints
 
+from dnnsweep.answers.answer import Answer
 from dnnsweep.records import SWEEP_COLUMNS, TRIAL_COLUMNS, Sweep, Trial
 
 
@@ -33,3 +34,4 @@ SWEEP: Final = json_record(Sweep, SWEEP_COLUMNS)
 SWEEPS: Final = GenericAlias(list, SWEEP)
 TRIAL: Final = json_record(Trial, TRIAL_COLUMNS)
 TRIALS: Final = GenericAlias(list, TRIAL)
+ANSWER: Final = Answer

@@ -43,12 +43,19 @@ class SweepStore(Protocol):
         """Return one trial."""
 
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
-        """Return the best complete trials that meet a condition, best first.
+        """Return the best complete trials that meet a condition, best first; confirmed ones come before others.
 
         Args:
             name: Name of the sweep.
             top: Return at most this many trials; None for 5, or for the whole front of two objectives.
             where: A condition such as `dropout < 0.3`; None for all trials.
+        """
+
+    def answer(self, name: str) -> dict[str, Any]:
+        """Return what a sweep answers, as plain JSON.
+
+        Raises:
+            SweepNotFoundError: There is no such sweep, or it has no answer.
         """
 
     def curve(self, name: str, number: int) -> Curve:
@@ -62,6 +69,9 @@ class SweepStore(Protocol):
 
     def model(self, name: str, number: int, folder: Path | None = None) -> Path:
         """Return the file of a trial's model; a model on another machine is copied into `folder`."""
+
+    def retrained_model(self, name: str, folder: Path | None = None) -> Path | None:
+        """Return the file of the retrained winner's model, as `model` does; None if no winner was retrained."""
 
     def submit(self, document: Any) -> Sweep:
         """Put a sweep, given as the content of its file, into the queue for workers."""

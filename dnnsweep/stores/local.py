@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dnnsweep.confined_files import open_below
-from dnnsweep.errors import ExportError
+from dnnsweep.errors import ExportError, SweepNotFoundError
 from dnnsweep.ledger import Ledger, LedgerStats, NewSweep
 from dnnsweep.records import Curve, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
@@ -68,6 +68,13 @@ class LocalStore:
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         return self.ledger.best(name, top, where)
 
+    def answer(self, name: str) -> dict[str, Any]:
+        sweep = self.ledger.sweep(name)
+        stored = self.ledger.answer(sweep)
+        if not stored.get("sentences"):
+            raise SweepNotFoundError(_unanswered(sweep))
+        return {key: value for key, value in stored.items() if key != "done"}
+
     def curve(self, name: str, number: int) -> Curve:
         return self.trial_with_curve(name, number)[1]
 
@@ -99,17 +106,44 @@ class LocalStore:
             raise ExportError(f"the model of trial {number} must be in {path}, but is not; export it as python")
         return path
 
-    def open_model(self, name: str, number: int) -> BinaryIO:
-        """Open the file of a trial's model; a link that leads out of the home's models is not followed.
+    def retrained_model(self, name: str, folder: Path | None = None) -> Path | None:  # noqa: ARG002  it is here
+        retrained = self.ledger.answer(self.ledger.sweep(name)).get("retrained")
+        if retrained is None or retrained["model"] is None:
+            return None
+        path = self._settings.retrained_model(name, retrained["model"])
+        if not path.exists():
+            raise ExportError(f"the retrained model must be in {path}, but is not; --trial takes that of a trial")
+        return path
+
+    def open_model(self, name: str, number: int | None) -> tuple[BinaryIO, str]:
+        """Open the file of a model; a link that leads out of the home's models is not followed.
+
+        Args:
+            name: Name of the sweep.
+            number: Number of the trial; None for the retrained winner, or for the best trial if none was retrained.
+
+        Returns:
+            The file, and what to call a copy of it.
 
         Raises:
             ExportError: There is none.
+            SweepNotFoundError: There is no such trial, or none is complete.
         """
-        path = self.model(name, number)
+        path = self.retrained_model(name) if number is None else None
+        called, whose = f"{name}-retrained.keras", "the retrained winner"
+        if path is None:
+            number = self._best_number(name) if number is None else number
+            path, called, whose = self.model(name, number), f"{name}-trial-{number}.keras", f"trial {number}"
         try:
-            return open_below(self._settings.models(name).parent, str(path))
+            return open_below(self._settings.models(name).parent, str(path)), called
         except OSError as error:
-            raise ExportError(f"the model of trial {number} cannot be read; export it as python") from error
+            raise ExportError(f"the model of {whose} cannot be read; export it as python") from error
+
+    def _best_number(self, name: str) -> int:
+        best = self.best(name, 1)
+        if not best:
+            raise SweepNotFoundError(f"no trial of sweep {name} is complete")
+        return best[0].number
 
     def submit(self, document: Any) -> Sweep:
         return self.put(document, is_restricted=False)[0]
@@ -150,3 +184,19 @@ class LocalStore:
     def deleted_page(self, limit: int | None = None, offset: int = 0) -> Page[DeletedSweep]:
         """Return some of what is kept of deleted sweeps, in the order of their deletion."""
         return self.ledger.deleted_page(limit, offset)
+
+
+def _unanswered(sweep: Sweep) -> str:
+    """Return why a sweep has no answer, and what to do about it."""
+    if sweep.state in (SweepState.QUEUED, SweepState.RUNNING):
+        return (
+            f"sweep {sweep.name} has no answer yet: it is {sweep.state.lower()}; `dnnsweep show {sweep.name}` shows it"
+        )
+    if sweep.state is not SweepState.COMPLETE:
+        remedy = f"`dnnsweep resume {sweep.name}` continues it"
+        return f"sweep {sweep.name} has no answer yet: it is {sweep.state.lower()}; {remedy}"
+    if len(sweep.objectives) > 1:
+        remedy = f"`dnnsweep best {sweep.name}` shows its front"
+        return f"sweep {sweep.name} has no answer, which only sweeps of one objective have; {remedy}"
+    remedy = f"`dnnsweep confirm {sweep.name}` repeats them"
+    return f"sweep {sweep.name} has no answer: its best trials were not repeated; {remedy}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -58,6 +59,9 @@ class RemoteStore:
         items = self._http.get(f"{_path(name, 'best')}?{urlencode(parameters)}")
         return [wire.decode_record(Trial, item) for item in items]
 
+    def answer(self, name: str) -> dict[str, Any]:
+        return dict(self._http.get(_path(name, "answer")))
+
     def curve(self, name: str, number: int) -> Curve:
         return wire.decode_curve(self._http.get(_path(name, "trials", str(number)))["curve"])
 
@@ -72,6 +76,15 @@ class RemoteStore:
         path = (folder or Path()) / f"{name}-trial-{number}.keras"
         self._http.download(f"{_path(name, 'model')}?trial={number}", path)
         return path
+
+    def retrained_model(self, name: str, folder: Path | None = None) -> Path | None:
+        with suppress(SweepNotFoundError):  # there is no answer yet
+            retrained = self.answer(name).get("retrained")
+            if retrained is not None and retrained["model"] is not None:
+                path = (folder or Path()) / f"{name}-retrained.keras"
+                self._http.download(_path(name, "model"), path)
+                return path
+        return None
 
     def submit(self, document: Any) -> Sweep:
         plain = document if isinstance(document, Mapping) else document.to_json()

@@ -27,6 +27,8 @@ _STATES: Final[Mapping[State, TrialState]] = MappingProxyType(
         State.FAILED: TrialState.FAIL,
     }
 )
+#: Optuna compares the best trials with the others.
+MIN_TRIALS: Final = 2
 #: What is kept of a trial beside what Optuna has a field for.
 _ATTRIBUTES: Final = ("reason", "best_epoch", "epochs", "seconds", "seed", "run_id")
 
@@ -50,6 +52,25 @@ def make_study(
     study = optuna.create_study(study_name=name, directions=[DIRECTIONS[name] for name in directions])
     study.add_trials([_make_trial(trial, parameters, reports.get(trial.number, ())) for trial in trials])
     return study
+
+
+def importances_of(study: OptunaStudy) -> dict[str, float]:
+    """Return the share of each parameter in what makes the best trials of a study differ from all of them.
+
+    Args:
+        study: A study of a finished sweep.
+
+    Returns:
+        Parameter -> share, largest first; empty if fewer than two trials are complete.
+
+    References:
+        Watanabe and others, PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces, 2023.
+    """
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < MIN_TRIALS:
+        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def _make_trial(trial: Trial, parameters: Parameters, reports: Sequence[float]) -> FrozenTrial:

@@ -24,8 +24,8 @@ from dnnsweep.errors import (
     SweepConflictError,
     SweepNotFoundError,
 )
-from dnnsweep.ledger import Asked, Ledger
-from dnnsweep.records import Curve, Reason, Series, Suggestion, Sweep, SweepState, Trial, TrialResult
+from dnnsweep.ledger import Asked, Ledger, RepeatLease
+from dnnsweep.records import Confirmed, Curve, Reason, Series, Suggestion, Sweep, SweepState, Trial, TrialResult
 from dnnsweep.settings import ServiceAddress
 from dnnsweep.spec import check
 from dnnsweep.stores import SweepStore
@@ -35,6 +35,27 @@ from dnnsweep.stores.wire import decode_curve as decoded_curve
 from dnnsweep.stores.wire import decode_record, encode_curve
 
 SECRET = str(WRITER.secret)
+
+
+#: What the repeats of one sweep say: trial 2 wins, and trial 5 has left the race.
+ANSWER: dict[str, Any] = {
+    "sweep": "half",
+    "metric": "val_accuracy",
+    "direction": "maximize",
+    "kind": "confirmed",
+    "n_trials": 5,
+    "winner": {"number": 2, "params": {}, "label": "trial 2", "mean": 0.8, "interval": [0.7, 0.9], "n": 6},
+    "candidates": [
+        {"number": 2, "mean": 0.8, "interval": [0.7, 0.9], "n": 6, "is_live": True},
+        {"number": None, "mean": 0.7, "interval": [0.6, 0.8], "n": 6, "is_live": True},
+        {"number": 1, "mean": 0.7, "interval": None, "n": 6, "is_live": True},
+        {"number": 5, "mean": 0.5, "interval": [0.4, 0.6], "n": 3, "is_live": False},
+        {"number": 3, "mean": None, "interval": None, "n": 3, "is_live": False},
+    ],
+    "retrained": {"trial": 2, "params": {}, "n_epochs": 2, "model": "winner.keras", "is_chosen": False},
+    "sentences": ["Trial 2 wins."],
+    "done": {"confirm": {}},
+}
 
 
 def filled(home: LocalStore) -> None:
@@ -57,12 +78,15 @@ def filled(home: LocalStore) -> None:
         result = TrialResult(number, 1, reason, curve, best, 0.25, model_path=model)
         write(lease).finish(result, None if best is None else (1 / 3 + number / 7,), {"val_loss": loss})
     write(lease).advance([], [Asked(Suggestion(6, {"dropout": 0.6, "hidden": [8, 4], "batch_norm": False}, 6), {})], {})
+    RepeatLease(lease).store_answer(ANSWER)
     home.stop("half")
     lease.end(SweepState.STOPPED)
     fill_pair(home)
     folder = settings_of(home._settings.home).models("half") / "best"
     folder.mkdir(parents=True)
     (folder / "trial-5.keras").write_bytes(b"weights")
+    (folder.parent / "retrained").mkdir()
+    (folder.parent / "retrained" / "winner.keras").write_bytes(b"retrained weights")
 
 
 def fill_pair(home: LocalStore) -> None:
@@ -114,6 +138,8 @@ QUESTIONS: dict[str, Ask] = {
     "best": lambda place: place.best("half"),
     "best one": lambda place: place.best("half", 1),
     "best where": lambda place: place.best("half", 10, "dropout < 0.35 and hidden == [8, 4]"),
+    "best in the race": lambda place: place.best("half", 2),
+    "answer": lambda place: place.answer("half"),
     "sweep of two objectives": lambda place: place.sweep("pair"),
     "best of very many": lambda place: place.best("half", 2**31),
     "front": lambda place: place.best("pair"),
@@ -164,6 +190,8 @@ MISTAKES: dict[str, Ask] = {
     "wrong where": lambda place: place.best("half", 5, "dropuot < 0.3"),
     "wrong top": lambda place: place.best("half", 0),
     "beaten model": lambda place: place.model("half", 2),
+    "no answer": lambda place: place.answer("waiting"),
+    "answer of no sweep": lambda place: place.answer("nothing"),
     "no events": lambda place: place.events("nothing"),
     "no newest events": lambda place: place.event_page("nothing", 5),
     "no such order": lambda place: place.trial_page("half", None, "-size"),
@@ -217,6 +245,28 @@ def test_sweeps_are_submitted_stopped_resumed_and_deleted(place: SweepStore) -> 
 
 def test_the_best_model_can_be_had(place: SweepStore, tmp_path: Path) -> None:
     assert place.model("half", 5, tmp_path).read_bytes() == b"weights"
+
+
+def test_the_retrained_model_comes_before_that_of_the_best_trial(place: SweepStore, tmp_path: Path) -> None:
+    file = place.retrained_model("half", tmp_path)
+
+    assert file is not None
+    assert file.read_bytes() == b"retrained weights"
+    assert place.retrained_model("waiting", tmp_path) is None
+
+
+def test_confirmed_trials_in_the_race_come_first_and_the_others_by_their_value(place: SweepStore) -> None:
+    best = place.best("half", 10)
+
+    assert [trial.number for trial in best] == [2, 1, 5, 3, 0]
+    assert [trial.confirmed for trial in best] == [
+        Confirmed(0.8, (0.7, 0.9), 6),
+        Confirmed(0.7, None, 6),
+        Confirmed(0.5, (0.4, 0.6), 3),
+        None,
+        None,
+    ]
+    assert place.trial("half", 5).confirmed == place.trials("half")[5].confirmed == best[2].confirmed
 
 
 # -- records as JSON ------------------------------------------------------------------------------------------------
@@ -291,6 +341,9 @@ COMMANDS = [
     "best half --where dropout<0.35",
     "best half --yaml",
     "best waiting",
+    "answer half",
+    "answer half --json",
+    "answer waiting",
     "export half",
     "export half --as yaml",
     "export half --as yaml --trial 2",

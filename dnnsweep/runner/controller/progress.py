@@ -45,8 +45,8 @@ class Progress:
         behind_seconds: Seconds in which MLflow has seen nothing, though it is behind; 0 while changes reach it.
         phase: What the run is doing.
         searched: Names of the hyperparameters that are searched.
-        n_repeats: Repeats that have ended, and those that were asked for; None while trials are trained. Then the other
-            numbers are of repeats as well.
+        n_repeats: Repeats of this phase that have ended, and those that were asked for; None while trials are trained.
+            Then the other numbers are of repeats as well.
     """
 
     n_trials: int
