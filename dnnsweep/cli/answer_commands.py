@@ -1,7 +1,8 @@
-"""Commands about what a sweep answers: answer, confirm, effects, retrain."""
+"""Commands about what a sweep answers: answer, report, confirm, effects, retrain."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,21 @@ def answer(name: Name, home: Home = None, *, as_json: AsJson = False) -> None:
     from dnnsweep.cli import render_answer
 
     render_answer.print_answer(client.answer(name, home=home), as_json=as_json)
+
+
+@app.command()
+def report(
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to this file.", show_default="stdout")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Draw what a sweep answers: one HTML page with charts and tables, which needs no network."""
+    from dnnsweep import client
+    from dnnsweep.cli import exported_files
+
+    exported_files.write_text(client.report(name, home=home), output)
 
 
 @app.command()

@@ -87,6 +87,10 @@ class SweepHandle:
         """
         return reads.answer(self.name, home=self.home)
 
+    def report(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return the report of the sweep as an HTML page, and write it to a file if one is named; see `report`."""
+        return reads.report(self.name, path, home=self.home)
+
     def importances(self) -> dict[str, float]:
         """Return how important each searched parameter was in the search, which is no effect; see `importances`."""
         return reads.importances(self.name, home=self.home)

@@ -160,6 +160,25 @@ def answer(name: str, *, home: Home = None) -> Answer:
         return Answer.from_json(store.answer(name))
 
 
+def report(name: str, path: str | os.PathLike[str] | None = None, *, home: Home = None) -> str:
+    """Return the report of a sweep as an HTML page that is complete in itself, and write it to a file if one is named.
+
+    Args:
+        name: Name of the sweep.
+        path: File to write; None only returns the page.
+        home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
+
+    Raises:
+        SweepNotFoundError: There is no such sweep.
+        OSError: The file cannot be written.
+    """
+    with open_store(home) as store:
+        page = store.report(name)
+    if path is not None:
+        Path(path).write_text(page, encoding="utf-8")
+    return page
+
+
 def importances(name: str, *, home: Home = None) -> dict[str, float]:
     """Return how much of the spread of the best trials each hyperparameter explains, by Optuna's PED-ANOVA.
 

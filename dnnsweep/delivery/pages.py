@@ -27,6 +27,7 @@ MODEL_ARTIFACT: Final = "best/model.keras"
 RETRAINED_ARTIFACT: Final = "retrained/model.keras"
 #: Where the run of a sweep has its answer, as `dnnsweep answer --json` prints it.
 ANSWER_ARTIFACT: Final = "answer.json"
+REPORT_ARTIFACT: Final = "report.html"
 _SWEEP_STATUS: Final = {
     SweepState.QUEUED: "SCHEDULED",
     SweepState.RUNNING: "RUNNING",
@@ -58,12 +59,14 @@ class SweepResults:
         code: The best trial as Keras code; None if there is none, or none can be written.
         models: Artifact path -> file of a Keras model: of the best trial, and of the retrained winner.
         answer: What the sweep answers; None before it was confirmed.
+        report: Its report, an HTML page; None before it was confirmed.
     """
 
     best: Sequence[Trial] = ()
     code: str | None = None
     models: Mapping[str, str] = field(default_factory=dict)
     answer: Answer | None = None
+    report: str | None = None
 
     @property
     def texts(self) -> dict[str, str]:
@@ -71,6 +74,8 @@ class SweepResults:
         texts = {} if self.code is None else {CODE_ARTIFACT: self.code}
         if self.answer is not None:
             texts[ANSWER_ARTIFACT] = json.dumps(self.answer.to_json(), indent=2) + "\n"
+        if self.report is not None:
+            texts[REPORT_ARTIFACT] = self.report
         return texts
 
 

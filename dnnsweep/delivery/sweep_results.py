@@ -13,6 +13,7 @@ from dnnsweep.delivery.kept_models import retrained_file
 from dnnsweep.delivery.pages import MODEL_ARTIFACT, RETRAINED_ARTIFACT, SweepResults
 from dnnsweep.ledger import Ledger
 from dnnsweep.records import Sweep, Trial
+from dnnsweep.reports.stored_report import report_of
 from dnnsweep.settings import Settings
 
 log: Final = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ class ResultsReader:
         best, stored = self._ledger.best_of(sweep, TOP), self._ledger.answer(sweep)
         self._unlinked[sweep.id] = {trial.number for trial in best if trial.run_id is None}
         answer = Answer.from_json(stored) if stored.get("sentences") else None
-        return SweepResults(best, self._code(sweep, best), self._models(sweep, stored), answer)
+        report = None if answer is None else self._write_report(sweep)
+        return SweepResults(best, self._code(sweep, best), self._models(sweep, stored), answer, report)
 
     def is_unlinked(self, sweep: Sweep, trial: Trial) -> bool:
         """Return whether the last results name a trial that had no run yet, so that nothing could link to it."""
@@ -61,6 +63,13 @@ class ResultsReader:
             code = self._write_code(sweep, best[0])
             self._codes[sweep.id] = (best[0].number, code)
         return code
+
+    def _write_report(self, sweep: Sweep) -> str | None:
+        try:
+            return report_of(self._ledger, sweep)
+        except Exception:  # likewise
+            log.debug("sweep %s has no report", sweep.name, exc_info=True)
+            return None
 
     def _write_code(self, sweep: Sweep, trial: Trial) -> str | None:
         try:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
@@ -23,6 +23,7 @@ from dnnsweep.records.paging import Page
 from dnnsweep.records.sweeps import is_sweep_name
 from dnnsweep.service import bodies, examples, prometheus, schemas, streams
 from dnnsweep.service.admission import ADMISSION, READING, WRITING
+from dnnsweep.service.answers import HEADERS
 from dnnsweep.service.credentials import Requester, require_reader
 from dnnsweep.service.head_requests import IS_HEAD
 from dnnsweep.service.problems import RefusalError, responses
@@ -38,6 +39,8 @@ log: Final = logging.getLogger(__name__)
 MAX_OFFSET: Final = 10**9
 MAX_NUMBER: Final = 2**31 - 1
 MAX_PAGE: Final = 1000
+#: What a browser may do with a report: show it with its own styles, and nothing else.
+REPORT_POLICY: Final = f"{HEADERS['Content-Security-Policy']}; style-src 'unsafe-inline'"
 MODEL_BLOCK_BYTES: Final = 1 << 18
 _PRIVATE: Final = responses(401)
 
@@ -273,6 +276,17 @@ def best(
 def answer(name: Name, store: StoreOf) -> Response:
     """Return what a sweep answers: its winner, what that is worth, and which techniques made the difference."""
     return JSONResponse(store.answer(name))
+
+
+@router.get(
+    "/sweeps/{name}/report",
+    response_class=HTMLResponse,
+    dependencies=READING,
+    responses=responses(401, 404),
+)
+def report(name: Name, store: StoreOf) -> Response:
+    """Return the report of a sweep: one page with its answer, charts and tables, which runs no script."""
+    return HTMLResponse(store.report(name), headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 @router.get(

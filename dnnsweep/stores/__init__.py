@@ -51,6 +51,13 @@ class SweepStore(Protocol):
             where: A condition such as `dropout < 0.3`; None for all trials.
         """
 
+    def report(self, name: str) -> str:
+        """Return the report of a sweep as an HTML page.
+
+        Raises:
+            SweepNotFoundError: There is no such sweep.
+        """
+
     def answer(self, name: str) -> dict[str, Any]:
         """Return what a sweep answers, as plain JSON.
 

@@ -60,6 +60,11 @@ class Http:
         """Return the JSON of a path."""
         return self._json("GET", path)
 
+    def get_text(self, path: str) -> str:
+        """Return the text of a path."""
+        with self._answer("GET", path, None) as answer:
+            return str(answer.read().decode("utf-8", "replace"))
+
     def get_part(self, path: str) -> tuple[Any, int]:
         """Return the JSON of a path that is a part of a list, and how long the whole list is."""
         with self._answer("GET", path, None) as answer:

@@ -68,6 +68,11 @@ class LocalStore:
     def best(self, name: str, top: int | None = None, where: str | None = None) -> list[Trial]:
         return self.ledger.best(name, top, where)
 
+    def report(self, name: str) -> str:
+        from dnnsweep.reports.stored_report import report_of  # loads what other questions do without
+
+        return report_of(self.ledger, self.ledger.sweep(name))
+
     def answer(self, name: str) -> dict[str, Any]:
         sweep = self.ledger.sweep(name)
         stored = self.ledger.answer(sweep)

@@ -59,6 +59,9 @@ class RemoteStore:
         items = self._http.get(f"{_path(name, 'best')}?{urlencode(parameters)}")
         return [wire.decode_record(Trial, item) for item in items]
 
+    def report(self, name: str) -> str:
+        return self._http.get_text(_path(name, "report"))
+
     def answer(self, name: str) -> dict[str, Any]:
         return dict(self._http.get(_path(name, "answer")))
 
