@@ -11,7 +11,7 @@ import pytest
 from recorded import ACCURACY, LOSS, SIZES, candidate, noisy, repeat, rules, trained, trial
 
 from dnnsweep.answers.configurations import Chosen, baseline_params, choose_candidates, configuration_key
-from dnnsweep.answers.confirmation import Confirmation, SplitSizes, confirm
+from dnnsweep.answers.confirmation import Confirmation, SplitSizes, compare_with_baseline, confirm
 from dnnsweep.answers.race_rules import lookahead_for
 from dnnsweep.records import Objective, Reason, Repeat, State
 from dnnsweep.space import Choice, Range, Searched
@@ -59,6 +59,28 @@ def test_epochs_after_the_third_block_stay_within_the_budget(max_epochs: float, 
     repeats = trained(rules(max_epochs=max_epochs), lambda _, block: float(block))
 
     assert max(one.block for one in repeats) == 2 + n_more
+
+
+@pytest.mark.parametrize(("max_epochs", "n_more"), [(19, 0), (20, 1), (29, 1), (1000, 27)])
+def test_what_is_left_of_the_budget_pays_for_winner_and_baseline(max_epochs: float, n_more: int) -> None:
+    of_three = [repeat(candidate, block, 0.5) for block in range(3) for candidate in range(3)]
+
+    places = rules(max_epochs=max_epochs).next_of_two(of_three, winner=2, baseline=0)
+
+    assert places == [(candidate, block) for block in range(3, 3 + n_more) for candidate in (2, 0)]
+
+
+def test_more_blocks_of_two_tell_what_three_blocks_cannot() -> None:
+    of_three = [repeat(candidate, block, 0.5 + candidate / 10) for block in range(3) for candidate in range(3)]
+    later = [repeat(candidate, block, 0.6 + candidate / 10) for block in range(3, 10) for candidate in (0, 2)]
+    found = confirmed(of_three, 3, baseline=0)
+    assert not found.is_better_than_baseline
+
+    compared = compare_with_baseline(found, [*of_three, *later], ACCURACY, SIZES)
+
+    assert compared.is_better_than_baseline
+    assert [(one.number, one.n) for one in compared.standings] == [(2, 10), (1, 3), (0, 10)]
+    assert compared.standings[0].mean == pytest.approx(0.77)
 
 
 def test_epochs_are_counted_as_measured_once_they_are() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dnnsweep.answers.recorded_scores import Place, by_place, score_table
+from dnnsweep.answers.recorded_scores import Place, by_place, score_of, score_table
 from dnnsweep.answers.scales import clipped
 from dnnsweep.records import Candidate, Objective, Repeat, spread_of
 from dnnsweep.statistics.intervals import Interval, folded_mean_interval, mean_interval
@@ -155,6 +155,35 @@ def confirm(
     return Confirmation(standings, baseline if baseline in numbers else None, is_better, n_full)
 
 
+def compare_with_baseline(
+    confirmation: Confirmation, repeats: Iterable[Repeat], objective: Objective, sizes: SplitSizes
+) -> Confirmation:
+    """Return a confirmation whose winner and baseline are compared in all blocks that both have.
+
+    Args:
+        confirmation: What the race says.
+        repeats: All repeats of the sweep, those after the race included.
+        objective: What the sweep improves.
+        sizes: How each block splits the development rows.
+    """
+    winner, baseline = confirmation.winner, confirmation.of_baseline
+    if winner is None or baseline is None or winner == baseline:
+        return confirmation
+    ended = by_place(repeats)
+    blocks = sorted(block for one, block in ended if one == winner.number and (baseline.number, block) in ended)
+    own = {one.number: [ended[one.number, block] for block in blocks] for one in (winner, baseline)}
+    rows = {number: np.array([score_of(one, objective.direction) for one in own[number]]) for number in own}
+    compared = outperformance(rows[winner.number], rows[baseline.number])
+    standings = []
+    for one in confirmation.standings:
+        if one.number in own:
+            value = _of_repeats(own[one.number], objective, sizes)
+            against = compared if one.number == baseline.number else None
+            one = replace(one, **value, p_winner_is_better=against)  # noqa: PLW2901  the same one, better known
+        standings.append(one)
+    return replace(confirmation, standings=tuple(standings), is_better_than_baseline=compared.is_better)
+
+
 def _places(candidate: Candidate, n_blocks: int) -> list[Place]:
     return [(candidate.number, block) for block in range(n_blocks)]
 
@@ -178,18 +207,19 @@ def _comparison(scores: Scores, leader: int, row: int) -> Outperformance | None:
 
 def _standing(candidate: Candidate, repeats: Sequence[Repeat], objective: Objective, sizes: SplitSizes) -> Standing:
     """Return what a candidate's own repeats say; how it stands among the others is filled in later."""
+    of_repeats = _of_repeats(repeats, objective, sizes)
+    return Standing(candidate.number, candidate.label, candidate.trial, candidate.params, **of_repeats)
+
+
+def _of_repeats(repeats: Sequence[Repeat], objective: Objective, sizes: SplitSizes) -> dict[str, Any]:
     with_value = [repeat for repeat in repeats if repeat.value is not None and math.isfinite(repeat.value)]
     values = np.array([repeat.value for repeat in with_value], dtype=float)
-    return Standing(
-        number=candidate.number,
-        label=candidate.label,
-        trial=candidate.trial,
-        params=candidate.params,
-        mean=float(values.mean()) if len(values) else None,
-        interval=clipped(_interval(with_value, objective.metric, sizes), objective.metric),
-        n=len(repeats),
-        n_diverged=len(repeats) - len(with_value),
-    )
+    return {
+        "mean": float(values.mean()) if len(values) else None,
+        "interval": clipped(_interval(with_value, objective.metric, sizes), objective.metric),
+        "n": len(repeats),
+        "n_diverged": len(repeats) - len(with_value),
+    }
 
 
 def _interval(repeats: Sequence[Repeat], metric: str, sizes: SplitSizes) -> Interval:

@@ -71,6 +71,24 @@ class RaceRules:
         places = frozenset(self.next_blocks(known))
         return [repeat for repeat in known if (repeat.candidate, repeat.block) in places]
 
+    def next_of_two(self, repeats: Iterable[Repeat], winner: int, baseline: int) -> list[Place]:
+        """Return the repeats of winner and baseline that the rest of the budget pays for, once the race is over.
+
+        The blocks of a whole race are dear, and three of them cannot tell two configurations apart for certain. The
+        winner is known, so that more blocks of these two cannot change it.
+
+        Args:
+            repeats: Repeats that the race has asked for.
+            winner: Number of the candidate that leads.
+            baseline: Number of the candidate that is the baseline.
+        """
+        ended = by_place(repeats)
+        n_run = max((block + 1 for _, block in ended), default=0)
+        left = self.max_epochs - sum(repeat.epochs for place, repeat in ended.items() if place[1] >= MIN_BLOCKS)
+        cost = sum(self._usual_epochs(candidate, ended, n_run) for candidate in (winner, baseline))
+        n_blocks = min(max(self.n_blocks, MIN_BLOCKS), n_run + int(left // max(cost, 1)))
+        return [(candidate, block) for block in range(n_run, n_blocks) for candidate in (winner, baseline)]
+
     def _spent(self, places: Sequence[Place], ended: Mapping[Place, Repeat], n_known: int) -> float:
         """Return the epochs of the blocks after the third: measured in the known blocks, else estimated."""
         means = {candidate: self._usual_epochs(candidate, ended, n_known) for candidate in self.epochs}

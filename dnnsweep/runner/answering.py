@@ -12,7 +12,7 @@ from typing import Any, Final
 from dnnsweep.answers.answer import Answer
 from dnnsweep.answers.composition import Measured, compose, plain_scores
 from dnnsweep.answers.configurations import baseline_params, choose_candidates, configuration_key
-from dnnsweep.answers.confirmation import Confirmation, SplitSizes, confirm
+from dnnsweep.answers.confirmation import Confirmation, SplitSizes, compare_with_baseline, confirm
 from dnnsweep.answers.contrast import contrast_between
 from dnnsweep.answers.effects import MeasuredEffects, measure_effects, plan_effects
 from dnnsweep.answers.expected import expected_scores
@@ -151,6 +151,10 @@ class Answering:
         state, is_whole = self._training.train(plan, Phase.CONFIRMING)
         repeats, sizes = rules.own(self._lease.repeats), self._split_sizes()
         self._confirmation = confirm(race, repeats, self._objective, sizes, self._baseline)
+        winner = None if self._confirmation is None else self._confirmation.winner
+        if is_whole and winner is not None and self._baseline not in (None, winner.number):
+            wanted = [self._in_block(*place) for place in rules.next_of_two(repeats, winner.number, self._baseline)]
+            state, is_whole = self._training.train(lambda _: wanted, Phase.CONFIRMING)
         self._store("confirm" if is_whole else None)
         return state
 
@@ -275,6 +279,12 @@ class Answering:
         self._stored = {**answer.to_json(), "done": done}
         self._lease.store_answer(self._stored)
 
+    def _compared(self) -> Confirmation | None:
+        """Return what the race says, with winner and baseline compared in all blocks that both have by now."""
+        if self._confirmation is None:
+            return None
+        return compare_with_baseline(self._confirmation, self._lease.repeats, self._objective, self._split_sizes())
+
     def _compose(self, skipped: Mapping[str, str]) -> Answer:
         """Return the answer as it is now; one in which a trial was retrained keeps what it had said before."""
         retrained = self._stored.get("retrained")
@@ -292,7 +302,7 @@ class Answering:
                 self._objective,
                 n_trials=len(complete),
                 best=best,
-                confirmation=self._confirmation,
+                confirmation=self._compared(),
                 test=test,
                 retrained=retrained,
                 effects=self._effects,
