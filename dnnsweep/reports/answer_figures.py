@@ -84,7 +84,7 @@ def draw_shares(found: Sequence[tuple[str, float]]) -> go.Figure:
             hovertemplate="%{y}: %{x:.0%}<extra></extra>",
         )
     )
-    figure.update_xaxes(title_text="share in the spread of the trials' values", tickformat=".0%")
+    figure.update_xaxes(title_text="share in what makes the best trials differ", tickformat=".0%")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure.update_layout(height=180 + ROW_HEIGHT * len(found))
 

@@ -17,7 +17,7 @@ from dnnsweep.records import N_PARAMETERS, Candidate, Curve, Objective, Repeat, 
 from dnnsweep.reports import axes
 from dnnsweep.reports.answer_figures import draw_effects, draw_scores, draw_shares
 from dnnsweep.reports.axes import Axis
-from dnnsweep.reports.estimates import candidates_of, effects_of, importance_of
+from dnnsweep.reports.estimates import candidates_of, effects_of, in_order
 from dnnsweep.space import SearchSpace, did_you_mean
 
 Figure: TypeAlias = go.Figure
@@ -43,9 +43,10 @@ class Found:
         space: The search space.
         trials: Trials in their order.
         curves: Trial's number -> its curve; only `learning_curves` needs some.
-        answer: What the sweep answers; only figures in `OF_ANSWERS` need it.
+        answer: What the sweep answers; only `effects` and `repeats` need it.
         candidates: All configurations that it repeated; only `repeats` needs them.
         repeats: All repeats of these; only `repeats` needs them.
+        importances: Hyperparameter -> its share in what makes the best trials differ; only `importance` needs them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Found:
     answer: Answer | None = None
     candidates: Sequence[Candidate] = ()
     repeats: Sequence[Repeat] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
 
 
 def history(found: Found) -> Figure:
@@ -341,11 +343,15 @@ def repeats(found: Found) -> Figure:
 
 
 def importance(found: Found) -> Figure:
-    """Return the share of each hyperparameter in the spread of the trials' values."""
-    shares = [] if found.answer is None else importance_of(found.answer)
-    if not shares:
+    """Return the share of each hyperparameter in what makes the best trials differ from all others."""
+    if not found.importances:
         return _without(found, "Importance", "The importance of hyperparameters is not known.")
-    return _title(draw_shares(shares), found, "Importance", "a description of the search, which claims no effect")
+    return _title(
+        draw_shares(in_order(found.importances)),
+        found,
+        "Importance",
+        "a description of the search, which claims no effect",
+    )
 
 
 def _without(found: Found, title: str, text: str) -> Figure:
@@ -375,12 +381,14 @@ KINDS: Final[Mapping[str, Callable[[Found], Figure]]] = {
 OF_ANSWERS: Final = frozenset({"effects", "repeats", "importance"})
 
 
-def check_kind(kind: str) -> None:
-    """Check that there is a kind of figure.
+def check_kind(kind: str, where: str | None = None) -> None:
+    """Check that there is a kind of figure, and that it can show the trials that meet a condition.
 
     Raises:
-        ExportError: There is none of this name.
+        ExportError: There is none of this name, or it takes no condition.
     """
     if kind not in KINDS:
         remedy = did_you_mean(kind, tuple(KINDS))
         raise ExportError(f"a figure must be one of {', '.join(KINDS)}, got {kind!r}{remedy and f'; {remedy}'}")
+    if where is not None and kind in OF_ANSWERS:
+        raise ExportError(f"a figure of the answer takes no condition, got {where!r} for {kind}; leave out where")
