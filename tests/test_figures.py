@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from report_cases import CASES
 
 from dnnsweep.records import Curve, Objective, Series, State, Trial
-from dnnsweep.reports import axes, figures
+from dnnsweep.reports import axes, figures, svg
 from dnnsweep.reports.figures import Figure, Found
 from dnnsweep.space import SearchSpace, parse_space
 
 LOSS = (Objective("val_loss", "minimize"),)
 ACCURACY = (Objective("val_accuracy", "maximize"),)
+OF_TRIALS = [kind for kind in figures.KINDS if kind not in figures.OF_ANSWERS]
 BOTH = (*ACCURACY, Objective("n_parameters", "minimize"))
 
 
@@ -44,6 +47,12 @@ def search_space(raw: Mapping[str, Any]) -> SearchSpace:
 def curve(**metrics: Sequence[float]) -> Curve:
     n_epochs = max(map(len, metrics.values()))
     return Curve(tuple(Series(name, tuple(values)) for name, values in metrics.items()), tuple(range(n_epochs)))
+
+
+def answered(case: str) -> Found:
+    contents = CASES[case]()
+    whole = Found("made-up", contents.objectives, contents.space, contents.trials)
+    return replace(whole, answer=contents.answer, candidates=contents.candidates, repeats=contents.repeats)
 
 
 def subtitle(figure: Figure) -> str:
@@ -201,7 +210,7 @@ def test_the_curves_that_are_read_are_few_and_stand_for_the_whole_ranking() -> N
     assert figures.numbers_of_curves(trials[:3], LOSS) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("kind", figures.KINDS)
+@pytest.mark.parametrize("kind", OF_TRIALS)
 def test_a_figure_of_ten_thousand_trials_is_bounded_and_says_what_it_shows(kind: str) -> None:
     space = {"dropout": {"low": 0.0, "high": 0.5}}
     trials = [trial(number, 1e4 - number, dropout=number / 2e4) for number in range(10_000)]
@@ -225,7 +234,7 @@ def test_the_best_trial_is_among_those_that_parallel_coordinates_show() -> None:
     assert min(line.dimensions[0]["values"]) == math.log10(0.5)
 
 
-@pytest.mark.parametrize("kind", figures.KINDS)
+@pytest.mark.parametrize("kind", OF_TRIALS)
 @pytest.mark.parametrize("objectives", [LOSS, BOTH])
 @pytest.mark.parametrize("trials", [[], [trial(0, dropout=0.1)]])
 def test_a_sweep_without_a_complete_trial_has_a_figure_that_says_so(
@@ -235,6 +244,44 @@ def test_a_sweep_without_a_complete_trial_has_a_figure_that_says_so(
 
     assert [note.text for note in figure.layout.annotations] == ["No trial is complete."]
     assert figure.to_json()
+
+
+def test_effects_stand_below_each_other_with_both_intervals_in_points() -> None:
+    simultaneous, own, effects = figures.effects(answered("whole")).data
+
+    assert list(effects.x) == pytest.approx([4.1, 1.7, 0.2])
+    assert list(effects.y) == [0, 1, 2]
+    assert list(simultaneous.x)[:3] == [pytest.approx(3.1), pytest.approx(5.1), None]
+    assert list(own.x)[:3] == [pytest.approx(3.5), pytest.approx(4.7), None]
+    assert effects.marker.color == (svg.MEDIAN_COLOR, svg.MEDIAN_COLOR, svg.UNCLEAR_COLOR)
+    labels = figures.effects(answered("whole")).layout.yaxis.ticktext
+    assert labels == ("optimizer: sgd, 0.01 → nadam, 0.0026", "batch_norm: false → true", "dropout: 0 → 0.21")
+
+
+def test_repeats_lie_below_the_means_that_they_make() -> None:
+    dots, intervals, means = figures.repeats(answered("whole")).data
+
+    assert means.x == pytest.approx((0.96, 0.94, 0.92, 0.9))
+    assert len(dots.x) == 4 * 9
+    assert all(0 < y - math.floor(y) < 0.5 for y in dots.y)
+    assert list(intervals.x)[:3] == [pytest.approx(0.948), pytest.approx(0.972), None]
+
+
+def test_importance_is_a_bar_for_each_hyperparameter() -> None:
+    shares = {"dropout": 0.1, "optimizer": 0.9}
+
+    [bars] = figures.importance(replace(answered("whole"), importances=shares)).data
+
+    assert list(zip(bars.y, bars.x, strict=True)) == [("optimizer", 0.9), ("dropout", 0.1)]
+
+
+@pytest.mark.parametrize("kind", figures.OF_ANSWERS)
+@pytest.mark.parametrize("case", ["without_answer", "no_trial", "no_winner", "names_of_markup"])
+def test_a_figure_of_an_answer_that_lacks_it_says_so(kind: str, case: str) -> None:
+    figure = figures.KINDS[kind](answered(case))
+
+    assert figure.data or [note.text[0] for note in figure.layout.annotations] in (["N"], ["T"])
+    assert "<script" not in str(figure)
 
 
 def test_names_and_words_are_text_and_never_markup() -> None:

@@ -155,6 +155,18 @@ def test_a_figure_is_made_of_the_trials_that_meet_a_condition(run: Run) -> None:
         assert n_drawn(whole) > n_drawn(part) > 0
 
 
+def test_figures_of_the_answer_take_no_condition(run: Run) -> None:
+    asked = {"confirm": {"top": 2, "budget": 1}, "effects": {"blocks": 3}}
+    sweep = run({**asked, "enqueue": [{"dropout": 0.6, "optimizer": "sgd"}]}, trials=8)
+
+    dots, _, means = sweep.plot("repeats").data
+    assert len(dots.x) >= 3 * len(means.x) >= 6
+    assert [trace.name for trace in sweep.plot("effects").data][-1] == "effect"
+    assert sum(sweep.plot("importance").data[0].x) == pytest.approx(1.0)
+    with pytest.raises(ExportError, match="takes no condition, got 'number < 3' for repeats; leave out where"):
+        sweep.plot("repeats", "number < 3")
+
+
 def n_drawn(figure: Any) -> int:
     """Return how many trials a figure shows: as points, as lines across axes, or as curves."""
     first = figure.data[0]

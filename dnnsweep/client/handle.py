@@ -115,7 +115,7 @@ class SweepHandle:
         return reads.optuna_study(self.name, with_curves=with_curves, home=self.home)
 
     def plot(self, kind: str = "history", where: str | None = None) -> Figure:
-        """Return a figure of the trials that meet a condition, made by Plotly.
+        """Return a figure of the trials that meet a condition or of the answer, made by Plotly.
 
         A figure shows at most 2,000 trials and says so. An objective to minimize that spans two decades or more is
         shown in its logarithm.
@@ -126,10 +126,14 @@ class SweepHandle:
                 `learning_curves` for the value at each epoch of the best and the median trial. With two objectives
                 `history` and `slices` have panels for both, `parallel_coordinates` highlights the Pareto front, and
                 `learning_curves` takes the best and the median trial in the first objective.
-            where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials.
+                Of the answer there are `effects` with both of their intervals, `repeats` for the mean of each
+                configuration that was repeated and its scores, and `importance`.
+            where: A condition such as `optimizer == 'adam' and dropout < 0.3`; None for all trials. Figures of the
+                answer take none.
 
         Raises:
-            ExportError: There is no figure of this kind, or Plotly is not installed (`dnnsweep[plots]`).
+            ExportError: There is no figure of this kind, it takes no condition, or Plotly is not
+                installed (`dnnsweep[plots]`).
         """
         return reads.figure(self.name, kind, where=where, home=self.home)
 

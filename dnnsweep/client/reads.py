@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from dnnsweep.stores.resolve import Home, open_store
 
 if TYPE_CHECKING:
     from dnnsweep.answers.answer import Answer
-    from dnnsweep.reports.figures import Figure
+    from dnnsweep.reports.figures import Figure, Found
     from dnnsweep.study.finished_study import OptunaStudy
 
 
@@ -258,7 +259,7 @@ def optuna_study(name: str, *, with_curves: bool = False, home: Home = None) -> 
 
 
 def figure(name: str, kind: str = "history", *, where: str | None = None, home: Home = None) -> Figure:
-    """Return a figure of a sweep's trials, made by Plotly; `SweepHandle.plot` says which kinds there are.
+    """Return a figure of a sweep or of its answer, made by Plotly; `SweepHandle.plot` says which kinds there are.
 
     Args:
         name: Name of the sweep.
@@ -267,7 +268,7 @@ def figure(name: str, kind: str = "history", *, where: str | None = None, home: 
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
 
     Raises:
-        ExportError: There is no figure of this kind, or Plotly is not installed.
+        ExportError: There is no figure of this kind, it takes no condition, or Plotly is not installed.
         QueryError: The condition is wrong.
         SweepNotFoundError: There is no such sweep.
     """
@@ -277,13 +278,35 @@ def figure(name: str, kind: str = "history", *, where: str | None = None, home: 
         raise ExportError(f"figures need {error.name}; pip install 'dnnsweep[plots]'") from error
     from dnnsweep.spec import check
 
-    figures.check_kind(kind)
+    figures.check_kind(kind, where)
     with open_store(home) as store:
-        sweep, trials = store.sweep(name), store.trials(name, where)
+        sweep = store.sweep(name)
+        if kind in figures.OF_ANSWERS:
+            shares = importances(name, home=home) if kind == "importance" else {}
+            return figures.KINDS[kind](replace(_answered(store, sweep), importances=shares))
+        trials = store.trials(name, where)
         numbers = figures.numbers_of_curves(trials, sweep.objectives) if kind == "learning_curves" else []
         curves = {number: store.curve(name, number) for number in numbers}
     found = figures.Found(name, sweep.objectives, check(sweep.spec).space, trials, curves)
     return figures.KINDS[kind](found)
+
+
+def _answered(store: SweepStore, sweep: Sweep) -> Found:
+    """Return what figures of an answer need: no trials."""
+    from dnnsweep.answers.answer import Answer
+    from dnnsweep.reports.figures import Found
+
+    plain = find_answer(store, sweep.name)
+    candidates, repeats = store.repeats(sweep.name)
+    return Found(
+        sweep.name,
+        sweep.objectives,
+        {},
+        [],
+        answer=None if plain is None else Answer.from_json(plain),
+        candidates=candidates,
+        repeats=repeats,
+    )
 
 
 def export_study(name: str, url: str, *, home: Home = None) -> None:

@@ -66,11 +66,11 @@ def _effect(effect: Estimate, x: Scale, top: float) -> Markup:
 
 def _labels(left: str, right: str, top: float) -> list[Markup]:
     """Return two texts at both ends of a line; the left one is cut off where they would meet."""
-    room = svg.N_CHARACTERS - len(right) - 2
+    room = svg.N_CHARACTERS - len(right) - 4
     cut = shorten(left, room)
     whole = [] if cut == left else [svg.element("title", left)]
     return [
-        svg.group([svg.text(cut, 4, top + 15, class_="halo strong"), *whole]),
+        svg.group([svg.text(cut, 4, top + 15, class_="halo"), *whole]),
         svg.text(right, WIDTH - 4, top + 15, text_anchor="end", class_="halo"),
     ]
 

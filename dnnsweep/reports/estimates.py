@@ -134,9 +134,9 @@ def isolated_of(answer: Answer) -> list[Estimate]:
     ]
 
 
-def importance_of(answer: Answer) -> list[tuple[str, float]]:
-    """Return each hyperparameter with its share in the spread of the trials' values, the largest first."""
-    return sorted((answer.importance or {}).items(), key=lambda pair: -pair[1])
+def in_order(importances: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return hyperparameters with their shares, the largest first."""
+    return sorted(importances.items(), key=lambda pair: -pair[1])
 
 
 def settings_text(values: Any) -> str:

@@ -11,10 +11,13 @@ from typing import Any, Final, TypeAlias
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from dnnsweep.answers.answer import Answer
 from dnnsweep.errors import ExportError
-from dnnsweep.records import N_PARAMETERS, Curve, Objective, Trial, direction_of
+from dnnsweep.records import N_PARAMETERS, Candidate, Curve, Objective, Repeat, Trial, direction_of
 from dnnsweep.reports import axes
+from dnnsweep.reports.answer_figures import draw_effects, draw_scores, draw_shares
 from dnnsweep.reports.axes import Axis
+from dnnsweep.reports.estimates import candidates_of, effects_of, in_order
 from dnnsweep.space import SearchSpace, did_you_mean
 
 Figure: TypeAlias = go.Figure
@@ -40,6 +43,10 @@ class Found:
         space: The search space.
         trials: Trials in their order.
         curves: Trial's number -> its curve; only `learning_curves` needs some.
+        answer: What the sweep answers; only `effects` and `repeats` need it.
+        candidates: All configurations that it repeated; only `repeats` needs them.
+        repeats: All repeats of these; only `repeats` needs them.
+        importances: Hyperparameter -> its share in what makes the best trials differ; only `importance` needs them.
     """
 
     name: str
@@ -47,6 +54,10 @@ class Found:
     space: SearchSpace
     trials: Sequence[Trial]
     curves: Mapping[int, Curve] = field(default_factory=dict)
+    answer: Answer | None = None
+    candidates: Sequence[Candidate] = ()
+    repeats: Sequence[Repeat] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
 
 
 def history(found: Found) -> Figure:
@@ -305,16 +316,55 @@ def _scale_of(axis: Axis) -> dict[str, Any]:
 def _finish(figure: Figure, found: Found, title: str, texts: Sequence[str], n_rows: int) -> Figure:
     """Give a figure its title, size and colours; say it where there is nothing to see."""
     subtitle = ", ".join(filter(None, texts))
-    figure.update_layout(
+    _title(figure, found, title, subtitle).update_layout(height=150 + 300 * max(1, n_rows))
+    return figure if axes.complete(found.trials) else _annotate(figure, "No trial is complete.")
+
+
+def _annotate(figure: Figure, text: str) -> Figure:
+    """Say it where there is nothing to see."""
+    return figure.add_annotation(text=text, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
+
+
+def effects(found: Found) -> Figure:
+    """Return what each hyperparameter adds between baseline and winner, with its own and the simultaneous interval."""
+    if found.answer is None or not found.answer.effects:
+        return _without(found, "Effects", "No effects were measured.")
+    figure = draw_effects(effects_of(found.answer), found.answer.metric, found.answer.direction)
+    return _title(figure, found, "Effects", "from the baseline to the winner")
+
+
+def repeats(found: Found) -> Figure:
+    """Return the mean of each configuration that was confirmed with its interval, and the scores of its repeats."""
+    if found.answer is None or not found.answer.candidates:
+        return _without(found, "Repeats", "No trial was repeated.")
+    shown = candidates_of(found.answer, found.candidates, found.repeats)
+    text = "means with 90 % intervals; below each its repeats, block 0 on top" if found.repeats else ""
+    return _title(draw_scores(shown, found.answer.metric), found, "Repeats", text)
+
+
+def importance(found: Found) -> Figure:
+    """Return the share of each hyperparameter in what makes the best trials differ from all others."""
+    if not found.importances:
+        return _without(found, "Importance", "The importance of hyperparameters is not known.")
+    return _title(
+        draw_shares(in_order(found.importances)),
+        found,
+        "Importance",
+        "a description of the search, which claims no effect",
+    )
+
+
+def _without(found: Found, title: str, text: str) -> Figure:
+    return _title(_annotate(go.Figure(), text), found, title, "").update_layout(height=450)
+
+
+def _title(figure: Figure, found: Found, title: str, subtitle: str) -> Figure:
+    return figure.update_layout(
         template="plotly_white",
         title={"text": f"{title} of sweep {escape(found.name)}", "subtitle": {"text": subtitle}},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1.0},
-        height=150 + 300 * max(1, n_rows),
         margin={"t": 100},
     )
-    if not axes.complete(found.trials):
-        figure.add_annotation(text="No trial is complete.", showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
-    return figure
 
 
 #: Name of a figure -> what makes it.
@@ -323,15 +373,22 @@ KINDS: Final[Mapping[str, Callable[[Found], Figure]]] = {
     "slices": slices,
     "parallel_coordinates": parallel_coordinates,
     "learning_curves": learning_curves,
+    "effects": effects,
+    "repeats": repeats,
+    "importance": importance,
 }
+#: Figures of what a sweep answers, rather than of its trials.
+OF_ANSWERS: Final = frozenset({"effects", "repeats", "importance"})
 
 
-def check_kind(kind: str) -> None:
-    """Check that there is a kind of figure.
+def check_kind(kind: str, where: str | None = None) -> None:
+    """Check that there is a kind of figure, and that it can show the trials that meet a condition.
 
     Raises:
-        ExportError: There is none of this name.
+        ExportError: There is none of this name, or it takes no condition.
     """
     if kind not in KINDS:
         remedy = did_you_mean(kind, tuple(KINDS))
         raise ExportError(f"a figure must be one of {', '.join(KINDS)}, got {kind!r}{remedy and f'; {remedy}'}")
+    if where is not None and kind in OF_ANSWERS:
+        raise ExportError(f"a figure of the answer takes no condition, got {where!r} for {kind}; leave out where")

@@ -34,6 +34,7 @@ class ReportContents:
         answer: What the sweep answers; None while it has no answer.
         candidates: All configurations that it repeated.
         repeats: All repeats of these.
+        importances: Hyperparameter -> its share in what makes the best trials differ from all others; empty if unknown.
         findings: What is wrong with the trainings of all trials, as plain data; empty for those of the answer alone.
     """
 
@@ -43,6 +44,7 @@ class ReportContents:
     answer: Answer | None = None
     candidates: Sequence[Candidate] = ()
     repeats: Sequence[Repeat] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
     findings: Sequence[Plain] = ()
 
     @cached_property
@@ -231,7 +233,7 @@ def _sections(contents: ReportContents) -> Iterator[Section]:
     yield _effects(contents.answer)
     yield _repeats(contents)
     yield _isolated(contents.answer)
-    yield _importance(contents.answer)
+    yield _importance(contents)
     yield _slices(contents)
     yield _findings(contents)
     yield Section("Trials without a value", tables=list(report_tables.endings(contents.trials)))
@@ -335,12 +337,13 @@ def _isolated(answer: Answer | None) -> Section:
     return Section("Values in isolation", text, [Drawing(answer_charts.scores(found, answer.metric))])
 
 
-def _importance(answer: Answer | None) -> Section:
-    found = [] if answer is None else estimates.importance_of(answer)
+def _importance(contents: ReportContents) -> Section:
+    stored = None if contents.answer is None else contents.answer.importance
+    found = estimates.in_order(contents.importances or stored or {})
     if not found:
         return Section("Importance")
     shares = [(name, share, f"{100 * share:.0f} %") for name, share in found]
-    text = "Shares in the spread of the trials' values. They describe the search and claim no effect."
+    text = "What makes the best trials differ from all others. It describes the search and claims no effect."
     return Section("Importance", text, [Drawing(answer_charts.bars(shares, "Importance of each hyperparameter"))])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records import Candidate, Curve, Repeat, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.records.paging import Page
 
@@ -64,6 +64,9 @@ class SweepStore(Protocol):
         Raises:
             SweepNotFoundError: There is no such sweep, or it has no answer.
         """
+
+    def repeats(self, name: str) -> tuple[list[Candidate], list[Repeat]]:
+        """Return the configurations that a sweep repeated, and their repeats; nothing if a service holds them."""
 
     def curve(self, name: str, number: int) -> Curve:
         """Return what was measured while a trial trained."""

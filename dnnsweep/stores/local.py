@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from dnnsweep.confined_files import open_below
 from dnnsweep.errors import ExportError, SweepNotFoundError
 from dnnsweep.ledger import Ledger, LedgerStats, NewSweep
-from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records import Candidate, Curve, Repeat, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.records.paging import Page
 from dnnsweep.settings import Settings
@@ -79,6 +79,10 @@ class LocalStore:
         if not stored.get("sentences"):
             raise SweepNotFoundError(_unanswered(sweep))
         return {key: value for key, value in stored.items() if key != "done"}
+
+    def repeats(self, name: str) -> tuple[list[Candidate], list[Repeat]]:
+        sweep = self.ledger.sweep(name)
+        return self.ledger.candidates(sweep), self.ledger.repeats(sweep)
 
     def curve(self, name: str, number: int) -> Curve:
         return self.trial_with_curve(name, number)[1]

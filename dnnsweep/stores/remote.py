@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from dnnsweep.errors import QueryError, ServiceError, SweepNotFoundError
-from dnnsweep.records import Curve, Sweep, SweepState, Trial
+from dnnsweep.records import Candidate, Curve, Repeat, Sweep, SweepState, Trial
 from dnnsweep.records.events import DeletedSweep, Event
 from dnnsweep.records.paging import Page
 from dnnsweep.records.sweeps import is_sweep_name
@@ -64,6 +64,9 @@ class RemoteStore:
 
     def answer(self, name: str) -> dict[str, Any]:
         return dict(self._http.get(_path(name, "answer")))
+
+    def repeats(self, name: str) -> tuple[list[Candidate], list[Repeat]]:  # noqa: ARG002  a service shows its answer
+        return [], []
 
     def curve(self, name: str, number: int) -> Curve:
         return wire.decode_curve(self._http.get(_path(name, "trials", str(number)))["curve"])
