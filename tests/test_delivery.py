@@ -279,7 +279,13 @@ def test_a_model_without_a_place_waits_and_holds_nothing_else_up(ledger: Ledger,
 
 MODEL = "trial-100000042-1.keras"
 RETRAINED = {"model": MODEL, "trial": 1, "params": {"dropout": 0.5, "hidden": [8]}}
-SCORED = {"metric": "accuracy", "score": 0.9125, "this_model": [0.875, 0.9375], "this_recipe": None}
+SCORED = {
+    "metric": "accuracy",
+    "score": 0.925,
+    "model_score": 0.9125,
+    "this_model": [0.875, 0.9375],
+    "this_recipe": None,
+}
 
 
 def delivered_models(
@@ -309,6 +315,7 @@ def test_a_retrained_winner_is_the_champion_and_tells_its_score(ledger: Ledger, 
         "dnnsweep.retrained": "true",
         "dnnsweep.of_trial": "1",
         "dnnsweep.test_accuracy": "0.9125",
+        "dnnsweep.mean_test_accuracy": "0.925",
         "dnnsweep.this_model": "[0.875, 0.9375]",
     }
     assert page.files == {"artifacts/network.keras": str(file)}
