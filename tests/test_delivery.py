@@ -13,7 +13,7 @@ from test_ledger import NEW, ask, finish, suggestion
 from test_ledger import store as stored
 from turns import write
 
-from dnnsweep.delivery.shipper import OutboxSender, Shipper, deliver_all
+from dnnsweep.delivery.shipper import OutboxSender, Shipper, deliver_all, sweep_page_of
 from dnnsweep.errors import ArtifactError, TrackingError
 from dnnsweep.ledger import Asked, Lease, Ledger, RepeatLease, Told
 from dnnsweep.records import Sweep, SweepState, Trial
@@ -167,6 +167,29 @@ def test_a_shipper_that_is_closed_delivers_what_is_left(ledger: Ledger, lease: L
     assert next(page for page in store.pages.values() if page.parent_run_id is None).status == "FINISHED"
 
 
+def test_a_sweep_that_has_ended_is_reported(ledger: Ledger, lease: Lease) -> None:
+    store = Recording()
+    OutboxSender(ledger, store, SETTINGS, lease.sweep_id).deliver()
+    parent = f"{ledger.id}/{lease.sweep_id}"
+    assert "report.html" not in store.pages[parent].texts
+
+    lease.end(SweepState.COMPLETE)
+
+    assert deliver_all(ledger, store, SETTINGS, 30)
+    assert "Trial 2 is the best of 3 complete trials" in store.pages[parent].texts["report.html"]
+    assert sweep_page_of(ledger, SETTINGS, ledger.sweep("digits")).texts == store.pages[parent].texts
+
+
+def test_a_sweep_that_cannot_be_reported_arrives_without(ledger: Ledger, lease: Lease) -> None:
+    with lease.turn() as turn:
+        turn.update_sweep(spec={**NEW.spec, "of_another_version": 1})
+    lease.end(SweepState.COMPLETE)
+    store = Recording()
+
+    assert deliver_all(ledger, store, SETTINGS, 30)
+    assert store.pages[f"{ledger.id}/{lease.sweep_id}"].texts.keys() == {"sweep.yaml"}
+
+
 def test_a_shipper_that_never_started_can_be_closed(ledger: Ledger, lease: Lease) -> None:
     Shipper(ledger, Recording(), SETTINGS, lease.sweep_id).close(1)
 
@@ -279,7 +302,13 @@ def test_a_model_without_a_place_waits_and_holds_nothing_else_up(ledger: Ledger,
 
 MODEL = "trial-100000042-1.keras"
 RETRAINED = {"model": MODEL, "trial": 1, "params": {"dropout": 0.5, "hidden": [8]}}
-SCORED = {"metric": "accuracy", "score": 0.9125, "this_model": [0.875, 0.9375], "this_recipe": None}
+SCORED = {
+    "metric": "accuracy",
+    "score": 0.925,
+    "model_score": 0.9125,
+    "this_model": [0.875, 0.9375],
+    "this_recipe": None,
+}
 
 
 def delivered_models(
@@ -309,6 +338,7 @@ def test_a_retrained_winner_is_the_champion_and_tells_its_score(ledger: Ledger, 
         "dnnsweep.retrained": "true",
         "dnnsweep.of_trial": "1",
         "dnnsweep.test_accuracy": "0.9125",
+        "dnnsweep.mean_test_accuracy": "0.925",
         "dnnsweep.this_model": "[0.875, 0.9375]",
     }
     assert page.files == {"artifacts/network.keras": str(file)}

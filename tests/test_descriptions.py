@@ -48,14 +48,15 @@ def test_the_page_of_a_sweep_gives_the_answer_and_links_to_the_best_trials() -> 
 
 def test_the_page_of_a_sweep_begins_with_what_it_answers() -> None:
     text = descriptions.describe_sweep(
-        DONE, [BEST], ["Trial 3 wins: val_accuracy 0.9.", "batch_norm: *no* effect", "x"]
+        DONE, [BEST], ["Trial 3 wins: val_accuracy 0.9.", "batch_norm: *no* effect", "Next: `a_b`", "a`b"]
     )
 
-    assert text.splitlines()[:6] == [
+    assert text.splitlines()[:7] == [
         "**Trial 3 wins: val\\_accuracy 0.9.**",
         "",
         "- batch\\_norm: \\*no\\* effect",
-        "- x",
+        "- Next: `a_b`",
+        "- a\\`b",
         "",
         "**Best single training: `val_accuracy` 0.91** at epoch 2 of [trial 3](#/runs/r3), after 3 of 3 trials.",
     ]

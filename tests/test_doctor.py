@@ -349,7 +349,9 @@ def retrained(workspace: Workspace) -> Iterator[Path]:
     """The model of a retrained winner, which MLflow does not know yet."""
     file = save_network(workspace.home / "models" / "pretend" / "retrained" / "trial-100000009-1.keras")
     told = {"model": file.name, "trial": None, "params": {"dropout": 0.1}}
-    tell_retrained(workspace, told, {"metric": "accuracy", "score": 0.75, "this_model": [0.5, 1.0]})
+    tell_retrained(
+        workspace, told, {"metric": "accuracy", "score": 0.75, "model_score": 0.75, "this_model": [0.5, 1.0]}
+    )
     yield file
     tell_retrained(workspace, None, None)
     shutil.rmtree(workspace.home / "models")

@@ -97,8 +97,8 @@ def _count(repeats: Sequence[Repeat]) -> str:
 
 def _sentences(answered: Sequence[str]) -> Iterator[str]:
     if answered:
-        yield f"**{_escape(answered[0])}**"
-        yield "\n".join(f"- {_escape(sentence)}" for sentence in answered[1:])
+        yield f"**{_prose(answered[0])}**"
+        yield "\n".join(f"- {_prose(sentence)}" for sentence in answered[1:])
 
 
 def _best(sweep: Sweep, best: Sequence[Trial], *, is_answered: bool) -> Iterator[str]:
@@ -181,6 +181,14 @@ def _cell(value: Any) -> str:
 def _link(text: str, run_id: str | None) -> str:
     """Return a link to the page of a run in the same UI; the text alone while there is no run."""
     return _escape(text) if run_id is None else f"[{_escape(text)}](#/runs/{run_id})"
+
+
+def _prose(sentence: str) -> str:
+    """Return a sentence as it is read, with what stands between backticks as code."""
+    parts = sentence.split("`")
+    if len(parts) % 2 == 0:
+        return _escape(sentence)
+    return "".join(_code(part) if index % 2 else _escape(part) for index, part in enumerate(parts))
 
 
 def _code(text: str) -> str:

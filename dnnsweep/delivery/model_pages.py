@@ -201,8 +201,8 @@ def _retrained_tags(sweep: Sweep, trial: int | None, test: Mapping[str, Any]) ->
     tags = {"dnnsweep.sweep": sweep.name, "dnnsweep.retrained": "true"}
     if trial is not None:
         tags["dnnsweep.of_trial"] = str(trial)
-    if test.get("score") is not None:
-        tags[f"dnnsweep.test_{test['metric']}"] = f"{test['score']:.6g}"
+    scores = {"test": test.get("model_score"), "mean_test": test.get("score")}
+    tags |= {f"dnnsweep.{name}_{test['metric']}": f"{score:.6g}" for name, score in scores.items() if score is not None}
     intervals = {name: test.get(name) for name in ("this_model", "this_recipe")}
     return tags | {f"dnnsweep.{name}": json.dumps(ends) for name, ends in intervals.items() if ends is not None}
 

@@ -27,6 +27,7 @@ MODEL_ARTIFACT: Final = "best/model.keras"
 RETRAINED_ARTIFACT: Final = "retrained/model.keras"
 #: Where the run of a sweep has its answer, as `dnnsweep answer --json` prints it.
 ANSWER_ARTIFACT: Final = "answer.json"
+#: Where the run of a sweep that has ended has its report.
 REPORT_ARTIFACT: Final = "report.html"
 _SWEEP_STATUS: Final = {
     SweepState.QUEUED: "SCHEDULED",
@@ -59,7 +60,7 @@ class SweepResults:
         code: The best trial as Keras code; None if there is none, or none can be written.
         models: Artifact path -> file of a Keras model: of the best trial, and of the retrained winner.
         answer: What the sweep answers; None before it was confirmed.
-        report: Its report, an HTML page; None before it was confirmed.
+        report: All of it as an HTML page; None before the sweep has ended.
     """
 
     best: Sequence[Trial] = ()
@@ -71,12 +72,9 @@ class SweepResults:
     @property
     def texts(self) -> dict[str, str]:
         """Return the artifacts that are written here, by their path."""
-        texts = {} if self.code is None else {CODE_ARTIFACT: self.code}
-        if self.answer is not None:
-            texts[ANSWER_ARTIFACT] = json.dumps(self.answer.to_json(), indent=2) + "\n"
-        if self.report is not None:
-            texts[REPORT_ARTIFACT] = self.report
-        return texts
+        answer = None if self.answer is None else json.dumps(self.answer.to_json(), indent=2) + "\n"
+        texts = {CODE_ARTIFACT: self.code, ANSWER_ARTIFACT: answer, REPORT_ARTIFACT: self.report}
+        return {path: text for path, text in texts.items() if text is not None}
 
 
 def sweep_page(ledger_id: str, sweep: Sweep, points: Sequence[Point], spec: str, results: SweepResults) -> RunPage:

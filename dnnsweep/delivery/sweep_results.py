@@ -12,8 +12,7 @@ from dnnsweep.delivery.descriptions import TOP
 from dnnsweep.delivery.kept_models import retrained_file
 from dnnsweep.delivery.pages import MODEL_ARTIFACT, RETRAINED_ARTIFACT, SweepResults
 from dnnsweep.ledger import Ledger
-from dnnsweep.records import Sweep, Trial
-from dnnsweep.reports.stored_report import report_of
+from dnnsweep.records import Sweep, SweepState, Trial
 from dnnsweep.settings import Settings
 
 log: Final = logging.getLogger(__name__)
@@ -38,8 +37,7 @@ class ResultsReader:
         best, stored = self._ledger.best_of(sweep, TOP), self._ledger.answer(sweep)
         self._unlinked[sweep.id] = {trial.number for trial in best if trial.run_id is None}
         answer = Answer.from_json(stored) if stored.get("sentences") else None
-        report = None if answer is None else self._write_report(sweep)
-        return SweepResults(best, self._code(sweep, best), self._models(sweep, stored), answer, report)
+        return SweepResults(best, self._code(sweep, best), self._models(sweep, stored), answer, self._report(sweep))
 
     def is_unlinked(self, sweep: Sweep, trial: Trial) -> bool:
         """Return whether the last results name a trial that had no run yet, so that nothing could link to it."""
@@ -55,6 +53,18 @@ class ResultsReader:
         }
         return {path: str(file) for path, file in files.items() if file is not None and file.is_file()}
 
+    def _report(self, sweep: Sweep) -> str | None:
+        """Return the report of a sweep that has ended; one that goes on would be drawn again each second."""
+        if sweep.state in (SweepState.RUNNING, SweepState.QUEUED):
+            return None
+        from dnnsweep.reports.stored_report import write_stored_report
+
+        try:
+            return write_stored_report(self._ledger, sweep)
+        except Exception:  # whatever a sweep of another version lacks, runs and curves must arrive
+            log.debug("sweep %s has no report", sweep.name, exc_info=True)
+            return None
+
     def _code(self, sweep: Sweep, best: Sequence[Trial]) -> str | None:
         if not best:
             return None
@@ -64,16 +74,9 @@ class ResultsReader:
             self._codes[sweep.id] = (best[0].number, code)
         return code
 
-    def _write_report(self, sweep: Sweep) -> str | None:
-        try:
-            return report_of(self._ledger, sweep)
-        except Exception:  # likewise
-            log.debug("sweep %s has no report", sweep.name, exc_info=True)
-            return None
-
     def _write_code(self, sweep: Sweep, trial: Trial) -> str | None:
         try:
             return exports.python(sweep, trial, self._ledger.curve(sweep.id, trial.number))
-        except Exception:  # whatever a sweep of another version lacks, runs and curves must arrive
+        except Exception:  # likewise
             log.debug("trial %d of %s has no code", trial.number, sweep.name, exc_info=True)
             return None

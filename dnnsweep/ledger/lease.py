@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, case, delete, func, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, func, or_, select, update
 
 from dnnsweep.errors import LeaseLostError, LedgerError
 from dnnsweep.ledger import checks, curves, events, outbox, owners
@@ -52,7 +52,7 @@ class Renewal(NamedTuple):
 
     Args:
         is_stop_requested: Whether the sweep is asked to stop.
-        n_behind: How many of its changes MLflow has not seen yet.
+        n_behind: How many of its changes MLflow should have seen by now; some wait for others first.
         is_moving: Whether MLflow has seen any since the last renewal.
     """
 
@@ -192,14 +192,16 @@ class Lease:
     def renew(self) -> Renewal:
         """Renew the lease; return whether the sweep is asked to stop, and how far MLflow is behind it."""
         is_old = case((OutboxRow.id <= self._newest_entry, 1), else_=0)
-        columns = (func.count(), func.coalesce(func.sum(is_old), 0), func.coalesce(func.max(OutboxRow.id), 0))
+        is_due = case((or_(OutboxRow.attempts > 0, OutboxRow.due_at <= bindparam("now")), 1), else_=0)
+        sums = (func.coalesce(func.sum(case_), 0) for case_ in (is_due, is_old))
+        columns = (func.count(), *sums, func.coalesce(func.max(OutboxRow.id), 0))
         behind = select(*columns).where(OutboxRow.sweep_id == self.sweep_id)
         asked = select(SweepRow.is_stop_requested).where(SweepRow.id == self.sweep_id)
 
         def read(connection: Connection) -> Renewal:
-            n_behind, n_old, newest = connection.execute(behind).one()
+            n_entries, n_behind, n_old, newest = connection.execute(behind, {"now": now_ms(connection)}).one()
             is_moving = n_old < self._n_entries  # entries only leave the outbox when they were delivered
-            self._n_entries, self._newest_entry = n_behind, max(newest, self._newest_entry)
+            self._n_entries, self._newest_entry = n_entries, max(newest, self._newest_entry)
             return Renewal(bool(connection.execute(asked).scalar_one()), n_behind, is_moving)
 
         return self._store([], read)

@@ -1,4 +1,4 @@
-"""The report of a sweep that is in a ledger."""
+"""The report of a sweep as the ledger has it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from dnnsweep.records import Sweep
 from dnnsweep.reports.report import ReportContents, curves_to_read, write_report
 
 
-def report_of(ledger: Ledger, sweep: Sweep) -> str:
-    """Return the report of a sweep as an HTML page that is complete in itself.
+def write_stored_report(ledger: Ledger, sweep: Sweep) -> str:
+    """Return the report of a stored sweep as an HTML page; the same as long as the ledger is.
 
     Args:
         ledger: The ledger that holds the sweep.
-        sweep: The sweep, as it was read before.
+        sweep: The sweep in its present state.
     """
     trials, stored = ledger.trials_of(sweep), ledger.answer(sweep)
     answer = Answer.from_json(stored) if stored.get("sentences") else None
-    curves = {number: ledger.curve(sweep.id, number) for number in curves_to_read(sweep, trials, answer)}
-    return write_report(ReportContents(sweep, trials, curves, answer, ledger.candidates(sweep), ledger.repeats(sweep)))
+    numbers = curves_to_read(sweep, trials, answer)
+    return write_report(
+        ReportContents(
+            sweep,
+            trials,
+            curves={number: ledger.curve(sweep.id, number) for number in numbers},
+            answer=answer,
+            candidates=ledger.candidates(sweep),
+            repeats=ledger.repeats(sweep),
+        )
+    )

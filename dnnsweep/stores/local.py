@@ -69,9 +69,9 @@ class LocalStore:
         return self.ledger.best(name, top, where)
 
     def report(self, name: str) -> str:
-        from dnnsweep.reports.stored_report import report_of  # loads what other questions do without
+        from dnnsweep.reports.stored_report import write_stored_report  # loads what other questions do without
 
-        return report_of(self.ledger, self.ledger.sweep(name))
+        return write_stored_report(self.ledger, self.ledger.sweep(name))
 
     def answer(self, name: str) -> dict[str, Any]:
         sweep = self.ledger.sweep(name)

@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import accumulate
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final, TypeAlias
 from urllib.error import URLError
 from urllib.parse import quote
@@ -18,7 +20,8 @@ import pytest
 from workspace import Workspace, prepared, wait_until
 
 import dnnsweep
-from dnnsweep.records import Sweep, Trial
+from dnnsweep.ledger import Ledger
+from dnnsweep.records import Candidate, Sweep, Trial
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed; `make test-browser` does that"
@@ -44,6 +47,8 @@ WINDOW: Final = {"width": 1200, "height": 1400}
 Show: TypeAlias = Callable[..., Any]
 SPACE: Final = {"dropout": {"low": 0.0, "high": 0.5}, "optimizer": ["sgd", "adam"]}
 N_TRIALS: Final = {"curves": 8, "other": 4}
+#: Two trials and the baseline are repeated, and the winner is retrained.
+CONFIRM: Final = {"curves": {"top": 2, "blocks": 3, "budget": 0}, "other": None}
 #: Title of each chart of a run -> the points that it draws, as (step, value).
 CHARTS: Final = """() => Object.fromEntries(
     [...document.querySelectorAll('[data-testid=experiment-view-compare-runs-card]')]
@@ -67,7 +72,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Itera
         workspace.start("worker")
         for name, n_trials in N_TRIALS.items():
             data, trials = {"source": "sklearn:digits"}, {"trials": n_trials}
-            file = workspace.file(name=name, dataset=data, space=SPACE, training={"epochs": 12}, budget=trials)
+            sections = {"dataset": data, "space": SPACE, "training": {"epochs": 12}, "budget": trials}
+            file = workspace.file(name=name, confirm=CONFIRM[name], **sections)
             submitted = workspace.run("submit", file, "--wait", environ={"DNNSWEEP_API_URL": address})
             assert submitted.code == 0, submitted.err
         yield workspace
@@ -133,6 +139,12 @@ def trials(workspace: Workspace) -> list[Trial]:
     return workspace.trials("curves")
 
 
+@pytest.fixture(scope="module")
+def candidates(workspace: Workspace) -> list[Candidate]:
+    with closing(Ledger.open(f"sqlite:///{workspace.home / 'dnnsweep.db'}")) as ledger:
+        return ledger.candidates(ledger.sweep("curves"))
+
+
 @pytest.fixture
 def show(page: Any, address: str) -> Show:
     """Open a place of the UI; return the page."""
@@ -177,6 +189,7 @@ def test_the_view_of_a_sweep_lists_its_own_run_and_then_its_trials_as_best_ranks
     ranked = dnnsweep.best("curves", top=len(trials), home=workspace.home)
     listed = runs(page, 1 + len(trials))
     assert listed[: 1 + len(ranked)] == [sweep.run_id, *(trial.run_id for trial in ranked)]
+    assert set(listed) == {sweep.run_id, *(trial.run_id for trial in trials)}  # no repeats of candidates
     columns = page.locator("[role=columnheader][col-id]").evaluate_all(
         "cells => cells.sort((a, b) => a.getBoundingClientRect().x - b.getBoundingClientRect().x)"
         ".map(cell => cell.getAttribute('col-id'))"
@@ -214,17 +227,30 @@ def test_the_page_of_a_sweep_leads_to_its_best_trial(
     assert str(best.run_id) in page.url
 
 
-def test_trials_are_folded_under_the_run_of_their_sweep(
-    show: Show, experiments: dict[str, str], sweep: Sweep, trials: list[Trial]
+def test_trials_and_candidates_are_folded_under_the_run_of_their_sweep(
+    show: Show, experiments: dict[str, str], sweep: Sweep, trials: list[Trial], candidates: list[Candidate]
 ) -> None:
     page = show(f"experiments/{experiments['curves']}/runs")
 
     assert runs(page, 1) == [sweep.run_id]
     page.locator("[role=gridcell][col-id*='Run Name'] button").first.click()
-    unfolded = runs(page, 1 + len(trials))
+    unfolded = runs(page, 1 + len(trials) + len(candidates))
 
     assert unfolded[0] == sweep.run_id
-    assert set(unfolded[1:]) == {trial.run_id for trial in trials}
+    assert set(unfolded[1:]) == {shown.run_id for shown in (*trials, *candidates)}
+
+
+def test_the_page_of_a_candidate_draws_its_scores_by_block(
+    show: Show, experiments: dict[str, str], workspace: Workspace, candidates: list[Candidate]
+) -> None:
+    page = show(f"experiments/{experiments['curves']}/runs/{candidates[0].run_id}/model-metrics")
+
+    drawn = charts(page, "repeats/objective", "mean_objective")
+
+    with closing(Ledger.open(f"sqlite:///{workspace.home / 'dnnsweep.db'}")) as ledger:
+        values = [repeat.value for repeat in ledger.repeats(ledger.sweep("curves"), candidates[0].number)]
+    assert drawn["repeats/objective"] == [[block, value] for block, value in enumerate(values)]
+    assert drawn["mean_objective"][-1] == [len(values), fmean(value for value in values if value is not None)]
 
 
 def test_the_run_of_a_sweep_draws_the_best_value_so_far_over_its_trials(
@@ -264,11 +290,11 @@ def test_the_page_of_a_trial_draws_the_curves_of_the_ledger(
 
 
 def test_a_list_of_all_sweeps_filtered_by_one_shows_its_trials_alone_and_best_first(
-    show: Show, experiments: dict[str, str], trials: list[Trial]
+    show: Show, experiments: dict[str, str], trials: list[Trial], candidates: list[Candidate]
 ) -> None:
     places = json.dumps(list(experiments.values()))
     page = show("compare-experiments/s", experiments=places, orderByKey="metrics.`objective`", orderByAsc="false")
-    n_runs = sum(N_TRIALS.values()) + len(N_TRIALS)
+    n_runs = sum(N_TRIALS.values()) + len(N_TRIALS) + len(candidates)
     assert len(runs(page, n_runs)) == n_runs
 
     page.get_by_test_id("search-box").fill("tags.\"dnnsweep.sweep\" = 'curves' and metrics.objective > 0")

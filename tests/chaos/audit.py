@@ -36,14 +36,14 @@ class Outcome(NamedTuple):
 def outcome_of(workspace: Workspace, name: str) -> Outcome:
     """Return what a sweep has come to."""
     with environment(workspace.environ), closing(Ledger.open(find_settings(workspace.home).database_url)) as ledger:
-        sweep = ledger.sweep(name)
+        trials, sweep = workspace.trials(name), ledger.sweep(name)
         candidates = ledger.candidates(sweep)
         repeats = [
             (candidates[repeat.candidate].label, repeat.block, repeat.seed, repeat.value, repeat.reason, repeat.epochs)
             for repeat in ledger.repeats(sweep)
             if candidates[repeat.candidate].purpose is not Purpose.RETRAIN
         ]
-    return Outcome(identity(workspace.trials(name)), repeats)
+    return Outcome(identity(trials), repeats)
 
 
 @dataclass
