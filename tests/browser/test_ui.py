@@ -237,7 +237,7 @@ def test_trials_and_candidates_are_folded_under_the_run_of_their_sweep(
     unfolded = runs(page, 1 + len(trials) + len(candidates))
 
     assert unfolded[0] == sweep.run_id
-    assert set(unfolded[1:]) == {shown.run_id for shown in (*trials, *candidates)}
+    assert set(unfolded[1:]) == {trial.run_id for trial in trials} | {candidate.run_id for candidate in candidates}
 
 
 def test_the_page_of_a_candidate_draws_its_scores_by_block(
