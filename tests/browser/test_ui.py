@@ -47,7 +47,7 @@ WINDOW: Final = {"width": 1200, "height": 1400}
 Show: TypeAlias = Callable[..., Any]
 SPACE: Final = {"dropout": {"low": 0.0, "high": 0.5}, "optimizer": ["sgd", "adam"]}
 N_TRIALS: Final = {"curves": 8, "other": 4}
-#: Two trials and the baseline are repeated, and the winner is retrained.
+#: Two trials and the baseline are repeated; without test rows no winner is retrained.
 CONFIRM: Final = {"curves": {"top": 2, "blocks": 3, "budget": 0}, "other": None}
 #: Title of each chart of a run -> the points that it draws, as (step, value).
 CHARTS: Final = """() => Object.fromEntries(
@@ -71,7 +71,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Itera
         address = _serve(workspace)
         workspace.start("worker")
         for name, n_trials in N_TRIALS.items():
-            data, trials = {"source": "sklearn:digits"}, {"trials": n_trials}
+            data, trials = {"source": "sklearn:digits", "test": 0.0}, {"trials": n_trials}
             sections = {"dataset": data, "space": SPACE, "training": {"epochs": 12}, "budget": trials}
             file = workspace.file(name=name, confirm=CONFIRM[name], **sections)
             submitted = workspace.run("submit", file, "--wait", environ={"DNNSWEEP_API_URL": address})
@@ -237,7 +237,7 @@ def test_trials_and_candidates_are_folded_under_the_run_of_their_sweep(
     unfolded = runs(page, 1 + len(trials) + len(candidates))
 
     assert unfolded[0] == sweep.run_id
-    assert set(unfolded[1:]) == {trial.run_id for trial in trials} | {candidate.run_id for candidate in candidates}
+    assert set(unfolded[1:]) == {trial.run_id for trial in trials} | {one.run_id for one in candidates}
 
 
 def test_the_page_of_a_candidate_draws_its_scores_by_block(
