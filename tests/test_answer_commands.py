@@ -274,6 +274,25 @@ def test_effects_stand_beside_the_importance_in_the_search_and_open_no_test_rows
     assert sum(told["importance"].values()) == pytest.approx(1)
 
 
+def test_values_of_a_hyperparameter_are_compared_each_with_its_own_best_steps(call: Call) -> None:
+    before = dnnsweep.answer("pretend")
+
+    code, out, _ = here(call, "effects", "pretend", "--isolate", "dropout", "--blocks", "3")
+
+    after = dnnsweep.answer("pretend")
+    assert code == 0
+    head, *lines = out.splitlines()
+    assert head.split() == ["dropout", "optimizer", "learning_rate", "val_accuracy", "repeats", "best", "in"]
+    assert [line.split()[0] for line in lines] == ["0", "0.3"]  # the winner's, which is better, and the baseline's
+    assert (after.winner, after.test, after.effects) == (before.winner, before.test, before.effects)
+    assert after.winner is not None
+    assert after.sentences != before.sentences
+    assert "effects" not in dnnsweep.show("pretend").spec
+    told = json.loads(here(call, "effects", "pretend", "--isolate", "dropout", "--blocks", "3", "--json")[1])
+    assert [(one["value"], one["n"]) for one in told] == [(0.0, 3), (0.3, 3)]
+    assert len(told) == len(after.isolated)
+
+
 def test_a_trial_can_be_retrained_in_place_of_the_winner_and_the_answer_says_so(call: Call) -> None:
     before = dnnsweep.answer("pretend")
 
@@ -314,6 +333,7 @@ def test_a_trial_of_a_sweep_that_was_not_confirmed_can_be_retrained() -> None:
         (lambda: dnnsweep.effects("pair"), AnswerError, "only a sweep of one objective has a winner"),
         (lambda: dnnsweep.confirm("alone", blocks=0), SpecError, "confirm.blocks"),
         (lambda: dnnsweep.effects("alone", budget=-1.0), SpecError, "effects.budget"),
+        (lambda: dnnsweep.effects("alone", isolate="optimiser"), AnswerError, "did you mean optimizer"),
         (lambda: dnnsweep.retrain("alone", 99), SweepNotFoundError, "has no trial 99"),
         (lambda: dnnsweep.retrain("nothing", 0), SweepNotFoundError, "no sweep named nothing"),
     ],

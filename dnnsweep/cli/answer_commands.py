@@ -102,6 +102,15 @@ def effects(
             show_default="all combinations of up to six hyperparameters",
         ),
     ] = None,
+    isolate: Annotated[
+        str | None,
+        typer.Option(
+            "--isolate",
+            metavar="HYPERPARAMETER",
+            help="Compare the values of one hyperparameter instead, each with its own best learning rate.",
+            show_default=False,
+        ),
+    ] = None,
     trainers: Trainers = None,
     executor: Executor = ExecutorKind.LOCAL,
     home: Home = None,
@@ -118,6 +127,7 @@ def effects(
             name,
             blocks=blocks,
             budget=budget,
+            isolate=isolate,
             home=home,
             trainers=trainers,
             executor=executor,
@@ -125,7 +135,10 @@ def effects(
             on_phase=shown.on_phase,
         )
     run_ending.end_unless_complete(sweep, home)
-    render_answer.print_effects(sweep.answer(), sweep.importances(), as_json=as_json)
+    if isolate is None:
+        render_answer.print_effects(sweep.answer(), sweep.importances(), as_json=as_json)
+    else:
+        render_answer.print_isolated(sweep.answer(), isolate, as_json=as_json)
 
 
 @app.command()

@@ -55,6 +55,33 @@ def print_effects(answer: Answer, importances: Mapping[str, float], *, as_json: 
     say(_DESCRIPTION)
 
 
+def print_isolated(answer: Answer, name: str, *, as_json: bool) -> None:
+    """Print how the values of a hyperparameter compare, each with its own best learning rate and optimizer.
+
+    Args:
+        answer: An answer.
+        name: The hyperparameter.
+        as_json: Whether to print JSON.
+    """
+    from dnnsweep.answers.number_texts import with_interval
+
+    found = [one for one in answer.isolated if one["name"] == name]
+    if as_json:
+        print_json(found)
+        return
+    steps = [step for step in ("optimizer", "learning_rate") if step != name]
+    columns = [
+        Column(name, [_text(one["value"]) for one in found]),
+        *(Column(step, [_text(one["params"].get(step)) for one in found]) for step in steps),
+        Column(answer.metric, [with_interval(answer.metric, one["mean"], one["interval"]) for one in found]),
+        Column("repeats", [str(one["n"]) for one in found], is_numeric=True),
+        Column("best in", [_percent(one["p_best"]) for one in found], is_numeric=True),
+    ]
+    print_table(columns)
+    why = answer.skipped.get(f"{name} in isolation", "their comparison has not ended")
+    say("best in: share of resampled blocks in which it has the best mean" if found else f"nothing to compare: {why}")
+
+
 def _by_hyperparameter(importances: Mapping[str, float]) -> dict[str, float]:
     """Return the share of each hyperparameter: the sum over its parameters.
 

@@ -69,6 +69,7 @@ def effects(  # noqa: PLR0913  likewise
     *,
     blocks: int | None = None,
     budget: float | None = None,
+    isolate: str | None = None,
     data: tuple[Any, Any] | None = None,
     home: Home = None,
     trainers: int | None = None,
@@ -86,6 +87,8 @@ def effects(  # noqa: PLR0913  likewise
         blocks: Repeats of each combination; None for what the sweep file says, else 10.
         budget: Trainings as a share of the trials' epochs; None for what the sweep file says, else for all combinations
             of up to six hyperparameters.
+        isolate: A searched hyperparameter, whose values are compared instead: each with its own best learning rate and
+            optimizer out of 32, in as many blocks.
         data: The arrays that the sweep was started with, if it was started with arrays.
         home: Folder in which the sweep is stored; None for the usual home.
         trainers: Number of training processes; None takes the file's, else as many as repay their start.
@@ -95,11 +98,14 @@ def effects(  # noqa: PLR0913  likewise
         on_phase: Called with what the run begins to do before it trains; see `run`.
 
     Raises:
-        AnswerError: The sweep is not complete, has two objectives, or belongs to a service.
+        AnswerError: The sweep is not complete, has two objectives, or belongs to a service; or it does not search the
+            hyperparameter to isolate.
         SpecError: A number is out of its range.
         SweepNotFoundError: There is no such sweep.
     """
     sweep, spec = _complete(name, data, home)
+    if isolate is not None:
+        _check_searched(isolate, sweep)
     own = {} if spec.effects is None else spec.effects.model_dump()
     sections = {
         "confirm": _confirm_section(sweep, spec, {}),
@@ -107,6 +113,11 @@ def effects(  # noqa: PLR0913  likewise
     }
     asking = load_checked({**sweep.spec, **sections}, has_arrays=data is not None)
     options = replace(_options(data, trainers, executor, on_phase), opens_test=False)
+    if isolate is not None and asking.effects is not None:
+        from dnnsweep.runner.answering import Isolation
+
+        options = replace(options, isolation=Isolation(isolate, asking.effects.blocks))
+        asking = load_checked({**sweep.spec, "confirm": sections["confirm"]}, has_arrays=data is not None)
     return run_checked(asking, home, options, Listener(on_progress), progress=progress)
 
 
@@ -178,6 +189,20 @@ def _complete(name: str, data: tuple[Any, Any] | None, home: Home) -> tuple[Swee
             f"only a sweep of one objective has a winner, got {name}; `dnnsweep best {name}` shows its front"
         )
     return sweep, load_checked(sweep.spec, has_arrays=data is not None)
+
+
+def _check_searched(name: str, sweep: Sweep) -> None:
+    """Check that a sweep searches a hyperparameter.
+
+    Raises:
+        AnswerError: It does not.
+    """
+    from dnnsweep.space import did_you_mean
+
+    searched = tuple(sweep.spec["space"])
+    if name not in searched:
+        remedy = did_you_mean(name, searched) or f"choose one of {', '.join(searched)}"
+        raise AnswerError(f"a hyperparameter to isolate must be searched by sweep {sweep.name}, got {name}; {remedy}")
 
 
 def _confirm_section(sweep: Sweep, spec: SweepSpec, given: Mapping[str, Any]) -> dict[str, Any]:

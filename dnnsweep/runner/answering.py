@@ -6,16 +6,18 @@ import hashlib
 import json
 import statistics
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from dnnsweep.answers.answer import Answer
+from dnnsweep.answers.answer import CONFIRMED, Answer
 from dnnsweep.answers.composition import Measured, compose, plain_scores
 from dnnsweep.answers.configurations import baseline_params, choose_candidates, configuration_key
 from dnnsweep.answers.confirmation import Confirmation, SplitSizes, compare_with_baseline, confirm
 from dnnsweep.answers.contrast import contrast_between
 from dnnsweep.answers.effects import MeasuredEffects, measure_effects, plan_effects
 from dnnsweep.answers.expected import expected_scores
+from dnnsweep.answers.isolation import Base, best_candidates, compare_values, plan_isolation, values_to_compare
+from dnnsweep.answers.number_texts import setting_text
 from dnnsweep.answers.race_rules import RaceRules, lookahead_for
 from dnnsweep.answers.sentences import sentences
 from dnnsweep.errors import SweepFailedError
@@ -64,6 +66,19 @@ def _wanted(spec: SweepSpec, sweep: Sweep, *, opens_test: bool) -> dict[str, Any
     return wanted
 
 
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """A comparison of the values of one hyperparameter that somebody asked for.
+
+    Args:
+        name: The hyperparameter.
+        n_blocks: Blocks in which the best configuration of each value is repeated.
+    """
+
+    name: str
+    n_blocks: int
+
+
 class Answering:
     """Answers a sweep whose trials have all ended.
 
@@ -91,6 +106,7 @@ class Answering:
         self._confirmation: Confirmation | None = None
         self._effects: MeasuredEffects | None = None
         self._is_chosen = False
+        self._is_amending = False
 
     def run(self) -> SweepState:
         """Train what is missing and store what follows from it; return `COMPLETE` unless it was cut short."""
@@ -109,6 +125,59 @@ class Answering:
             return SweepState.COMPLETE
         return state
 
+    def isolate(self, asked: Isolation) -> SweepState:
+        """Compare values of a hyperparameter, each with its own best steps; return how the sweep is to be left.
+
+        A winner that was not confirmed yet is confirmed first.
+
+        Args:
+            asked: The comparison.
+        """
+        section = self._spec.confirmation(self._sweep.trainer)
+        try:
+            if section is not None and self._stored.get("kind") != CONFIRMED:
+                state = self._confirm(section, self._race(section))
+                if state is not SweepState.COMPLETE:
+                    return state
+            self._is_amending = True
+            return self._compare(asked)
+        except SweepFailedError as error:
+            self._store(skipped={f"{asked.name} in isolation": str(error)})
+            return SweepState.COMPLETE
+
+    def _compare(self, asked: Isolation) -> SweepState:
+        """Compare values near the winner, if there is one and there are several values."""
+        name, winner = asked.name, (self._stored.get("winner") or {}).get("params")
+        if winner is None:
+            return SweepState.COMPLETE
+        spec, baseline = self._spec, baseline_params(self._spec.space, self._spec.default_params, self._spec.enqueue)
+        values = values_to_compare(spec.space, name, baseline.get(name), winner.get(name))
+        if len(values) == 1:
+            self._store(skipped={f"{name} in isolation": f"{setting_text(values[0])} is its only value"})
+            return SweepState.COMPLETE
+        plan = plan_isolation(Base(spec.space, spec.default_params, winner), name, values, asked.n_blocks, spec.seed)
+        listed = [
+            [(plan.label(value), params, None) for params in configurations]
+            for value, configurations in enumerate(plan.configurations)
+        ]
+        groups = [[c.number for c in self._take_candidates(Purpose.ISOLATE, group)] for group in listed]
+
+        def wanted(results: Results) -> list[PlannedRepeat]:
+            tries = [self._in_block(candidate, 0) for group in groups for candidate in group]
+            best = best_candidates(groups, results.values(), self._objective) or []
+            chosen = [candidate for candidate in best if candidate is not None]
+            return [*tries, *(self._in_block(candidate, block) for block in plan.blocks for candidate in chosen)]
+
+        state, is_whole = self._training.train(wanted, Phase.COMPARING)
+        best = best_candidates(groups, self._lease.repeats, self._objective)
+        if is_whole and best is not None:
+            chosen = [None if number is None else self._lease.candidates[number] for number in best]
+            found = compare_values(plan, chosen, self._lease.repeats, self._objective, self._split_sizes())
+            others = [one for one in self._stored.get("isolated", ()) if one["name"] != name]
+            self._stored["isolated"] = [*others, *found]
+            self._store()
+        return state
+
     def retrain(self, number: int) -> SweepState:
         """Retrain a trial in place of the winner, and open the test rows; return how the sweep is to be left.
 
@@ -120,7 +189,7 @@ class Answering:
         repeated = (c for c in self._lease.candidates if c.purpose is not Purpose.RETRAIN)
         candidate = next((c.number for c in repeated if configuration_key(c.params) == key), None)
         n_epochs = self._median_best_epoch(candidate) or trial.best_epoch or 1
-        self._is_chosen = True
+        self._is_chosen = self._is_amending = True
         try:
             return self._retrain(f"trial {number}", trial.params, number, n_epochs)
         except SweepFailedError as error:
@@ -286,14 +355,15 @@ class Answering:
         return compare_with_baseline(self._confirmation, self._lease.repeats, self._objective, self._split_sizes())
 
     def _compose(self, skipped: Mapping[str, str]) -> Answer:
-        """Return the answer as it is now; one in which a trial was retrained keeps what it had said before."""
-        retrained = self._stored.get("retrained")
-        is_scored = self._is_winner_retrained() or (retrained is not None and retrained["is_chosen"])
-        test = self._stored.get("test") if is_scored else None
-        if self._is_chosen and self._stored.get("sentences"):
+        """Return the answer as it is now; one that is amended keeps what it had said before."""
+        if self._is_amending and self._stored.get("sentences"):
             former = Answer.from_json(self._stored)
-            answer = replace(former, test=test, retrained=retrained, skipped={**former.skipped, **skipped})
+            answer = replace(former, skipped={**former.skipped, **skipped})
             return replace(answer, sentences=sentences(answer))
+        retrained, winner = self._stored.get("retrained"), self._stored.get("winner")
+        is_scored = self._is_winner_retrained() or (retrained is not None and retrained["is_chosen"])
+        leader = None if self._confirmation is None else self._confirmation.winner
+        is_same = winner is not None and leader is not None and winner["params"] == to_plain(leader.params)
         complete = [trial for trial in self._trials if trial.value is not None]
         best = next((trial for trial in complete if trial.number == self._sweep.best_number), None)
         return compose(
@@ -303,9 +373,10 @@ class Answering:
                 n_trials=len(complete),
                 best=best,
                 confirmation=self._compared(),
-                test=test,
+                test=self._stored.get("test") if is_scored else None,
                 retrained=retrained,
                 effects=self._effects,
+                isolated=self._stored.get("isolated", ()) if is_same else (),
                 skipped=skipped,
             )
         )

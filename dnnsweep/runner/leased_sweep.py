@@ -14,7 +14,7 @@ from dnnsweep.ledger import Lease, Ledger, NewSweep, RepeatLease
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.ranking import reaches_target
-from dnnsweep.runner.answering import Answering, is_answered
+from dnnsweep.runner.answering import Answering, Isolation, is_answered
 from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder, Progress, abandon
 from dnnsweep.runner.repeat_training import RepeatTraining
 from dnnsweep.runner.shipping import Shipping
@@ -45,6 +45,7 @@ class LeasedSweep:
         shutdown: When the worker that runs the sweep must end; None where no worker runs it.
         opens_test: Whether the winner may be scored on the test rows once the budget is complete.
         retrained: Number of the trial to retrain and score in place of the winner; None answers what the file asks.
+        isolation: The comparison of a hyperparameter's values to make; None answers what the file asks.
     """
 
     spec: SweepSpec
@@ -57,6 +58,7 @@ class LeasedSweep:
     shutdown: Shutdown | None = None
     opens_test: bool = True
     retrained: int | None = None
+    isolation: Isolation | None = None
 
     def train(self, on_progress: Callable[[Progress], None]) -> SweepState:
         """Train the sweep until it is complete, stopped or interrupted; return how it was left.
@@ -90,12 +92,15 @@ class LeasedSweep:
     def _answer(self, on_progress: Callable[[Progress], None]) -> SweepState:
         """Answer the sweep, whose trials have all ended; return how it is to be left."""
         sweep, lease = self.ledger.sweep(self.spec.name), RepeatLease(self.lease)
-        if self.retrained is None and is_answered(lease.answer(), self.spec, sweep, opens_test=self.opens_test):
+        is_named = self.retrained is not None or self.isolation is not None
+        if not is_named and is_answered(lease.answer(), self.spec, sweep, opens_test=self.opens_test):
             return SweepState.COMPLETE
         training = RepeatTraining(self._controller_settings(), lease, self.executor, self._control, on_progress)
         trials = self.ledger.trials_of(sweep)
         answering = Answering(self.spec, sweep, trials, training, opens_test=self.opens_test)
-        return answering.run() if self.retrained is None else answering.retrain(self.retrained)
+        if self.retrained is not None:
+            return answering.retrain(self.retrained)
+        return answering.run() if self.isolation is None else answering.isolate(self.isolation)
 
     def _control(
         self, controller: Controller, run: Callable[[Callable[[], SweepState]], SweepState] = lambda run: run()

@@ -15,7 +15,7 @@ from dnnsweep.ledger import Lease, LeaseWatch, Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.phases import Phase
-from dnnsweep.runner.answering import is_answered, is_retrained
+from dnnsweep.runner.answering import Isolation, is_answered, is_retrained
 from dnnsweep.runner.controller import Progress
 from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan, stored_reading
 from dnnsweep.runner.loading import StopRequestedError, load_data
@@ -46,6 +46,7 @@ class RunOptions:
             it takes to see that it does.
         opens_test: Whether the winner may be scored on the test rows once the budget is complete.
         retrained: Number of the trial to retrain and score in place of the winner; None answers what the file asks.
+        isolation: The comparison of a hyperparameter's values to make; None answers what the file asks.
         profile: Filled with where the time goes.
     """
 
@@ -59,6 +60,7 @@ class RunOptions:
     on_wait: Callable[[str], None] | None = None
     opens_test: bool = True
     retrained: int | None = None
+    isolation: Isolation | None = None
     profile: Profile = field(default_factory=Profile)
 
 
@@ -115,6 +117,8 @@ def _read_sweep(spec: SweepSpec, settings: Settings, watch: LeaseWatch) -> Sweep
 
 def _is_answered(stored: Sweep, spec: SweepSpec, settings: Settings, options: RunOptions) -> bool:
     """Return whether a sweep with nothing left to train has nothing left to answer either."""
+    if options.isolation is not None:  # what it lacks is known once its values are
+        return False
     with closing(Ledger.open(settings.database_url)) as ledger:
         answer = ledger.answer(stored)
     if options.retrained is not None:
@@ -153,6 +157,7 @@ def _train(
             profile,
             opens_test=options.opens_test,
             retrained=options.retrained,
+            isolation=options.isolation,
         )
         state = leased.train(options.on_progress)
     n_slots, n_busy = executor.slot_epochs
