@@ -60,6 +60,7 @@ class ListingPlan:
         seed: Seed of weights, row order and dropout.
         objectives: Metrics of the sweep's objectives.
         training: Section `training` of the sweep file.
+        model_file: Name of the file that the listing saves its model to.
         builder: User's own function that builds the network; None where dnnsweep builds it.
         stated_curve: Values of `comparison_code.METRIC` in the sweep, one for each epoch; empty if a run of the listing
             is not compared with them.
@@ -71,20 +72,22 @@ class ListingPlan:
     seed: int
     objectives: tuple[str, ...]
     training: dict[str, Any]
+    model_file: str
     builder: UserBuilder | None = None
     stated_curve: tuple[float, ...] = ()
     stated_values: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, sweep: Sweep, trial: Trial, curve: Curve) -> ListingPlan:
-        """Gather the plan from a sweep, a trial and its curve as the ledger returns them."""
+    def of(cls, sweep: Sweep, trial: Trial, curve: Curve, model_file: str) -> ListingPlan:
+        """Gather the plan from a sweep, a trial and its curve as the ledger returns them, and the name of a file."""
         facts, hp, builder = DataFacts.of(sweep, trial), Hyperparameters.of(trial.params), None
         if facts.builder_call is not None:
             builder = UserBuilder(sweep.spec["network"]["builder"], facts.builder_call, trial.params)
         objectives = tuple(objective.metric for objective in sweep.objectives)
         stated_curve = comparison_code.stated_curve(trial, curve)
         values = dict(zip(objectives, trial.values or (), strict=False)) if trial.state is State.COMPLETE else {}
-        return cls(hp, facts, trial.seed, objectives, sweep.spec["training"], builder, stated_curve, values)
+        training = sweep.spec["training"]
+        return cls(hp, facts, trial.seed, objectives, training, model_file, builder, stated_curve, values)
 
     @property
     def monitor(self) -> str | None:
@@ -204,7 +207,7 @@ def _inputs_function(builder: UserBuilder) -> list[str]:
     if form is InputForm.FLAT:
         return []
     if form is InputForm.RESHAPED:
-        code = "return x.reshape(-1, *model.inputs[0].shape[1:])"
+        code = "return keras.ops.reshape(x, (-1, *model.inputs[0].shape[1:]))"
         return [f'\ndef inputs(x):\n    """Return rows in the shape that the model takes."""\n    {code}\n']
     parts = (
         "{tensor.name: part for tensor, part in zip(model.inputs, parts, strict=True)}"
@@ -218,7 +221,7 @@ def inputs(x):
     shapes = [tensor.shape[1:] for tensor in model.inputs]
     ends = np.cumsum([math.prod(shape) for shape in shapes])
     parts = [
-        x[:, end - math.prod(shape) : end].reshape(-1, *shape)
+        keras.ops.reshape(x[:, end - math.prod(shape) : end], (-1, *shape))
         for end, shape in zip(ends, shapes, strict=True)
     ]
     return {parts}
