@@ -40,19 +40,19 @@ def read_function(facts: DataFacts) -> str:
 
 
 def _read_function(facts: DataFacts) -> str:
-    steps = _clean_columns(facts, "table")
+    steps = cleaning = _clean_columns(facts, "table")
     renamed = [f"{literal(name)}: {literal(new)}" for name, new in facts.renamed.items()]
     if renamed:
-        steps += [dict_assignment("names", renamed), "table = table.rename(columns=names)"]
+        steps = [*cleaning, dict_assignment("names", renamed), "table = table.rename(columns=names)"]
     how = "missing values, numbers and dates as people write them"
-    why = f"Read raw rows: {how}." if facts.is_cleaned else "Read raw rows."
+    why = f"Read raw rows: {how}." if cleaning else "Read raw rows."
     if facts.kind == "csv":
         head, body = "read(path)", [*_read_csv(facts), *steps]
     elif facts.kind == "parquet" and steps:
         head, body = "read(path)", ["table = pd.read_parquet(path)", *steps]
     elif steps:
         head, body = "clean(table)", steps
-        why = f"Read {how}." if facts.is_cleaned else "Give columns the names that Keras takes."
+        why = f"Read {how}." if cleaning else "Give columns the names that Keras takes."
     else:
         return ""
     code = "\n".join([f'"""{why}"""', *body, "return table"])

@@ -67,7 +67,7 @@ def _predict(facts: DataFacts) -> str:
     ]
     if facts.task is Task.REGRESSION:
         numbers = 'keras.ops.convert_to_numpy(answers["prediction"])'
-        return "\n".join([*lines, f'    return pd.DataFrame({{"prediction": {numbers}}})'])
+        return "\n".join([*lines, f"    numbers = {numbers}", '    return pd.DataFrame({"prediction": numbers})'])
     return "\n".join(
         [
             *lines,

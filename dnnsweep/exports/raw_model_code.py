@@ -37,9 +37,7 @@ def _array(facts: DataFacts) -> list[str]:
     shape = "shape" if is_reshaped else f"({facts.n_features},)"
     kind = "float32" if facts.is_raw or facts.has(DataTrait.CAST) else "float64"
     return [
-        '"""Return a model that takes raw rows: the network between preprocessing and labels."""'
-        if facts.classes
-        else '"""Return a model that takes raw rows and answers in units of the target."""',
+        f'"""Return a model that takes raw rows and answers in {_unit(facts)}."""',
         f'raw = keras.Input({shape}, name="rows", dtype="{kind}")',
         f"x = keras.ops.reshape(raw, (-1, {facts.n_features}))" if is_reshaped else "x = raw",
         *_numbers(facts),
@@ -47,9 +45,12 @@ def _array(facts: DataFacts) -> list[str]:
     ]
 
 
+def _unit(facts: DataFacts) -> str:
+    return "labels and probabilities" if facts.classes else "units of the target"
+
+
 def _table(facts: DataFacts) -> list[str]:
-    answer = "" if facts.classes else ", and answers in units of the target"
-    lines = [f'"""Return a model that takes raw rows{answer}: NaN or an empty text is a gap."""']
+    lines = [f'"""Return a model that takes raw rows and answers in {_unit(facts)}."""']
     values = "tensors" if facts.dates else "raw"
     tensors = "split_dates(dict(raw), keras.ops.sin, keras.ops.cos)"
     if facts.has(DataTrait.ONLY_TEXT):
@@ -112,20 +113,35 @@ def _scaler(facts: DataFacts) -> str:
 
 def _texts(facts: DataFacts, names: str, encoder: str) -> list[str]:
     """Turn texts into a 0/1 column for each word."""
+    fitted = [f"one_hot = {encoder}"] if encoder != "one_hot" else []
+    loop = f"for name, words in zip({names}, one_hot.categories_):"
+    if not (facts.has(DataTrait.MISSING_TEXT) or facts.rare):
+        return [
+            *fitted,
+            loop,
+            *_lookup("words"),
+            "    parts.append(lookup(raw[name])[:, 1:])  # the first place is that of unknown texts",
+        ]
     others = [f"{literal(facts.input_name(column.name))}: {literal(column.other)}" for column in facts.rare]
     unknown = "rare.get(name)" if others else "None"
     return [
-        f"one_hot = {encoder}" if encoder != "one_hot" else "",
+        *fitted,
         *_gaps(facts),
         *([dict_assignment("rare", others)] if others else []),
-        f"for name, words in zip({names}, one_hot.categories_):",
+        loop,
         f"    meant = dict.fromkeys(gaps, {literal(facts.table.gap)}) | {{word: word for word in words}}",
-        "    lookup = layers.StringLookup(",
-        '        vocabulary=[*meant], oov_token=" ", output_mode="one_hot"',
-        "    )",
+        *_lookup("meant"),
         "    # What the places of the lookup mean: unknown texts, gaps and words.",
         f"    meant = np.array([{unknown}, *meant.values()], dtype=object)",
         '    parts.append(lookup(raw[name]) @ (meant[:, None] == words).astype("float32"))',
+    ]
+
+
+def _lookup(words: str) -> list[str]:
+    return [
+        "    lookup = layers.StringLookup(",
+        f'        vocabulary=[*{words}], oov_token=" ", output_mode="one_hot"',
+        "    )",
     ]
 
 
