@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dnnsweep.exports.data_facts import DataFacts
-from dnnsweep.exports.formatting import literal
+from dnnsweep.exports.formatting import INDENT, dict_assignment, indented_code, literal, narrowed
 
 #: Part of a date -> code of its angle, from days since 1970-01-01, which was a Thursday.
 _ANGLES: Final = {
@@ -28,32 +28,42 @@ def split_dates(facts: DataFacts) -> list[str]:
     """Return the definition of `split_dates(columns, sin, cos)` and what it needs; nothing without dates."""
     if not facts.dates:
         return []
-    has_months = any("month" in column.parts for column in facts.dates)
-    has_parts = any(column.parts for column in facts.dates)
-    waves = ", and sine and cosine of what comes round again" if has_parts else ""
-    lines = ["def split_dates(columns, sin, cos):", f'    """Turn dates into days{waves}."""']
-    for parts, columns in groupby(facts.dates, lambda column: column.parts):
-        names = ", ".join(literal(facts.input_name(column.name)) for column in columns)
-        lines += [
-            f"    for name in [{names}]:",
-            '        days = columns[f"{name}_days"] = columns.pop(name)'
-            if parts
-            else '        columns[f"{name}_days"] = columns.pop(name)',
-            *_waves(parts),
+    parts = {facts.input_name(column.name): column.parts for column in facts.dates}
+    used = [part for part in _ANGLES if any(part in own for own in parts.values())]
+    waves = ", and sine and cosine of what comes round again" if used else ""
+    function = "\n".join(
+        [
+            "def split_dates(columns, sin, cos):",
+            f'    """Turn dates into days{waves}."""',
+            *(_loop(parts, used) if used else _plain_loop(list(parts))),
+            "    return columns",
+            "",
         ]
-    function = "\n".join([*lines, "    return columns", ""])
-    return [_MONTH, function] if has_months else [function]
+    )
+    return [_MONTH, function] if "month" in used else [function]
 
 
-def _waves(parts: tuple[str, ...]) -> list[str]:
-    """Return the lines that add the sine and cosine of each part of a date."""
-    if not parts:
-        return []
+def _plain_loop(names: Sequence[str]) -> list[str]:
+    """Name days where no part of a date comes round again."""
     return [
+        f"    for name in [{', '.join(map(literal, names))}]:",
+        '        columns[f"{name}_days"] = columns.pop(name)',
+    ]
+
+
+def _loop(parts: Mapping[str, tuple[str, ...]], used: Sequence[str]) -> list[str]:
+    """Add the sine and the cosine of each part of a date."""
+    is_same = len(set(parts.values())) == 1
+    listed = [f"{literal(name)}: [{', '.join(map(literal, own))}]" for name, own in parts.items()]
+    with narrowed(INDENT):
+        names = indented_code(dict_assignment("parts", listed)).split("\n")
+    return [
+        *([f"    for name in [{', '.join(map(literal, parts))}]:"] if is_same else [*names, "    for name in parts:"]),
+        '        days = columns[f"{name}_days"] = columns.pop(name)',
         "        angles = {",
-        *(f'            "{part}": {_ANGLES[part]},' for part in parts),
+        *(f'            "{part}": {_ANGLES[part]},' for part in used),
         "        }",
-        "        for part, angle in angles.items():",
-        '            columns[f"{name}_{part}_sin"] = sin(angle)',
-        '            columns[f"{name}_{part}_cos"] = cos(angle)',
+        f"        for part in {'angles' if is_same else 'parts[name]'}:",
+        '            columns[f"{name}_{part}_sin"] = sin(angles[part])',
+        '            columns[f"{name}_{part}_cos"] = cos(angles[part])',
     ]
