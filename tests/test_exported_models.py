@@ -39,7 +39,9 @@ def customers() -> pd.DataFrame:
             "town": [f"town {i * i % 37}" if i % 7 else "-" for i in rows],
             "paid": [("True", "False", "NULL")[i * i % 3] for i in rows],
             "is_new": [i % 3 == 0 for i in rows],
-            "joined": [f"{1 + i * 5 % 28:02}.{1 + i % 12:02}.{1990 + i} {i % 24:02}:00" if i % 9 else "-" for i in rows],
+            "joined": [
+                f"{1 + i * 5 % 28:02}.{1 + i % 12:02}.{1990 + i} {i % 24:02}:00" if i % 9 else "-" for i in rows
+            ],
             "m/s": [None if i % 11 == 2 else 1e-9 * (i * 7 % 19) for i in rows],
             "income": [f"{900 + i * i * 31:,}" if i % 13 else "?" for i in rows],
             "large": [1e8 + i * 13 % 29 for i in rows],
@@ -93,7 +95,9 @@ CASES = {
         {"target": "kind", "drop": ["churned", "spent", "joined", "left", "m/s", "income"], "missing": ["never"]},
     ),
     "numbers": Case({"target": "spent", "drop": ["churned", "kind", *TEXTS, "joined", "left", "income"]}),
-    "raw numbers": Case({"target": "churned", "drop": ["kind", "spent", *TEXTS, *OTHERS[:4]], "scale": "none", "dates": ["left"]}),
+    "raw numbers": Case(
+        {"target": "churned", "drop": ["kind", "spent", *TEXTS, *OTHERS[:4]], "scale": "none", "dates": ["left"]}
+    ),
 }
 
 
@@ -268,7 +272,8 @@ def test_new_rows_of_an_npz_file_are_predicted_as_the_trainers_arrays_are(name: 
 
 
 @pytest.mark.parametrize(
-    ("function", "fixed"), [("two_inputs", {"units": 8}), ("named_inputs", {"units": 8}), ("convolutional", {"filters": 3})]
+    ("function", "fixed"),
+    [("two_inputs", {"units": 8}), ("named_inputs", {"units": 8}), ("convolutional", {"filters": 3})],
 )
 def test_new_rows_are_predicted_by_the_network_of_a_builder(function: str, fixed: dict[str, Any]) -> None:
     rows = np.where(np.arange(640).reshape(10, 64) % 99 == 5, np.nan, np.arange(640).reshape(10, 64) % 17)

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from dnnsweep import spec
 from dnnsweep.exports import data_code, fold_code, model_code, prediction_code, raw_model_code
-from dnnsweep.exports.formatting import import_block
+from dnnsweep.exports.formatting import define, import_block
 from dnnsweep.exports.served_model import list_requirements, pack_row_modules, write_model_class
-from dnnsweep.records import Curve, DataTrait, Sweep, Trial
+from dnnsweep.records import Curve, Sweep, Trial
 from dnnsweep.space import PLATEAU, Hyperparameters
 
 __all__ = ["list_requirements", "pack_row_modules", "python", "sweep_file", "write_model_class"]
@@ -45,7 +45,7 @@ def python(sweep: Sweep, trial: Trial, curve: Curve = Curve()) -> str:  # noqa: 
 
 def _training_blocks(plan: model_code.ListingPlan) -> list[str]:
     """Return the code from the source to the saved model, block by block."""
-    saving = [raw_model_code.raw_model(plan), raw_model_code.SAVE]
+    saving = [define([raw_model_code.raw_model(plan)]), raw_model_code.SAVE]
     return [*data_code.blocks(plan.facts), *model_code.blocks(plan), *saving]
 
 

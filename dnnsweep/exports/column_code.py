@@ -43,7 +43,12 @@ def _read_function(facts: DataFacts) -> str:
     steps = cleaning = _clean_columns(facts, "table")
     renamed = [f"{literal(name)}: {literal(new)}" for name, new in facts.renamed.items()]
     if renamed:
-        steps = [*cleaning, "# Keras takes no slashes in names.", dict_assignment("names", renamed), "table = table.rename(columns=names)"]
+        steps = [
+            *cleaning,
+            "# Keras takes no slashes in names.",
+            dict_assignment("names", renamed),
+            "table = table.rename(columns=names)",
+        ]
     how = "missing values, numbers and dates as people write them"
     why = f"Read raw rows: {how}." if cleaning else "Read raw rows."
     if facts.kind == "csv":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from dnnsweep.exports.column_code import conversion, date_call, join_rare_words, read_function
+from dnnsweep.exports.column_code import conversion, date_call, join_rare_words
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import call, list_assignment, literal, room
 from dnnsweep.exports.split_code import split, weights

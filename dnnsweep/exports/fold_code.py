@@ -7,7 +7,7 @@ from dataclasses import replace
 from dnnsweep.exports import comparison_code, data_code, model_code, raw_model_code
 from dnnsweep.exports.column_code import join_rare_words
 from dnnsweep.exports.data_facts import DataFacts
-from dnnsweep.exports.formatting import INDENT, call, indented_code, narrowed
+from dnnsweep.exports.formatting import INDENT, call, define, indented_code, narrowed
 from dnnsweep.exports.score_code import SCORE_NAMES
 from dnnsweep.exports.split_code import frame_rows, group_splitter, weights
 from dnnsweep.records import N_PARAMETERS, DataTrait, spread_of
@@ -26,8 +26,7 @@ def blocks(plan: model_code.ListingPlan) -> list[str]:
         *data_code.reading(facts),
         _folds(facts),
         "# The trial's seed: for initial weights, dropout and the order of rows.\n" + f"SEED = {plan.seed}",
-        *model_code.functions(in_fold),
-        raw_model_code.raw_model(in_fold),
+        define([*model_code.functions(in_fold), raw_model_code.raw_model(in_fold)]),
         f"results = []\n{loop}",
         _means(plan),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -144,6 +144,12 @@ def dict_assignment(name: str, items: Sequence[str]) -> str:
     """Return the assignment of a dictionary to a name, in one line if it fits, else with one line for each item."""
     line = f"{name} = {{{', '.join(items)}}}"
     return line if len(line) <= room() else f"{name} = {{\n{indented(items)}\n}}"
+
+
+def define(functions: Iterable[str]) -> str:
+    """Return definitions of functions and classes with two blank lines around each, those of no text left out."""
+    code = "\n\n\n".join(function.strip("\n") for function in functions if function)
+    return f"\n{code}\n"
 
 
 def indented_code(code: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from dnnsweep.exports import comparison_code, score_code
 from dnnsweep.exports.callback_code import early_stopping, reduce_on_plateau
 from dnnsweep.exports.data_facts import DataFacts
-from dnnsweep.exports.formatting import call, indented, list_assignment, literal
+from dnnsweep.exports.formatting import call, define, indented, list_assignment, literal
 from dnnsweep.exports.score_code import SCORE_NAMES
 from dnnsweep.records import N_PARAMETERS, BuilderCall, Curve, InputForm, State, Sweep, Task, Trial
 from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, PLATEAU, Hyperparameters
@@ -154,9 +154,9 @@ def blocks(plan: ListingPlan) -> list[str]:
     ]
     if plan.builder is not None:
         network = ["\n".join([*seed, _builder_call(plan, plan.builder)]), *_inputs_function(plan.builder)]
-        return [*network, _compile(plan), *_functions(plan), _fit(plan), *_scores(plan)]
+        return [*network, _compile(plan), define(_functions(plan)), _fit(plan), *_scores(plan)]
     network = ["\n".join(seed), *_kernels(plan), _network(plan), _compile(plan)]
-    return [*network, *_functions(plan), _fit(plan), *_scores(plan)]
+    return [*network, define(_functions(plan)), _fit(plan), *_scores(plan)]
 
 
 def training(plan: ListingPlan) -> list[str]:
@@ -168,20 +168,18 @@ def training(plan: ListingPlan) -> list[str]:
 
 
 def functions(plan: ListingPlan) -> list[str]:
-    """Return the functions that `training` needs."""
+    """Return the definitions of what `training` needs."""
     return [*([] if plan.builder is None else _inputs_function(plan.builder)), *_functions(plan)]
 
 
 def _functions(plan: ListingPlan) -> list[str]:
-    """Define the functions that `model.fit` and the scores need."""
-    definitions = [
+    """Return the definitions of what `model.fit` and the scores need."""
+    return [
         _batches(plan),
         *score_code.score_function(plan.tracked, plan.facts.task, plan.inputs("x")),
         *score_code.score_callback(plan.monitors, "x_val"),
         *([comparison_code.compare_function()] if plan.stated_curve else []),
     ]
-    code = "\n\n\n".join(part.strip("\n") for part in definitions)
-    return [f"\n{code}\n"]
 
 
 def module_and_function(builder: str) -> tuple[str, str]:

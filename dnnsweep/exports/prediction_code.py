@@ -6,7 +6,7 @@ from dnnsweep.exports.column_code import read_function
 from dnnsweep.exports.data_code import read_call
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.date_code import split_dates
-from dnnsweep.exports.formatting import list_assignment, literal
+from dnnsweep.exports.formatting import define, list_assignment, literal
 from dnnsweep.records import DataTrait, Task
 
 
@@ -21,8 +21,7 @@ def blocks(facts: DataFacts, model_file: str) -> list[str]:
     if facts.classes:
         names.append(list_assignment("CLASSES", [literal(label) for label in facts.classes]))
     functions = [read_function(facts), *split_dates(facts), _predict(facts)]
-    definitions = "\n\n\n".join(function.strip("\n") for function in functions if function)
-    return ["\n".join(names), f"\n{definitions}\n", _main(facts)]
+    return ["\n".join(names), define(functions), _main(facts)]
 
 
 def new_file(facts: DataFacts) -> str:

@@ -29,7 +29,7 @@ def raw_model(plan: ListingPlan) -> str:
     with narrowed(INDENT):
         steps = _table(facts) if facts.has(DataTrait.FRAME) else _array(facts)
         code = "\n".join(step for step in [*steps, *_answers(plan)] if step)
-    return f"\ndef raw_model():\n{indented_code(code)}\n"
+    return f"def raw_model():\n{indented_code(code)}"
 
 
 def _array(facts: DataFacts) -> list[str]:
@@ -37,20 +37,19 @@ def _array(facts: DataFacts) -> list[str]:
     shape = "shape" if is_reshaped else f"({facts.n_features},)"
     kind = "float32" if facts.is_raw or facts.has(DataTrait.CAST) else "float64"
     return [
-        f'"""Return a model that takes raw rows and answers in {_unit(facts)}."""',
+        f'"""Return a model that takes raw rows and answers {_unit(facts)}."""',
         f'raw = keras.Input({shape}, name="rows", dtype="{kind}")',
-        f"x = keras.ops.reshape(raw, (-1, {facts.n_features}))" if is_reshaped else "x = raw",
-        *_numbers(facts),
+        *_numbers(facts, f"keras.ops.reshape(raw, (-1, {facts.n_features}))" if is_reshaped else "raw"),
         'x = keras.ops.cast(x, "float32")',
     ]
 
 
 def _unit(facts: DataFacts) -> str:
-    return "labels and probabilities" if facts.classes else "units of the target"
+    return "with labels and probabilities" if facts.classes else "in units of the target"
 
 
 def _table(facts: DataFacts) -> list[str]:
-    lines = [f'"""Return a model that takes raw rows and answers in {_unit(facts)}."""']
+    lines = [f'"""Return a model that takes raw rows and answers {_unit(facts)}."""']
     values = "tensors" if facts.dates else "raw"
     tensors = "split_dates(dict(raw), keras.ops.sin, keras.ops.cos)"
     if facts.has(DataTrait.ONLY_TEXT):
@@ -59,16 +58,15 @@ def _table(facts: DataFacts) -> list[str]:
     if not facts.has(DataTrait.TEXT):
         lines += _inputs('"float64"', "columns")
         lines += [f"tensors = {tensors}"] if facts.dates else []
-        lines.append(f"x = keras.ops.concatenate([*{values}.values()], axis=1)")
-        return [*lines, *_numbers(facts), 'x = keras.ops.cast(x, "float32")']
+        joined = f"keras.ops.concatenate([*{values}.values()], axis=1)"
+        return [*lines, *_numbers(facts, joined), 'x = keras.ops.cast(x, "float32")']
     lines += [
         'kinds = {name: "string" if name in text else "float64" for name in columns}',
         "raw = {",
         "    name: keras.Input((1,), name=name, dtype=kind) for name, kind in kinds.items()",
         "}",
         *([f"tensors = {tensors}"] if facts.dates else []),
-        f"x = keras.ops.concatenate([{values}[name] for name in numbers], axis=1)",
-        *_numbers(facts),
+        *_numbers(facts, f"keras.ops.concatenate([{values}[name] for name in numbers], axis=1)"),
         "parts = [x]",
         *_texts(facts, "text", 'encoder.named_transformers_["onehotencoder"]'),
     ]
@@ -83,15 +81,16 @@ def _join() -> list[str]:
     return ['x = keras.ops.cast(keras.ops.concatenate(parts, axis=1), "float32")']
 
 
-def _numbers(facts: DataFacts) -> list[str]:
+def _numbers(facts: DataFacts, columns: str) -> list[str]:
     """Scale numbers, and fill gaps."""
-    lines = []
+    lines = [f"x = {columns}"]
     if facts.scale in _SCALES:
         factor, offset = _SCALES[facts.scale]
+        lines = [] if columns == "raw" else lines
         if (scaler := _scaler(facts)) != "scaler":
             lines.append(f"scaler = {scaler}")
         lines.append(call("rescale = layers.Rescaling", factor, offset, 'dtype="float64"'))
-        lines.append("x = rescale(x)")
+        lines.append(f"x = rescale({'raw' if columns == 'raw' else 'x'})")
     if facts.has(DataTrait.MISSING_NUMBERS) or facts.n_train * facts.n_features <= MAX_MEDIAN_VALUES:
         is_part = facts.has(DataTrait.TEXT)
         lines += [
