@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from importlib.metadata import version
 from typing import Any, Final
 
 from dnnsweep import spec
 from dnnsweep.exports import data_code, fold_code, model_code, prediction_code, raw_model_code
-from dnnsweep.exports.formatting import define, import_block
+from dnnsweep.exports.formatting import WIDTH, define, import_block
 from dnnsweep.exports.served_model import list_requirements, pack_row_modules, write_model_class
 from dnnsweep.records import Curve, Sweep, Trial
 from dnnsweep.space import PLATEAU, Hyperparameters
@@ -72,11 +73,12 @@ def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
         f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
         f"To install what it needs: pip install {' '.join(packages)}",
     ]
-    saved = "that of the first fold, " if facts.n_folds else ""
-    lines += [
-        f"It saves a model of raw rows, {saved}{plan.model_file}. With a file of new rows behind",
-        f"its name, such as {prediction_code.new_file(facts)}, it prints that model's predictions and trains nothing.",
-    ]
+    whose = "the first fold's network" if facts.n_folds else "the network"
+    saved = (
+        f"It saves {whose} as a model that takes raw rows, {plan.model_file}. Given a file of new rows on the command"
+        f" line, such as {prediction_code.new_file(facts)}, it predicts these with the saved model and trains nothing."
+    )
+    lines += textwrap.wrap(saved, WIDTH, break_long_words=False, break_on_hyphens=False)
     if plan.stated_curve or (plan.stated_values and facts.n_folds):
         lines.append("At its end it says whether it repeated the trial or rounding led it elsewhere.")
     if facts.kind == "python":

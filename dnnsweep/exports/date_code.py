@@ -54,16 +54,21 @@ def _plain_loop(names: Sequence[str]) -> list[str]:
 def _loop(parts: Mapping[str, tuple[str, ...]], used: Sequence[str]) -> list[str]:
     """Add the sine and the cosine of each part of a date."""
     is_same = len(set(parts.values())) == 1
+    angle = "angle" if is_same else "angles[part]"
     listed = [f"{literal(name)}: [{', '.join(map(literal, own))}]" for name, own in parts.items()]
     with narrowed(INDENT):
         names = indented_code(dict_assignment("parts", listed)).split("\n")
     return [
-        *([f"    for name in [{', '.join(map(literal, parts))}]:"] if is_same else [*names, "    for name in parts:"]),
+        *(
+            [f"    for name in [{', '.join(map(literal, parts))}]:"]
+            if is_same
+            else [*names, "    for name, own in parts.items():"]
+        ),
         '        days = columns[f"{name}_days"] = columns.pop(name)',
         "        angles = {",
         *(f'            "{part}": {_ANGLES[part]},' for part in used),
         "        }",
-        f"        for part in {'angles' if is_same else 'parts[name]'}:",
-        '            columns[f"{name}_{part}_sin"] = sin(angles[part])',
-        '            columns[f"{name}_{part}_cos"] = cos(angles[part])',
+        f"        for part{', angle in angles.items()' if is_same else ' in own'}:",
+        f'            columns[f"{{name}}_{{part}}_sin"] = sin({angle})',
+        f'            columns[f"{{name}}_{{part}}_cos"] = cos({angle})',
     ]
