@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dnnsweep import spec
 from dnnsweep.ledger import summary_json
 from dnnsweep.records import DataSummary, Reason, State, Sweep, SweepState, Trial
@@ -70,3 +72,9 @@ def ruff(*arguments: str, code: str) -> str:
     command = [RUFF, *arguments, "--isolated", "--no-cache", "-"]
     done = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def close_file(made: dict[str, Any]) -> None:
+    """Close the npz file that a listing has read its rows from."""
+    if isinstance(made.get("data"), np.lib.npyio.NpzFile):
+        made["data"].close()

@@ -15,7 +15,7 @@ import pytest
 from examples import n_examples
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from listings import ruff, sweep_of, trial_of
+from listings import close_file, ruff, sweep_of, trial_of
 from numpy.testing import assert_allclose, assert_array_equal
 from warm_python import WarmPython
 
@@ -398,6 +398,7 @@ def check_rows(document: dict[str, Any], data: tuple[Any, Any] | None = None) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["listing.py"])
         exec(re.sub("^(import keras|from keras import layers)$", "", head, flags=re.MULTILINE), listed)  # noqa: S102
+    close_file(listed)
     for ours, theirs in {"train": "train", "val": "validation", "test": "test"}.items():
         x, y = getattr(expected, f"x_{theirs}"), getattr(expected, f"y_{theirs}")
         if theirs == "test" and not len(y):

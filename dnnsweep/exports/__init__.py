@@ -9,6 +9,7 @@ from typing import Any, Final
 from dnnsweep import spec
 from dnnsweep.exports import data_code, fold_code, model_code, prediction_code, raw_model_code
 from dnnsweep.exports.formatting import WIDTH, define, import_block
+from dnnsweep.exports.own_functions import OwnFunction
 from dnnsweep.exports.served_model import list_requirements, pack_row_modules, write_model_class
 from dnnsweep.records import Curve, Sweep, Trial
 from dnnsweep.space import PLATEAU, Hyperparameters
@@ -60,8 +61,8 @@ def _user_imports(plan: model_code.ListingPlan) -> list[str]:
     """Import the functions of the user that read the rows and build the network."""
     sources = [f"python:{plan.facts.name}"] if plan.facts.kind == "python" else []
     sources += [plan.builder.source] if plan.builder is not None else []
-    functions = sorted({model_code.module_and_function(source) for source in sources})
-    return ["\n".join(f"from {module} import {name}" for module, name in functions)] if functions else []
+    functions = sorted({OwnFunction.of(source) for source in sources})
+    return ["\n".join(function.statement for function in functions)] if functions else []
 
 
 def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
@@ -84,7 +85,7 @@ def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
     if facts.kind == "python":
         lines.append(f"The rows come from the module {facts.name.partition(':')[0]}.")
     if plan.builder is not None:
-        lines.append(f"The network comes from the module {model_code.module_and_function(plan.builder.source)[0]}.")
+        lines.append(f"The network comes from the module {OwnFunction.of(plan.builder.source).module}.")
     if facts.kind == "arrays":
         lines += [f"It reads {facts.file}. To save your arrays there:", "", f"    {data_code.save_statement(facts)}"]
     return "\n".join([*lines, '"""'])

@@ -11,6 +11,7 @@ from typing import Final
 from dnnsweep.exports.column_code import conversion, date_call, join_rare_words
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import call, list_assignment, literal, room
+from dnnsweep.exports.own_functions import OwnFunction
 from dnnsweep.exports.split_code import split, weights
 from dnnsweep.records import DataTrait, Task
 
@@ -116,7 +117,7 @@ def _convert_columns(facts: DataFacts, name: str, kind: str) -> list[str]:
 
 
 def _function_name(facts: DataFacts) -> str:
-    return facts.name.partition(":")[2]
+    return OwnFunction.of(f"python:{facts.name}").name
 
 
 def _read_roles(facts: DataFacts, table: str) -> list[str]:

@@ -14,6 +14,7 @@ from dnnsweep.exports import comparison_code, score_code
 from dnnsweep.exports.callback_code import early_stopping, reduce_on_plateau
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import call, define, indented, list_assignment, literal
+from dnnsweep.exports.own_functions import OwnFunction
 from dnnsweep.exports.score_code import SCORE_NAMES
 from dnnsweep.records import N_PARAMETERS, BuilderCall, Curve, InputForm, State, Sweep, Task, Trial
 from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, PLATEAU, Hyperparameters
@@ -182,16 +183,10 @@ def _functions(plan: ListingPlan) -> list[str]:
     ]
 
 
-def module_and_function(builder: str) -> tuple[str, str]:
-    """Return the module and the function that a builder names."""
-    _, module, function = builder.split(":")
-    return module, function
-
-
 def _builder_call(plan: ListingPlan, builder: UserBuilder) -> str:
     """Call the user's function as the trainer does."""
     params, takes = builder.params, builder.call.takes
-    function = module_and_function(builder.source)[1]
+    function = OwnFunction.of(builder.source).name
     if takes is None:
         items = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in params.items())
         return f"model = {function}({{{items}}})"

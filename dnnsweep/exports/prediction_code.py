@@ -84,14 +84,15 @@ def _columns(facts: DataFacts) -> list[str]:
     """Take the columns that the model asks for out of a table."""
     if not facts.has(DataTrait.TEXT):
         return ['    rows = {name: table[name].astype("float64").to_numpy() for name in model.input}']
-    text = '    rows[name] = table[name].astype(object).fillna("").map(str).to_numpy(object)'
+    stripped = ".str.strip()" if facts.table.is_named else ""
+    text = ["cells = table[name].astype(object)", f'rows[name] = cells.fillna("").map(str){stripped}.to_numpy(object)']
     if facts.has(DataTrait.ONLY_TEXT):
-        return ["    rows = {}", "    for name in model.input:", f"    {text}"]
+        return ["    rows = {}", "    for name in model.input:", *(f"        {line}" for line in text)]
     return [
         "    rows = {}",
         "    for name, tensor in model.input.items():",
         '        if tensor.dtype == "string":',
-        f"        {text}",
+        *(f"            {line}" for line in text),
         "        else:",
         '            rows[name] = table[name].astype("float64").to_numpy()',
     ]
