@@ -75,12 +75,23 @@ def _read_csv(facts: DataFacts) -> list[str]:
         options.append("keep_default_na=False")
     if gaps:
         options.append(f"na_values=[{', '.join(map(literal, gaps))}]")
-    texts, setup = _read_as_text(facts), list[str]()
-    if texts:
-        listed = [literal(name) for name in texts]
-        setup = [list_assignment("texts", listed)] if len(listed) > MAX_LISTED else []
-        options.append("dtype=dict.fromkeys(texts, str)" if setup else f"dtype={{{': str, '.join(listed)}: str}}")
-    return [*setup, call("table = pd.read_csv", "path", *options, "low_memory=False")]
+    setup, dtype = text_option(_read_as_text(facts))
+    return [*setup, call("table = pd.read_csv", "path", *options, *dtype, "low_memory=False")]
+
+
+def text_option(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the option of pandas that reads columns as text, as a list of one or none, and statements before it."""
+    if not names:
+        return [], []
+    listed = [literal(name) for name in names]
+    if len(listed) > MAX_LISTED:
+        return [list_assignment("texts", listed)], ["dtype=dict.fromkeys(texts, str)"]
+    return [], [f"dtype={{{': str, '.join(listed)}: str}}"]
+
+
+def text_columns(facts: DataFacts) -> tuple[str, ...]:
+    """Return the columns to learn from that are text, whatever a part of them or another file holds."""
+    return tuple(column.name for column in facts.table.columns if _is_spelled(facts, column))
 
 
 _FORM: Final = {"separator": ("sep", ","), "decimal": ("decimal", "."), "encoding": ("encoding", "utf-8")}
@@ -129,7 +140,7 @@ def _read_as_text(facts: DataFacts) -> Sequence[str]:
     """Return the columns of a CSV file that are read as text, whatever a part of it or another file holds there."""
     if facts.kind != "csv":
         return ()
-    texts = {*facts.table.texts, *(column.name for column in facts.table.columns if _is_spelled(facts, column))}
+    texts = {*facts.table.texts, *text_columns(facts)}
     return tuple(name for name in dict.fromkeys((*facts.columns, *facts.table.texts)) if name in texts)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dnnsweep.exports.column_code import read_function
+from dnnsweep.exports.column_code import read_function, text_columns, text_option
 from dnnsweep.exports.data_code import read_call
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.date_code import split_dates
-from dnnsweep.exports.formatting import define, list_assignment, literal
+from dnnsweep.exports.formatting import INDENT, call, define, indented_code, list_assignment, literal, narrowed
 from dnnsweep.records import DataTrait, Task
 
 
@@ -32,26 +32,29 @@ def new_file(facts: DataFacts) -> str:
 
 
 def _main(facts: DataFacts) -> str:
-    return "\n".join(
-        [
-            'if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):',
-            "    # Predict new rows with the model that was saved, and train nothing.",
-            f"    predict({_read_new_rows(facts)}).to_csv(sys.stdout, index=False)",
-            "    sys.exit()",
-        ]
-    )
+    with narrowed(INDENT):
+        setup, rows = _new_rows(facts)
+    lines = [
+        "# Predict new rows with the model that was saved, and train nothing.",
+        *setup,
+        f"predict({rows}).to_csv(sys.stdout, index=False)",
+        "sys.exit()",
+    ]
+    return 'if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):\n' + indented_code("\n".join(lines))
 
 
-def _read_new_rows(facts: DataFacts) -> str:
-    """Return code that reads raw rows from the file that the command line names."""
+def _new_rows(facts: DataFacts) -> tuple[list[str], str]:
+    """Return code that reads raw rows from the file that the command line names: statements, and the rows."""
     path = "sys.argv[1]"
     if facts.kind in ("csv", "parquet"):
-        return read_call(facts, path)
+        return [], read_call(facts, path)
     if not facts.has(DataTrait.FRAME):
-        return f'np.load({path})["x"]' if new_file(facts) == "new.npz" else f"np.load({path})"
+        return [], f'np.load({path})["x"]' if new_file(facts) == "new.npz" else f"np.load({path})"
     if facts.kind == "npz":
-        return f'pd.DataFrame(np.load({path})["x"]).rename(columns="x{{}}".format)'
-    return f"clean(pd.read_csv({path}))" if facts.is_prepared else f"pd.read_csv({path})"
+        return [], f'pd.DataFrame(np.load({path})["x"]).rename(columns="x{{}}".format)'
+    setup, options = text_option(text_columns(facts))
+    table = call("table = pd.read_csv", path, *options)
+    return [*setup, table], "clean(table)" if facts.is_prepared else "table"
 
 
 def _predict(facts: DataFacts) -> str:
