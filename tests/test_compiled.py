@@ -564,7 +564,7 @@ def test_a_sweep_of_a_builders_own_hyperparameters_is_run_queried_and_exported(
     assert dnnsweep.client.show("own", home=tmp_path).trainer == "compiled"
     best = dnnsweep.best("own", top=1, home=tmp_path)[0]
     (tmp_path / "own.py").write_text(dnnsweep.export("own", home=tmp_path))
-    printed = warm_python.run(tmp_path / "own.py", environ=BUILDERS)
+    printed = warm_python.run("own.py", cwd=tmp_path, environ=BUILDERS)
     assert printed.returncode == 0, printed.stderr
     last = next(line for line in printed.stdout.splitlines() if line.startswith("val_loss"))
     assert float(last.split()[1]) == pytest.approx(best.value, rel=1e-3)
@@ -584,7 +584,7 @@ def test_an_exported_listing_calls_the_builder_as_the_trainer_does(
     dnnsweep.run(document(function, **sections), home=tmp_path, executor="inprocess")
     (tmp_path / "own.py").write_text(dnnsweep.export("own", home=tmp_path))
 
-    run = warm_python.run(tmp_path / "own.py", environ=BUILDERS)
+    run = warm_python.run("own.py", cwd=tmp_path, environ=BUILDERS)
 
     assert run.returncode == 0, run.stderr
     stated = dnnsweep.best("own", home=tmp_path)[0].value

@@ -276,6 +276,16 @@ def test_an_npz_file_may_hold_its_own_test_rows(save: Callable[..., str]) -> Non
     assert data.summary.notes == ("Used the 6 test rows that the source provides; dataset.test is ignored.",)
 
 
+def test_arrays_beside_rows_and_target_are_named_in_a_note(save: Callable[..., str]) -> None:
+    arrays = {"x": numbers(), "y": classes(), "groups": np.arange(40), "names": np.array(["a"])}
+
+    data = load(DatasetSpec(source=save(**arrays)))
+
+    advice = "to split or weight rows by them, make them columns of a table"
+    assert data.summary.notes == (f"Left out the arrays 'groups', 'names'; {advice}.",)
+    assert data.summary.fingerprint == load(DatasetSpec(source=save(x=arrays["x"], y=arrays["y"]))).summary.fingerprint
+
+
 def _moments_of(x: np.ndarray, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     rows = of(np.arange(float(len(x))).reshape(-1, 1), classes(len(x)), scale="none", test=0.0).x_train
     train = x[rows[:, 0].astype(int)]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import subprocess
 import sys
@@ -16,22 +15,21 @@ import pytest
 from examples import n_examples
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from listings import close_file, ruff, sweep_of, trial_of
 from numpy.testing import assert_allclose, assert_array_equal
 from warm_python import WarmPython
 
 from dnnsweep import datasets, exports, spec
+from dnnsweep.datasets.new_rows import read_new_rows
+from dnnsweep.datasets.predictions import decode
 from dnnsweep.errors import ExportError
 from dnnsweep.exports.formatting import WIDTH, literal
-from dnnsweep.ledger import summary_json
 from dnnsweep.records import (
     Curve,
     DataSummary,
-    Reason,
     Series,
-    State,
     Suggestion,
     Sweep,
-    SweepState,
     Task,
     Trial,
     TrialResult,
@@ -47,58 +45,8 @@ from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.inputs import load_inputs
 
 PENGUINS = Path(__file__).parent.parent / "sweeps" / "data" / "penguins.csv"
-RUFF = str(Path(sys.executable).with_name("ruff"))  # `python -m ruff` starts Python first
 #: Where the data part of a listing ends.
 NETWORK = "SEED = "
-
-
-def sweep_of(document: dict[str, Any], data: DataSummary, best: int | None = 4) -> Sweep:
-    """A sweep as the ledger returns it: its summary and its file have been JSON."""
-    checked = spec.check({"name": "pets", **document})
-    plain = json.loads(json.dumps({"data": summary_json(data), "spec": checked.to_json()}))
-    return Sweep(
-        id="0",
-        name=checked.name,
-        state=SweepState.COMPLETE,
-        description=None,
-        source=checked.dataset.source,
-        objectives=checked.objectives,
-        n_trials=10,
-        n_finished=10,
-        n_running=0,
-        n_failed=0,
-        best_number=best,
-        best_value=None,
-        window=4,
-        run_id=None,
-        n_undelivered=0,
-        error=None,
-        created_at=0,
-        ended_at=1,
-        seconds=1.0,
-        **plain,
-    )
-
-
-def trial_of(value: float | None = 0.5, number: int = 4, seed: int = 77, **knobs: Any) -> Trial:
-    return Trial(
-        sweep="pets",
-        number=number,
-        values=None if value is None else (value,),
-        params=Hyperparameters(**knobs).to_params(),
-        state=State.FAILED if value is None else State.COMPLETE,
-        reason=Reason.DIVERGED if value is None else Reason.EARLY_STOPPED,
-        best_epoch=3,
-        epochs=8,
-        seconds=1.0,
-        run_id=None,
-        seed=seed,
-        attempts=1,
-        error=None,
-        metrics={},
-        started_at=0,
-        ended_at=1,
-    )
 
 
 def summary(task: Task = Task.MULTICLASS, **changes: Any) -> DataSummary:
@@ -109,13 +57,6 @@ def summary(task: Task = Task.MULTICLASS, **changes: Any) -> DataSummary:
 
 def iris(task: Task = Task.MULTICLASS, **document: Any) -> Sweep:
     return sweep_of({"dataset": {"source": "sklearn:iris"}, **document}, summary(task))
-
-
-def ruff(*arguments: str, code: str) -> str:
-    """What ruff says of code, by its own rules and not by those of this project."""
-    command = [RUFF, *arguments, "--isolated", "--no-cache", "-"]
-    done = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 # --- listings run as they stand
@@ -250,6 +191,35 @@ def write_messily(source: Path, path: Path) -> None:
     table.assign(body_mass_g=mass, sex=table["sex"] + " ").to_csv(path, sep=";", decimal=",")
 
 
+def new_penguins() -> None:
+    """Write penguins as others write them: only commas, and another island."""
+    table = pd.read_csv(PENGUINS).drop(columns="species").iloc[::9]
+    table.assign(body_mass_g=3500, island="Atlantis").to_csv("new.csv", sep=";", decimal=",", index=False)
+
+
+#: Listings that predict new rows, too -> what writes these to a file.
+NEW_ROWS: dict[str, Callable[[], None]] = {
+    "penguins": new_penguins,
+    "diabetes": lambda: np.save("new.npy", np.linspace(-3, 200, 70).reshape(7, 10)),
+}
+
+
+def compare_predictions(listed: pd.DataFrame, models: Path, new: Path) -> None:
+    """Hold what a listing predicts to the trial's own model and arrays."""
+    from dnnsweep.trainers.saved_model import load_model, outputs_of, read_preprocessing
+
+    [path] = models.rglob("*.keras")
+    fitted = read_preprocessing(path)
+    assert fitted is not None
+    [block] = read_new_rows(new, fitted)
+    outputs = outputs_of(load_model(path), fitted.encoding.encode(block.numbers, block.text))
+    expected = decode(outputs, fitted.target, block.index)
+    numbers = expected.select_dtypes("number").columns
+    assert list(listed) == list(expected)
+    assert_allclose(listed[numbers], expected[numbers], rtol=1e-5, atol=1e-5)
+    assert_array_equal(listed.drop(columns=numbers), expected.drop(columns=numbers))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_python: WarmPython
@@ -258,7 +228,7 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(
     write_messily(PENGUINS, Path("penguins.csv"))
     case = CASES[name]
     document = spec.check({"name": name, **case.document}).to_json()
-    trainer = FitTrainer(Job(document))
+    trainer = FitTrainer(Job(document, models=str(tmp_path / "models")))
     data, params = trainer.open().data, Hyperparameters(**case.knobs).to_params()
     result = trainer.train(Suggestion(4, params, seed=5), lambda _: None)
     metric = document["objective"]["metric"]
@@ -276,6 +246,13 @@ def test_a_listing_reaches_the_score_that_the_trial_is_stated_to_have(
         command = [sys.executable, "-W", "error::UserWarning", "listing.py"]
         alone = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert without_times(done.stdout) == without_times(alone.stdout)
+    if name in NEW_ROWS:
+        NEW_ROWS[name]()
+        [new] = tmp_path.glob("new.*")
+        predicted = warm_python.run("listing.py", new.name, cwd=tmp_path, errors=["UserWarning"])
+        assert predicted.returncode == 0, predicted.stderr
+        (tmp_path / "predicted.csv").write_text(predicted.stdout)
+        compare_predictions(pd.read_csv(tmp_path / "predicted.csv"), tmp_path / "models", new)
     scores = printed(done.stdout)
     assert list(scores)[-2:] == [metric, metric.replace("val_", "test_")]
     assert f"{metric} {stated:.6g}" in (ast.get_docstring(ast.parse(code)) or "")
@@ -418,7 +395,10 @@ def check_rows(document: dict[str, Any], data: tuple[Any, Any] | None = None) ->
         exec(saving[1], {"np": np, "pd": pd, "x": data[0], "y": data[1]})  # noqa: S102
     head = code.partition(NETWORK)[0]
     listed: dict[str, Any] = {}
-    exec(re.sub("^(import keras|from keras import layers)$", "", head, flags=re.MULTILINE), listed)  # noqa: S102
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["listing.py"])
+        exec(re.sub("^(import keras|from keras import layers)$", "", head, flags=re.MULTILINE), listed)  # noqa: S102
+    close_file(listed)
     for ours, theirs in {"train": "train", "val": "validation", "test": "test"}.items():
         x, y = getattr(expected, f"x_{theirs}"), getattr(expected, f"y_{theirs}")
         if theirs == "test" and not len(y):
@@ -468,7 +448,7 @@ def test_rows_of_csv_files_are_the_trainers_rows(
     code = check_rows({"dataset": {"source": "csv:pets.csv", "target": target, "drop": sorted(drop), "scale": scale}})
 
     assert ("SimpleImputer" in code) == (columns in ("everything", "numbers with gaps"))
-    assert ("missing" in code) == (columns in ("everything", "text with gaps", "mixed text"))
+    assert ('fillna("missing")' in code) == (columns in ("everything", "text with gaps", "mixed text"))
     assert ("OneHotEncoder" in code) == ("numbers" not in columns or "text" in columns)
 
 
@@ -590,7 +570,7 @@ def test_cells_that_people_write_are_read_as_the_trainers_read_them(
 
     code = check_rows({"dataset": dataset}, data)
 
-    assert "# Read cells as people write them" in code
+    assert "missing values, numbers and dates as people write them" in code
     assert ("na_values" in code) == (kind == "csv")
     assert ("become one category" in code) == (columns == "everything")
 
@@ -603,9 +583,9 @@ def test_a_table_that_pandas_reads_alone_needs_no_more_code(tmp_path: Path, monk
     code = check_rows({"dataset": dataset})
     with_truth_values = check_rows({"dataset": {**dataset, "drop": ["id"]}})
 
-    assert 'data = pd.read_csv("pets.csv", low_memory=False)\n' in code
+    assert 'table = pd.read_csv(path, dtype={"kind": str, "colour": str}, low_memory=False)\n' in code
     assert "as people write them" not in code
-    assert 'dtype={"is_sold": str}' in with_truth_values
+    assert 'texts = ["kind", "is_sold", "colour"]' in with_truth_values
 
 
 RESPLIT: dict[str, dict[str, Any]] = {
@@ -680,7 +660,7 @@ def test_many_left_out_columns_have_a_line_each(tmp_path: Path, monkeypatch: pyt
 
     code = check_rows({"dataset": {"source": "csv:pets.csv", "target": "label", "drop": list(extra), "scale": "none"}})
 
-    assert 'x = data.drop(columns=left_out).to_numpy("float32")' in code
+    assert "x = data.drop(columns=left_out)\n" in code
 
 
 @given(st.text())
@@ -945,9 +925,9 @@ def test_a_listing_is_formatted_and_free_of_what_it_does_not_need(sweep: Sweep, 
     compile(code, "listing.py", "exec")
     assert ruff("format", "--check", code=code) == ""
     assert ruff("check", "--extend-select=E501,F,I,W", code=code) == ""
-    assert 40 <= code.count("\n") <= 125
+    assert 75 <= code.count("\n") <= 175
     assert max(map(len, code.splitlines())) <= WIDTH
-    assert not {"if", "dnnsweep."} & set(re.sub('""".*?"""', "", code, flags=re.DOTALL).split())
+    assert "dnnsweep." not in re.sub('""".*?"""', "", code, flags=re.DOTALL).split()
     assert "import dnnsweep" not in code
     assert "from dnnsweep" not in code
     params = trial.params

@@ -17,10 +17,11 @@ from dnnsweep import datasets
 from dnnsweep.datasets.new_rows import read_new_rows
 from dnnsweep.datasets.predictions import decode
 from dnnsweep.records import Task
+from dnnsweep.records.input_names import input_names
 from dnnsweep.space import Hyperparameters
 from dnnsweep.spec import DatasetSpec
 from dnnsweep.trainers import keras_models
-from dnnsweep.trainers.raw_model import MAX_INPUTS, NUMBERS, input_names, raw_model
+from dnnsweep.trainers.raw_model import MAX_INPUTS, NUMBERS, raw_model
 from dnnsweep.trainers.saved_model import outputs_of
 
 N_ROWS = 60

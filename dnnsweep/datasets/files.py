@@ -173,13 +173,18 @@ def _text_bytes(chunk: Any) -> int:
     return int(pc.sum(lengths.take(chunk.indices)).as_py() or 0)
 
 
-def read_npz_arrays(name: str, limits: Limits | None = None, *, is_lenient: bool = False) -> Mapping[str, Any]:
+def read_npz_arrays(
+    name: str, limits: Limits | None = None, *, is_lenient: bool = False
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """Read `x` and `y` of an npz file, or `x_train`, `y_train`, `x_test` and `y_test`.
 
     Args:
         name: Path of the file.
         limits: What the operator allows a sweep that came over the network; None for any file of any size.
         is_lenient: Whether other arrays of rows are ignored.
+
+    Returns:
+        These arrays by name, and the names of all others.
 
     Raises:
         DataError: The file cannot be read, is too large, lacks these arrays, or holds other rows.
@@ -190,7 +195,9 @@ def read_npz_arrays(name: str, limits: Limits | None = None, *, is_lenient: bool
                 _check_npz(file, limits)
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.lib.npyio.NpzFile):
-                return {key: archive[key] for key in array_keys(archive.files, is_lenient=is_lenient)}
+                keys = array_keys(archive.files, is_lenient=is_lenient)
+                others = tuple(key for key in archive.files if key not in keys)
+                return {key: archive[key] for key in keys}, others
     except UNREADABLE as error:
         remedy = "write it with numpy.savez, without arrays of Python objects"
         raise unreadable("an npz file of plain arrays", name, error, remedy) from error

@@ -193,7 +193,8 @@ def _read_function(spec: DatasetSpec, _: str, limits: Limits | None, precedent: 
         return _source_from_frame(spec, returned.reset_index(drop=True))
     if isinstance(returned, Mapping):
         keys = array_keys(list(map(str, returned)), is_lenient=precedent.is_plain)
-        return replace(_source_from_arrays({key: returned[key] for key in keys}), is_dictionary=True)
+        source = _source_from_arrays({key: returned[key] for key in keys})
+        return replace(_note_others(source, [str(key) for key in returned if key not in keys]), is_dictionary=True)
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         rule = "must return (x, y), ((x_train, y_train), (x_test, y_test)), a dictionary of these, or a DataFrame"
         raise data_error("dataset.source", rule, f"{spec.source}: {type(returned).__name__}")
@@ -225,7 +226,16 @@ def _read_parquet(spec: DatasetSpec, name: str, limits: Limits | None, _: Preced
 
 
 def _read_npz(_: DatasetSpec, name: str, limits: Limits | None, precedent: Precedent) -> Source:
-    return _source_from_arrays(read_npz_arrays(name, limits, is_lenient=precedent.is_plain))
+    arrays, others = read_npz_arrays(name, limits, is_lenient=precedent.is_plain)
+    return _note_others(_source_from_arrays(arrays), others)
+
+
+def _note_others(source: Source, names: Sequence[str]) -> Source:
+    """Say which arrays beside rows and target nothing is done with."""
+    if not names:
+        return source
+    advice = "to split or weight rows by them, make them columns of a table"
+    return replace(source, notes=(*source.notes, f"Left out the arrays {name_some(names)}; {advice}."))
 
 
 def _source_from_frame(spec: DatasetSpec, frame: pd.DataFrame) -> Source:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from importlib.metadata import version
 from typing import Any, Final
 
 from dnnsweep import spec
-from dnnsweep.exports import data_code, fold_code, model_code
-from dnnsweep.exports.data_facts import DataFacts
-from dnnsweep.exports.formatting import import_block
+from dnnsweep.exports import data_code, fold_code, model_code, prediction_code, raw_model_code
+from dnnsweep.exports.formatting import WIDTH, define, import_block
+from dnnsweep.exports.own_functions import OwnFunction
 from dnnsweep.exports.served_model import list_requirements, pack_row_modules, write_model_class
-from dnnsweep.records import Curve, DataTrait, Sweep, Trial
+from dnnsweep.records import Curve, Sweep, Trial
 from dnnsweep.space import PLATEAU, Hyperparameters
 
 __all__ = ["list_requirements", "pack_row_modules", "python", "sweep_file", "write_model_class"]
@@ -27,7 +28,7 @@ def python(sweep: Sweep, trial: Trial, curve: Curve = Curve()) -> str:  # noqa: 
     The code reads, splits and encodes the same rows, trains by the same rules and prints the objective on the
     validation rows and on the test rows. It starts from the same weights, drops the same units and takes the rows in
     the same order. So it repeats the trial, unless rounding leads it elsewhere: it compares each epoch with the curve
-    and says which of the two happened.
+    and says which of the two happened. It saves a model that takes raw rows, and predicts new rows with it.
 
     Args:
         sweep: Sweep as the ledger returns it.
@@ -37,41 +38,54 @@ def python(sweep: Sweep, trial: Trial, curve: Curve = Curve()) -> str:  # noqa: 
     Raises:
         ExportError: A newer version has stored traits of the data that this one does not know.
     """
-    plan = model_code.ListingPlan.of(sweep, trial, curve)
-    blocks = [*data_code.blocks(plan.facts), *model_code.blocks(plan)] if plan.facts.n_folds is None else None
-    body = "\n\n".join(fold_code.blocks(plan) if blocks is None else blocks)
+    plan = model_code.ListingPlan.of(sweep, trial, curve, f"{_configuration_name(sweep, trial)}.keras")
+    training = _training_blocks(plan) if plan.facts.n_folds is None else fold_code.blocks(plan)
+    body = "\n\n".join([*prediction_code.blocks(plan.facts, plan.model_file), *training])
     parts = [_docstring(sweep, trial, plan), import_block(body), *_user_imports(plan), body]
     return "\n\n".join(parts) + "\n"
+
+
+def _training_blocks(plan: model_code.ListingPlan) -> list[str]:
+    """Return the code from the source to the saved model, block by block."""
+    saving = [define([raw_model_code.raw_model(plan)]), raw_model_code.SAVE]
+    return [*data_code.blocks(plan.facts), *model_code.blocks(plan), *saving]
+
+
+def _configuration_name(sweep: Sweep, trial: Trial) -> str:
+    """Return the name of a trial's configuration, which differs from those of other trials."""
+    ending = "-best" if trial.number == sweep.best_number else f"-trial-{trial.number}"
+    return f"{sweep.name[: MAX_NAME - len(ending)]}{ending}"
 
 
 def _user_imports(plan: model_code.ListingPlan) -> list[str]:
     """Import the functions of the user that read the rows and build the network."""
     sources = [f"python:{plan.facts.name}"] if plan.facts.kind == "python" else []
     sources += [plan.builder.source] if plan.builder is not None else []
-    functions = sorted({model_code.module_and_function(source) for source in sources})
-    return ["\n".join(f"from {module} import {name}" for module, name in functions)] if functions else []
-
-
-def _table_packages(facts: DataFacts) -> list[str]:
-    is_table = facts.is_table or facts.is_pickled or facts.has(DataTrait.TEXT) or facts.is_cleaned
-    return [*(["pandas"] if is_table else []), *(["pyarrow"] if facts.kind == "parquet" else [])]
+    functions = sorted({OwnFunction.of(source) for source in sources})
+    return ["\n".join(function.statement for function in functions)] if functions else []
 
 
 def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
     facts = plan.facts
-    packages = ["tensorflow", "scikit-learn", *_table_packages(facts)]
+    packages = ["tensorflow", "scikit-learn", "pandas", *(["pyarrow"] if facts.kind == "parquet" else [])]
     lines = [
         f'"""{_result(sweep, trial)}.',
         "",
         f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
         f"To install what it needs: pip install {' '.join(packages)}",
     ]
+    whose = "the first fold's network" if facts.n_folds else "the network"
+    saved = (
+        f"It saves {whose} as a model that takes raw rows, {plan.model_file}. Given a file of new rows on the command"
+        f" line, such as {prediction_code.new_file(facts)}, it predicts these with the saved model and trains nothing."
+    )
+    lines += textwrap.wrap(saved, WIDTH, break_long_words=False, break_on_hyphens=False)
     if plan.stated_curve or (plan.stated_values and facts.n_folds):
         lines.append("At its end it says whether it repeated the trial or rounding led it elsewhere.")
     if facts.kind == "python":
         lines.append(f"The rows come from the module {facts.name.partition(':')[0]}.")
     if plan.builder is not None:
-        lines.append(f"The network comes from the module {model_code.module_and_function(plan.builder.source)[0]}.")
+        lines.append(f"The network comes from the module {OwnFunction.of(plan.builder.source).module}.")
     if facts.kind == "arrays":
         lines += [f"It reads {facts.file}. To save your arrays there:", "", f"    {data_code.save_statement(facts)}"]
     return "\n".join([*lines, '"""'])
@@ -93,12 +107,11 @@ def sweep_file(sweep: Sweep, trial: Trial) -> str:
         sweep: Sweep as the ledger returns it.
         trial: Trial of the sweep, in any state.
     """
-    ending = "-best" if trial.number == sweep.best_number else f"-trial-{trial.number}"
     hp, training = Hyperparameters.of(trial.params), dict(sweep.spec["training"])
     if hp.schedule != PLATEAU:  # the section is for other trials of the sweep
         training.pop("reduce_on_plateau", None)
     document: dict[str, Any] = {
-        "name": f"{sweep.name[: MAX_NAME - len(ending)]}{ending}",
+        "name": _configuration_name(sweep, trial),
         "description": f"{_result(sweep, trial)}.",
         **{section: sweep.spec[section] for section in EXPORTED_SECTIONS if section in sweep.spec},
         "training": training,

@@ -9,24 +9,63 @@ from collections.abc import Sequence
 from typing import Final
 
 from dnnsweep.exports.data_facts import DataFacts, TableFacts
-from dnnsweep.exports.formatting import WIDTH, call, list_assignment, literal
+from dnnsweep.exports.formatting import (
+    INDENT,
+    call,
+    dict_assignment,
+    indented_code,
+    list_assignment,
+    literal,
+    narrowed,
+    room,
+)
 from dnnsweep.records.column_reading import ColumnReading
 
+#: Most columns of text that are listed in the call that reads them.
+MAX_LISTED: Final = 2
 #: Cells that pandas takes for gaps unless it is told otherwise.
 _PANDAS_GAPS: Final = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
     *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
-#: Part of a date -> its code, and how many values it has.
-_CYCLES: Final = {
-    "month": ("(dates.dt.month - 1)", 12),
-    "weekday": ("dates.dt.day_of_week", 7),
-    "hour": ("dates.dt.hour", 24),
-}
 
 
-def read_csv(facts: DataFacts) -> str:
-    """Return the statement that reads a CSV file as it is written."""
+def read_function(facts: DataFacts) -> str:
+    """Return the definition of `read(path)` or `clean(table)`, which gives raw rows; empty where pandas does as well.
+
+    In raw rows all cells are read: text columns hold words and gaps, all others numbers and gaps, and dates are days.
+    """
+    with narrowed(INDENT):
+        return _read_function(facts)
+
+
+def _read_function(facts: DataFacts) -> str:
+    steps = cleaning = _clean_columns(facts, "table")
+    renamed = [f"{literal(name)}: {literal(new)}" for name, new in facts.renamed.items()]
+    if renamed:
+        steps = [
+            *cleaning,
+            "# Keras takes no slashes in names.",
+            dict_assignment("names", renamed),
+            "table = table.rename(columns=names)",
+        ]
+    how = "missing values, numbers and dates as people write them"
+    why = f"Read raw rows: {how}." if cleaning else "Read raw rows."
+    if facts.kind == "csv":
+        head, body = "read(path)", [*_read_csv(facts), *steps]
+    elif facts.kind == "parquet" and steps:
+        head, body = "read(path)", ["table = pd.read_parquet(path)", *steps]
+    elif steps:
+        head, body = "clean(table)", steps
+        why = f"Read {how}." if cleaning else "Give columns the names that Keras takes."
+    else:
+        return ""
+    code = "\n".join([f'"""{why}"""', *body, "return table"])
+    return f"def {head}:\n{indented_code(code)}\n"
+
+
+def _read_csv(facts: DataFacts) -> list[str]:
+    """Return the statements that read a CSV file as it is written."""
     table, form = facts.table, facts.table.form
     options = [f"{key}={literal(form[name])}" for name, (key, usual) in _FORM.items() if form.get(name, usual) != usual]
     options += ["skiprows=1"] if form.get("has_separator_line") else []
@@ -36,9 +75,23 @@ def read_csv(facts: DataFacts) -> str:
         options.append("keep_default_na=False")
     if gaps:
         options.append(f"na_values=[{', '.join(map(literal, gaps))}]")
-    if table.texts:
-        options.append(f"dtype={{{', '.join(f'{literal(name)}: str' for name in table.texts)}}}")
-    return call("data = pd.read_csv", literal(facts.file), *options, "low_memory=False")
+    setup, dtype = text_option(_read_as_text(facts))
+    return [*setup, call("table = pd.read_csv", "path", *options, *dtype, "low_memory=False")]
+
+
+def text_option(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the option of pandas that reads columns as text, as a list of one or none, and statements before it."""
+    if not names:
+        return [], []
+    listed = [literal(name) for name in names]
+    if len(listed) > MAX_LISTED:
+        return [list_assignment("texts", listed)], ["dtype=dict.fromkeys(texts, str)"]
+    return [], [f"dtype={{{': str, '.join(listed)}: str}}"]
+
+
+def text_columns(facts: DataFacts) -> tuple[str, ...]:
+    """Return the columns to learn from that are text, whatever a part of them or another file holds."""
+    return tuple(column.name for column in facts.table.columns if _is_spelled(facts, column))
 
 
 _FORM: Final = {"separator": ("sep", ","), "decimal": ("decimal", "."), "encoding": ("encoding", "utf-8")}
@@ -79,13 +132,29 @@ def _converted(facts: DataFacts, column: ColumnReading, code: str) -> str:
         return code if column.name in _read_as_text(facts) else f'{code}.map("{{:.15g}}".format, na_action="ignore")'
     text = f"{code}.where(~{code}.isin([{', '.join(map(literal, gaps))}]))" if gaps else code
     if column.kind == "number":
-        is_numeric = facts.kind == "csv" and not column.is_spelled and not gaps
-        return text if is_numeric else f"{_as_text(column, text)}{_as_numbers(column.decimal)}"
+        return text if _is_read_by_pandas(facts, column) else f"{_as_text(column, text)}{_as_numbers(column.decimal)}"
     return f"{_as_text(column, text)}.str.strip()" if column.is_stripped else text
 
 
 def _read_as_text(facts: DataFacts) -> Sequence[str]:
-    return facts.table.texts if facts.kind == "csv" else ()
+    """Return the columns of a CSV file that are read as text, whatever a part of it or another file holds there."""
+    if facts.kind != "csv":
+        return ()
+    texts = {*facts.table.texts, *text_columns(facts)}
+    return tuple(name for name in dict.fromkeys((*facts.columns, *facts.table.texts)) if name in texts)
+
+
+def _is_spelled(facts: DataFacts, column: ColumnReading) -> bool:
+    """Return whether the code that reads a column takes it for text."""
+    if column.is_mixed:  # pandas tells truth values
+        return False
+    is_number = column.kind == "number" and (not column.is_text or _is_read_by_pandas(facts, column))
+    return not is_number and not column.is_number
+
+
+def _is_read_by_pandas(facts: DataFacts, column: ColumnReading) -> bool:
+    """Return whether pandas reads numbers as such once it knows the gaps."""
+    return facts.kind == "csv" and not column.is_spelled and not other_gaps(facts, column)
 
 
 def _as_text(column: ColumnReading, code: str) -> str:
@@ -98,8 +167,8 @@ def _as_numbers(decimal: str) -> str:
     return '.str.replace(r"[^0-9,eE+-]", "", regex=True).str.replace(",", ".").astype("float64")'
 
 
-def clean_columns(facts: DataFacts, name: str) -> list[str]:
-    """Return the statements that read the columns to learn from.
+def _clean_columns(facts: DataFacts, name: str) -> list[str]:
+    """Return the statements that read the columns to learn from; dates become days.
 
     Args:
         facts: What is known of the data.
@@ -111,19 +180,21 @@ def clean_columns(facts: DataFacts, name: str) -> list[str]:
         read = code if column.kind == "date" else _converted(facts, column, code)
         if read != code:
             lines += _assignment(code, read)
-    dates = [column for column in facts.table.columns if column.kind == "date"]
-    for column in dates:
-        lines += _date_columns(facts, column, name)
-    if dates:
-        dropped = ", ".join(literal(column.name) for column in dates)
-        lines.append(f"{name} = {name}.drop(columns=[{dropped}])")
+    for column in facts.dates:
+        code = f"{name}[{literal(column.name)}]"
+        lines += [
+            call("dates = pd.to_datetime", *date_call(facts, column, code)),
+            f'{code} = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)',
+        ]
     return lines
 
 
 def _assignment(target: str, code: str) -> list[str]:
     line = f"{target} = {code}"
-    if len(line) <= WIDTH:
+    if len(line) <= room():
         return [line]
+    if len(code) + INDENT <= room():
+        return [f"{target} = (", f"    {code}", ")"]
     head, steps = _split_steps(code)
     return [f"{target} = (", f"    {head}", *(f"    {step}" for step in steps), ")"]
 
@@ -165,22 +236,6 @@ def date_call(facts: DataFacts, column: ColumnReading | None, code: str) -> tupl
     return code, *([f"format={literal(column.format)}"] if column.format else []), "utc=True"
 
 
-def _date_columns(facts: DataFacts, column: ColumnReading, name: str) -> list[str]:
-    """Turn dates into days, and parts of them that come round again into sine and cosine."""
-    lines = [
-        call("dates = pd.to_datetime", *date_call(facts, column, f"{name}[{literal(column.name)}]")),
-        'days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)',
-        f"{name}[{literal(f'{column.name}_days')}] = days",
-    ]
-    for part in column.parts:
-        value, n_values = _CYCLES[part]
-        lines += [
-            f"angles = 2 * np.pi * {value} / {n_values}",
-            *(f"{name}[{literal(f'{column.name}_{part}_{wave}')}] = np.{wave}(angles)" for wave in ("sin", "cos")),
-        ]
-    return lines
-
-
 def _counts(column: str, gap: str) -> list[str]:
     return [
         f"    counts = {column}.value_counts()",
@@ -190,7 +245,7 @@ def _counts(column: str, gap: str) -> list[str]:
 
 def join_rare_words(facts: DataFacts) -> str:
     """Make rare words one category."""
-    columns = [column for column in facts.table.columns if column.words is not None]
+    columns = facts.rare
     if not columns:
         return ""
     most, gap = max(len(column.words or ()) for column in columns), literal(facts.table.gap)
@@ -198,7 +253,7 @@ def join_rare_words(facts: DataFacts) -> str:
     whose = "rows but test rows" if facts.is_redrawn else "the training rows"
     lines = [f"# Words beyond the {most} most frequent ones of {whose} become one category."]
     for other in dict.fromkeys(column.other for column in columns):
-        names = [literal(column.name) for column in columns if column.other == other]
+        names = [literal(facts.input_name(column.name)) for column in columns if column.other == other]
         lines += [
             list_assignment("rare", names),
             "for name in rare:",

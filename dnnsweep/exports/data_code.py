@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from dnnsweep.exports.column_code import clean_columns, conversion, date_call, join_rare_words, read_csv
+from dnnsweep.exports.column_code import conversion, date_call, join_rare_words
 from dnnsweep.exports.data_facts import DataFacts
 from dnnsweep.exports.formatting import call, list_assignment, literal, room
+from dnnsweep.exports.own_functions import OwnFunction
 from dnnsweep.exports.split_code import split, weights
 from dnnsweep.records import DataTrait, Task
 
@@ -23,10 +24,16 @@ SCALERS: Final = {"standard": "StandardScaler()", "minmax": "MinMaxScaler()"}
 def save_statement(facts: DataFacts) -> str:
     """Return the statement that saves arrays passed in Python, so that the listing can read them."""
     if facts.is_pickled:
-        return f'pd.to_pickle((pd.DataFrame(x).infer_objects().rename(columns=str), y), "{facts.file}")'
+        return f'pd.to_pickle(({_frame(facts, "x")}, y), "{facts.file}")'
     x = 'x.astype("float64")' if facts.has(DataTrait.FRAME) else "x"
     y = "list(y)" if facts.has(DataTrait.TEXT_TARGET) else "y"
     return f'np.savez("{facts.file}", x={x}, y={y})'
+
+
+def _frame(facts: DataFacts, rows: str) -> str:
+    """Return code that makes a table of rows, with the names of columns that they have or are given."""
+    names = '"x{}".format' if facts.table.is_named is False else "str"
+    return f"pd.DataFrame({rows}).infer_objects().rename(columns={names})"
 
 
 def blocks(facts: DataFacts) -> list[str]:
@@ -37,7 +44,7 @@ def blocks(facts: DataFacts) -> list[str]:
 
 def reading(facts: DataFacts) -> list[str]:
     """Return the code from the source to `x` and `y`, block by block."""
-    return [block for block in (_read(facts), _clean_columns(facts), _prepare_columns(facts)) if block]
+    return [block for block in (_read(facts), _prepare_columns(facts)) if block]
 
 
 def encoding(facts: DataFacts) -> list[str]:
@@ -77,22 +84,40 @@ def _read_table(facts: DataFacts) -> list[str]:
         target = f'{target}.to_numpy("float64")'
     elif facts.is_indexed:
         target = f"{target}.to_numpy()"
-    read = {
-        "csv": read_csv(facts),
-        "parquet": f"data = pd.read_parquet({literal(facts.file)})",
-        "python": f"data = {_function_name(facts)}()",
-    }
     left_out = [literal(name) for name in (facts.target or "", *facts.set_apart)]
     return [
-        read[facts.kind],
-        *_drop_columns(left_out, '.to_numpy("float32")' if facts.is_raw and not facts.is_cleaned else ""),
+        f"data = {_whole_table(facts)}",
+        *_drop_columns(left_out),
+        "columns = list(x)",
         *_target(facts, target),
         *_read_roles(facts, "data"),
+        *_convert_columns(facts, "x", "float32" if facts.is_raw else ""),
     ]
 
 
+def _whole_table(facts: DataFacts) -> str:
+    if facts.kind == "python":
+        table = f"{_function_name(facts)}().rename(columns=str)"
+        return f"clean({table})" if facts.is_prepared else table
+    return read_call(facts, literal(facts.file))
+
+
+def read_call(facts: DataFacts, path: str) -> str:
+    """Return code that reads the raw rows of a file."""
+    function = "read" if facts.kind == "csv" or facts.is_prepared else "pd.read_parquet"
+    return f"{function}({path})"
+
+
+def _convert_columns(facts: DataFacts, name: str, kind: str) -> list[str]:
+    """Turn dates into numbers, and a table without text into an array of a type, if one is given."""
+    lines = [f"{name} = split_dates({name}, np.sin, np.cos)"] if facts.dates else []
+    if kind and not facts.has(DataTrait.TEXT):
+        lines.append(f'{name} = {name}.to_numpy("{kind}")')
+    return lines
+
+
 def _function_name(facts: DataFacts) -> str:
-    return facts.name.partition(":")[2]
+    return OwnFunction.of(f"python:{facts.name}").name
 
 
 def _read_roles(facts: DataFacts, table: str) -> list[str]:
@@ -116,6 +141,7 @@ def _read_roles(facts: DataFacts, table: str) -> list[str]:
 def _read_keras(facts: DataFacts) -> list[str]:
     return [
         f"(x, y), (x_test, y_test) = keras.datasets.{facts.name}.load_data()",
+        *_shape(facts, "x"),
         f"x, y = x{_row_conversion(facts)}, y.ravel()",
         f"x_test, y_test = x_test{_row_conversion(facts)}, y_test.ravel()",
     ]
@@ -149,50 +175,73 @@ def _target_array(facts: DataFacts, name: str) -> str:
 def _convert_rows(facts: DataFacts, name: str) -> list[str]:
     """Convert rows to a table if there is text or a column to split or weight by, else to an array."""
     if facts.has(DataTrait.TEXT) or facts.set_apart or facts.is_cleaned:
-        lines = [f"{name} = pd.DataFrame({name}).infer_objects().rename(columns=str)", *_read_roles(facts, name)]
-        return [*lines, *_drop_set_apart(facts, name)]
+        return [f"{name} = {_frame(facts, name)}", *_convert_table(facts, name)]
     is_frame = facts.has(DataTrait.FRAME)
     is_single = facts.is_raw or (facts.has(DataTrait.CAST) and not is_frame)
     kind = ', dtype="float64"' if is_frame and not is_single else ""
     flat = f".reshape(-1, {facts.n_features})" if facts.has(DataTrait.RESHAPED) else ""
     single = '.astype("float32")' if is_single else ""
-    return [f"{name} = np.asarray({name}{kind}){flat}{single}"]
+    converted = f"{name} = np.asarray({name}{kind}){flat}{single}"
+    described = [*_named_columns(facts), *_shape(facts, name)] if name == "x" else []
+    return [*described, converted]
+
+
+def _convert_table(facts: DataFacts, name: str) -> list[str]:
+    """Read the cells of a table, and leave the columns that are learned from."""
+    return [
+        *([f"{name} = clean({name})"] if facts.is_prepared else []),
+        *_read_roles(facts, name),
+        *_drop_set_apart(facts, name),
+        *(["columns = list(x)"] if name == "x" else []),
+        *_convert_columns(facts, name, "float32" if facts.is_raw else "float64"),
+    ]
 
 
 def _drop_set_apart(facts: DataFacts, name: str) -> list[str]:
     """Drop the columns that are not learned from."""
     if not facts.set_apart:
         return []
-    kind = (
-        ""
-        if facts.has(DataTrait.TEXT) or facts.is_cleaned
-        else '.to_numpy("float32")'
-        if facts.is_raw
-        else '.to_numpy("float64")'
-    )
-    return [f"{name} = {name}.drop(columns=[{', '.join(map(literal, facts.set_apart))}]){kind}"]
+    return [f"{name} = {name}.drop(columns=[{', '.join(map(literal, facts.set_apart))}])"]
 
 
-def _drop_columns(columns: list[str], ending: str) -> list[str]:
-    line = f"x = data.drop(columns=[{', '.join(columns)}]){ending}"
+def _named_columns(facts: DataFacts) -> list[str]:
+    """Name the columns of raw rows that become an array at once."""
+    if not facts.has(DataTrait.FRAME):
+        return []
+    return [list_assignment("columns", [literal(facts.input_name(name)) for name in facts.columns])]
+
+
+def _shape(facts: DataFacts, rows: str) -> list[str]:
+    """Keep the shape of a raw row that becomes another one."""
+    is_kept = facts.has(DataTrait.RESHAPED) and not facts.has(DataTrait.FRAME)
+    return [f"shape = np.shape({rows})[1:]  # of a raw row"] if is_kept else []
+
+
+def _drop_columns(columns: list[str]) -> list[str]:
+    line = f"x = data.drop(columns=[{', '.join(columns)}])"
     if len(line) <= room():
         return [line]
-    return [list_assignment("left_out", columns), f"x = data.drop(columns=left_out){ending}"]
+    return [list_assignment("left_out", columns), "x = data.drop(columns=left_out)"]
 
 
 def _read_npz(facts: DataFacts) -> list[str]:
-    ending = "_train" if facts.has(DataTrait.OWN_TEST) else ""
-    lines = [
-        f"data = {f'{_function_name(facts)}()' if facts.kind == 'python' else f'np.load({_file_path(facts.file)})'}",
-        f'x = data["x{ending}"]{_row_conversion(facts)}',
-        *_target(facts, f'data["y{ending}"]{_target_conversion(facts)}'),
+    is_own = facts.kind == "python"
+    first, *others = ("_train", "_test") if facts.has(DataTrait.OWN_TEST) else ("",)
+    return [
+        f"data = {f'{_function_name(facts)}()' if is_own else f'np.load({_file_path(facts.file)})'}",
+        *_rows_of_key(facts, "x", f'data["x{first}"]'),
+        *_target(facts, f'data["y{first}"]{_target_conversion(facts)}'),
+        *(line for ending in others for line in _rows_of_key(facts, "x_test", f'data["x{ending}"]')),
+        *(_test_target(facts, f'data["y{ending}"]{_target_conversion(facts)}') for ending in others),
     ]
-    if facts.has(DataTrait.OWN_TEST):
-        lines += [
-            f'x_test = data["x_test"]{_row_conversion(facts)}',
-            _test_target(facts, f'data["y_test"]{_target_conversion(facts)}'),
-        ]
-    return lines
+
+
+def _rows_of_key(facts: DataFacts, name: str, value: str) -> list[str]:
+    """Take rows out of a file of arrays, or of the dictionary that the user's function returned."""
+    if facts.has(DataTrait.FRAME) and facts.kind == "python":
+        return [f"{name} = {value}", *_convert_rows(facts, name)]
+    described = [*_named_columns(facts), *_shape(facts, value)] if name == "x" else []
+    return [*described, f"{name} = {value}{_row_conversion(facts)}"]
 
 
 def _file_path(name: str) -> str:
@@ -225,21 +274,8 @@ def _read_pickle(facts: DataFacts) -> list[str]:
     return [
         f'x, y = pd.read_pickle("{facts.file}")',
         *_target(facts, _target_array(facts, "y")),
-        *_read_roles(facts, "x"),
-        *_drop_set_apart(facts, "x"),
+        *_convert_table(facts, "x"),
     ]
-
-
-def _clean_columns(facts: DataFacts) -> str:
-    """Read columns as people write them."""
-    if not facts.is_cleaned:
-        return ""
-    lines = []
-    for name in ["x", "x_test"] if facts.has(DataTrait.OWN_TEST) else ["x"]:
-        lines += clean_columns(facts, name)
-        if not facts.has(DataTrait.TEXT) and (facts.is_raw or not facts.is_table):
-            lines.append(f'{name} = {name}.to_numpy("{"float32" if facts.is_raw else "float64"}")')
-    return "\n".join(["# Read cells as people write them: missing values, numbers and dates.", *lines] if lines else [])
 
 
 def _prepare_columns(facts: DataFacts) -> str:

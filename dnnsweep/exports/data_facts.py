@@ -9,6 +9,7 @@ from typing import Any
 from dnnsweep.errors import ExportError
 from dnnsweep.records import BuilderCall, DataTrait, Sweep, Task, Trial, decode_traits
 from dnnsweep.records.column_reading import ColumnReading
+from dnnsweep.records.input_names import input_names
 from dnnsweep.seeds import derive
 
 
@@ -25,6 +26,7 @@ class TableFacts:
         keeps_gaps: Whether words that pandas takes for gaps are words.
         gap: Category of missing texts.
         texts: Columns that are read as text whatever they hold.
+        is_named: Whether the columns have names of their own; None where an earlier version has not stored it.
     """
 
     columns: tuple[ColumnReading, ...] = ()
@@ -35,6 +37,7 @@ class TableFacts:
     keeps_gaps: bool = False
     gap: str = "missing"
     texts: tuple[str, ...] = ()
+    is_named: bool | None = None
 
     @classmethod
     def of(cls, reading: Mapping[str, Any], dataset: Mapping[str, Any]) -> TableFacts:
@@ -55,6 +58,7 @@ class TableFacts:
                 *dataset.get("dates", ()),
                 *(column.name for column in (*columns, *others) if column.is_truth),
             ),
+            is_named=bool(columns),
         )
 
 
@@ -66,6 +70,7 @@ class DataFacts:
         kind: Kind of the source: `sklearn`, `keras`, `csv`, `parquet`, `npz`, `python` or `arrays`.
         name: Data set, path or function that the source names; empty for arrays.
         sweep: Name of the sweep.
+        columns: Names of a raw row's columns.
         target: Column to predict; None where rows and target are read apart.
         left_out: Columns that are dropped.
         split_by: Column of groups that rows are split by; None for no such column.
@@ -92,6 +97,7 @@ class DataFacts:
     kind: str
     name: str
     sweep: str
+    columns: tuple[str, ...]
     target: str | None
     left_out: tuple[str, ...]
     split_by: str | None
@@ -131,6 +137,7 @@ class DataFacts:
             kind=kind,
             name=name,
             sweep=sweep.name,
+            columns=tuple(sweep.data["columns"]),
             target=dataset["target"],
             left_out=(*dataset["drop"], *table.left_out),
             split_by=split.get("by"),
@@ -184,6 +191,34 @@ class DataFacts:
     def is_cleaned(self) -> bool:
         """Return whether columns to learn from are not taken as pandas reads them."""
         return any(column.is_cleaned for column in self.table.columns)
+
+    @property
+    def dates(self) -> tuple[ColumnReading, ...]:
+        """Return the columns to learn from that hold dates."""
+        return tuple(column for column in self.table.columns if column.kind == "date")
+
+    @property
+    def rare(self) -> tuple[ColumnReading, ...]:
+        """Return the columns whose rare words are one category."""
+        return tuple(column for column in self.table.columns if column.words is not None)
+
+    def input_name(self, column: str) -> str:
+        """Return the name of a column's input in a model that takes raw rows."""
+        return self.renamed.get(column, column)
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """Return the columns of a table that Keras takes under another name, each with that name."""
+        if not self.has(DataTrait.FRAME):
+            return {}
+        texts = [column.name for column in self.table.columns if column.kind == "text"]
+        names = input_names([*(name for name in self.columns if name not in texts), *texts])
+        return {name: new for name, new in names.items() if name != new}
+
+    @property
+    def is_prepared(self) -> bool:
+        """Return whether a function of the listing reads the cells of a table, or renames its columns."""
+        return self.is_cleaned or bool(self.renamed)
 
     @property
     def target_column(self) -> ColumnReading | None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dnnsweep.exports import comparison_code, data_code, model_code
+from dnnsweep.exports import comparison_code, data_code, model_code, raw_model_code
 from dnnsweep.exports.column_code import join_rare_words
 from dnnsweep.exports.data_facts import DataFacts
-from dnnsweep.exports.formatting import call, narrowed
+from dnnsweep.exports.formatting import INDENT, call, define, indented_code, narrowed
 from dnnsweep.exports.score_code import SCORE_NAMES
 from dnnsweep.exports.split_code import frame_rows, group_splitter, weights
 from dnnsweep.records import N_PARAMETERS, DataTrait, spread_of
-
-INDENT = 4
 
 
 def blocks(plan: model_code.ListingPlan) -> list[str]:
@@ -21,20 +19,21 @@ def blocks(plan: model_code.ListingPlan) -> list[str]:
     # Test rows are left to whoever trains the final model: there is one network for each fold.
     in_fold = replace(plan, facts=replace(facts, n_test=0, traits=facts.traits - {DataTrait.OWN_TEST}), stated_curve=())
     with narrowed(INDENT):
-        steps = [*_rows(in_fold.facts), *data_code.encoding(in_fold.facts), *model_code.training(in_fold), _score(plan)]
-    loop = "for in_train, in_val in folds:\n" + _indented("\n\n".join(steps))
+        steps = [*_rows(in_fold.facts), *data_code.encoding(in_fold.facts), *model_code.training(in_fold)]
+        steps += [_save_first(), _score(plan)]
+    loop = "for in_train, in_val in folds:\n" + indented_code("\n\n".join(steps))
     return [
         *data_code.reading(facts),
         _folds(facts),
         "# The trial's seed: for initial weights, dropout and the order of rows.\n" + f"SEED = {plan.seed}",
-        *model_code.functions(in_fold),
+        define([*model_code.functions(in_fold), raw_model_code.raw_model(in_fold)]),
         f"results = []\n{loop}",
         _means(plan),
     ]
 
 
-def _indented(code: str) -> str:
-    return "\n".join(f"{' ' * INDENT}{line}" if line else "" for line in code.split("\n"))
+def _save_first() -> str:
+    return f"if not results:  # the sweep keeps the model of the first fold, too\n    {raw_model_code.SAVE}"
 
 
 def _folds(facts: DataFacts) -> str:

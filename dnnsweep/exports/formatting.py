@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -11,6 +11,8 @@ from typing import Any, Final
 from dnnsweep.records import CLASS_SCORES
 
 WIDTH: Final = 88
+#: Columns of an indentation.
+INDENT: Final = 4
 #: Columns that code has for itself: less inside a loop.
 _room: ContextVar[int] = ContextVar("room", default=WIDTH)
 _SCORE_FUNCTIONS: Final = sorted({"r2_score", *(score.function for score in CLASS_SCORES.values())})
@@ -18,6 +20,7 @@ _SCORE_FUNCTIONS: Final = sorted({"r2_score", *(score.function for score in CLAS
 IMPORTS: Final = {
     "itertools": "import itertools",
     "math": "import math",
+    "sys": "import sys",
     "partial": "from functools import partial",
     "Path": "from pathlib import Path",
     "keras": "import keras",
@@ -44,7 +47,7 @@ IMPORTS: Final = {
     "compute_sample_weight": "from sklearn.utils.class_weight import compute_sample_weight",
 }
 #: Names from the standard library, which are imported first.
-_STANDARD: Final = ("itertools", "math", "partial", "Path")
+_STANDARD: Final = ("itertools", "math", "sys", "partial", "Path")
 
 
 def room() -> int:
@@ -135,6 +138,23 @@ def list_assignment(name: str, items: Sequence[str]) -> str:
     """Return the assignment of a list to a name, in one line if it fits, else with one line for each item."""
     line = f"{name} = [{', '.join(items)}]"
     return line if len(line) <= room() else f"{name} = [\n{indented(items)}\n]"
+
+
+def dict_assignment(name: str, items: Sequence[str]) -> str:
+    """Return the assignment of a dictionary to a name, in one line if it fits, else with one line for each item."""
+    line = f"{name} = {{{', '.join(items)}}}"
+    return line if len(line) <= room() else f"{name} = {{\n{indented(items)}\n}}"
+
+
+def define(functions: Iterable[str]) -> str:
+    """Return definitions of functions and classes with two blank lines around each, those of no text left out."""
+    code = "\n\n\n".join(function.strip("\n") for function in functions if function)
+    return f"\n{code}\n"
+
+
+def indented_code(code: str) -> str:
+    """Return code one level deeper."""
+    return "\n".join(f"{' ' * INDENT}{line}" if line else "" for line in code.split("\n"))
 
 
 def indented(items: Sequence[str], n_spaces: int = 4) -> str:

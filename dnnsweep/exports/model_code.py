@@ -13,7 +13,8 @@ from typing import Any, Final
 from dnnsweep.exports import comparison_code, score_code
 from dnnsweep.exports.callback_code import early_stopping, reduce_on_plateau
 from dnnsweep.exports.data_facts import DataFacts
-from dnnsweep.exports.formatting import call, indented, list_assignment, literal
+from dnnsweep.exports.formatting import call, define, indented, list_assignment, literal
+from dnnsweep.exports.own_functions import OwnFunction
 from dnnsweep.exports.score_code import SCORE_NAMES
 from dnnsweep.records import N_PARAMETERS, BuilderCall, Curve, InputForm, State, Sweep, Task, Trial
 from dnnsweep.space import INITIALIZERS, LAST_SHARE, OPTIMIZERS, PLATEAU, Hyperparameters
@@ -60,6 +61,7 @@ class ListingPlan:
         seed: Seed of weights, row order and dropout.
         objectives: Metrics of the sweep's objectives.
         training: Section `training` of the sweep file.
+        model_file: Name of the file that the listing saves its model to.
         builder: User's own function that builds the network; None where dnnsweep builds it.
         stated_curve: Values of `comparison_code.METRIC` in the sweep, one for each epoch; empty if a run of the listing
             is not compared with them.
@@ -71,20 +73,22 @@ class ListingPlan:
     seed: int
     objectives: tuple[str, ...]
     training: dict[str, Any]
+    model_file: str
     builder: UserBuilder | None = None
     stated_curve: tuple[float, ...] = ()
     stated_values: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, sweep: Sweep, trial: Trial, curve: Curve) -> ListingPlan:
-        """Gather the plan from a sweep, a trial and its curve as the ledger returns them."""
+    def of(cls, sweep: Sweep, trial: Trial, curve: Curve, model_file: str) -> ListingPlan:
+        """Gather the plan from a sweep, a trial and its curve as the ledger returns them, and the name of a file."""
         facts, hp, builder = DataFacts.of(sweep, trial), Hyperparameters.of(trial.params), None
         if facts.builder_call is not None:
             builder = UserBuilder(sweep.spec["network"]["builder"], facts.builder_call, trial.params)
         objectives = tuple(objective.metric for objective in sweep.objectives)
         stated_curve = comparison_code.stated_curve(trial, curve)
         values = dict(zip(objectives, trial.values or (), strict=False)) if trial.state is State.COMPLETE else {}
-        return cls(hp, facts, trial.seed, objectives, sweep.spec["training"], builder, stated_curve, values)
+        training = sweep.spec["training"]
+        return cls(hp, facts, trial.seed, objectives, training, model_file, builder, stated_curve, values)
 
     @property
     def monitor(self) -> str | None:
@@ -151,9 +155,9 @@ def blocks(plan: ListingPlan) -> list[str]:
     ]
     if plan.builder is not None:
         network = ["\n".join([*seed, _builder_call(plan, plan.builder)]), *_inputs_function(plan.builder)]
-        return [*network, _compile(plan), *_functions(plan), _fit(plan), *_scores(plan)]
+        return [*network, _compile(plan), define(_functions(plan)), _fit(plan), *_scores(plan)]
     network = ["\n".join(seed), *_kernels(plan), _network(plan), _compile(plan)]
-    return [*network, *_functions(plan), _fit(plan), *_scores(plan)]
+    return [*network, define(_functions(plan)), _fit(plan), *_scores(plan)]
 
 
 def training(plan: ListingPlan) -> list[str]:
@@ -165,32 +169,24 @@ def training(plan: ListingPlan) -> list[str]:
 
 
 def functions(plan: ListingPlan) -> list[str]:
-    """Return the functions that `training` needs."""
+    """Return the definitions of what `training` needs."""
     return [*([] if plan.builder is None else _inputs_function(plan.builder)), *_functions(plan)]
 
 
 def _functions(plan: ListingPlan) -> list[str]:
-    """Define the functions that `model.fit` and the scores need."""
-    definitions = [
+    """Return the definitions of what `model.fit` and the scores need."""
+    return [
         _batches(plan),
         *score_code.score_function(plan.tracked, plan.facts.task, plan.inputs("x")),
         *score_code.score_callback(plan.monitors, "x_val"),
         *([comparison_code.compare_function()] if plan.stated_curve else []),
     ]
-    code = "\n\n\n".join(part.strip("\n") for part in definitions)
-    return [f"\n{code}\n"]
-
-
-def module_and_function(builder: str) -> tuple[str, str]:
-    """Return the module and the function that a builder names."""
-    _, module, function = builder.split(":")
-    return module, function
 
 
 def _builder_call(plan: ListingPlan, builder: UserBuilder) -> str:
     """Call the user's function as the trainer does."""
     params, takes = builder.params, builder.call.takes
-    function = module_and_function(builder.source)[1]
+    function = OwnFunction.of(builder.source).name
     if takes is None:
         items = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in params.items())
         return f"model = {function}({{{items}}})"
@@ -204,7 +200,7 @@ def _inputs_function(builder: UserBuilder) -> list[str]:
     if form is InputForm.FLAT:
         return []
     if form is InputForm.RESHAPED:
-        code = "return x.reshape(-1, *model.inputs[0].shape[1:])"
+        code = "return keras.ops.reshape(x, (-1, *model.inputs[0].shape[1:]))"
         return [f'\ndef inputs(x):\n    """Return rows in the shape that the model takes."""\n    {code}\n']
     parts = (
         "{tensor.name: part for tensor, part in zip(model.inputs, parts, strict=True)}"
@@ -218,7 +214,7 @@ def inputs(x):
     shapes = [tensor.shape[1:] for tensor in model.inputs]
     ends = np.cumsum([math.prod(shape) for shape in shapes])
     parts = [
-        x[:, end - math.prod(shape) : end].reshape(-1, *shape)
+        keras.ops.reshape(x[:, end - math.prod(shape) : end], (-1, *shape))
         for end, shape in zip(ends, shapes, strict=True)
     ]
     return {parts}

@@ -17,6 +17,7 @@ from dnnsweep.datasets.dates import date_columns
 from dnnsweep.datasets.encoding import NumberEncoding
 from dnnsweep.datasets.preprocessing import Preprocessing, TargetEncoding
 from dnnsweep.records import Task
+from dnnsweep.records.input_names import input_names
 from dnnsweep.trainers.compiled.builder import inputs_of
 
 #: Most number columns that are inputs of their own; more are one input, a matrix.
@@ -45,20 +46,6 @@ def raw_model(network: Any, preprocessing: Preprocessing) -> Any:
     inputs = _array_input(preprocessing) if preprocessing.row_shape is not None else _table_inputs(preprocessing)
     outputs = network(inputs_of(network, _encode(inputs, preprocessing), _reshape))
     return keras.Model(inputs, _decode(outputs, preprocessing.target), name="raw_model")
-
-
-def input_names(columns: Sequence[str]) -> dict[str, str]:
-    """Return the name of each column's input: Keras allows no slashes, and no empty names.
-
-    Example:
-        >>> input_names(["age", "km/h", ""])
-        {'age': 'age', 'km/h': 'km_h', '': 'column_2'}
-    """
-    names: dict[str, str] = {}
-    for index, column in enumerate(columns):
-        name = column.replace("/", "_") or f"column_{index}"
-        names[column] = name if name not in names.values() else f"{name}_{index}"
-    return names
 
 
 def _array_input(preprocessing: Preprocessing) -> Any:
