@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m bench [PART ...]`. Tables go into docs/performance.md and docs/answers.md."""
+"""Run the benchmarks: `python -m bench [PART ...]`. Tables go into docs/performance.md and pages of single parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from bench import answered, answers, pruners, report, service, speeds, sweeps
+from bench import answered, answers, pruners, report, service, speeds, stopping, sweeps
 from bench.sweeps import Effort
 
 PARTS: Final[dict[str, Callable[[Effort], str]]] = {
@@ -21,10 +21,11 @@ PARTS: Final[dict[str, Callable[[Effort], str]]] = {
     "service": service.service,
     "answers": answers.answers,
     "answered": answered.answered,
+    "stopping": stopping.stopping,
 }
 
 #: Parts that give the same on every machine.
-SIMULATED: Final = {"answers"}
+SIMULATED: Final = {"answers", "stopping"}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""docs/performance.md and docs/answers.md: tables between markers."""
+"""docs/performance.md and the pages of single parts: tables between markers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 
 FILE: Final = Path("docs/performance.md")
 #: Parts that have a page of their own.
-PAGES: Final = {"answers": Path("docs/answers.md")}
+PAGES: Final = {"answers": Path("docs/answers.md"), "stopping": Path("docs/stopping.md")}
 PACKAGES: Final = ("tensorflow", "keras", "optuna", "mlflow", "keras-tuner", "ray", "numpy")
 PACKAGES_OF_SERVICE: Final = ("sqlalchemy", "fastapi", "uvicorn")
 

@@ -89,6 +89,7 @@ RIGHT_FILES: list[str] = [
     "name: a\ndataset: {}",
     "name: '1e5'\ndataset: {source: csv:a b.csv, target: y, drop: [id, ssn]}",
     MINIMAL + "budget: {trials: 1e3}\ntraining: {epochs: 20.0}\nseed: 4294967295",
+    MINIMAL + "budget: {until: converged, without_improvement: 20}",
     MINIMAL + "training: {early_stopping: null}",
     MINIMAL + "task: regression\nobjective: {metric: val_mae}\ntraining: {early_stopping: {monitor: val_mse}}",
     MINIMAL + "objective: {metric: accuracy}",
@@ -243,6 +244,10 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     ("sampler: {kind: cmaes}\nspace: {batch_norm: [true, false]}", ["sampler.kind"]),
     ("sampler: {kind: gp}", ["sampler.kind"]),
     ("budget: {target: high}", ["budget.target"]),
+    ("budget: {until: convergence}", ["budget.until"]),
+    ("budget: {until: 0.95}", ["budget.until"]),
+    ("budget: {without_improvement: 0}", ["budget.without_improvement"]),
+    ("budget: {without_improvement: 2.5}", ["budget.without_improvement"]),
     # objectives
     (f"objective: [{ACCURACY}, {SIZE}, {{metric: loss}}]", ["objective"]),
     ("objective: []", ["objective"]),
@@ -255,6 +260,10 @@ WRONG_FILES: list[tuple[str, list[str]]] = [
     (f"objective: [{ACCURACY}, {SIZE}]\npruner: {{kind: median}}", ["pruner.kind"]),
     ("objective: {metric: n_parameters}\npruner: {kind: asha}", ["pruner.kind"]),
     (f"objective: [{ACCURACY}, {SIZE}]\nbudget: {{target: 0.9}}", ["budget.target"]),
+    (
+        f"objective: [{ACCURACY}, {SIZE}]\nbudget: {{until: converged, without_improvement: 9}}",
+        ["budget.until", "budget.without_improvement"],
+    ),
     (
         f"objective: [{ACCURACY}, {SIZE}]\nsampler: {{kind: cmaes}}\nspace: {{dropout: {{low: 0, high: 0.5}}}}",
         ["sampler.kind"],

@@ -45,6 +45,7 @@ DOORS = {
     "markupsafe": ("dnnsweep.reports",),
     "plotly": ("dnnsweep.reports",),
     "scipy": ("dnnsweep.statistics",),
+    "threadpoolctl": ("dnnsweep.statistics",),
     "pandas": ("dnnsweep.datasets", "dnnsweep.reports"),
     "sklearn": ("dnnsweep.datasets", "dnnsweep.trainers.scores"),
 }

@@ -34,8 +34,9 @@ _PARTS: Final[Mapping[str, Sequence[str]]] = {
 _TRIAL_COLUMNS: Final = tuple(
     column for name in TRIAL_COLUMNS if name != "metrics" for column in _PARTS.get(name, (name,))
 )
-#: What a running sweep does once its trials have ended.
+#: What a running sweep does while no trials are trained.
 _REPEATING: Final[Mapping[Purpose, str]] = {
+    Purpose.NOISE: "measuring noise",
     Purpose.CONFIRM: "confirming",
     Purpose.EFFECTS: "measuring effects",
     Purpose.ISOLATE: "comparing values",
@@ -126,6 +127,8 @@ def _sweep_facts(sweep: Sweep) -> Iterable[tuple[str, str]]:
     yield "objective", " and ".join(map(str, sweep.objectives))
     counts = f"{sweep.n_finished} of {sweep.n_trials} finished, {sweep.n_running} running"
     yield "trials", f"{counts}, {format_losses(sweep)}"
+    if sweep.conclusion is not None:
+        yield "ended early", sweep.conclusion
     if sweep.best_number is not None:
         n_folds = sweep.spec.get("dataset", {}).get("folds")
         how = f"mean of {n_folds} folds" if n_folds else "one training"
@@ -400,6 +403,10 @@ def _outlined_training(outline: Outline) -> Iterator[tuple[str, str]]:
     target = "" if budget["target"] is None else f", until {outline.objectives[0].metric} is {budget['target']:g}"
     n_epochs = outline.spec["training"]["epochs"]
     yield "budget", f"{budget['trials']} trials of at most {n_epochs} epochs{seconds}{target}"
+    if budget.get("until"):
+        yield "budget", "until another trial is not expected to improve on the best by more than its noise"
+    if budget.get("without_improvement"):
+        yield "budget", f"until {budget['without_improvement']} trials in a row are not better than the best before"
     sampler = outline.spec["sampler"]["kind"]
     yield "sampler", f"{sampler}, at most {outline.window} suggestions ahead of the results"
     if pruner["kind"] != "none":

@@ -177,15 +177,22 @@ def _commands(
 
 def _ending(sweep: Sweep) -> str:
     counts = f"{sweep.n_finished} of {sweep.n_trials} trials"
+    if sweep.state is SweepState.COMPLETE:
+        return f"sweep {sweep.name} {_completion(sweep, counts)}"
     if sweep.state is SweepState.STOPPED:
         return f"sweep {sweep.name} was stopped after {counts}"
     if sweep.state is SweepState.INTERRUPTED:
         return f"sweep {sweep.name} was interrupted after {counts}"
-    if sweep.state is not SweepState.COMPLETE:
-        return f"sweep {sweep.name} was left and is {sweep.state.lower()} again: {counts}"
+    return f"sweep {sweep.name} was left and is {sweep.state.lower()} again: {counts}"
+
+
+def _completion(sweep: Sweep, counts: str) -> str:
+    """Return what a complete sweep has done."""
     if sweep.n_finished >= sweep.n_trials:
-        return f"sweep {sweep.name} is complete: {sweep.n_finished} trials, {format_losses(sweep)}"
+        return f"is complete: {sweep.n_finished} trials, {format_losses(sweep)}"
+    if sweep.conclusion is not None:
+        return f"is complete after {counts}, {format_losses(sweep)}: {sweep.conclusion}"
     budget = sweep.spec["budget"]
     if reaches_target(sweep.best_value, budget.get("target"), sweep.direction):
-        return f"sweep {sweep.name} has reached its target of {budget['target']:g}: {counts}"
-    return f"sweep {sweep.name} has spent its {budget['seconds']:g} seconds: {counts}"
+        return f"has reached its target of {budget['target']:g}: {counts}"
+    return f"has spent its {budget['seconds']:g} seconds: {counts}"

@@ -115,6 +115,8 @@ def _best(sweep: Sweep, best: Sequence[Trial], *, is_answered: bool) -> Iterator
         where = f"at epoch {trial.best_epoch} of {_link(f'trial {trial.number}', trial.run_id)}"
         which = "Best single training" if is_answered else f"Best{so_far}"
         yield f"**{which}: {metrics} {_values(trial)}** {where}, after {counts}."
+    if sweep.conclusion is not None:
+        yield f"**Ended early**: {sweep.conclusion}."
     yield _table(sweep, best)
 
 

@@ -234,12 +234,15 @@ class Lease:
             if not self._is_over and self._clock() - self._renewed_at >= PROLONG_SECONDS:
                 self._transact(0.0, [], _read_nothing, is_patient=False)
 
-    def end(self, state: SweepState, error: str | None = None, *, is_patient: bool = True) -> SweepState:
+    def end(
+        self, state: SweepState, error: str | None = None, *, why: str | None = None, is_patient: bool = True
+    ) -> SweepState:
         """End the sweep and put what still runs back in the queue.
 
         Args:
             state: How it ended.
             error: Why, if it was given up.
+            why: Why, if it is complete before all trials of its budget.
             is_patient: Whether to try again while the database is away.
 
         Returns:
@@ -259,7 +262,7 @@ class Lease:
             numbers = requeue_running(connection, self.sweep_id)
             events.record_events(connection, self.sweep_id, EventKind.PUT_BACK, *numbers)
             outbox.add_ending(connection, self.sweep_id)
-            how = f"{left_as.lower()}: {error}" if error else left_as.lower()
+            how = f"{left_as.lower()}: {error or why}" if error or why else left_as.lower()
             events.record_events(connection, self.sweep_id, EventKind.ENDED, PARENT, detail=how)
 
         def read(connection: Connection) -> SweepState:

@@ -30,6 +30,7 @@ from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import Purpose, Reason, State, Sweep, SweepState, Trial
 from dnnsweep.records.paging import Page
 from dnnsweep.records.ranking import pareto_front, rank
+from dnnsweep.records.sweeps import CONCLUSION
 from dnnsweep.space import did_you_mean
 
 #: How many trials are the best of one objective, unless somebody says how many.
@@ -153,6 +154,8 @@ def _to_sweep(connection: Connection, watch: LeaseWatch, row: Row[Any]) -> Sweep
         "window": row.window_size,
         "objectives": read_objectives(values),
     }
+    if derived["state"] is SweepState.COMPLETE and row.n_finished < row.n_trials:
+        derived["conclusion"] = row.system_attrs.get(CONCLUSION)
     sweep = Sweep(**{**stored, **derived})
     if len(sweep.objectives) == 1:
         return replace(sweep, front=() if row.best_number is None else (row.best_number,))

@@ -18,7 +18,7 @@ from dnnsweep.ledger.trial_rows import requeue_running
 from dnnsweep.ledger.watch import LeaseWatch
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.events import EventKind
-from dnnsweep.records.ranking import reaches_target
+from dnnsweep.records.sweeps import has_spent_budget
 
 #: The columns of a sweep that nobody holds.
 UNHELD: Final[Mapping[str, Any]] = {"owner": None, "expires_at": None}
@@ -105,10 +105,7 @@ def _withdraw_stop(connection: Connection, row: Row[Any], requested_by: str | No
 
 
 def _has_spent(connection: Connection, watch: LeaseWatch, row: Row[Any], budget: Mapping[str, Any]) -> bool:
-    """Return whether nothing is left to train: all trials of the budget, or a value as good as its target."""
-    sweep = queries.read_sweep(connection, watch, row.name)
-    target = budget["spec"]["budget"].get("target")
-    return sweep.n_finished >= budget["n_trials"] or reaches_target(sweep.best_value, target, sweep.direction)
+    return has_spent_budget(queries.read_sweep(connection, watch, row.name), budget["spec"]["budget"])
 
 
 def _queued_columns(connection: Connection) -> dict[str, Any]:

@@ -103,3 +103,7 @@ class Objective:
 
     def __str__(self) -> str:
         return f"{self.direction} {self.metric}"
+
+    def cost(self, value: float) -> float:
+        """Return a value as a cost, of which less is better."""
+        return -value if self.direction == "maximize" else value

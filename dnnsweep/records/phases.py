@@ -12,6 +12,7 @@ class Phase(StrEnum):
     LOADING = "loading data"
     COMPILING = "compiling"
     TRAINING = "training"
+    MEASURING = "measuring noise"
     CONFIRMING = "confirming the best"
     COMPARING = "measuring effects"
     RETRAINING = "retraining the winner"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # most commands do without NumPy
 class Purpose(StrEnum):
     """What a configuration is repeated for."""
 
+    NOISE = "noise"
     CONFIRM = "confirm"
     EFFECTS = "effects"
     ISOLATE = "isolate"

@@ -10,11 +10,14 @@ from enum import StrEnum
 from typing import Any, Final
 
 from dnnsweep.records.metrics import Objective
+from dnnsweep.records.ranking import reaches_target
 from dnnsweep.records.repeats import Confirmed, Purpose
 
 #: What names of sweeps consist of, as a regular expression, and how many characters they have at most.
 NAME_PATTERN: Final = r"^[A-Za-z0-9_-]+$"
 MAX_NAME_LENGTH: Final = 100
+#: Attribute of a study that holds why it suggests no more trials although the budget allows them.
+CONCLUSION: Final = "dnnsweep:conclusion"
 
 
 def is_sweep_name(text: str) -> bool:
@@ -74,7 +77,9 @@ class Sweep:
         submitted_by: Name of the token that created the sweep; None for a command on a home.
         stopped_by: Name of the token that asked to stop it; None for a command on a home, and once it is queued again.
         n_diverged: Number of trials that diverged; `n_failed` counts them as well.
-        repeated_for: What configurations are being repeated for, as the sweep's trials have ended; None if none are.
+        repeated_for: What configurations are being repeated for, while no trials are trained; None if none are.
+        conclusion: Why the sweep is complete with fewer trials than asked for, where results have decided it; None for
+            a target or a time budget, and for all other sweeps.
     """
 
     id: str
@@ -108,6 +113,7 @@ class Sweep:
     stopped_by: str | None = None
     n_diverged: int = 0
     repeated_for: Purpose | None = None
+    conclusion: str | None = None
 
     @property
     def metric(self) -> str:
@@ -127,6 +133,21 @@ class Sweep:
     def to_json(self) -> dict[str, Any]:
         """Return the sweep as plain JSON."""
         return {name: to_plain(getattr(self, name)) for name in SWEEP_COLUMNS}
+
+
+def has_spent_budget(sweep: Sweep, budget: Mapping[str, Any]) -> bool:
+    """Return whether a sweep has nothing left to train.
+
+    All trials of the budget have ended, or a value reaches its target, or results have concluded the sweep under this
+    budget.
+
+    Args:
+        sweep: The sweep.
+        budget: The section `budget` of its file, as plain JSON.
+    """
+    is_concluded = sweep.conclusion is not None and sweep.spec["budget"] == budget
+    is_reached = reaches_target(sweep.best_value, budget.get("target"), sweep.direction)
+    return sweep.n_finished >= budget["trials"] or is_reached or is_concluded
 
 
 def insert_names(names: Sequence[str], *more: str, before: str) -> tuple[str, ...]:

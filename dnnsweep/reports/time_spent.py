@@ -10,6 +10,7 @@ from dnnsweep.records import Candidate, Purpose, Repeat, Trial
 
 #: What a configuration is repeated for -> what the time is called.
 NAMES: Final = {
+    Purpose.NOISE: "measure the noise of trials",
     Purpose.CONFIRM: "confirm the best trials",
     Purpose.EFFECTS: "measure effects",
     Purpose.ISOLATE: "compare values in isolation",

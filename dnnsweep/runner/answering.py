@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from dnnsweep.answers.answer import CONFIRMED, Answer
 from dnnsweep.answers.composition import Measured, compose, plain_scores
-from dnnsweep.answers.configurations import baseline_params, choose_candidates, configuration_key
+from dnnsweep.answers.configurations import baseline_params, choose_candidates
 from dnnsweep.answers.confirmation import Confirmation, SplitSizes, compare_with_baseline, confirm
 from dnnsweep.answers.contrast import contrast_between
 from dnnsweep.answers.effects import MeasuredEffects, measure_effects, plan_effects
@@ -23,6 +23,7 @@ from dnnsweep.answers.sentences import sentences
 from dnnsweep.errors import SweepFailedError
 from dnnsweep.records import Candidate, Purpose, Retraining, Sweep, SweepState, Task, Trial, to_plain
 from dnnsweep.records.phases import Phase
+from dnnsweep.runner.candidates import find_candidate, repeat_in_block, take_candidates
 from dnnsweep.runner.repeat_order import PlannedRepeat, Results
 from dnnsweep.runner.repeat_training import RepeatTraining
 from dnnsweep.seeds import derive
@@ -160,7 +161,7 @@ class Answering:
             [(plan.label(value), params, None) for params in configurations]
             for value, configurations in enumerate(plan.configurations)
         ]
-        groups = [[c.number for c in self._take_candidates(Purpose.ISOLATE, group)] for group in listed]
+        groups = [[c.number for c in take_candidates(self._lease, Purpose.ISOLATE, group)] for group in listed]
 
         def wanted(results: Results) -> list[PlannedRepeat]:
             tries = [self._in_block(candidate, 0) for group in groups for candidate in group]
@@ -185,9 +186,8 @@ class Answering:
             number: Number of a trial that is complete.
         """
         (trial,) = (trial for trial in self._trials if trial.number == number)
-        key = configuration_key(trial.params)
-        repeated = (c for c in self._lease.candidates if c.purpose is not Purpose.RETRAIN)
-        candidate = next((c.number for c in repeated if configuration_key(c.params) == key), None)
+        repeated = find_candidate(self._lease, trial.params)
+        candidate = None if repeated is None else repeated.number
         n_epochs = self._median_best_epoch(candidate) or trial.best_epoch or 1
         self._is_chosen = self._is_amending = True
         try:
@@ -200,7 +200,7 @@ class Answering:
         """Return the candidates: the best trials and the baseline, which comes last unless it is one of them."""
         baseline = baseline_params(self._spec.space, self._spec.default_params, self._spec.enqueue)
         chosen = choose_candidates(self._trials, self._objective, section.top, baseline)
-        race = self._take_candidates(Purpose.CONFIRM, [(item.label, item.params, item.trial) for item in chosen])
+        race = take_candidates(self._lease, Purpose.CONFIRM, [(item.label, item.params, item.trial) for item in chosen])
         self._baseline = next((c.number for c, item in zip(race, chosen, strict=True) if item.is_baseline), None)
         return race
 
@@ -247,7 +247,7 @@ class Answering:
         plan = plan_effects(contrast, section.blocks, self._spec.seed, max_trainings)
         coalitions = sorted({coalition for coalition, _ in plan.trainings()})
         described = [(contrast.label(coalition), contrast.params(coalition), None) for coalition in coalitions]
-        candidates = self._take_candidates(Purpose.EFFECTS, described)
+        candidates = take_candidates(self._lease, Purpose.EFFECTS, described)
         numbers = {coalition: candidate.number for coalition, candidate in zip(coalitions, candidates, strict=True)}
         wanted = [self._in_block(numbers[coalition], block) for coalition, block in plan.trainings()]
         state, is_whole = self._training.train(lambda _: wanted, Phase.COMPARING)
@@ -287,7 +287,7 @@ class Answering:
         return winner is not None and retrained is not None and retrained["params"] == to_plain(winner.params)
 
     def _retrain(self, label: str, params: Mapping[str, Any], trial: int | None, n_epochs: int) -> SweepState:
-        (candidate,) = self._take_candidates(Purpose.RETRAIN, [(label, params, trial)])
+        (candidate,) = take_candidates(self._lease, Purpose.RETRAIN, [(label, params, trial)])
         self._lease.close_unfinished(candidate.number)  # what they answered for the test rows is lost
         first = sum(repeat.candidate == candidate.number for repeat in self._lease.repeats)
         wanted = [self._retraining(candidate.number, first + index, index, n_epochs) for index in range(N_SEEDS)]
@@ -316,28 +316,7 @@ class Answering:
         return PlannedRepeat(candidate, block, seed, Retraining(n_epochs, opens_test=True, saves_model=index == 0))
 
     def _in_block(self, candidate: int, block: int) -> PlannedRepeat:
-        return PlannedRepeat(candidate, block, derive(self._spec.seed, "block", block))
-
-    def _take_candidates(
-        self, purpose: Purpose, configurations: Sequence[tuple[str, Mapping[str, Any], int | None]]
-    ) -> list[Candidate]:
-        """Return the candidates of some configurations; those that are new are stored.
-
-        Repeats in blocks are shared by all purposes, retrained configurations are candidates of their own.
-        """
-
-        def key(purpose: Purpose, params: Mapping[str, Any]) -> tuple[bool, str]:
-            return purpose is Purpose.RETRAIN, configuration_key(params)
-
-        known = {key(candidate.purpose, candidate.params): candidate for candidate in self._lease.candidates}
-        new = []
-        for label, params, trial in configurations:
-            if key(purpose, params) not in known:
-                candidate = Candidate(len(known), purpose, label, to_plain(params), trial)
-                known[key(purpose, params)] = candidate
-                new.append(candidate)
-        self._lease.add(new)
-        return [known[key(purpose, params)] for _, params, _ in configurations]
+        return repeat_in_block(self._spec.seed, candidate, block)
 
     def _store(self, part: str | None = None, skipped: Mapping[str, str] | None = None) -> None:
         """Store the answer as it is now, and that a part of it is complete."""

@@ -10,8 +10,9 @@ from dnnsweep.executors import ExecutorKind, create_executor
 from dnnsweep.ledger import Lease, Ledger
 from dnnsweep.profiling import Profile
 from dnnsweep.records import DataSummary, SweepState
+from dnnsweep.records.sweeps import has_spent_budget
 from dnnsweep.runner.answering import is_answered
-from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan, stored_reading
+from dnnsweep.runner.leased_sweep import LeasedSweep, new_sweep, stored_plan, stored_reading
 from dnnsweep.runner.loading import StopRequestedError, load_data
 from dnnsweep.runner.shipping import Shipping
 from dnnsweep.runner.signals import Shutdown
@@ -55,7 +56,7 @@ def run_claimed(claim: Claim, settings: Settings) -> SweepState:
     """
     ledger, lease, spec = claim.ledger, claim.lease, claim.spec
     sweep = ledger.sweep(spec.name)
-    if has_spent_budget(sweep, spec) and is_answered(ledger.answer(sweep), spec, sweep):
+    if has_spent_budget(sweep, spec.to_json()["budget"]) and is_answered(ledger.answer(sweep), spec, sweep):
         return lease.end(SweepState.COMPLETE)
     models, reading = str(settings.models(spec.name)), stored_reading(sweep)
     job = Job(spec.to_json(), models, None, stored_plan(sweep), claim.limits, reading)

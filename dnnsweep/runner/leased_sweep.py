@@ -13,13 +13,15 @@ from dnnsweep.executors import Executor
 from dnnsweep.ledger import Lease, Ledger, NewSweep, RepeatLease
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
-from dnnsweep.records.ranking import reaches_target
 from dnnsweep.runner.answering import Answering, Isolation, is_answered
 from dnnsweep.runner.controller import Controller, ControllerSettings, FixedOrder, Progress, abandon
+from dnnsweep.runner.controller.stop_rules import StopRules, UntilConverged, WithoutImprovement
 from dnnsweep.runner.repeat_training import RepeatTraining
 from dnnsweep.runner.shipping import Shipping
 from dnnsweep.runner.signals import Shutdown, handle_signals
+from dnnsweep.runner.trial_noise import TrialNoise
 from dnnsweep.settings import Settings
+from dnnsweep.space import Coordinates
 from dnnsweep.spec import SweepSpec
 from dnnsweep.study.pruning import NoPruning, Pruner
 from dnnsweep.trainers import TrainerPlan, TrainerReady
@@ -70,12 +72,13 @@ class LeasedSweep:
         state = SweepState.INTERRUPTED
         try:
             with self.lease.prolonged():  # taking up thousands of trials, or sampling after them, can take long
-                controller = self._controller(on_progress)
+                order = self._order()
                 self.ledger.outbox.make_due()
                 self.shipping.begin(self.ledger, self.lease.sweep_id, self.profile)
-                state = self._control(controller, self.profile.time_whole)
+                state, conclusion = self.profile.time_whole(lambda: self._train_trials(order, on_progress))
                 if state is SweepState.COMPLETE:
-                    state = self.lease.end(self._answer(on_progress))
+                    state = self._answer(on_progress)
+                    state = self.lease.end(state, why=conclusion if state is SweepState.COMPLETE else None)
         except LeaseLostError:
             raise
         except BaseException as error:
@@ -95,26 +98,43 @@ class LeasedSweep:
         is_named = self.retrained is not None or self.isolation is not None
         if not is_named and is_answered(lease.answer(), self.spec, sweep, opens_test=self.opens_test):
             return SweepState.COMPLETE
-        training = RepeatTraining(self._controller_settings(), lease, self.executor, self._control, on_progress)
-        trials = self.ledger.trials_of(sweep)
+        trials, training = self.ledger.trials_of(sweep), self._repeat_training(lease, on_progress)
         answering = Answering(self.spec, sweep, trials, training, opens_test=self.opens_test)
         if self.retrained is not None:
             return answering.retrain(self.retrained)
         return answering.run() if self.isolation is None else answering.isolate(self.isolation)
 
-    def _control(
-        self, controller: Controller, run: Callable[[Callable[[], SweepState]], SweepState] = lambda run: run()
-    ) -> SweepState:
-        """Run the controller; a signal interrupts a run here, and lets a worker finish what is being trained.
+    def _train_trials(
+        self, order: FixedOrder, on_progress: Callable[[Progress], None]
+    ) -> tuple[SweepState, str | None]:
+        """Train the trials, and measure the noise of the best one wherever that decides whether more are needed.
 
-        Args:
-            controller: The controller of trials or of repeats.
-            run: Calls the function that it is given, and may time it.
+        Returns:
+            How the sweep is to be left, and why if results have ended it before its budget was spent.
         """
+        while True:
+            controller = self._controller(order, on_progress)
+            state = self._control(controller)
+            if state is not SweepState.COMPLETE or order.unmeasured is None or not order.is_over:
+                return state, order.conclusion
+            noise, (number, params) = self._noise(), order.unmeasured
+            state = noise.measure(number, params, self._repeat_training(noise.lease, on_progress))
+            if state is not SweepState.COMPLETE:
+                return self.lease.end(state), None
+            order = self._order()
+
+    def _noise(self) -> TrialNoise:
+        return TrialNoise(RepeatLease(self.lease), self.spec.seed, self.spec.dataset.folds)
+
+    def _repeat_training(self, lease: RepeatLease, on_progress: Callable[[Progress], None]) -> RepeatTraining:
+        return RepeatTraining(self._controller_settings(), lease, self.executor, self._control, on_progress)
+
+    def _control(self, controller: Controller) -> SweepState:
+        """Run a controller; a signal interrupts a run here, and lets a worker finish what is being trained."""
         shutdown = self.shutdown
         if shutdown is None:
             with handle_signals(controller.interrupt):
-                return run(controller.run)
+                return controller.run()
 
         def drain() -> None:
             controller.drain(max(0.0, shutdown.grace - CLOSING_SECONDS))
@@ -126,13 +146,11 @@ class LeasedSweep:
         with handle_signals(begin_and_drain):
             if shutdown.is_requested:  # before the signals were handled here
                 drain()
-            return run(controller.run)
+            return controller.run()
 
-    def _controller(self, on_progress: Callable[[Progress], None]) -> Controller:
-        sweep = self.ledger.sweep(self.spec.name)
+    def _controller(self, order: FixedOrder, on_progress: Callable[[Progress], None]) -> Controller:
         lease = self.profile.time_methods("ledger", self.lease, *LEASE_WRITES)
         lease = self.profile.time_context("ledger", lease, "turn")
-        order = self._order(sweep)
         return Controller(self._controller_settings(), lease, order, self.executor, on_progress=on_progress)
 
     def _controller_settings(self) -> ControllerSettings:
@@ -151,26 +169,27 @@ class LeasedSweep:
             is_followed=True,
         )
 
-    def _order(self, sweep: Sweep) -> FixedOrder:
+    def _order(self) -> FixedOrder:
         """Return what asks and tells, with the window that was stored when the sweep was created."""
-        spec, defaults = self.spec, self.spec.default_params
+        sweep, spec, defaults = self.ledger.sweep(self.spec.name), self.spec, self.spec.default_params
         fresh = study.Study(spec.space, sweep.directions, spec.sampler.kind, spec.seed, spec.enqueue, defaults)
         fresh.set_population(spec.population)
         fresh = self.profile.time_methods("tell", self.profile.time_methods("ask", fresh, "ask"), "tell")
-        return FixedOrder(fresh, defaults, spec.seed, sweep.window, self._pruner(sweep))
+        return FixedOrder(fresh, defaults, spec.seed, sweep.window, self._pruner(sweep), self._stop_rules())
+
+    def _stop_rules(self) -> StopRules:
+        spec, objective, n_trials = self.spec, self.spec.objectives[0], self.spec.budget.without_improvement
+        without = None if n_trials is None else WithoutImprovement(objective, n_trials)
+        if spec.budget.until is None:
+            return StopRules(without)
+        coordinates = Coordinates(spec.space, spec.default_params)
+        return StopRules(without, UntilConverged(objective, coordinates, spec.seed, self._noise().of))
 
     def _pruner(self, sweep: Sweep) -> Pruner | NoPruning:
         spec = self.spec
         if spec.pruner.kind == "none":
             return NoPruning()
         return Pruner(spec.pruner.settings(), sweep.direction, spec.training.epochs, sweep.window, spec.seed)
-
-
-def has_spent_budget(sweep: Sweep, spec: SweepSpec) -> bool:
-    """Return whether a sweep has nothing left to train: all its trials ended, or a value reaches its target."""
-    return sweep.n_finished >= spec.budget.trials or reaches_target(
-        sweep.best_value, spec.budget.target, sweep.direction
-    )
 
 
 def stored_plan(sweep: Sweep) -> TrainerPlan | None:

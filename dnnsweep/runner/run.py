@@ -15,9 +15,10 @@ from dnnsweep.ledger import Lease, LeaseWatch, Ledger, NewSweep
 from dnnsweep.profiling import Profile
 from dnnsweep.records import Sweep, SweepState
 from dnnsweep.records.phases import Phase
+from dnnsweep.records.sweeps import has_spent_budget
 from dnnsweep.runner.answering import Isolation, is_answered, is_retrained
 from dnnsweep.runner.controller import Progress
-from dnnsweep.runner.leased_sweep import LeasedSweep, has_spent_budget, new_sweep, stored_plan, stored_reading
+from dnnsweep.runner.leased_sweep import LeasedSweep, new_sweep, stored_plan, stored_reading
 from dnnsweep.runner.loading import StopRequestedError, load_data
 from dnnsweep.runner.shipping import COMPLETE_WAIT_SECONDS, RunShipping
 from dnnsweep.settings import Settings
@@ -89,7 +90,8 @@ def _run_unheld(spec: SweepSpec, settings: Settings, options: RunOptions, watch:
         SweepHeldError: Somebody else does.
     """
     stored = _read_sweep(spec, settings, watch)  # first: what cannot be run is refused before trainers are started
-    if stored is not None and has_spent_budget(stored, spec) and _is_answered(stored, spec, settings, options):
+    has_spent = stored is not None and has_spent_budget(stored, spec.to_json()["budget"])
+    if stored is not None and has_spent and _is_answered(stored, spec, settings, options):
         with closing(Ledger.open(settings.database_url, watch=watch)) as ledger:
             _conclude(ledger, stored, spec)
             catch_up(ledger, settings, COMPLETE_WAIT_SECONDS)

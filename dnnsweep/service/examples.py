@@ -59,6 +59,7 @@ SWEEP: Final[dict[str, Any]] = {
     "submitted_by": "anna",
     "stopped_by": None,
     "repeated_for": None,
+    "conclusion": None,
 }
 DELETED_SWEEP: Final[dict[str, Any]] = {
     "id": "3f0c5c1e7f0a4b0fa1f1d7a6f2f0c9aa",

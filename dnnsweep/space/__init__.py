@@ -20,6 +20,7 @@ from dnnsweep.space.cases import (
     sometimes_absent,
     subspaces,
 )
+from dnnsweep.space.coordinates import Coordinates
 from dnnsweep.space.domains import (
     Branch,
     Choice,
@@ -82,6 +83,7 @@ __all__ = [
     "Case",
     "Choice",
     "Conditional",
+    "Coordinates",
     "Domain",
     "Hyperparameters",
     "Initializer",

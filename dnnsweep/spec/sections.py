@@ -42,7 +42,7 @@ from dnnsweep.space import (
     yaml_text,
 )
 from dnnsweep.spec import documents, schema
-from dnnsweep.spec.base import Few, Section, Several, Whole, is_unused, raise_mistakes, validator_of
+from dnnsweep.spec.base import Few, Positive, Section, Several, Whole, is_unused, raise_mistakes, validator_of
 from dnnsweep.spec.dataset import DatasetSpec
 from dnnsweep.spec.pruner import PrunerSpec
 from dnnsweep.spec.repetition import ConfirmSpec, EffectsSpec
@@ -201,6 +201,16 @@ class BudgetSpec(Section):
     trials: Whole = Field(default=100, ge=1, le=1_000_000, description="number of trials")
     seconds: float | None = Field(default=None, gt=0, description="wall time over all runs of the sweep, in seconds")
     target: float | None = Field(default=None, description="value at which the sweep ends")
+    until: Literal["converged"] | None = Field(
+        default=None,
+        exclude_if=is_unused,
+        description="converged: end when another trial is not expected to improve on the best by more than its noise",
+    )
+    without_improvement: Positive | None = Field(
+        default=None,
+        exclude_if=is_unused,
+        description="end when so many trials in a row were not better than the best before them",
+    )
 
 
 class SamplerSpec(Section):

@@ -151,6 +151,8 @@ class Controller:
             if state is not None:
                 return state
             self._advance()
+            if self._is_spent():
+                break
             events = self._executor.events(TICK_SECONDS)
             with self._turn():
                 for event in events:

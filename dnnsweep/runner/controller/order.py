@@ -9,6 +9,8 @@ from typing import Any, Final
 from dnnsweep import seeds
 from dnnsweep.ledger import Asked, StudyTrial, Told
 from dnnsweep.records import Reason, Suggestion
+from dnnsweep.records.sweeps import CONCLUSION
+from dnnsweep.runner.controller.stop_rules import StopRules
 from dnnsweep.runner.controller.trials import Outcome
 from dnnsweep.study import Study
 from dnnsweep.study.pruning import NoPruning, Pruner
@@ -22,23 +24,29 @@ class FixedOrder:
     So what the sampler knows at each suggestion depends on the sweep file alone, not on the number of trainers, the
     order in which trials end, or interruptions.
 
+    Rules that may end the sweep early hold suggestions back, and the results before them, too, where it takes more of
+    the results to know whether one is needed. So suggestions are those of a sweep without such rules, up to its end.
+
     Args:
         study: A study that was not asked yet.
         defaults: The hyperparameters of every trial, by name; those that are searched are replaced.
         seed: Seeds the trials.
         window: How many suggestions may be ahead of the results told, W.
         pruner: What judges trials while they train.
+        rules: What may end the sweep before its budget is spent; none by default.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  a sweep's whole order
         self,
         study: Study,
         defaults: Mapping[str, Any],
         seed: int,
         window: int,
         pruner: Pruner | NoPruning = NO_PRUNING,
+        rules: StopRules | None = None,
     ) -> None:
         self.pruner = pruner
+        self._rules = rules or StopRules()
         self._study = study
         self._defaults = defaults
         self._seed = seed
@@ -48,8 +56,8 @@ class FixedOrder:
 
     @property
     def is_over(self) -> bool:
-        """Return whether the sampler has nothing more to suggest; the budget alone ends a sweep."""
-        return False
+        """Return whether no trial is open, and rules allow no other one now; otherwise the budget ends a sweep."""
+        return self._rules.is_over
 
     @staticmethod
     def suggestion_of(trial: StudyTrial) -> Suggestion:
@@ -69,7 +77,7 @@ class FixedOrder:
             study_attrs: What the sampler remembers about the study.
             values: Number of each trial -> what the pruner judged it by at each epoch; needed where trials are pruned.
         """
-        self._study.restore_attrs(study_attrs)
+        self._study.restore_attrs({key: value for key, value in study_attrs.items() if key != CONCLUSION})
         self.n_asked, self.n_told = len(trials), max(0, len(trials) - self._window)
         for trial in trials:
             outcome = None
@@ -78,6 +86,7 @@ class FixedOrder:
             self._restore_in_pruner(trial, values.get(trial.number, ()))
             reports = self._reports(trial.number, trial.reason) if outcome is not None else {}
             self._study.restore(trial.number, trial.params, trial.system_attrs, outcome, reports)
+            self._rules.begin(trial.params)
         self.pruner.settle()  # to the same verdicts as before
 
     def _restore_in_pruner(self, trial: StudyTrial, values: Sequence[float]) -> None:
@@ -108,15 +117,34 @@ class FixedOrder:
             What was told and what was asked, each in order.
         """
         told: list[Told] = []
+        self._rules.follow(outcome)
         asked = self._ask(may_ask)
-        while (ended := outcome(self.n_told)) is not None:
+        while (ended := outcome(self.n_told)) is not None and not self._is_held_back(may_ask):
             told.append(self._tell(*ended))
+            if may_ask(self.n_asked):
+                self._rules.look(self.n_told)
             asked += self._ask(may_ask)
         return told, asked
 
+    @property
+    def conclusion(self) -> str | None:
+        """Return why no more suggestions are asked for, whatever the budget allows; None while there may be more."""
+        return self._rules.conclusion
+
+    @property
+    def unmeasured(self) -> tuple[int, Mapping[str, Any]] | None:
+        """Return number and hyperparameters of the trial whose noise must be measured first; None if none must."""
+        return self._rules.unmeasured
+
+    def _is_held_back(self, may_ask: Callable[[int], bool]) -> bool:
+        """Return whether the next suggestion is due, but it is not known yet whether it is needed."""
+        is_due = self.n_asked < self.n_told + self._window and may_ask(self.n_asked)
+        return is_due and self.conclusion is None and not self._rules.may_ask()
+
     def study_attrs(self) -> Mapping[str, object]:
-        """Return what the sampler remembers about the study."""
-        return self._study.study_attrs()
+        """Return what the sampler remembers about the study, and why it is asked no more."""
+        concluded = {} if self.conclusion is None else {CONCLUSION: self.conclusion}
+        return {**self._study.study_attrs(), **concluded}
 
     def _tell(self, reason: Reason, values: tuple[float, ...] | None) -> Told:
         number = self.n_told
@@ -126,10 +154,14 @@ class FixedOrder:
 
     def _ask(self, may_ask: Callable[[int], bool]) -> list[Asked]:
         asked = []
-        while self.n_asked < self.n_told + self._window and may_ask(self.n_asked) and self._study.may_ask(self.n_asked):
+        while self.n_asked < self.n_told + self._window and self._may_ask(may_ask):
             number = self.n_asked
             params = {**self._defaults, **self._study.ask(number)}
+            self._rules.begin(params)
             suggestion = Suggestion(number, params, seeds.derive(self._seed, "trial", number))
             asked.append(Asked(suggestion, self._study.attrs(number)))
             self.n_asked += 1
         return asked
+
+    def _may_ask(self, may_ask: Callable[[int], bool]) -> bool:
+        return may_ask(self.n_asked) and self._rules.may_ask() and self._study.may_ask(self.n_asked)

@@ -263,7 +263,7 @@ _RULES: Final[Sequence[tuple[Sequence[str], Callable[[SweepSpec], Any]]]] = (
     ((training.PLATEAU, "space.schedule", "fixed.schedule"), training.check_plateau),
     ((training.FLOOR, "space.learning_rate", "fixed.learning_rate"), training.check_floor),
     (("objective",), objectives.check_direction),
-    (("objective", "budget.target", "pruner", "sampler.kind"), objectives.check_pair),
+    (("objective", "budget", "pruner", "sampler.kind"), objectives.check_pair),
     (("enqueue", "budget.trials"), sampling.check_enqueue_fits),
     (("sampler", "space", "fixed", "network", "enqueue"), sampling.check_grid),
     (("sampler", "space"), sampling.check_sampler),

@@ -35,9 +35,11 @@ def check_pair(spec: SweepSpec) -> Iterator[Mistake]:
     first, second = (objective.metric for objective in spec.objectives)
     if first == second:
         yield Mistake("objective.1.metric", "must differ from the first metric", yaml_text(second), "change one")
-    if spec.budget.target is not None:
-        rule, remedy = "cannot be combined with two objectives", "remove it, or name one objective"
-        yield Mistake("budget.target", rule, yaml_text(spec.budget.target), remedy)
+    for key in ("target", "until", "without_improvement"):
+        given = getattr(spec.budget, key)
+        if given is not None:
+            rule, remedy = "cannot be combined with two objectives", "remove it, or name one objective"
+            yield Mistake(f"budget.{key}", rule, yaml_text(given), remedy)
     pruner = spec.pruner.kind
     if pruner != "none":
         rule = "must be none for two objectives, as no single value says that a trial is worse than others"
