@@ -275,7 +275,7 @@ def test_importance_is_a_bar_for_each_hyperparameter() -> None:
     assert list(zip(bars.y, bars.x, strict=True)) == [("optimizer", 0.9), ("dropout", 0.1)]
 
 
-@pytest.mark.parametrize("kind", figures.OF_ANSWERS)
+@pytest.mark.parametrize("kind", sorted(figures.OF_ANSWERS))
 @pytest.mark.parametrize("case", ["without_answer", "no_trial", "no_winner", "names_of_markup"])
 def test_a_figure_of_an_answer_that_lacks_it_says_so(kind: str, case: str) -> None:
     figure = figures.KINDS[kind](answered(case))
