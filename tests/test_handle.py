@@ -73,12 +73,12 @@ def test_a_summary_escapes_what_a_sweep_file_says(run: Run) -> None:
     sweep = run(trials=1)
     hostile = SimpleNamespace(
         name="<b>", state=sweep.state, source="<script>alert(1)</script>", objectives=("<i>",), n_finished=0,
-        n_trials=1, spec={"space": {"<u>": None}},
+        n_trials=1, conclusion="<s>", spec={"space": {"<u>": None}},
     )  # fmt: skip
 
     html = summarize_as_html(hostile, ())  # type: ignore[arg-type]
 
-    assert not any(tag in html for tag in ("<b>", "<script>", "<i>", "<u>"))
+    assert not any(tag in html for tag in ("<b>", "<script>", "<i>", "<u>", "<s>"))
     assert "&lt;script&gt;" in html
 
 

@@ -38,6 +38,8 @@ def _facts(sweep: Sweep) -> Iterator[tuple[str, str]]:
     yield "data", sweep.source
     yield "objective", " and ".join(map(str, sweep.objectives))
     yield "trials", f"{sweep.n_finished} of {sweep.n_trials} finished"
+    if sweep.conclusion is not None:
+        yield "ended early", sweep.conclusion
     yield "searched", ", ".join(sweep.spec["space"]) or "nothing"
 
 

@@ -110,8 +110,10 @@ class UntilConverged:
 
     def look(self, n_told: int) -> None:
         """Decide by the first results, so many, whether the sweep ends, if it is time to."""
+        if not _is_due(n_told):
+            return
         known = {number: cost for number, cost in enumerate(self._costs[:n_told]) if cost is not None}
-        if not _is_due(n_told) or len(known) < FIRST_LOOK or not any(map(math.isfinite, known.values())):
+        if len(known) < FIRST_LOOK or not any(map(math.isfinite, known.values())):
             return
         outlook = self._outlook(list(known), list(known.values()))
         if outlook.gain > PLAUSIBLE * outlook.noise:
