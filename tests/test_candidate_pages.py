@@ -43,7 +43,7 @@ def repeat(block: int, value: float | None, ended_at: int | None = 0, **changes:
     if ended_at is None:
         return replace(own, state=State.RUNNING, **changes)
     reason = Reason.COMPLETED if value is not None else Reason.DIVERGED
-    metrics = {} if value is None else {"val_loss": 1 - value, "val_accuracy": value, "loss": 0.5}
+    metrics = {} if value is None else {"val_loss": 1 - value, "val_accuracy": value, "loss": 0.5, "n_parameters": 9}
     ended = replace(
         own, state=reason.state, reason=reason, value=value, metrics=metrics, best_epoch=3, ended_at=200 + ended_at
     )

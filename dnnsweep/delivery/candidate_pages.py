@@ -8,7 +8,7 @@ from typing import Final
 
 from dnnsweep.delivery.descriptions import describe_candidate
 from dnnsweep.delivery.pages import experiment_view, run_key
-from dnnsweep.records import Candidate, Purpose, Repeat, Sweep, SweepState
+from dnnsweep.records import N_PARAMETERS, Candidate, Purpose, Repeat, Sweep, SweepState
 from dnnsweep.tracking.page import NOTE_TAG, ORDER_TAG, Point, RunPage
 
 #: What the names of metrics by block begin with: those of trials are drawn by epoch.
@@ -92,9 +92,11 @@ def _training_points(repeats: Sequence[Repeat]) -> Iterator[Point]:
 
 
 def _metric_points(repeats: Sequence[Repeat]) -> Iterator[Point]:
+    """Yield what was measured in each block, but not what is the same in all."""
     for repeat in repeats:
         if repeat.ended_at is not None:
-            for name, value in (repeat.metrics or {}).items():
+            measured = {name: value for name, value in (repeat.metrics or {}).items() if name != N_PARAMETERS}
+            for name, value in measured.items():
                 yield Point(PREFIX + name, value, repeat.block, repeat.ended_at)
 
 

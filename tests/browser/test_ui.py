@@ -245,11 +245,11 @@ def test_the_page_of_a_candidate_draws_its_scores_by_block(
 ) -> None:
     page = show(f"experiments/{experiments['curves']}/runs/{candidates[0].run_id}/model-metrics")
 
-    drawn = charts(page, "repeats/objective", "mean_objective")
+    drawn = charts(page, "objective", "mean_objective")
 
     with closing(Ledger.open(f"sqlite:///{workspace.home / 'dnnsweep.db'}")) as ledger:
         values = [repeat.value for repeat in ledger.repeats(ledger.sweep("curves"), candidates[0].number)]
-    assert drawn["repeats/objective"] == [[block, value] for block, value in enumerate(values)]
+    assert drawn["objective"] == [[block, value] for block, value in enumerate(values)]
     assert drawn["mean_objective"][-1] == [len(values), fmean(value for value in values if value is not None)]
 
 
