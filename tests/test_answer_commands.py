@@ -138,26 +138,15 @@ def test_a_run_ends_with_its_answer_in_at_most_twelve_lines(call: Call, tmp_path
 
     assert code == 0
     assert out.splitlines() == dnnsweep.answer("again").sentences
-    *_, conclusion, more = err.splitlines()
+    *lines, conclusion, more = err.splitlines()
     assert conclusion == "sweep again is complete: 6 trials, 0 failed; all in MLflow"
     assert more == "More: `dnnsweep ui again`, `dnnsweep best again`, `dnnsweep export again -o best.py`"
     assert len(out.splitlines()) + 1 <= 12
-    assert json.loads(here(call, "run", str(file), "--json")[1])[0]["number"] == 1
-
-
-def test_plain_progress_has_two_lines_for_the_repeats_of_each_purpose(call: Call, tmp_path: Path) -> None:
-    file = tmp_path / "again.json"
-    file.write_text(json.dumps({**CONFIRMED, "name": "again"}))
-
-    lines = here(call, "run", str(file))[2].splitlines()
-
-    told = [line for line in lines if "repeats" in line]
-    n_confirming = sum(not c["is_baseline"] for c in dnnsweep.answer("again").candidates)
-    assert n_confirming == 3
-    assert told[0::2] == ["confirming the best: repeats begin", "retraining the winner: repeats begin"]
-    assert told[3] == "retraining the winner: 10 of 10 repeats"
-    assert len(told) == 4
     assert len([line for line in lines if line.startswith("[")]) == 6
+    told = [line for line in lines if not line.startswith("[")]
+    assert told[0::2] == ["confirming the best: repeats begin", "retraining the winner: repeats begin"]
+    assert told[3:] == ["retraining the winner: 10 of 10 repeats"]
+    assert json.loads(here(call, "run", str(file), "--json")[1])[0]["number"] == 1
 
 
 # -- best -----------------------------------------------------------------------------------------------------------
@@ -248,16 +237,11 @@ def test_confirm_uses_repeats_again_and_adds_what_is_missing() -> None:
     assert after.test == before.test  # the winner is the same
 
 
-def test_confirm_may_keep_the_test_rows_closed(call: Call) -> None:
+def test_effects_stand_beside_the_importance_in_the_search_and_open_no_test_rows(call: Call) -> None:
     here(call, "confirm", "alone", "--no-test")
-
     answer = dnnsweep.answer("alone")
     assert (answer.test, answer.retrained) == (None, None)
     assert dnnsweep.SweepHandle("alone", None).best_params == (answer.winner or {})["params"]
-
-
-def test_effects_stand_beside_the_importance_in_the_search_and_open_no_test_rows(call: Call) -> None:
-    dnnsweep.confirm("alone", test=False, executor="inprocess")
 
     code, out, err = here(call, "effects", "alone", "--blocks", "3")
 

@@ -20,6 +20,7 @@ from dnnsweep.space import Branch, Choice, Conditional, Domain, Layers, Range, S
 from dnnsweep.spec.sampler_kinds import SAMPLERS
 from dnnsweep.spec.window import window
 from dnnsweep.study import Study, samplers
+from dnnsweep.study.finished_study import importances_of
 from dnnsweep.study.parameters import decode, distribution
 
 SPACE: dict[str, Domain] = {
@@ -742,3 +743,32 @@ def test_layers_are_two_parameters_of_optunas() -> None:
 
     assert study._trials()[0].params == {"hidden.layers": len(params), "hidden.units": params[0]}
     assert len(set(params)) == 1
+
+
+def test_what_the_best_trials_share_is_important_and_a_hyperparameter_is_one_name() -> None:
+    study = optuna.create_study(direction="maximize")
+    domains: dict[str, Any] = {
+        "optimizer": optuna.distributions.CategoricalDistribution(["sgd", "adam"]),
+        "hidden.layers": optuna.distributions.IntDistribution(1, 3),
+        "hidden.units": optuna.distributions.IntDistribution(8, 10),
+    }
+    for number in range(40):
+        params = {"optimizer": ["sgd", "adam"][number % 10 == 0], "hidden.layers": number % 3 + 1, "hidden.units": 9}
+        value = 1.0 + number if params["optimizer"] == "adam" else 0.0
+        study.add_trial(optuna.trial.create_trial(value=value, params=params, distributions=domains))
+
+    shares = importances_of(study)
+
+    assert list(shares) == ["optimizer", "hidden"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["optimizer"] > 0.8
+
+
+@pytest.mark.parametrize("values", [[], [1.0, 2.0], [1.0, 1.0, 1.0, 1.0]])
+def test_nothing_is_important_where_no_trials_are_better_than_others(values: list[float]) -> None:
+    study = optuna.create_study()
+    for value in values:
+        domain = optuna.distributions.FloatDistribution(0, 1)
+        study.add_trial(optuna.trial.create_trial(value=value, params={"l2": value / 9}, distributions={"l2": domain}))
+
+    assert importances_of(study) == {}

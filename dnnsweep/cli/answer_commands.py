@@ -136,7 +136,9 @@ def effects(
         )
     run_ending.end_unless_complete(sweep, home)
     if isolate is None:
-        render_answer.print_effects(sweep.answer(), sweep.importances(), as_json=as_json)
+        found = sweep.answer()
+        shares = sweep.importances() if found.importance is None else found.importance
+        render_answer.print_effects(found, shares, as_json=as_json)
     else:
         render_answer.print_isolated(sweep.answer(), isolate, as_json=as_json)
 

@@ -38,15 +38,14 @@ def print_effects(answer: Answer, importances: Mapping[str, float], *, as_json: 
 
     Args:
         answer: An answer.
-        importances: Parameter of the search -> its share, as `client.importances` returns them.
+        importances: Hyperparameter -> its share, as `client.importances` returns them.
         as_json: Whether to print JSON.
     """
-    shares = _by_hyperparameter(importances)
     if as_json:
         summary = answer.effects_summary
-        print_json({"effects": list(answer.effects), "effects_summary": summary, "importance": shares})
+        print_json({"effects": list(answer.effects), "effects_summary": summary, "importance": dict(importances)})
         return
-    rows = [*_effect_rows(answer, shares), *_other_rows(answer, shares)]
+    rows = [*_effect_rows(answer, importances), *_other_rows(answer, importances)]
     names = ("hyperparameter", "from", "to", "effect", "importance")
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
     print_table([Column(name, [*column]) for name, column in zip(names, cells, strict=True)])
@@ -80,20 +79,6 @@ def print_isolated(answer: Answer, name: str, *, as_json: bool) -> None:
     print_table(columns)
     why = answer.skipped.get(f"{name} in isolation", "their comparison has not ended")
     say("best in: share of resampled blocks in which it has the best mean" if found else f"nothing to compare: {why}")
-
-
-def _by_hyperparameter(importances: Mapping[str, float]) -> dict[str, float]:
-    """Return the share of each hyperparameter: the sum over its parameters.
-
-    Example:
-        >>> _by_hyperparameter({"hidden.units": 0.25, "hidden.layers": 0.25, "l2[1]": 0.5})
-        {'hidden': 0.5, 'l2': 0.5}
-    """
-    shares: dict[str, float] = {}
-    for parameter, share in importances.items():
-        name = parameter.partition(".")[0].partition("[")[0]
-        shares[name] = shares.get(name, 0.0) + share
-    return shares
 
 
 def _effect_rows(answer: Answer, shares: Mapping[str, float]) -> Iterator[tuple[str, ...]]:

@@ -92,7 +92,7 @@ class SweepHandle:
         return reads.report(self.name, path, home=self.home)
 
     def importances(self) -> dict[str, float]:
-        """Return how important each searched parameter was in the search, which is no effect; see `importances`."""
+        """Return how important each hyperparameter was in the search, which is no effect; see `importances`."""
         return reads.importances(self.name, home=self.home)
 
     def to_dataframe(self, where: str | None = None) -> DataFrame:

@@ -184,7 +184,7 @@ def importances(name: str, *, home: Home = None) -> dict[str, float]:
     """Return how much of the spread of the best trials each hyperparameter explains, by Optuna's PED-ANOVA.
 
     This describes the trials of the search, and is no effect: trials differ in many hyperparameters at once, and the
-    sampler has chosen them. The names are those of `optuna_study`; the shares sum to 1.
+    sampler has chosen them. The shares sum to 1.
 
     Args:
         name: Name of the sweep.

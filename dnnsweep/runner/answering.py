@@ -7,6 +7,7 @@ import json
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from dnnsweep.answers.answer import CONFIRMED, Answer
@@ -30,6 +31,8 @@ from dnnsweep.seeds import derive
 from dnnsweep.space import prerequisites
 from dnnsweep.spec import ConfirmSpec, SweepSpec
 from dnnsweep.statistics.race import MIN_BLOCKS
+from dnnsweep.study.finished_study import importances_of, make_study
+from dnnsweep.study.parameters import Parameters
 
 #: Seeds that a configuration is retrained with. The model of the first one is kept.
 N_SEEDS: Final = 10
@@ -333,6 +336,13 @@ class Answering:
             return None
         return compare_with_baseline(self._confirmation, self._lease.repeats, self._objective, self._split_sizes())
 
+    @cached_property
+    def _importance(self) -> Mapping[str, float]:
+        """Return how important each hyperparameter was in the search."""
+        parameters = Parameters(self._spec.space, self._spec.default_params)
+        study = make_study(self._sweep.name, [self._objective.direction], parameters, self._trials)
+        return importances_of(study)
+
     def _compose(self, skipped: Mapping[str, str]) -> Answer:
         """Return the answer as it is now; one that is amended keeps what it had said before."""
         if self._is_amending and self._stored.get("sentences"):
@@ -355,6 +365,7 @@ class Answering:
                 test=self._stored.get("test") if is_scored else None,
                 retrained=retrained,
                 effects=self._effects,
+                importance=self._importance,
                 isolated=self._stored.get("isolated", ()) if is_same else (),
                 skipped=skipped,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -27,8 +28,8 @@ _STATES: Final[Mapping[State, TrialState]] = MappingProxyType(
         State.FAILED: TrialState.FAIL,
     }
 )
-#: Optuna compares the best trials with the others.
-MIN_TRIALS: Final = 2
+#: Optuna compares the best trials, two or more, with all.
+MIN_TRIALS: Final = 3
 #: What is kept of a trial beside what Optuna has a field for.
 _ATTRIBUTES: Final = ("reason", "best_epoch", "epochs", "seconds", "seed", "run_id")
 
@@ -55,21 +56,28 @@ def make_study(
 
 
 def importances_of(study: OptunaStudy) -> dict[str, float]:
-    """Return the share of each parameter in what makes the best trials of a study differ from all of them.
+    """Return the share of each hyperparameter in what makes the best trials of a study differ from all of them.
 
     Args:
         study: A study of a finished sweep.
 
     Returns:
-        Parameter -> share, largest first; empty if fewer than two trials are complete.
+        Hyperparameter -> share, the sum over its parameters, largest first; empty if fewer than three trials are
+        complete, all have the same value, or nothing was searched.
 
     References:
         Watanabe and others, PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces, 2023.
     """
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < MIN_TRIALS:
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(trials) < MIN_TRIALS or len({trial.values[0] for trial in trials}) == 1:
         return {}
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    evaluator, shares = optuna.importance.PedAnovaImportanceEvaluator(), dict[str, float]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of equal values, as many may be among the best as there are
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    for parameter, share in found.items():
+        name = parameter.partition(".")[0].partition("[")[0]  # `hidden.units`, or a branch such as `l2[1]`
+        shares[name] = shares.get(name, 0.0) + share
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
