@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import functools
 import gc
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import postgres
 import pytest
@@ -88,6 +89,36 @@ def _forget_networks() -> Iterator[None]:
     if keras := sys.modules.get("keras"):
         keras.utils.clear_session()
         gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _compile_where_that_matters(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Carry out programs operation by operation in tests that are marked as `examples.uncompiled`."""
+    if PROFILE == "full" or request.node.get_closest_marker("uncompiled") is None:
+        yield
+        return
+    from dnnsweep.trainers.array.program import ArrayProgram
+    from dnnsweep.trainers.compiled.epoch_program import EpochProgram
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((ArrayProgram, "run"), (ArrayProgram, "start_trial"), (EpochProgram, "epoch")):
+            patch.setattr(owner, name, _uncompiled(getattr(owner, name)))
+        yield
+
+
+def _uncompiled(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that calls TensorFlow's functions as they stand."""
+    import tensorflow as tf
+
+    @functools.wraps(method)
+    def call(*arguments: Any) -> Any:
+        tf.config.run_functions_eagerly(run_eagerly=True)
+        try:
+            return method(*arguments)
+        finally:
+            tf.config.run_functions_eagerly(run_eagerly=False)
+
+    return call
 
 
 @pytest.fixture(scope="session")
