@@ -19,6 +19,7 @@ import postgres
 import pytest
 import warm_processes
 from examples import PROFILE, QUICK_COMPILATION, load_profile
+from shares import in_shares
 from warm_processes import SOCKET
 from warm_python import WarmPython
 from workspace import IS_WARM
@@ -61,6 +62,13 @@ class Memory:
         with suppress(OSError, AttributeError):  # another C library than the GNU system's
             ctypes.CDLL("libc.so.6").malloc_trim(0)
         self._before = self.n_bytes()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let several processes begin with tests that wait, and others with those that compute."""
+    if n_processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+        items[:] = in_shares(items, n_processes)
 
 
 def pytest_collection_finish() -> None:
