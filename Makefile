@@ -60,9 +60,9 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/python tools/house.py
 
-# One process more than a small machine has cores: tests of processes wait for these most of their time.
+# Twice as many processes as a small machine has cores: half of them begin with tests that wait (tests/shares.py).
 test: install
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 test-all: install
 	$(BIN)/python tools/test_all.py --skip "$(SKIP)"

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import functools
 import gc
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import postgres
 import pytest
 import warm_processes
 from examples import PROFILE, QUICK_COMPILATION, load_profile
+from shares import in_shares
 from warm_processes import SOCKET
 from warm_python import WarmPython
 from workspace import IS_WARM
@@ -62,6 +64,13 @@ class Memory:
         self._before = self.n_bytes()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let several processes begin with tests that wait, and others with those that compute."""
+    if n_processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+        items[:] = in_shares(items, n_processes)
+
+
 def pytest_collection_finish() -> None:
     """Search for garbage seldom, and leave out what libraries and tests have made so far: it stays."""
     gc.collect()
@@ -88,6 +97,36 @@ def _forget_networks() -> Iterator[None]:
     if keras := sys.modules.get("keras"):
         keras.utils.clear_session()
         gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _compile_where_that_matters(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Carry out programs operation by operation in tests that are marked as `examples.uncompiled`."""
+    if PROFILE == "full" or request.node.get_closest_marker("uncompiled") is None:
+        yield
+        return
+    from dnnsweep.trainers.array.program import ArrayProgram
+    from dnnsweep.trainers.compiled.epoch_program import EpochProgram
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((ArrayProgram, "run"), (ArrayProgram, "start_trial"), (EpochProgram, "epoch")):
+            patch.setattr(owner, name, _uncompiled(getattr(owner, name)))
+        yield
+
+
+def _uncompiled(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that calls TensorFlow's functions as they stand."""
+    import tensorflow as tf
+
+    @functools.wraps(method)
+    def call(*arguments: Any) -> Any:
+        tf.config.run_functions_eagerly(run_eagerly=True)
+        try:
+            return method(*arguments)
+        finally:
+            tf.config.run_functions_eagerly(run_eagerly=False)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -42,3 +42,9 @@ def thorough(why: str) -> pytest.MarkDecorator:
         why: Which others show the same.
     """
     return pytest.mark.skipif(PROFILE != "full", reason=f"tried with HYPOTHESIS_PROFILE=full: {why}")
+
+
+#: Marks a test or a case in which the package's programs are carried out operation by operation: what they compute is
+#: the same up to rounding, and a few dozen steps take less time than to compile them. It is for what other cases hold
+#: compiled programs to. With the full profile, all are compiled.
+uncompiled = pytest.mark.uncompiled

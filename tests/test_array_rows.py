@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from double_precision import double, fitted_in_turn
+from examples import uncompiled
 from test_array import array_of, difference, reports_in_double, results, suggestion
 
 from dnnsweep.errors import DataError
@@ -47,7 +48,7 @@ ITEMS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("target", ITEMS)
+@pytest.mark.parametrize("target", ["classes", pytest.param("number", marks=uncompiled)])
 def test_in_double_precision_slots_on_splits_of_any_size_equal_fit_on_the_same_rows(target: str) -> None:
     dataset = {"sample_weight": "weight", **({"class_weight": "balanced"} if target == "classes" else {})}
     inputs = load_inputs(own_job(target, dataset))
@@ -66,7 +67,10 @@ def test_in_double_precision_slots_on_splits_of_any_size_equal_fit_on_the_same_r
                 assert own == pytest.approx(value, rel=1e-8, abs=1e-8), (item.number, report.epoch, name)
 
 
-@pytest.mark.parametrize(("target", "monitor", "more"), [("classes", "val_auc", ["val_f1"]), ("number", "val_r2", [])])
+@pytest.mark.parametrize(
+    ("target", "monitor", "more"),
+    [("classes", "val_auc", ["val_f1"]), pytest.param("number", "val_r2", [], marks=uncompiled)],
+)
 def test_scores_and_early_stopping_of_a_slot_are_those_of_its_own_rows(
     target: str, monitor: str, more: list[str]
 ) -> None:
@@ -97,6 +101,7 @@ def test_neighbours_on_other_splits_change_no_bit() -> None:
     assert compiled.program._call.experimental_get_tracing_count() == 1
 
 
+@uncompiled
 def test_a_trial_whose_rows_cannot_be_used_fails_alone() -> None:
     """A class that one group holds alone is missing where that group validates."""
     plain = own_job("classes", {"test": 0.0})
@@ -133,6 +138,7 @@ def folded(trainer: Trainer, sweep: SweepSpec, *items: Suggestion) -> dict[int, 
     return got
 
 
+@uncompiled
 def test_a_trial_in_folds_is_the_same_in_an_array_and_by_fit() -> None:
     """Folds of 67 and 68 rows, of which one takes a step more in each epoch."""
     document = {

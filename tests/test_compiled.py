@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from examples import thorough, uncompiled
 from numpy.testing import assert_allclose
 from warm_python import WarmPython
 
@@ -204,7 +202,9 @@ def test_learning_rates_of_networks_that_fit_trains_are_reduced_too() -> None:
     assert trained(by_program, **{**params, "schedule": "constant"}).curve.values("learning_rate") == ()
 
 
-@pytest.mark.parametrize("function", ["dense", "eager"])
+@pytest.mark.parametrize(
+    "function", ["dense", pytest.param("eager", marks=thorough("`fit` gets the same weights, and a graph as well"))]
+)
 def test_weights_of_classes_count_as_in_keras(function: str) -> None:
     dataset = {"source": "sklearn:digits", "class_weight": {str(label): 0.5 + label for label in range(10)}}
     trainer, inputs = trainer_and_inputs(function, dataset=dataset)
@@ -392,15 +392,6 @@ def test_settings_of_keras_that_would_change_fit_alone_are_undone_or_refused() -
     InProcessExecutor(Job(document("dense")))
 
 
-def test_tensorflow_is_loaded_on_one_thread() -> None:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "OMP_", "KERAS_"))}
-    code = "import os, dnnsweep.trainers.compiled; print(os.environ.get('TF_NUM_INTRAOP_THREADS'))"
-
-    done = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True)
-
-    assert done.stdout.split() == ["1"]
-
-
 # ---- which strategy
 
 
@@ -545,16 +536,20 @@ def test_a_module_that_is_not_there_is_named(name: str, expected: str) -> None:
 
 # ---- from the sweep file to the answer
 
+#: Hyperparameters with which an epoch of digits has three steps.
+LARGE_BATCHES: dict[str, Any] = {"batch_size": 500}
 BUILDERS = {"PYTHONPATH": str(Path(__file__).parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
+@uncompiled
 def test_a_sweep_of_a_builders_own_hyperparameters_is_run_queried_and_exported(
     tmp_path: Path, warm_python: WarmPython
 ) -> None:
     searched = {"units": [8, 16], "dropout": {"low": 0.0, "high": 0.4}, "optimizer": ["adam", "momentum"]}
     enqueue = [{"units": 16, "dropout": 0.2, "optimizer": "adam"}]
 
-    dnnsweep.run(document("dense", space=searched, enqueue=enqueue), home=tmp_path, executor="inprocess")
+    sections = {"space": searched, "fixed": LARGE_BATCHES, "enqueue": enqueue}
+    dnnsweep.run(document("dense", **sections), home=tmp_path, executor="inprocess")
 
     found = dnnsweep.best("own", where="units == 16 and dropout < 0.3", home=tmp_path)
     assert found
@@ -573,13 +568,15 @@ def test_a_sweep_of_a_builders_own_hyperparameters_is_run_queried_and_exported(
     assert f"units: {best.params['units']}" in again
 
 
+@uncompiled
 @pytest.mark.parametrize(
-    ("function", "fixed"),
-    [("of_dictionary", {"units": 8}), ("two_inputs", {"units": 8}), ("named_inputs", {"units": 8})],
+    "function",
+    ["of_dictionary", pytest.param("two_inputs", marks=thorough("named inputs are several as well")), "named_inputs"],
 )
 def test_an_exported_listing_calls_the_builder_as_the_trainer_does(
-    function: str, fixed: dict[str, Any], tmp_path: Path, warm_python: WarmPython
+    function: str, tmp_path: Path, warm_python: WarmPython
 ) -> None:
+    fixed = {"units": 8, **LARGE_BATCHES}
     sections = {"fixed": fixed, "budget": {"trials": 1}, "objective": {"metric": "val_accuracy"}}
     dnnsweep.run(document(function, **sections), home=tmp_path, executor="inprocess")
     (tmp_path / "own.py").write_text(dnnsweep.export("own", home=tmp_path))
@@ -591,8 +588,9 @@ def test_an_exported_listing_calls_the_builder_as_the_trainer_does(
     assert f"val_accuracy: {stated:.4f}" in run.stdout
 
 
+@uncompiled
 def test_a_sweep_that_is_resumed_keeps_its_strategy(tmp_path: Path) -> None:
-    few = document("dense", space={"units": [8, 16]}, budget={"trials": 2})
+    few = document("dense", space={"units": [8, 16]}, fixed=LARGE_BATCHES, budget={"trials": 2})
     dnnsweep.run(few, home=tmp_path, executor="inprocess")
     dnnsweep.run({**few, "budget": {"trials": 4}}, home=tmp_path, executor="inprocess")
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn import metrics as sk
+from warm_python import WarmPython
 
 from dnnsweep import datasets
 from dnnsweep.errors import SpecError
@@ -272,7 +273,7 @@ print(json.dumps([list(series.values) for series in result.curve.series]))
 """
 
 
-def run(code: str) -> str:
+def run_afresh(code: str) -> str:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
         [sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE, check=True, text=True
@@ -302,13 +303,15 @@ def test_a_network_is_traced_once(iris: SequentialTrainer, monkeypatch: pytest.M
     assert traced == ["train_step", "test_step"]
 
 
-def test_another_process_gives_the_same_bits(iris: SequentialTrainer) -> None:
+def test_another_process_gives_the_same_bits(iris: SequentialTrainer, tmp_path: Path, warm_python: WarmPython) -> None:
     params = {**Hyperparameters().to_params(), **SMALL, "dropout": 0.3, "batch_norm": True}
     here = iris.train(Suggestion(0, params, 3), lambda _: None)
 
-    there = run(ELSEWHERE.format(job=job(early_stopping=None).spec, params=params))
+    (tmp_path / "there.py").write_text(ELSEWHERE.format(job=job(early_stopping=None).spec, params=params))
+    there = warm_python.run("there.py", cwd=tmp_path)
 
-    assert json.loads(there) == [list(series.values) for series in here.curve.series]
+    assert there.returncode == 0, there.stderr
+    assert json.loads(there.stdout) == [list(series.values) for series in here.curve.series]
 
 
 def test_row_order_is_a_permutation_that_depends_on_seed_and_epoch() -> None:
@@ -491,7 +494,7 @@ print(FitTrainer(Job({job!r})).open().data.n_features, "tensorflow" in sys.modul
 
 
 def test_opening_loads_the_data_and_not_tensorflow() -> None:
-    assert run(OPENING.format(job=job("diabetes").spec)).split() == ["10", "False", "False"]
+    assert run_afresh(OPENING.format(job=job("diabetes").spec)).split() == ["10", "False", "False"]
 
 
 def test_arrays_can_be_handed_over() -> None:

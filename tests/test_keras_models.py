@@ -514,7 +514,7 @@ def test_saving_that_fails_leaves_the_file_before_it_and_nothing_else(
 LOADING = """
 import json, os, sys
 {before}
-import dnnsweep.trainers.keras_models
+import dnnsweep.trainers.compiled  # which loads dnnsweep.trainers.keras_models
 names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "TF_FORCE_GPU_ALLOW_GROWTH")
 print(json.dumps([os.environ.get(name) for name in names]))
 """

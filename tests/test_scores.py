@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from examples import thorough, uncompiled
 from sklearn.metrics import f1_score, precision_score, r2_score, recall_score, roc_auc_score
 
 from dnnsweep import spec
@@ -118,7 +119,9 @@ def test_a_network_without_numbers_has_no_scores() -> None:
     assert np.isnan(scores(["val_auc"], np.array([1, 1]), np.array([[0.2, 0.8], [0.5, 0.5]]))["val_auc"])
 
 
-@pytest.mark.parametrize("source", ["wine", "breast_cancer", "diabetes"])
+@pytest.mark.parametrize(
+    "source", ["wine", pytest.param("breast_cancer", marks=uncompiled), pytest.param("diabetes", marks=uncompiled)]
+)
 def test_array_and_fit_measure_the_same(source: str) -> None:
     own = job(source)
     items = [suggestion(0), suggestion(1, batch_norm=True, dropout=0.3), suggestion(2, dropout=0.3)]
@@ -131,7 +134,9 @@ def test_array_and_fit_measure_the_same(source: str) -> None:
         np.testing.assert_allclose(arrays[1].curve.values(name), fit.curve.values(name), atol=1e-5)
 
 
-@pytest.mark.parametrize("source", ["digits", "breast_cancer", "diabetes"])
+@pytest.mark.parametrize(
+    "source", ["digits", pytest.param("breast_cancer", marks=uncompiled), pytest.param("diabetes", marks=uncompiled)]
+)
 @pytest.mark.parametrize("trainer", ["array", "fit"])
 def test_what_is_stated_is_what_scikit_learn_finds_of_the_saved_model(
     source: str, trainer: str, tmp_path: Path
@@ -152,7 +157,12 @@ def test_what_is_stated_is_what_scikit_learn_finds_of_the_saved_model(
 
 
 @pytest.mark.parametrize(
-    ("source", "monitor"), [("breast_cancer", "val_auc"), ("wine", "val_f1"), ("diabetes", "val_r2")]
+    ("source", "monitor"),
+    [
+        ("breast_cancer", "val_auc"),
+        pytest.param("wine", "val_f1", marks=thorough("another score is watched in the same way")),
+        pytest.param("diabetes", "val_r2", marks=thorough("slots on rows of their own watch it too")),
+    ],
 )
 def test_early_stopping_watches_scores_in_arrays_as_in_fit(source: str, monitor: str) -> None:
     own = job(source, epochs=40, early_stopping={"monitor": monitor, "patience": 3, "min_delta": 0.001})

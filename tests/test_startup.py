@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from examples import thorough
 from serving import serving, settings_of
 from workspace import SWEEP, TESTS, Workspace, prepared
 
@@ -54,27 +55,33 @@ def loaded(workspace: Workspace, *arguments: str) -> set[str]:
     return set(names.split())
 
 
+#: Words of commands -> whether others load all that these load.
+READING = {
+    ("--help",): True,
+    ("--version",): False,
+    ("run", "--help"): False,
+    ("submit", "--help"): True,
+    ("serve", "--help"): False,
+    ("worker", "--help"): True,
+    ("list",): False,
+    ("list", "--json"): True,
+    ("show", "pretend"): False,
+    ("trials", "pretend"): False,
+    ("trials", "pretend", "--json"): True,
+    ("best", "pretend"): True,
+    ("best", "pretend", "--csv"): True,
+    ("best", "pretend", "--where", "optimizer == 'adam' or dropout < 0.5", "--json"): False,
+}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--help"],
-        ["--version"],
-        ["run", "--help"],
-        ["submit", "--help"],
-        ["serve", "--help"],
-        ["worker", "--help"],
-        ["list"],
-        ["list", "--json"],
-        ["show", "pretend"],
-        ["trials", "pretend"],
-        ["trials", "pretend", "--json"],
-        ["best", "pretend"],
-        ["best", "pretend", "--csv"],
-        ["best", "pretend", "--where", "optimizer == 'adam' or dropout < 0.5", "--json"],
+        pytest.param(words, id=" ".join(words), marks=thorough("others load as much") if is_repeated else [])
+        for words, is_repeated in READING.items()
     ],
-    ids=" ".join,
 )
-def test_commands_that_only_read_load_nothing_heavy(workspace: Workspace, arguments: list[str]) -> None:
+def test_commands_that_only_read_load_nothing_heavy(workspace: Workspace, arguments: tuple[str, ...]) -> None:
     names = loaded(workspace, *arguments)
 
     assert "dnnsweep" in names

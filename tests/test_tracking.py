@@ -43,15 +43,8 @@ PAGE = RunPage(
     texts={"notes/sweep.yaml": "name: digits\n"},
 )
 RUNNING = replace(PAGE, status="RUNNING", ended_at=None, tags={"dnnsweep.sweep": "digits"}, points=POINTS[:1])
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import mlflow
-
-    database = tmp_path_factory.mktemp("template") / "mlflow.db"
-    mlflow.MlflowClient(tracking_uri=f"sqlite:///{database}")
-    return database
+#: A folder's name that no URL takes as it is.
+ODD_NAME = "50%41 a?b"
 
 
 @pytest.fixture(autouse=True)
@@ -837,7 +830,7 @@ def opened(home: Path, cache: Path) -> tuple[list[Any], dict[str, list[Any]]]:
 def test_a_copied_store_equals_a_migrated_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dnnsweep.tracking import store
 
-    migrated = opened(tmp_path / "first", tmp_path / "cache")
+    migrated = opened(tmp_path / ODD_NAME, tmp_path / "cache")
     monkeypatch.setattr(store, "_run_migrations", lambda _: pytest.fail("the migrations ran again"))
 
     copied = opened(tmp_path / "second", tmp_path / "cache")
@@ -1022,9 +1015,10 @@ def test_address_leads_to_the_runs_of_a_sweep() -> None:
     assert ui_url("https://h/mlflow", "7", "minimize") == f"{runs}&viewStateShareKey=dnnsweep-minimize"
 
 
-def test_a_store_is_made_in_a_home_whatever_it_is_called(tmp_path: Path) -> None:
-    home = tmp_path / "50%41 a?b"
+def test_a_store_is_used_in_a_home_whatever_it_is_called(tmp_path: Path, template: Path) -> None:
+    home = tmp_path / ODD_NAME
     home.mkdir()
+    shutil.copy(template, home / "mlflow.db")
     odd = Tracker(find_settings(home, {}))
 
     odd.put(replace(PAGE, texts={"note.txt": "here"}))

@@ -108,6 +108,17 @@ def test_what_must_not_be_imported_cannot_be(start: Start, tmp_path: Path) -> No
 
 
 @WAYS
+def test_what_python_runs_when_it_starts_is_run_once(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("with open('runs', 'a') as file:\n    file.write('run ')\n")
+
+    process, _ = start("entries:leave", subprocess.DEVNULL, {"PYTHONPATH": str(tmp_path / "site")})
+
+    assert process.wait(60) == 3
+    assert (tmp_path / "runs").read_text() == "run "
+
+
+@WAYS
 @pytest.mark.parametrize(("entry", "code", "last"), [("fail", 1, "RuntimeError: it failed"), ("leave", 3, "")])
 def test_its_output_and_its_end_are_told(start: Start, entry: str, code: int, last: str) -> None:
     with tempfile.TemporaryFile() as output:

@@ -19,8 +19,12 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from warm_processes import ForkedChild
 
 #: What the commands import before they do anything; neither MLflow nor TensorFlow is among it.
 MODULES: Final = (
@@ -128,6 +132,26 @@ def warm_commands() -> WarmCommands:
     return made
 
 
+def start_beside_trainers(
+    words: Sequence[str], *, cwd: Path, out: Path, err: Path, env: Mapping[str, str]
+) -> ForkedChild:
+    """Start a command, as `WarmCommands.start` does, where trainers and deliveries start: MLflow is loaded there."""
+    import warm_processes  # where this module is run, it is not on the path yet
+
+    # The path is only followed where the command runs, as is its folder.
+    child, connection = warm_processes.start("warm_commands:run", subprocess.DEVNULL, {**env, "PYTHONPATH": ""})
+    with connection:
+        connection.send({"words": list(words), "cwd": str(cwd), "out": str(out), "err": str(err), "env": dict(env)})
+    return child
+
+
+def run(descriptor: int) -> None:
+    """Run the command that comes over a connection."""
+    with Connection(descriptor) as connection:
+        order = connection.recv()
+    become(order)
+
+
 def serve() -> dict[str, Any] | None:
     """Fork a child for each order that comes in; return the order in the child, and None when no more come."""
     woken, wake = os.pipe()
@@ -198,6 +222,7 @@ def become(order: Mapping[str, Any]) -> None:
     sys.argv = ["dnnsweep", *order["words"]]
     sys.path[:0] = [order["cwd"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     warm_processes = importlib.import_module("warm_processes")
+    warm_processes.customize()
     if warm_processes.SOCKET in os.environ:
         warm_processes.take_place()
     runpy.run_module("dnnsweep", run_name="__main__", alter_sys=True)

@@ -10,7 +10,7 @@ import atexit
 import ctypes
 import fcntl
 import gc
-import importlib
+import importlib.util
 import json
 import os
 import selectors
@@ -272,6 +272,7 @@ def _take_over(order: Mapping[str, Any], connection: int, output: int) -> int:
     os.environ.update(order["env"])
     sys.path[:] = order["path"]
     _show(sys.executable, "-P", "-c", order["entry"])
+    customize()
     _unload_what_must_not_be_there()
     return connection
 
@@ -288,6 +289,19 @@ def _overwrite(start: int, end: int, texts: Sequence[str]) -> None:
     """Put texts, each ended by a zero, where the memory of this process begins and ends at these addresses."""
     room = end - start
     ctypes.memmove(start, b"\0".join(map(os.fsencode, texts))[: room - 1].ljust(room, b"\0"), room)
+
+
+def customize() -> None:
+    """Run what an interpreter with this environment runs when it starts, once in a process."""
+    folders = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    file = next((file for file in (Path(folder) / "sitecustomize.py" for folder in folders) if file.exists()), None)
+    if file is None or getattr(sys.modules.get("sitecustomize"), "__file__", None) == str(file):
+        return
+    found = importlib.util.spec_from_file_location("sitecustomize", file)
+    assert found is not None
+    assert found.loader is not None
+    sys.modules["sitecustomize"] = module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
 
 
 def _unload_what_must_not_be_there() -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 import warm_processes
 from examples import PROFILE
-from warm_commands import ForkedProcess, warm_commands
-from warm_processes import SOCKET
+from warm_commands import ForkedProcess, start_beside_trainers, warm_commands
+from warm_processes import SOCKET, ForkedChild
 
 import dnnsweep
 from dnnsweep.records import Trial
@@ -37,6 +37,8 @@ SWEEP: dict[str, Any] = {
 }
 #: Whether commands and what they start have their modules loaded; not by `make chaos`, nor with the full profile.
 IS_WARM = PROFILE != "full" and "PYTEST_VERSION" in os.environ
+#: Commands that load MLflow or the libraries of data in their own process.
+HEAVY_COMMANDS = ("delete", "doctor", "validate")
 #: How long a command may take on a busy machine before the test gives up.
 PATIENCE = 90.0
 
@@ -59,19 +61,19 @@ def started_afresh(
 
 def started(
     words: Sequence[str], *, cwd: Path, out: Path, err: Path, env: Mapping[str, str]
-) -> subprocess.Popen[bytes] | ForkedProcess:
+) -> subprocess.Popen[bytes] | ForkedProcess | ForkedChild:
     """Start a command in a session of its own, with its modules loaded where that makes no difference."""
-    if not IS_WARM or is_customized(env):
+    if not IS_WARM:
         return started_afresh(words, cwd=cwd, out=out, err=err, env=env)
     socket = os.environ[SOCKET]
     warm_processes.lease(socket)  # the next command needs it too
-    return warm_commands().start(words, cwd=cwd, out=out, err=err, env={**env, SOCKET: socket})
+    start = start_beside_trainers if words[0] in HEAVY_COMMANDS and not replaces_mlflow(env) else warm_commands().start
+    return start(words, cwd=cwd, out=out, err=err, env={**env, SOCKET: socket})
 
 
-def is_customized(env: Mapping[str, str]) -> bool:
-    """Return whether an interpreter with this environment runs code of a test when it starts."""
-    folders = env.get("PYTHONPATH", "").split(os.pathsep)
-    return any((Path(folder) / "sitecustomize.py").exists() for folder in folders)
+def replaces_mlflow(env: Mapping[str, str]) -> bool:
+    """Return whether an interpreter with this environment would import a module of a test as MLflow."""
+    return any((Path(folder) / "mlflow.py").exists() for folder in env.get("PYTHONPATH", "").split(os.pathsep))
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
@@ -106,7 +108,7 @@ def identity(trials: list[Trial]) -> list[tuple[Any, ...]]:
 class Command:
     """A started command; its output goes to files."""
 
-    process: subprocess.Popen[bytes] | ForkedProcess
+    process: subprocess.Popen[bytes] | ForkedProcess | ForkedChild
     folder: Path
 
     @property

@@ -138,9 +138,8 @@ class SlotNetworks:
         if statistics is not None:
             # Not old * 0.99 + new * 0.01: rounded to single precision, these factors do not add up to 1.
             share = _is_step(batch.is_row) * tf.constant(1 - _MOMENTUM, self._dtype)
-            moving = tuple(
-                old + (new - old) * share for old, new in zip(moving, statistics, strict=True)
-            )  # 2 x (slots, hidden units)
+            # 2 x (slots, hidden units); a list as before the step, for a loop that is not compiled compares types.
+            moving = [old + (new - old) * share for old, new in zip(moving, statistics, strict=True)]
         counted = tf.stack([losses, self._metric(logits, batch.y)], axis=-1)  # (slots, batch, 2)
         counted = counted if batch.is_row is None else counted * batch.is_row[..., None]
         return Learned(self._clip([*penalised, gradients[-1]]), moving, tf.reduce_sum(counted, axis=1))
