@@ -41,6 +41,7 @@ _REPEATING: Final[Mapping[Purpose, str]] = {
     Purpose.CONFIRM: "confirming",
     Purpose.EFFECTS: "measuring effects",
     Purpose.ISOLATE: "comparing values",
+    Purpose.CURE: "trying cures",
     Purpose.RETRAIN: "retraining",
 }
 

@@ -15,5 +15,6 @@ class Phase(StrEnum):
     MEASURING = "measuring noise"
     CONFIRMING = "confirming the best"
     COMPARING = "measuring effects"
+    CURING = "trying cures"
     RETRAINING = "retraining the winner"
     DELIVERING = "delivering to MLflow"

@@ -21,6 +21,7 @@ class Purpose(StrEnum):
     CONFIRM = "confirm"
     EFFECTS = "effects"
     ISOLATE = "isolate"
+    CURE = "cure"
     RETRAIN = "retrain"
 
 

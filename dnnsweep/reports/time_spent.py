@@ -14,6 +14,7 @@ NAMES: Final = {
     Purpose.CONFIRM: "confirm the best trials",
     Purpose.EFFECTS: "measure effects",
     Purpose.ISOLATE: "compare values in isolation",
+    Purpose.CURE: "try cures",
     Purpose.RETRAIN: "retrain the winner",
 }
 

@@ -22,11 +22,12 @@ from dnnsweep.answers.number_texts import setting_text
 from dnnsweep.answers.race_rules import RaceRules, lookahead_for
 from dnnsweep.answers.sentences import sentences
 from dnnsweep.errors import SweepFailedError
-from dnnsweep.records import Candidate, Purpose, Retraining, Sweep, SweepState, Task, Trial, to_plain
+from dnnsweep.records import Candidate, Finding, Purpose, Retraining, Sweep, SweepState, Task, Trial, to_plain
 from dnnsweep.records.phases import Phase
 from dnnsweep.runner.candidates import find_candidate, repeat_in_block, take_candidates
 from dnnsweep.runner.repeat_order import PlannedRepeat, Results
 from dnnsweep.runner.repeat_training import RepeatTraining
+from dnnsweep.runner.tried_cures import TriedCure, findings_to_tell, plan_cures, told_findings
 from dnnsweep.seeds import derive
 from dnnsweep.space import prerequisites
 from dnnsweep.spec import ConfirmSpec, SweepSpec
@@ -62,7 +63,7 @@ def _wanted(spec: SweepSpec, sweep: Sweep, *, opens_test: bool) -> dict[str, Any
     if section is None:
         return {}
     confirmed = {"n_trials": sweep.n_finished, **section.model_dump()}
-    wanted: dict[str, Any] = {"confirm": confirmed}
+    wanted: dict[str, Any] = {"confirm": confirmed, "cures": confirmed}
     if spec.effects is not None:
         wanted["effects"] = {**confirmed, "effects": spec.effects.model_dump()}
     if opens_test and sweep.data.get("n_test"):
@@ -109,6 +110,8 @@ class Answering:
         self._stored = dict(self._lease.answer())
         self._confirmation: Confirmation | None = None
         self._effects: MeasuredEffects | None = None
+        self._baseline: int | None = None
+        self._tried: list[TriedCure] = []
         self._is_chosen = False
         self._is_amending = False
 
@@ -122,6 +125,8 @@ class Answering:
             state = self._confirm(section, race)
             if state is SweepState.COMPLETE and "effects" in self._wanted:
                 state = self._measure_effects()
+            if state is SweepState.COMPLETE:
+                state = self._try_cures()
             if state is SweepState.COMPLETE and "test" in self._wanted:
                 state = self._score()
         except SweepFailedError as error:  # the trials are there, whatever became of their repeats
@@ -258,6 +263,20 @@ class Answering:
         self._store("effects" if is_whole else None)
         return state
 
+    def _try_cures(self) -> SweepState:
+        """Try what is advised against findings of winner, baseline and many trials."""
+        self._tried = plan_cures(self._lease, self._findings, self._trials)
+        wanted = [repeat for cure in self._tried for repeat in cure.repeats(self._spec.seed)]
+        state, is_whole = self._training.train(lambda _: wanted, Phase.CURING)
+        self._store("cures" if is_whole else None)
+        return state
+
+    @property
+    def _findings(self) -> list[Finding]:
+        winner = None if self._confirmation is None else self._confirmation.winner
+        baseline = None if self._baseline is None else self._lease.candidates[self._baseline].trial
+        return findings_to_tell(self._trials, [None if winner is None else winner.trial, baseline])
+
     def _n_trainings(self, race: Collection[int]) -> float:
         """Return how many repeats take as many epochs as the sweep's trials did, by the first repeats of a race."""
         first = [repeat for repeat in self._lease.repeats if repeat.block < MIN_BLOCKS and repeat.candidate in race]
@@ -367,6 +386,7 @@ class Answering:
                 effects=self._effects,
                 importance=self._importance,
                 isolated=self._stored.get("isolated", ()) if is_same else (),
+                findings=told_findings(self._findings, self._tried, self._lease, self._objective),
                 skipped=skipped,
             )
         )
