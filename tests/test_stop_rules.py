@@ -91,7 +91,7 @@ def test_a_sweep_ends_after_exactly_so_many_trials_without_improvement(undisturb
     n_slots=st.sampled_from([1, 2, 4, 8]),
     chance=st.integers(0, 10**6),
     lost=st.dictionaries(st.integers(0, 19), st.integers(1, 2), max_size=4),
-    stops=st.lists(st.integers(0, 30), max_size=4),
+    stops=st.lists(st.integers(0, 30), max_size=3),
 )
 @settings(max_examples=n_examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_where_a_sweep_ends_does_not_depend_on_slots_order_lost_trainers_or_interruptions(
@@ -120,7 +120,7 @@ def test_where_a_sweep_ends_does_not_depend_on_slots_order_lost_trainers_or_inte
     ledger.close()
 
 
-@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("kind", ["without", "until"])
 def test_a_sweep_that_has_ended_early_goes_on_under_other_rules_as_if_they_had_been_those_of_its_file(
     url: str, tmp_path: Path, undisturbed: dict[str, list[Summary]], kind: str
 ) -> None:
