@@ -23,6 +23,7 @@ from dnnsweep.cli.progress_display import PlainLines
 from dnnsweep.cli.progress_view import ProgressView
 from dnnsweep.client.progress_bar import ProgressBar
 from dnnsweep.errors import AnswerError, ExportError, SpecError, SweepNotFoundError
+from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.records import Curve, Reason, Suggestion, SweepState, TrialResult
 from dnnsweep.records.phases import Phase
 from dnnsweep.runner.controller import Progress, TrialEnded
@@ -330,6 +331,35 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_trained(
         ask()
 
 
+def test_an_interrupted_sweep_is_resumed_with_its_test_rows_closed(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "dnnsweep.executors.local.LocalExecutor", lambda job, _, trainer, __: InProcessExecutor(job, trainer)
+    )
+    assert call("resume", "cut", "--no-test")[0] == 0
+
+    answer = dnnsweep.answer("cut")
+    assert (answer.kind, answer.test) == ("confirmed", None)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_sweep_without_time_left_says_how_to_give_it_more() -> None:
+    run({**CONFIRMED, "name": "late", "confirm": None, "budget": {"trials": 6, "seconds": 1e-6}})
+    n_trials = dnnsweep.show("late").n_finished
+
+    with pytest.raises(AnswerError, match=f"has spent its 1e-06 seconds, .* --trials {n_trials} --seconds 2e-06"):
+        dnnsweep.confirm("late")
+
+
+def test_the_code_of_a_confirmed_trial_says_what_its_repeats_have(home: Path) -> None:
+    confirmed = dnnsweep.best("pretend", top=1)[0].confirmed
+    assert confirmed is not None
+
+    header = dnnsweep.export("pretend", home=home).partition('"""\n')[0]
+
+    mean = f"{confirmed.mean:.6g}"
+    assert f"the mean of {confirmed.n} repeats on other seeds and splits is {mean}." in header
+
+
 @pytest.mark.usefixtures("home")
 def test_a_service_is_asked_by_the_sweep_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DNNSWEEP_HOME")
@@ -337,6 +367,8 @@ def test_a_service_is_asked_by_the_sweep_file(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(AnswerError, match="put `confirm` and `effects` into the file"):
         dnnsweep.confirm("alone")
+    with pytest.raises(AnswerError, match="workers score what they confirm"):
+        dnnsweep.resume("alone", test=False)
 
 
 # -- models ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dnnsweep.cli.app import app
-from dnnsweep.cli.options import AsJson, Home, Name, Trainers
+from dnnsweep.cli.options import AsJson, Home, Name, NoTest, Trainers
 from dnnsweep.executors import ExecutorKind
 
 Blocks = Annotated[
@@ -64,9 +64,7 @@ def confirm(
     executor: Executor = ExecutorKind.LOCAL,
     home: Home = None,
     *,
-    no_test: Annotated[
-        bool, typer.Option("--no-test", help="Keep the test rows closed: do not score the winner.")
-    ] = False,
+    no_test: NoTest = False,
     as_json: AsJson = False,
 ) -> None:
     """Repeat the best trials of a complete sweep to tell luck from merit, then score the winner on the test rows."""

@@ -79,6 +79,7 @@ Trainers = Annotated[
         show_default="the file's, else one per core",
     ),
 ]
+NoTest = Annotated[bool, typer.Option("--no-test", help="Keep the test rows closed: do not score the winner.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Say how trials will be trained, and why.")]
 Number = Annotated[
     int | None, typer.Option("--trial", min=0, help="Export this trial.", show_default="the winner, else the best")

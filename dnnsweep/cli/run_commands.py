@@ -21,6 +21,7 @@ from dnnsweep.cli.options import (
     MaxTrials,
     Name,
     NewName,
+    NoTest,
     Overrides,
     Trainers,
 )
@@ -71,9 +72,7 @@ def run(
     no_confirm: Annotated[
         bool, typer.Option("--no-confirm", help="Do not repeat the best configurations after the last trial.")
     ] = False,
-    no_test: Annotated[
-        bool, typer.Option("--no-test", help="Keep the test rows closed: do not score the winner.")
-    ] = False,
+    no_test: NoTest = False,
     explain: Explain = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait while another process runs the sweep, then continue it.")
@@ -156,7 +155,9 @@ def _announce_once(say: Callable[[str], None]) -> Callable[[str], None]:
 
 
 @app.command()
-def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json: AsJson = False) -> None:
+def resume(
+    name: Name, trainers: Trainers = None, home: Home = None, *, no_test: NoTest = False, as_json: AsJson = False
+) -> None:
     """Continue a sweep that was interrupted or stopped."""
     from dnnsweep import client
     from dnnsweep.cli import run_ending
@@ -164,7 +165,12 @@ def resume(name: Name, trainers: Trainers = None, home: Home = None, *, as_json:
 
     with display(name) as shown:
         sweep = client.resume(
-            name, home=home, trainers=trainers, on_progress=shown.on_progress, on_phase=shown.on_phase
+            name,
+            home=home,
+            trainers=trainers,
+            test=not no_test,
+            on_progress=shown.on_progress,
+            on_phase=shown.on_phase,
         )
     if sweep.home is None:  # a service's workers run it
         _await_end(name, home)

@@ -188,7 +188,14 @@ def _complete(name: str, data: tuple[Any, Any] | None, home: Home) -> tuple[Swee
         raise AnswerError(
             f"only a sweep of one objective has a winner, got {name}; `dnnsweep best {name}` shows its front"
         )
-    return sweep, load_checked(sweep.spec, has_arrays=data is not None)
+    spec = load_checked(sweep.spec, has_arrays=data is not None)
+    if spec.budget.seconds is not None and sweep.seconds >= spec.budget.seconds:
+        more = f"--trials {sweep.n_finished} --seconds {2 * spec.budget.seconds:g}"
+        raise AnswerError(
+            f"sweep {name} has spent its {spec.budget.seconds:g} seconds, which cover its repeats as well; "
+            f"give it more by `dnnsweep run FILE {more}`"
+        )
+    return sweep, spec
 
 
 def _check_searched(name: str, sweep: Sweep) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnsweep.client.handle import SweepHandle, handle_on
 from dnnsweep.client.reads import show
+from dnnsweep.errors import AnswerError
 from dnnsweep.records import Sweep
 from dnnsweep.settings import find_settings
 from dnnsweep.stores.polling import retry_while_uncertain, watch_sweep
@@ -175,6 +176,7 @@ def resume(
     data: tuple[Any, Any] | None = None,
     home: Home = None,
     trainers: int | None = None,
+    test: bool = True,
     progress: bool = True,
     on_progress: Callable[[Any], None] | None = None,
     on_phase: Callable[[str], None] | None = None,
@@ -186,15 +188,19 @@ def resume(
         data: The arrays that the sweep was started with, if it was started with arrays.
         home: Folder in which the sweep is stored; None for the service at `DNNSWEEP_API_URL`, or for the usual home.
         trainers: Number of training processes; None takes the file's, else as many as repay their start.
+        test: Whether the test rows may be opened to score the winner.
         progress: Whether to show a progress bar on a terminal or in a notebook, if `on_progress` is None.
         on_progress: Called with a `runner.controller.Progress` after each change.
         on_phase: Called with what the run begins to do before it trains; see `run`.
 
     Raises:
         SweepNotFoundError: There is no such sweep.
+        AnswerError: A service is to keep the test rows closed, which its workers cannot be told.
     """
     service = remote_store(home)
     if service is not None:
+        if not test:
+            raise AnswerError("a service's workers score what they confirm, got --no-test; leave it out, or set --home")
         service.resume(name)
         return handle_on(name, home)
     spec = show(name, home=home).spec
@@ -203,6 +209,7 @@ def resume(
         data=data,
         home=home,
         trainers=trainers,
+        test=test,
         progress=progress,
         on_progress=on_progress,
         on_phase=on_phase,

@@ -74,6 +74,9 @@ def _docstring(sweep: Sweep, trial: Trial, plan: model_code.ListingPlan) -> str:
         f"Plain Keras code, written by dnnsweep {version('dnnsweep')}.",
         f"To install what it needs: pip install {' '.join(packages)}",
     ]
+    if trial.confirmed is not None:
+        mean, n = trial.confirmed.mean, trial.confirmed.n
+        lines.append(f"It trains the trial again; the mean of {n} repeats on other seeds and splits is {mean:.6g}.")
     whose = "the first fold's network" if facts.n_folds else "the network"
     saved = (
         f"It saves {whose} as a model that takes raw rows, {plan.model_file}. Given a file of new rows on the command"
