@@ -249,15 +249,14 @@ def _settings(contents: ReportContents) -> Section:
 
 
 def _history(contents: ReportContents) -> Section:
-    best = contents.best
+    winner = next((role for role in contents.roles if role.trial is contents.best), None)
     complete = axes.complete(contents.trials)
-    charts = trial_charts.history(contents.trials, contents.objectives, None if best is None else best.number)
+    charts = trial_charts.history(contents.trials, contents.objectives, winner)
     front = trial_charts.front(contents.trials, contents.objectives)
-    mark = "winner" if contents.answer is not None and contents.answer.winner is not None else "best"
     legend = [
         ("trial", svg.TRIAL_COLOR, "dot"),
         ("best so far", svg.MEDIAN_COLOR, "line"),
-        (mark, svg.WINNER_COLOR, "ring"),
+        *([] if winner is None else [(winner.label, winner.color, "ring")]),
     ]
     part = axes.part_text(axes.thin_out(complete), complete)
     drawings = [Drawing(chart, part, legend) for chart in charts]
