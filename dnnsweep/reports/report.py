@@ -324,7 +324,10 @@ def _repeats(contents: ReportContents) -> Section:
         return Section("Repeats")
     chart = answer_charts.scores(found, answer.metric)
     text = "The best trials and the baseline, trained again. All repeats of a block share a seed and a split."
-    caption = "Line: mean with its 90 % interval. Small dots: the repeats, block 0 at the top."
+    caption = (
+        "Line: mean of n repeats with its 90 % interval. Small dots: all repeats, block 0 at the top; "
+        "those that effects have added are not part of the mean."
+    )
     return Section("Repeats", text, [Drawing(chart, caption)], list(report_tables.candidates(answer)))
 
 

@@ -31,7 +31,7 @@ AXIS_HEIGHT: Final = 48.0
 #: Where the line of a trial crosses the axis of a hyperparameter that it does not use.
 UNUSED: Final = 20.0
 #: Characters of all labels of an axis together.
-N_CATEGORY_CHARACTERS: Final = 72
+N_CATEGORY_CHARACTERS: Final = 56
 ROW_HEIGHT: Final = 40.0
 
 
