@@ -35,7 +35,6 @@ class ReportContents:
         candidates: All configurations that it repeated.
         repeats: All repeats of these.
         importances: Hyperparameter -> its share in what makes the best trials differ from all others; empty if unknown.
-        findings: What is wrong with the trainings of all trials, as plain data; empty for those of the answer alone.
     """
 
     sweep: Sweep
@@ -45,7 +44,6 @@ class ReportContents:
     candidates: Sequence[Candidate] = ()
     repeats: Sequence[Repeat] = ()
     importances: Mapping[str, float] = field(default_factory=dict)
-    findings: Sequence[Plain] = ()
 
     @cached_property
     def ranked(self) -> list[Trial]:
@@ -366,8 +364,9 @@ def _slices(contents: ReportContents) -> Section:
 def _findings(contents: ReportContents) -> Section:
     named: Sequence[Plain] = () if contents.answer is None else contents.answer.findings
     winner = None if contents.best is None else contents.best.number
-    tables = report_tables.findings_by_value(contents.findings, contents.trials, contents.space)
-    listed = report_tables.findings(named or contents.findings, winner)
+    of_trials = [finding.to_json() for trial in contents.trials for finding in trial.findings]
+    tables = report_tables.findings_by_value(of_trials, contents.trials, contents.space)
+    listed = report_tables.findings(named or of_trials, winner)
     return Section("Findings", "What is wrong with trainings, and what may help.", tables=[*tables, *listed])
 
 
