@@ -11,7 +11,7 @@ from typing import Any, Final
 from dnnsweep import spec
 from dnnsweep.answers.answer import CONFIRMED, Answer
 from dnnsweep.answers.sentences import sentences
-from dnnsweep.records import Candidate, Curve, Purpose, Reason, Repeat, Series, State, Sweep, SweepState, Trial
+from dnnsweep.records import Candidate, Curve, Finding, Purpose, Reason, Repeat, Series, State, Sweep, SweepState, Trial
 from dnnsweep.reports.report import ReportContents, curves_to_read
 
 SPACE: Final[Mapping[str, Any]] = {
@@ -214,8 +214,9 @@ def contents_of(sweep: Sweep, trials: Sequence[Trial], answer: Answer | None = N
 def whole() -> ReportContents:
     sweep = sweep_of()
     candidates, repeats = repeated(sweep)
-    fields = {"candidates": candidates, "repeats": repeats, "findings": FINDINGS}
-    return contents_of(sweep, trials_of(sweep), answer_of(sweep), **fields)
+    found = {plain["number"]: (Finding.from_json(plain),) for plain in FINDINGS}
+    trials = [replace(trial, findings=found.get(trial.number, ())) for trial in trials_of(sweep)]
+    return contents_of(sweep, trials, answer_of(sweep), candidates=candidates, repeats=repeats)
 
 
 def without_answer() -> ReportContents:
@@ -316,7 +317,7 @@ def names_of_markup() -> ReportContents:
         isolated=[{"name": MARKUP, "value": MARKUP, "mean": 0.5, "interval": [0.4, 0.6]}],
         sentences=[MARKUP, f"`{MARKUP}`"],
     )
-    return contents_of(sweep, trials, answer, findings=[finding])
+    return contents_of(sweep, trials, answer)
 
 
 CASES: Final[Mapping[str, Callable[[], ReportContents]]] = {

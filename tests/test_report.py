@@ -248,3 +248,12 @@ def test_no_more_curves_are_read_than_are_drawn() -> None:
     drawn: Any = contents("twenty_thousand_trials")
 
     assert len(curves_to_read(drawn.sweep, drawn.trials, drawn.answer)) <= trial_charts.N_OTHERS + 3
+
+
+def test_the_winner_is_marked_among_twenty_thousand_trials_and_nothing_is_where_no_trial_won() -> None:
+    many, answer = contents("twenty_thousand_trials"), answer_of(sweep_of())
+    late = replace(answer, winner={**answer.candidates[0], "number": 12_345})
+    alone = replace(answer, winner={**answer.candidates[0], "number": None})
+
+    assert "<title>winner: trial 12345</title>" in write_report(replace(many, answer=late))
+    assert "winner: trial" not in write_report(replace(contents("whole"), answer=alone))

@@ -35,7 +35,6 @@ class ReportContents:
         candidates: All configurations that it repeated.
         repeats: All repeats of these.
         importances: Hyperparameter -> its share in what makes the best trials differ from all others; empty if unknown.
-        findings: What is wrong with the trainings of all trials, as plain data; empty for those of the answer alone.
     """
 
     sweep: Sweep
@@ -45,7 +44,6 @@ class ReportContents:
     candidates: Sequence[Candidate] = ()
     repeats: Sequence[Repeat] = ()
     importances: Mapping[str, float] = field(default_factory=dict)
-    findings: Sequence[Plain] = ()
 
     @cached_property
     def ranked(self) -> list[Trial]:
@@ -249,15 +247,14 @@ def _settings(contents: ReportContents) -> Section:
 
 
 def _history(contents: ReportContents) -> Section:
-    best = contents.best
+    winner = next((role for role in contents.roles if role.trial is contents.best), None)
     complete = axes.complete(contents.trials)
-    charts = trial_charts.history(contents.trials, contents.objectives, None if best is None else best.number)
+    charts = trial_charts.history(contents.trials, contents.objectives, winner)
     front = trial_charts.front(contents.trials, contents.objectives)
-    mark = "winner" if contents.answer is not None and contents.answer.winner is not None else "best"
     legend = [
         ("trial", svg.TRIAL_COLOR, "dot"),
         ("best so far", svg.MEDIAN_COLOR, "line"),
-        (mark, svg.WINNER_COLOR, "ring"),
+        *([] if winner is None else [(winner.label, winner.color, "ring")]),
     ]
     part = axes.part_text(axes.thin_out(complete), complete)
     drawings = [Drawing(chart, part, legend) for chart in charts]
@@ -325,7 +322,10 @@ def _repeats(contents: ReportContents) -> Section:
         return Section("Repeats")
     chart = answer_charts.scores(found, answer.metric)
     text = "The best trials and the baseline, trained again. All repeats of a block share a seed and a split."
-    caption = "Line: mean with its 90 % interval. Small dots: the repeats, block 0 at the top."
+    caption = (
+        "Line: mean of n repeats with its 90 % interval. Small dots: all repeats, block 0 at the top; "
+        "those that effects have added are not part of the mean."
+    )
     return Section("Repeats", text, [Drawing(chart, caption)], list(report_tables.candidates(answer)))
 
 
@@ -364,8 +364,9 @@ def _slices(contents: ReportContents) -> Section:
 def _findings(contents: ReportContents) -> Section:
     named: Sequence[Plain] = () if contents.answer is None else contents.answer.findings
     winner = None if contents.best is None else contents.best.number
-    tables = report_tables.findings_by_value(contents.findings, contents.trials, contents.space)
-    listed = report_tables.findings(named or contents.findings, winner)
+    of_trials = [finding.to_json() for trial in contents.trials for finding in trial.findings]
+    tables = report_tables.findings_by_value(of_trials, contents.trials, contents.space)
+    listed = report_tables.findings(named or of_trials, winner)
     return Section("Findings", "What is wrong with trainings, and what may help.", tables=[*tables, *listed])
 
 

@@ -138,11 +138,11 @@ def effects(answer: Answer) -> Iterator[Table]:
         change = (
             change_text(answer.metric, sign * effect["effect"], together).partition(" (")[0].removesuffix(" points")
         )
-        settings = [estimates.settings_text(effect[end]) for end in ("from", "to")]
+        step = " → ".join(estimates.settings_text(effect[end]) for end in ("from", "to"))
         intervals = [signed_interval_text(answer.metric, ends) if finite(ends) else NOTHING for ends in (own, together)]
-        rows.append((effect["name"], *settings, change, *intervals))
+        rows.append((effect["name"], step, change, *intervals))
     unit = " in points" if is_share(answer.metric) else ""
-    head = ("hyperparameter", "from", "to", f"effect{unit}", "own interval", "simultaneous interval")
+    head = ("hyperparameter", "from → to", f"effect{unit}", "own interval", "simultaneous")
     yield Table("", head, rows, [place for place, effect in enumerate(answer.effects) if effect["is_seen"]])
 
 

@@ -31,7 +31,7 @@ AXIS_HEIGHT: Final = 48.0
 #: Where the line of a trial crosses the axis of a hyperparameter that it does not use.
 UNUSED: Final = 20.0
 #: Characters of all labels of an axis together.
-N_CATEGORY_CHARACTERS: Final = 72
+N_CATEGORY_CHARACTERS: Final = 56
 ROW_HEIGHT: Final = 40.0
 
 
@@ -57,55 +57,53 @@ class Role:
         return f"{self.name}: trial {self.trial.number}"
 
 
-def history(trials: Sequence[Trial], objectives: Sequence[Objective], winner: int | None) -> list[Markup]:
+def history(trials: Sequence[Trial], objectives: Sequence[Objective], winner: Role | None) -> list[Markup]:
     """Return the value of each trial by its number, and the best one so far: a chart for each objective.
 
     Args:
         trials: All trials in their order.
         objectives: One objective or two.
-        winner: Number of the trial to mark; None for none.
+        winner: The trial to mark; None for none.
     """
     complete = axes.complete(trials)
     shown = axes.thin_out(complete)
+    if winner is not None and winner.trial not in shown:
+        shown.append(winner.trial)
     x = fit_scale([trial.number for trial in trials], LEFT, RIGHT).with_whole_marks()
-    return [
-        _history(shown, axis, x, axes.find_records(complete, objective, place), winner, trials[-1].number)
-        for place, (objective, axis) in enumerate(zip(objectives, axes.objective_axes(shown, objectives), strict=True))
-        if complete
-    ]
+    drawn = zip(objectives, axes.objective_axes(shown, objectives), strict=True) if complete else ()
+    charts = []
+    for place, (objective, axis) in enumerate(drawn):
+        records = axes.thin_out(axes.find_records(complete, objective, place))
+        y = _upright([*axis.values, *(value for _, value in records)], axis)
+        content = [
+            svg.axes_frame(x, y, "trial", axis.name),
+            svg.group(_points(shown, axis, x, y), fill=svg.TRIAL_COLOR, fill_opacity=0.7),
+            svg.path(_steps(records, trials[-1].number, x, y), stroke=svg.MEDIAN_COLOR, stroke_width=2),
+            *([] if winner is None else [_ring(winner, axis.values[shown.index(winner.trial)], x, y)]),
+        ]
+        label = f"{axis.name} of each trial, and the best one so far"
+        charts.append(svg.chart(label, TOP + HEIGHT + svg.BELOW, content))
+    return charts
 
 
-def _history(  # noqa: PLR0913, PLR0917  what a chart shows
-    shown: Sequence[Trial],
-    axis: Axis,
-    x: Scale,
-    records: Sequence[tuple[int, float]],
-    winner: int | None,
-    last: int,
-) -> Markup:
-    y = _upright([*axis.values, *(value for _, value in records)], axis)
+def _points(shown: Sequence[Trial], axis: Axis, x: Scale, y: Scale) -> list[Markup]:
     label = metric_label(axis.name)
-    corners: list[tuple[float, float] | None] = []
-    for (number, value), (until, _) in zip(records, [*records[1:], (last, 0.0)], strict=True):
-        corners += [(x.place(number), y.place(value)), (x.place(until), y.place(value))]
-    points = [
+    return [
         svg.dot(x.place(trial.number), y.place(value), 2.6, f"trial {trial.number}: {label(value)}")
         for trial, value in zip(shown, axis.values, strict=True)
     ]
-    marked = [
-        svg.dot(
-            x.place(trial.number), y.place(value), 6, f"winner: trial {trial.number}",
-            fill="none", stroke=svg.WINNER_COLOR, stroke_width=2,
-        )
-        for trial, value in zip(shown, axis.values, strict=True) if trial.number == winner
-    ]  # fmt: skip
-    content = [
-        svg.axes_frame(x, y, "trial", axis.name),
-        svg.group(points, fill=svg.TRIAL_COLOR, fill_opacity=0.7),
-        svg.path(corners, stroke=svg.MEDIAN_COLOR, stroke_width=2),
-        *marked,
-    ]
-    return svg.chart(f"{axis.name} of each trial, and the best one so far", TOP + HEIGHT + svg.BELOW, content)
+
+
+def _steps(records: Sequence[tuple[int, float]], last: int, x: Scale, y: Scale) -> list[tuple[float, float] | None]:
+    corners: list[tuple[float, float] | None] = []
+    for (number, value), (until, _) in zip(records, [*records[1:], (last, 0.0)], strict=True):
+        corners += [(x.place(number), y.place(value)), (x.place(until), y.place(value))]
+    return corners
+
+
+def _ring(role: Role, value: float, x: Scale, y: Scale) -> Markup:
+    look = {"fill": "none", "stroke": role.color, "stroke_width": 2}
+    return svg.dot(x.place(role.trial.number), y.place(value), 6, role.label, **look)
 
 
 def _upright(numbers: Iterable[float], axis: Axis) -> Scale:
