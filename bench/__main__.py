@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from bench import answered, answers, pruners, report, service, speeds, stopping, sweeps
+from bench import answered, answers, diseases, pruners, report, service, speeds, stopping, sweeps
 from bench.sweeps import Effort
 
 PARTS: Final[dict[str, Callable[[Effort], str]]] = {
@@ -22,10 +22,11 @@ PARTS: Final[dict[str, Callable[[Effort], str]]] = {
     "answers": answers.answers,
     "answered": answered.answered,
     "stopping": stopping.stopping,
+    "diseases": diseases.diseases,
 }
 
 #: Parts that give the same on every machine.
-SIMULATED: Final = {"answers", "stopping"}
+SIMULATED: Final = {"answers", "diseases", "stopping"}
 
 
 def main() -> None:

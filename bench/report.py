@@ -13,7 +13,11 @@ from typing import Final
 
 FILE: Final = Path("docs/performance.md")
 #: Parts that have a page of their own.
-PAGES: Final = {"answers": Path("docs/answers.md"), "stopping": Path("docs/stopping.md")}
+PAGES: Final = {
+    "answers": Path("docs/answers.md"),
+    "diseases": Path("docs/diagnoses.md"),
+    "stopping": Path("docs/stopping.md"),
+}
 PACKAGES: Final = ("tensorflow", "keras", "optuna", "mlflow", "keras-tuner", "ray", "numpy")
 PACKAGES_OF_SERVICE: Final = ("sqlalchemy", "fastapi", "uvicorn")
 

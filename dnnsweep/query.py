@@ -41,7 +41,7 @@ class Comparison:
 
     Args:
         field: A key of `FIELDS`, or one of the builder's own hyperparameters.
-        operator: `==`, `!=`, `<`, `<=`, `>`, `>=`, `in` or `not in`.
+        operator: `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `not in` or, for a field that holds several, `has`.
         literal: A value of the field's kind or None; for `in`, a tuple of them.
     """
 
@@ -80,7 +80,7 @@ def parse(text: str, builder_knobs: Mapping[str, Knob] = MappingProxyType({})) -
 
     Args:
         text: Expression of at most `MAX_LENGTH` characters, such as
-            `optimizer == 'adam' and 0.1 < dropout <= 0.3 and not batch_norm`.
+            `optimizer == 'adam' and 0.1 < dropout <= 0.3 and not batch_norm` or `'overfitting' in findings`.
         builder_knobs: The builder's own hyperparameters, which the expression may name too.
 
     Raises:
@@ -152,8 +152,10 @@ def _comparisons(node: ast.Compare, fields: _Fields) -> Condition:
     return parts[0] if len(parts) == 1 else AllOf(parts)
 
 
-def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr, fields: _Fields) -> Comparison:
+def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr, fields: _Fields) -> Condition:
     symbol = _symbol(operator, right)
+    if symbol in ("in", "not in") and _is_field(right) and _field(right, fields).kind == "codes":
+        return _membership(left, _field(right, fields), is_in=symbol == "in")
     if _is_field(left) and not _is_field(right):
         return _typed_comparison(_field(left, fields), symbol, _literal(right))
     if _is_field(right) and not _is_field(left) and symbol in _MIRRORED:
@@ -161,6 +163,15 @@ def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr, fields: _F
     sides = f"{_source_text(left)} and {_source_text(right)}"
     remedy = "; put text in quotes" if _is_field(left) and _is_field(right) else ""
     raise QueryError(f"--where must compare a field with a value, got {sides}{remedy}")
+
+
+def _membership(left: ast.expr, field: Knob, *, is_in: bool) -> Condition:
+    """Return whether a field that holds several codes holds one of them."""
+    code = None if _is_field(left) else _literal(left)
+    if not isinstance(code, str):
+        raise QueryError(f"--where: {field.name} holds {_NOUNS[field.kind]}, got {_source_text(left)}")
+    part = Comparison(field.name, "has", _checked_choice(field, code))
+    return part if is_in else Not(part)
 
 
 def _symbol(operator: ast.cmpop, right: ast.expr) -> str:
@@ -201,6 +212,8 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _typed_comparison(field: Knob, operator: str, literal: Any) -> Comparison:
+    if field.kind == "codes":
+        raise QueryError(f"--where: {field.name} holds several texts; write '{field.choices[0]}' in {field.name}")
     if operator in ("in", "not in"):
         if not isinstance(literal, tuple):
             raise QueryError(f"--where: {field.name} {operator} must be followed by a list, got {yaml_text(literal)}")
@@ -229,6 +242,7 @@ def _checked_choice(field: Knob, literal: str) -> str:
 
 
 _NOUNS: Final = {
+    "codes": "texts in quotes",
     "choice": "a text in quotes",
     "boolean": "true or false",
     "widths": "a list of units like [64, 32]",

@@ -95,6 +95,16 @@ def difference(one: TrialResult, other: TrialResult, metric: str) -> float:
     return float(np.max(np.abs(a - b) / np.maximum(np.abs(a), 1e-3)))
 
 
+def layer_difference(one: TrialResult, other: TrialResult) -> float:
+    """Return the largest difference of what was measured of layers, relative to the largest of each layer's values."""
+    a, b = (
+        {(s.metric, s.layer): np.array(s.values) for s in result.curve.series if s.layer is not None}
+        for result in (one, other)
+    )
+    assert set(a) == set(b) != set()
+    return max(float(np.max(np.abs(a[key] - b[key])) / max(1e-6, np.max(np.abs(a[key])))) for key in a)
+
+
 # ---- the judge, in float32 and with dropout
 
 
@@ -131,6 +141,7 @@ def test_a_trial_in_an_array_equals_its_fit_epoch_by_epoch(
     assert (fit.reason, fit.best_epoch) == (array.reason, array.best_epoch) == (Reason.COMPLETED, EPOCHS)
     for metric in (*metrics_for(Task.MULTICLASS), "l2_penalty"):
         assert difference(fit, array, metric) < 1e-4
+    assert layer_difference(fit, array) < 1e-3
 
 
 @uncompiled

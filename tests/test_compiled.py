@@ -21,9 +21,9 @@ from dnnsweep.errors import SpecError, TrainerError
 from dnnsweep.executors.inprocess import InProcessExecutor
 from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
 from dnnsweep.space import Hyperparameters
-from dnnsweep.trainers import Job, keras_models, keras_settings
+from dnnsweep.trainers import Job, keras_models, keras_settings, structures
 from dnnsweep.trainers.auto import AutoTrainer
-from dnnsweep.trainers.compiled import CompiledTrainer, strategy, structures
+from dnnsweep.trainers.compiled import CompiledTrainer, strategy
 from dnnsweep.trainers.compiled.builder import inputs_of
 from dnnsweep.trainers.compiled.epoch_program import Dropout, EpochProgram
 from dnnsweep.trainers.compiled.program_engine import ProgramEngine
@@ -81,7 +81,7 @@ def trained(trainer: CompiledTrainer, /, **params: Any) -> TrialResult:
 
 
 def curves(result: TrialResult) -> dict[str, tuple[float, ...]]:
-    return {series.metric: series.values for series in result.curve.series}
+    return {series.metric: series.values for series in result.curve.series if series.layer is None}
 
 
 @contextmanager

@@ -32,6 +32,8 @@ from dnnsweep.query import parse
 from dnnsweep.records import (
     Curve,
     DataSummary,
+    Finding,
+    FindingCode,
     Objective,
     Reason,
     Series,
@@ -638,6 +640,19 @@ def pair(ledger: Ledger) -> Lease:
     return filled(ledger)
 
 
+DEEP = {"layer": "hidden_1", "epoch": 1, "value": 1e-5, "threshold": 1e-3}
+VANISHED = Finding(FindingCode.VANISHING_GRADIENT, 2, **DEEP, sentence='It says "code":"unstable".')  # type: ignore[arg-type]
+UNSTABLE = Finding(FindingCode.UNSTABLE, 1, None, 3, 0.5, 0.2, "Up and down.", ({"hidden": (4, 2)}, {"l2": 0.0}))
+FOUND = {1: (UNSTABLE,), 2: (VANISHED, replace(UNSTABLE, number=2)), 4: (VANISHED,)}
+BY_FINDING = {
+    "'unstable' in findings": [1, 2],
+    "'unstable' in findings and value > 0.8": [1],
+    "'vanishing_gradient' in findings": [2, 4],
+    "'unstable' not in findings and 'vanishing_gradient' not in findings": [0, 3, 5],
+    "'overfitting' in findings": [],
+}
+
+
 def filled(ledger: Ledger) -> Lease:
     store(ledger, TWO)
     lease = ledger.begin(TWO)
@@ -647,7 +662,8 @@ def filled(ledger: Ledger) -> Lease:
         if fields is None:
             write(lease).finish(result(number, Reason.FAILED), None, {})
         else:
-            write(lease).finish(result(number), fields[:2], {"val_accuracy": fields[0], "val_loss": fields[2]})
+            ended = replace(result(number), findings=FOUND.get(number, ()))
+            write(lease).finish(ended, fields[:2], {"val_accuracy": fields[0], "val_loss": fields[2]})
     return lease
 
 
@@ -676,7 +692,17 @@ def test_postgresql_finds_the_same_front(ledger: Ledger, pair: Lease, postgresql
         assert numbers(other.best("two", None)) == numbers(ledger.best("two", None)) == [5, 1, 2]
         assert numbers(other.best("two", None, condition)) == numbers(ledger.best("two", None, condition)) == [1]
         assert other.sweep("two").front == ledger.sweep("two").front
+        assert all(numbers(other.trials("two", where)) == found for where, found in BY_FINDING.items())
         assert [trial.values for trial in lease.trials()] == [trial.values for trial in pair.trials()]
+
+
+@pytest.mark.usefixtures("pair")
+def test_trials_are_asked_for_by_what_was_found_in_them(ledger: Ledger) -> None:
+    assert {where: numbers(ledger.trials("two", where)) for where in BY_FINDING} == BY_FINDING
+    assert [finding.code for finding in ledger.trial("two", 2).findings] == ["vanishing_gradient", "unstable"]
+    plain = ledger.trial("two", 1).to_json()["findings"]
+    assert plain == [UNSTABLE.to_json()]
+    assert plain[0]["advice"] == [{"hidden": [4, 2]}, {"l2": 0.0}]
 
 
 def test_a_program_reads_the_first_value_alone_and_all_values_together(ledger: Ledger, pair: Lease) -> None:

@@ -148,7 +148,7 @@ def test_trial_becomes_plain_json_without_numbers_that_are_not_finite() -> None:
     assert type(plain["state"]) is str
     assert tuple(plain) == (
         *("sweep", "number", "value", "params", "state", "reason", "best_epoch", "epochs", "seconds", "run_id"),
-        *("seed", "attempts", "error", "metrics", "started_at", "ended_at", "values", "confirmed"),
+        *("seed", "attempts", "error", "metrics", "started_at", "ended_at", "values", "confirmed", "findings"),
     )
 
 

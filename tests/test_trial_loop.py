@@ -58,6 +58,9 @@ class ScriptedEngine:
     def weights(self) -> list[Any]:
         return [self.n_epochs]
 
+    def training_rows(self, index: Any) -> tuple[Any, ...]:
+        return tuple(index)
+
     def set_rate(self, rate: float) -> None:
         self.rates.append((self.n_epochs, rate))
 

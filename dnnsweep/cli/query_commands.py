@@ -26,7 +26,8 @@ from dnnsweep.cli.options import (
     chosen_form,
 )
 from dnnsweep.cli.standard_streams import say
-from dnnsweep.errors import SweepNotFoundError
+from dnnsweep.errors import QueryError, SweepNotFoundError
+from dnnsweep.records import FindingCode, Trial
 
 if TYPE_CHECKING:
     from dnnsweep.records import Sweep
@@ -108,7 +109,8 @@ def show(
     if not events:
         if limit is not None or offset:
             raise typer.BadParameter("--limit and --offset are about events; add --events")
-        render.print_sweep(*_show_answered(name, home, form))
+        sweep, form, sentences = _show_answered(name, home, form)
+        render.print_sweep(sweep, form, sentences, _ill_trials(name, home) if form == "text" else ())
     elif size is None and not offset:
         render.print_events(client.events(name, home=home), form, is_wide=wide)
     else:
@@ -127,6 +129,15 @@ def _show_answered(name: str, home: Path | None, form: str) -> tuple[Sweep, str,
         with suppress(SweepNotFoundError):
             sentences = list(client.answer(name, home=home).sentences)
     return sweep, form, sentences
+
+
+def _ill_trials(name: str, home: Path | None) -> Sequence[Trial]:
+    """Return the trials of a sweep in which something was found; none if an older service knows no findings."""
+    from dnnsweep import client
+
+    with suppress(QueryError):
+        return client.trials(name, where=" or ".join(f"'{code}' in findings" for code in FindingCode), home=home)
+    return ()
 
 
 def _page_size(limit: int | None, form: str) -> int | None:

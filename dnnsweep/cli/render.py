@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -96,17 +97,29 @@ def _minute(milliseconds: int) -> str:
     return _time(milliseconds).strftime("%Y-%m-%d %H:%M")
 
 
-def print_sweep(sweep: Sweep, form: str, sentences: Sequence[str] = ()) -> None:
+def print_sweep(sweep: Sweep, form: str, sentences: Sequence[str] = (), ill: Sequence[Trial] = ()) -> None:
     """Print everything about one sweep.
 
     Args:
         sweep: The sweep.
         form: `text`, `json`, `yaml` or `csv`.
         sentences: What the sweep answers; the first sentence is printed for people.
+        ill: The trials in which something was found; only text tells of them.
     """
     if not print_for_program(sweep.to_json(), form, SWEEP_COLUMNS):
         answered = [("answer", sentence) for sentence in sentences[:1]]
-        print_facts([*_sweep_facts(sweep), *answered])
+        print_facts([*_sweep_facts(sweep), *answered, *_findings(ill)])
+
+
+def _findings(ill: Sequence[Trial]) -> Iterator[tuple[str, str]]:
+    counts = Counter(code for trial in ill for code in finding_codes(trial))
+    if counts:
+        yield "findings", ", ".join(f"{code} in {count}" for code, count in counts.most_common())
+
+
+def finding_codes(trial: Trial) -> list[str]:
+    """Return the codes of what was found in a trial, each once."""
+    return list(dict.fromkeys(finding.code.value for finding in trial.findings))
 
 
 def _state_text(sweep: Sweep) -> str:
@@ -296,6 +309,8 @@ def _trial_columns(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Column]:
     yield Column("seconds", [format_number(trial.seconds, "{:.1f}") for trial in trials], is_numeric=True)
     for name in sweep.spec["space"]:
         yield Column(name, [format_setting(trial.params.get(name)) for trial in trials])
+    if any(trial.findings for trial in trials):
+        yield Column("findings", [", ".join(finding_codes(trial)) for trial in trials])
 
 
 def _confirmed_text(confirmed: Confirmed | None) -> str:

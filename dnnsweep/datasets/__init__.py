@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -347,6 +348,7 @@ class _CheckedRows:
             notes=(*self.notes, *missing_class_notes(target, rows), *split_notes(spec, rows)),
             traits=self.traits,
             reading=self.stored_reading,
+            constant_loss=_constant_loss(target, rows.train),
         )
         preprocessing = Preprocessing(
             columns=source.columns,
@@ -401,6 +403,14 @@ def _mean_and_std(target: Target, train: Rows) -> tuple[float, float]:
         rule, got = f"{target.name} must vary among the training rows", f"{values[0]:g} in all {len(values)}"
         raise data_error(target.path, rule, got, "add rows with other values")
     return float(values.mean()), std
+
+
+def _constant_loss(target: Target, train: Rows) -> float:
+    """Return the loss of the best constant answer to the training rows: their entropy, or 1 after scaling."""
+    if not target.classes:
+        return 1.0
+    shares = np.bincount(target.values[train]) / len(train)
+    return float(-sum(share * math.log(share) for share in shares if share > 0))
 
 
 def _encode_target(target: Target, rows: Rows, mean: float, std: float) -> NDArray[Any]:

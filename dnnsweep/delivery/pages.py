@@ -213,7 +213,7 @@ def trial_page(ledger_id: str, sweep: Sweep, trial: Trial, curve: Curve, *, is_n
         view=experiment_view(sweep),
         params={name: str(value) for name, value in trial.params.items()},
         tags=_trial_tags(sweep, trial, curve),
-        points=(*_curve_points(curve), *_single_points(trial)),
+        points=(*_curve_points(curve, is_over=trial.ended_at is not None), *_single_points(trial)),
     )
 
 
@@ -242,12 +242,13 @@ def _word(name: str, value: Any) -> str:
 
 
 def _trial_tags(sweep: Sweep, trial: Trial, curve: Curve) -> dict[str, str]:
+    codes = dict.fromkeys(finding.code.value for finding in trial.findings)
     tags = {
         "dnnsweep.sweep": sweep.name,
         "dnnsweep.trial": str(trial.number),
         "dnnsweep.state": trial.state.value,
         "dnnsweep.reason": trial.reason.value if trial.reason else "",
-        "dnnsweep.findings": ", ".join(findings(curve)),
+        "dnnsweep.findings": ", ".join([*codes, *not_finite(curve)]),
         "dnnsweep.attempts": str(trial.attempts),
         "dnnsweep.seed": str(trial.seed),
         "dnnsweep.error": trial.error or "",
@@ -275,19 +276,19 @@ def _ordered_bits(number: float) -> int:
     return int(bits ^ (0xFFFF_FFFF_FFFF_FFFF if bits >> 63 else 1 << 63))
 
 
-def findings(curve: Curve) -> list[str]:
-    """Return what cannot be shown as a number: each metric that became NaN or infinite, with its first epoch.
+def not_finite(curve: Curve) -> list[str]:
+    """Return what cannot be shown as a number: each metric of the network that became NaN or infinite, and when.
 
     Example:
         >>> from dnnsweep.records import Series
-        >>> findings(Curve((Series("loss", (0.5, float("nan"))),), (10, 20)))
+        >>> not_finite(Curve((Series("loss", (0.5, float("nan"))),), (10, 20)))
         ['loss not finite from epoch 2']
     """
     texts = []
-    for series in curve.series:
+    for series in (series for series in curve.series if series.layer is None):
         first_bad = next((epoch for epoch, value in enumerate(series.values, 1) if not math.isfinite(value)), None)
         if first_bad is not None:
-            texts.append(f"{_metric_name(series.metric, series.layer)} not finite from epoch {first_bad}")
+            texts.append(f"{series.metric} not finite from epoch {first_bad}")
     return texts
 
 
@@ -295,11 +296,17 @@ def _metric_name(metric: str, layer: str | None) -> str:
     return metric if layer is None else f"{metric}/{layer}"
 
 
-def _curve_points(curve: Curve) -> Iterable[Point]:
+def _curve_points(curve: Curve, *, is_over: bool) -> Iterable[Point]:
+    """Yield the points of all metrics: those of layers at the epochs 1, 2, 4, 8, and so on, and at the last one.
+
+    There are many layers, and MLflow takes most of the time that a point costs. The ledger has all epochs.
+    """
+    last = curve.n_epochs if is_over else 0
     for series in curve.series:
         name = _metric_name(series.metric, series.layer)
         for epoch, (value, time) in enumerate(zip(series.values, curve.ended_at, strict=True), 1):
-            if math.isfinite(value):
+            is_shown = series.layer is None or epoch == last or epoch.bit_count() == 1
+            if is_shown and math.isfinite(value):
                 yield Point(name, value, epoch, time)
 
 

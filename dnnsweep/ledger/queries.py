@@ -27,7 +27,7 @@ from dnnsweep.errors import QueryError, SweepNotFoundError
 from dnnsweep.ledger.columns import columns_of, from_columns, read_objectives, to_columns
 from dnnsweep.ledger.tables import CandidateRow, OutboxRow, RepeatRow, SweepRow, TrialRow
 from dnnsweep.ledger.watch import LeaseWatch
-from dnnsweep.records import Purpose, Reason, State, Sweep, SweepState, Trial
+from dnnsweep.records import Finding, Purpose, Reason, State, Sweep, SweepState, Trial
 from dnnsweep.records.paging import Page
 from dnnsweep.records.ranking import pareto_front, rank
 from dnnsweep.records.sweeps import CONCLUSION
@@ -283,5 +283,6 @@ def _to_trial(sweep: str, row: Row[Any]) -> Trial:
         "reason": Reason(row.reason) if row.reason else None,
         "values": from_columns("value", stored),
         "confirmed": None,
+        "findings": tuple(map(Finding.from_json, row.findings)),
     }
     return Trial(**{name: stored[name] for name in Trial.__slots__ if name not in derived}, **derived)

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: The newest migration; a database at this version needs no Alembic.
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 #: The most characters in the name of a token.
 MAX_REQUESTER: Final = 100
 #: `OutboxRow.number` of what belongs to the sweep as a whole.
@@ -114,6 +114,7 @@ class TrialRow(Base):
     metrics: Mapped[dict[str, Any]]
     epoch_times: Mapped[list[Any]]
     system_attrs: Mapped[dict[str, Any]]
+    findings: Mapped[list[Any]] = mapped_column(JSON, server_default="[]")
     model_path: Mapped[str | None] = mapped_column(Text)
     run_id: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger)

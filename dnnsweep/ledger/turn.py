@@ -225,5 +225,6 @@ def _ending_columns(
         **to_columns("value", values),
         "val_loss": finite.get("val_loss"),
         "metrics": finite,
+        "findings": [finding.to_json() for finding in result.findings],
         "error": None if result.error is None else redact(result.error),
     }

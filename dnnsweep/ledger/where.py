@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Float, String, and_, bindparam, func, not_, or_
+from sqlalchemy import BigInteger, ColumnElement, Float, String, Text, and_, bindparam, cast, func, not_, or_
 from sqlalchemy import literal as sql_literal
 
 from dnnsweep.ledger.tables import TrialRow
@@ -75,6 +75,8 @@ def to_sql(condition: Condition) -> ColumnElement[bool]:
             return or_(*map(to_sql, parts))
         case Not(part=part):
             return not_(to_sql(part))
+        case Comparison(operator="has", literal=code):
+            return cast(TrialRow.findings, Text).contains(f'"code":"{code}"', autoescape=True)
         case Comparison(operator="in" | "not in" as operator, literal=items):
             is_listed = _is_listed(condition.field, items)
             return is_listed if operator == "in" else not_(is_listed)

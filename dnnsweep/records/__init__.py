@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from dnnsweep.records.data_traits import BuilderCall, DataTrait, InputForm, decode_traits, encode_traits
+from dnnsweep.records.findings import Finding, FindingCode
 from dnnsweep.records.metrics import (
     CLASS_METRICS,
     CLASS_SCORES,
@@ -46,7 +47,10 @@ __all__ = [
     "DataSummary",
     "DataTrait",
     "EpochReport",
+    "Finding",
+    "FindingCode",
     "InputForm",
+    "LayerMetrics",
     "Objective",
     "Purpose",
     "Reason",
@@ -71,6 +75,10 @@ __all__ = [
     "spread_of",
     "to_plain",
 ]
+
+
+#: Metric -> layer -> value.
+LayerMetrics: TypeAlias = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,14 @@ class Curve:
         """Return the network's metrics at an epoch, counted from 1."""
         return {s.metric: s.values[epoch - 1] for s in self.series if s.layer is None}
 
+    def layers_at(self, epoch: int) -> LayerMetrics:
+        """Return the metrics of single layers at an epoch, counted from 1."""
+        by_metric: dict[str, dict[str, float]] = {}
+        for series in self.series:
+            if series.layer is not None:
+                by_metric.setdefault(series.metric, {})[series.layer] = series.values[epoch - 1]
+        return by_metric
+
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
@@ -160,7 +176,7 @@ class EpochReport:
         epoch: The epoch, from 1.
         metrics: The network's metrics at this epoch.
         ended_at: When the epoch ended, in milliseconds since 1970 (UTC).
-        layers: Metrics of single layers: metric -> layer -> value.
+        layers: Metrics of single layers.
         fold: The fold that was trained, from 0; None for the whole trial.
     """
 
@@ -169,7 +185,7 @@ class EpochReport:
     epoch: int
     metrics: Mapping[str, float]
     ended_at: int
-    layers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    layers: LayerMetrics = field(default_factory=dict)
     fold: int | None = None
 
 
@@ -221,6 +237,7 @@ class TrialResult:
         model_path: Path of the Keras model with the kept weights, if the trainer saved one.
         n_parameters: Number of weights of the network; None where no network was built.
         test: What the network answers for the test rows; None unless a retraining opens them.
+        findings: What is wrong with the training, as the controller finds it.
     """
 
     number: int
@@ -233,6 +250,7 @@ class TrialResult:
     model_path: str | None = None
     n_parameters: int | None = None
     test: TestAnswers | None = field(default=None, compare=False)
+    findings: tuple[Finding, ...] = ()
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -259,6 +277,7 @@ class DataSummary:
         traits: Traits of rows and target before they were encoded, for code that encodes them in the same way.
         builder_call: Call of the user's function that builds the networks; None without one.
         reading: How the columns of a table were read, as plain JSON; empty where they were taken as pandas reads them.
+        constant_loss: Loss of the best constant answer to the training rows; 0 where it is not known.
     """
 
     fingerprint: str
@@ -273,6 +292,7 @@ class DataSummary:
     traits: tuple[DataTrait, ...] = field(default=(), compare=False)  # equal rows may come as an array or as a frame
     builder_call: BuilderCall | None = field(default=None, compare=False)
     reading: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    constant_loss: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +317,7 @@ class Trial:
         ended_at: End of the trial, in milliseconds since 1970 (UTC).
         values: The value of each objective at the best epoch, `value` the first one; None unless the state is COMPLETE.
         confirmed: What repeats of its hyperparameters say; None if it was not repeated.
+        findings: What is wrong with its training.
     """
 
     sweep: str
@@ -316,6 +337,7 @@ class Trial:
     ended_at: int | None
     values: tuple[float, ...] | None
     confirmed: Confirmed | None = None
+    findings: tuple[Finding, ...] = ()
 
     @property
     def value(self) -> float | None:

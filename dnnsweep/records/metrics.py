@@ -54,6 +54,16 @@ N_PARAMETERS = "n_parameters"
 MAXIMIZED = frozenset({"accuracy", "r2", *(name.removeprefix("val_") for name in CLASS_SCORES)})
 
 
+def four_digits(value: float) -> float:
+    """Return a number rounded to four digits: what is measured of layers is exact to no more, and short to store.
+
+    Example:
+        >>> four_digits(0.000123456789)
+        0.0001235
+    """
+    return float(f"{value:.4g}")
+
+
 def metrics_for(task: Task) -> tuple[str, ...]:
     """Return the metrics that are always computed for a task, on the training and on the validation rows.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from dnnsweep.records.findings import Finding
 from dnnsweep.records.metrics import Objective
 from dnnsweep.records.ranking import reaches_target
 from dnnsweep.records.repeats import Confirmed, Purpose
@@ -169,7 +170,7 @@ def to_plain(value: Any) -> Any:
     """Return a record's field as plain JSON: no tuple, no enumeration, no number that is not finite."""
     if isinstance(value, StrEnum):
         return value.value
-    if isinstance(value, Objective | Confirmed):
+    if isinstance(value, Objective | Confirmed | Finding):
         return {name: to_plain(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, float):
         return value if math.isfinite(value) else None

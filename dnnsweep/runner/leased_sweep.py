@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from dnnsweep import study
@@ -151,7 +151,9 @@ class LeasedSweep:
     def _controller(self, order: FixedOrder, on_progress: Callable[[Progress], None]) -> Controller:
         lease = self.profile.time_methods("ledger", self.lease, *LEASE_WRITES)
         lease = self.profile.time_context("ledger", lease, "turn")
-        return Controller(self._controller_settings(), lease, order, self.executor, on_progress=on_progress)
+        data = self.ledger.sweep(self.spec.name).data
+        settings = replace(self._controller_settings(), data=data)
+        return Controller(settings, lease, order, self.executor, on_progress=on_progress)
 
     def _controller_settings(self) -> ControllerSettings:
         spec = self.spec

@@ -70,7 +70,7 @@ class Knob:
 
     Args:
         name: Name of the hyperparameter.
-        kind: `real`, `integer`, `boolean`, `choice` or `widths`.
+        kind: `real`, `integer`, `boolean`, `choice` or `widths`; `codes` for what a trial may have several of.
         choices: The allowed values of a choice.
         low: Smallest allowed number.
         high: Largest allowed number.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from dnnsweep.records import Reason, State
+from dnnsweep.records import FindingCode, Reason, State
 from dnnsweep.space.knobs import Knob
 
 #: Fields of a trial that a condition may name. No hyperparameter of a builder may have one of these names.
@@ -22,5 +22,6 @@ TRIAL_FIELDS: Final[Mapping[str, Knob]] = MappingProxyType(
         "seconds": Knob("seconds", "real"),
         "attempts": Knob("attempts", "integer"),
         "seed": Knob("seed", "integer"),
+        "findings": Knob("findings", "codes", choices=tuple(FindingCode)),
     }
 )

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from dnnsweep.records import (
     EpochReport,
+    LayerMetrics,
     Objective,
     Reason,
     Suggestion,
@@ -40,16 +41,24 @@ class Attempt:
     reports: list[EpochReport] = field(default_factory=list)
     n_parameters: int | None = None
 
-    def add(self, metrics: Mapping[str, float], ended_at: int | None = None) -> EpochReport:
+    def add(
+        self,
+        metrics: Mapping[str, float],
+        ended_at: int | None = None,
+        layers: LayerMetrics | None = None,
+    ) -> EpochReport:
         """Record an epoch that has just ended.
 
         Args:
-            metrics: What was measured.
+            metrics: What was measured of the network.
             ended_at: Time at which it ended, in milliseconds since 1970 (UTC); None for now.
+            layers: What was measured of its hidden layers: metric -> layer -> value.
         """
         suggestion, epoch = self.suggestion, len(self.reports) + 1
         moment = round(time.time() * 1000) if ended_at is None else ended_at
-        report = EpochReport(suggestion.number, suggestion.attempt, epoch, metrics, moment, fold=suggestion.fold)
+        report = EpochReport(
+            suggestion.number, suggestion.attempt, epoch, metrics, moment, layers or {}, suggestion.fold
+        )
         self.reports.append(report)
         return self.reports[-1]
 

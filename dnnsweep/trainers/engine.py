@@ -44,6 +44,9 @@ class Engine(Protocol):
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of all weights as they are now, in the order of `network.get_weights()`."""
 
+    def training_rows(self, index: NDArray[np.int32]) -> tuple[Any, ...]:
+        """Return some training rows by their numbers, as the network takes them: features, targets, and any weights."""
+
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the epochs to come."""
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from dnnsweep.records import EpochReport, Objective, Reason, Suggestion, TrialResult, spread_of
+from dnnsweep.records import EpochReport, LayerMetrics, Objective, Reason, Suggestion, TrialResult, spread_of
+from dnnsweep.records.metrics import four_digits
 from dnnsweep.spec import EarlyStoppingSpec
 from dnnsweep.trainers.attempt import Attempt, FoldResult
 from dnnsweep.trainers.stopping import Stopping
@@ -26,6 +27,7 @@ class _Fold:
     Args:
         stopping: Early stopping after the last epoch.
         epochs: Metrics of each epoch.
+        layers: Metrics of single layers in each epoch.
         ended_at: When each epoch ended, in milliseconds since 1970 (UTC).
         best_epochs: The best epoch so far after each epoch, from 1; the epoch itself before there is one.
         result: How it ended; None while it is trained.
@@ -33,20 +35,22 @@ class _Fold:
 
     stopping: Stopping
     epochs: list[Mapping[str, float]] = field(default_factory=list)
+    layers: list[LayerMetrics] = field(default_factory=list)
     ended_at: list[int] = field(default_factory=list)
     best_epochs: list[int] = field(default_factory=list)
     result: FoldResult | None = None
 
-    def add(self, metrics: Mapping[str, float], ended_at: int) -> None:
+    def add(self, metrics: Mapping[str, float], layers: LayerMetrics, ended_at: int) -> None:
         self.stopping = self.stopping.after(metrics)
         self.epochs.append(metrics)
+        self.layers.append(layers)
         self.ended_at.append(ended_at)
         self.best_epochs.append(self.stopping.best_epoch or len(self.epochs))
 
     def end(self, result: FoldResult) -> None:
         """Add the epochs that were not reported before the fold ended."""
         for epoch in range(len(self.epochs) + 1, result.curve.n_epochs + 1):
-            self.add(result.curve.at(epoch), result.curve.ended_at[epoch - 1])
+            self.add(result.curve.at(epoch), result.curve.layers_at(epoch), result.curve.ended_at[epoch - 1])
         if result.best_epoch is not None:
             self.best_epochs[-1] = result.best_epoch
         self.result = result
@@ -64,6 +68,10 @@ class _Fold:
         last = min(epoch, len(self.epochs))
         is_lost = self.is_diverged and epoch >= len(self.epochs)
         return self.epochs[last - 1 if is_lost else self.best_epochs[last - 1] - 1]
+
+    def layers_at(self, epoch: int) -> LayerMetrics:
+        """Return the metrics of single layers at an epoch; those of the last one if the fold ended before."""
+        return self.layers[min(epoch, len(self.layers)) - 1]
 
     def moment(self, epoch: int) -> int:
         return self.ended_at[min(epoch, len(self.epochs)) - 1]
@@ -112,7 +120,7 @@ class FoldedAttempt:
 
     def add(self, report: EpochReport) -> None:
         """Record an epoch of a fold."""
-        self._folds[report.fold or 0].add(report.metrics, report.ended_at)
+        self._folds[report.fold or 0].add(report.metrics, report.layers, report.ended_at)
 
     def end_fold(self, result: FoldResult) -> None:
         """Record how a fold ended."""
@@ -138,7 +146,8 @@ class FoldedAttempt:
             if not all(fold.knows(epoch) for fold in self._folds):
                 break
             moment = max(fold.moment(epoch) for fold in self._folds)
-            self.attempt.add(means([fold.at(epoch) for fold in self._folds], self._spread), moment)
+            layers = _layer_means([fold.layers_at(epoch) for fold in self._folds])
+            self.attempt.add(means([fold.at(epoch) for fold in self._folds], self._spread), moment, layers)
         return self.attempt.reports[first:]
 
     def result(self) -> TrialResult | None:
@@ -160,6 +169,14 @@ class FoldedAttempt:
     def first_fold(self) -> FoldResult | None:
         """Return how the first fold ended, whose model stands for the trial; None while it is trained."""
         return self._folds[0].result
+
+
+def _layer_means(folds: Sequence[LayerMetrics]) -> LayerMetrics:
+    """Return the mean over the folds of each metric of single layers, rounded as each fold's is."""
+    return {
+        metric: {layer: four_digits(sum(fold[metric][layer] for fold in folds) / len(folds)) for layer in by_layer}
+        for metric, by_layer in folds[0].items()
+    }
 
 
 def means(folds: Sequence[Mapping[str, float]], spread: Sequence[str] = ()) -> dict[str, float]:

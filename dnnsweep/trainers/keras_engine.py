@@ -114,6 +114,10 @@ class KerasEngine:
         """Return a copy of all weights."""
         return list(self.network.get_weights())
 
+    def training_rows(self, index: NDArray[np.int32]) -> tuple[Any, ...]:
+        """Return some training rows: features, targets, and any weights."""
+        return keras_models.take(self._rows.training, index)
+
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the epochs to come."""
         self.network.optimizer.learning_rate = rate

@@ -340,6 +340,11 @@ def batches_of(rows: tuple[Any, ...], orders: Iterable[NDArray[np.int32]], batch
     return indices.map(lambda index: tf.nest.map_structure(lambda part: tf.gather(part, index), rows))
 
 
+def take(rows: tuple[Any, ...], index: NDArray[np.int32]) -> tuple[Any, ...]:
+    """Return some rows by their numbers, of each part of what `hold` returned."""
+    return tuple(tf.nest.map_structure(lambda part: tf.gather(part, index), part) for part in rows)
+
+
 def evaluation_of(x: Any, y: tf.Tensor) -> tf.data.Dataset:
     """Return all rows in few, large steps, to measure on; they can be iterated over again and again."""
     starts = tf.data.Dataset.range(0, len(y), EVALUATION_ROWS)

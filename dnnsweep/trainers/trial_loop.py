@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from dnnsweep.datasets import Dataset
 from dnnsweep.errors import TrainerError
-from dnnsweep.records import EpochReport, Reason, Suggestion, TrialResult
+from dnnsweep.records import EpochReport, LayerMetrics, Reason, Suggestion, TrialResult
 from dnnsweep.space import PLATEAU, Hyperparameters
 from dnnsweep.trainers import keras_models
 from dnnsweep.trainers.attempt import Attempt, ParetoFront, in_own_units, one_line, with_exact_shares
 from dnnsweep.trainers.engine import Engine, EngineRefusedError
 from dnnsweep.trainers.inputs import TrainerInputs
+from dnnsweep.trainers.layer_probe import LayerProbes
 from dnnsweep.trainers.memory_check import require_memory
 from dnnsweep.trainers.retraining import answer_test, end_repeat
 from dnnsweep.trainers.shuffling import row_order
@@ -44,6 +45,7 @@ class TrialLoop:
         self._engine_for = engine_for
         is_final, keeps_all = inputs.sweep.pruner.kind == "none", inputs.sweep.keeps_all_models
         self._front = ParetoFront(inputs.sweep.objectives, is_final=is_final, keeps_all=keeps_all)
+        self._probes = LayerProbes(inputs.data.summary.task, inputs.splits.most_rows[0])
 
     def train(self, suggestion: Suggestion, report: Callable[[EpochReport], None]) -> TrialResult:
         """Train a suggestion to its end; an error while training becomes a result with reason `failed`.
@@ -82,10 +84,13 @@ class TrialLoop:
         """Train a trial; return the engine that did, which is another one if the first refuses."""
 
         def after_epoch(measured: Mapping[str, float]) -> bool:
-            self._record_epoch(engine, trial, measured, reports)
+            self._record_epoch(engine, trial, measured, measure_layers(), reports)
             return trial.is_over or trial.is_whole or trial.attempt.is_late(self._sweep.training.timeout_seconds)
 
         seed, n_train = trial.attempt.suggestion.seed, trial.data.summary.n_train
+        n_steps = keras_models.n_steps(n_train, trial.hp.batch_size)
+        is_repeat = trial.attempt.suggestion.is_repeat
+        measure_layers = dict if is_repeat else self._probes.watch(engine, n_train, n_steps)
         orders = (row_order(seed, epoch, n_train) for epoch in count(1))
         try:  # a retraining of fewer epochs has the schedule of all of them
             engine.fit(orders, self._sweep.training.epochs, after_epoch)
@@ -94,12 +99,17 @@ class TrialLoop:
         return engine
 
     def _record_epoch(
-        self, engine: Engine, trial: _TrialState, measured: Mapping[str, float], reports: _Reports
+        self,
+        engine: Engine,
+        trial: _TrialState,
+        measured: Mapping[str, float],
+        layers: LayerMetrics,
+        reports: _Reports,
     ) -> None:
         """Report an epoch, keep its weights if it improved, and set the learning rate of the next one."""
         metrics, rate = self._metrics(engine, trial, measured), trial.plateau.rate
         require_memory()
-        reports.send(trial.attempt.add(metrics))
+        reports.send(trial.attempt.add(metrics, layers=layers))
         trial.judge(metrics)
         if trial.plateau.rate != rate:
             engine.set_rate(trial.plateau.rate)

@@ -10,6 +10,7 @@ import builders
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dnnsweep.records import Suggestion
@@ -19,6 +20,7 @@ from dnnsweep.trainers.compiled.program_engine import ProgramEngine
 from dnnsweep.trainers.engine import Engine
 from dnnsweep.trainers.inputs import TrainerInputs, load_inputs
 from dnnsweep.trainers.keras_engine import KerasEngine
+from dnnsweep.trainers.layer_probe import LayerProbes
 from dnnsweep.trainers.shuffling import row_order
 
 PARAMS = {"units": 8, "dropout": 0.0, "l2": 0.01, "batch_norm": True, "optimizer": "sgd", "learning_rate": 0.05}
@@ -153,3 +155,38 @@ def test_a_learning_rate_counts_from_the_next_epoch_on(new_engine: Maker, inputs
     assert_array_equal(stopped[0], trained[0])
     assert_array_equal(stopped[0], stopped[2])
     assert np.abs(trained[0] - trained[2]).max() > 1e-4
+
+
+def by_plain_keras(weights: list[Any], x: Any, y: Any) -> dict[str, list[float]]:
+    """What a person would compute of the hidden layers, on rows that the network is trained with."""
+    model = by_weights(weights)
+    activations = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Activation)]
+    kernels = [layer.kernel for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]
+    with tf.GradientTape() as tape:
+        *answers, probabilities = keras.Model(model.input, [*activations, model.output])(x, training=True)
+        loss = keras.losses.SparseCategoricalCrossentropy()(y, probabilities)
+    gradients = tape.gradient(loss, [kernel.value for kernel in kernels])
+    answers = [np.asarray(answer) for answer in answers]
+    return {
+        "gradient_norm": [float(np.linalg.norm(gradient)) for gradient in gradients],
+        "weight_norm": [float(np.linalg.norm(kernel)) for kernel in kernels],
+        "activation_variance": [float(answer.var()) for answer in answers],
+        "dead_units": [float((answer <= 0).all(axis=0).mean()) for answer in answers],
+    }
+
+
+def test_layers_are_measured_as_plain_keras_would(new_engine: Maker, inputs: TrainerInputs) -> None:
+    engine, n_rows = new_engine(), inputs.data.summary.n_train
+    rows = np.arange(32) * n_rows // 32
+    start = engine.weights()
+    measure = LayerProbes(inputs.data.summary.task, n_rows).watch(engine, n_rows, n_steps=34)
+
+    seen = after_each_epoch(engine, inputs, 2, lambda: (measure(), engine.weights()))
+
+    for before, (layers, after) in zip([start, seen[0][1]], seen, strict=True):
+        by_name = by_plain_keras(before, inputs.data.x_train[rows], inputs.data.y_train[rows])
+        moved = [float(np.linalg.norm(after[i] - before[i]) / np.linalg.norm(before[i])) / 34 for i in (0, 5)]
+        for metric, values in {**by_name, "update_ratio": moved}.items():
+            assert list(layers[metric]) == ["dense_1", "dense_2"]
+            assert_allclose(list(layers[metric].values()), values, rtol=1e-3, atol=1e-7)
+    assert set(seen[0][0]) == {*by_name, "update_ratio"}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from dnnsweep.diagnoses import diagnose_result
 from dnnsweep.errors import LedgerAwayError, SweepFailedError
 from dnnsweep.executors import Executor, TrainerEvent, TrainerLost, TrialDropped
 from dnnsweep.ledger import Lease, Told
@@ -57,6 +58,7 @@ class ControllerSettings:
         keeps_all_models: Whether each trial's model stays, and not only those of trials that no other beats.
         kept_models: Name of the folder, below `models`, of the models that stay.
         is_followed: Whether more is trained once the budget is spent, so that lease and trainers are kept.
+        data: Summary of the data as plain JSON, by which trainings are diagnosed; empty for no diagnoses.
     """
 
     objectives: tuple[Objective, ...]
@@ -71,6 +73,7 @@ class ControllerSettings:
     keeps_all_models: bool = False
     kept_models: str = BEST
     is_followed: bool = False
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 def abandon(lease: Lease, error: BaseException) -> None:
@@ -321,6 +324,7 @@ class Controller:
         is_best = self._incumbents.add(number, values, metrics.get("val_loss"), params)
         keeps_all = self._settings.keeps_all_models
         result = self._models.keep(result, is_kept=is_best or (keeps_all and values is not None))
+        result = replace(result, findings=diagnose_result(result, params, self._settings.data))
         self._writes.finish(result, values, metrics, None if keeps_all else self._incumbents.numbers)
         self._pruner.end(number, result.reason)
         self._phase, now = Phase.TRAINING, self._watchdog.now()

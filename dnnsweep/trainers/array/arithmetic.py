@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from dnnsweep.records import Task
-from dnnsweep.trainers import dropout
+from dnnsweep.trainers import dropout, layer_measures
 from dnnsweep.trainers.array.config import ArrayConfig
 from dnnsweep.trainers.array.types import (
     Chunks,
@@ -85,6 +85,20 @@ class Learned(NamedTuple):
     sums: SlotSums
 
 
+class _Passed(NamedTuple):
+    """What a forward pass computes.
+
+    Args:
+        logits: Logits (slots, rows, outputs).
+        statistics: Mean and variance of hidden units over the batch (slots, hidden); None without hidden layers.
+        activations: What each hidden layer answers before dropout, (slots, rows, units) each.
+    """
+
+    logits: SlotLogits
+    statistics: Sequence[SlotUnits] | None
+    activations: Sequence[SlotRowUnits]
+
+
 class _Vectors(NamedTuple):
     """Biases, scales and shifts of all layers, each (slots, 1, units)."""
 
@@ -128,7 +142,7 @@ class SlotNetworks:
         """
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            logits, statistics = self._forward(weights, batch.x, masks, batch.is_row)
+            logits, statistics, _ = self._forward(weights, batch.x, masks, batch.is_row)
             losses = self._losses(logits, batch.y)  # (slots, batch)
             weighted = losses if batch.weights is None else losses * batch.weights
             total = _mean(weighted, batch.is_row, axis=1)  # (slots,)
@@ -171,7 +185,7 @@ class SlotNetworks:
 
         def body(chunk: Scalar, total: SlotSums, seen: SlotLogits) -> tuple[Scalar, SlotSums, SlotLogits]:
             x, y, is_row = (part[chunk] for part in validation)  # (rows, features), (rows,), (rows,), or of slots
-            logits, _ = self._forward(weights, x, moving=moving)  # (slots, rows, outputs)
+            logits = self._forward(weights, x, moving=moving).logits  # (slots, rows, outputs)
             y = tf.broadcast_to(y, (n_slots, n_rows))  # (slots, rows)
             counted = tf.stack([self._losses(logits, y), self._metric(logits, y)], axis=-1)  # (slots, rows, 2)
             total += tf.cast(tf.reduce_sum(counted * is_row[..., None], axis=1), tf.float64)
@@ -183,6 +197,30 @@ class SlotNetworks:
         if has_scores:
             seen = tf.reshape(tf.transpose(seen, (1, 0, 2, 3)), (n_slots, n_chunks * n_rows, config.n_outputs))
         return total, seen
+
+    def measure_layers(self, weights: Sequence[SlotWeights], batch: Batch) -> dict[str, list[SlotValues]]:
+        """Return what `layer_measures` names of each hidden layer but its update, (slots,) each.
+
+        Args:
+            weights: Weights of all slots.
+            batch: Rows to measure on, all of which count.
+        """
+        kernels = weights[:-2]  # those of hidden layers
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(kernels)
+            logits, _, activations = self._forward(weights, batch.x)
+            losses = self._losses(logits, batch.y)  # (slots, rows)
+            total = tf.reduce_mean(losses if batch.weights is None else losses * batch.weights, axis=1)  # (slots,)
+        measured = {
+            "gradient_norm": list(map(layer_measures.length, tape.gradient(total, kernels))),
+            "weight_norm": list(map(layer_measures.length, kernels)),
+            "activation_variance": list(map(layer_measures.spread, activations)),
+        }
+        activation = self._config.activation
+        if activation in layer_measures.IDLE:
+            shares = [layer_measures.idle_share(h, activation) for h in activations]
+            measured[layer_measures.IDLE[activation][0]] = shares
+        return measured
 
     def penalty(self, weights: Sequence[SlotWeights]) -> SlotValues:
         """Return the L2 term (slots,)."""
@@ -196,25 +234,23 @@ class SlotNetworks:
         masks: Sequence[SlotMask] | None = None,
         is_row: RowFlags | None = None,
         moving: MovingStatistics | None = None,
-    ) -> tuple[SlotLogits, Sequence[SlotUnits] | None]:
-        """Return logits (slots, rows, outputs), and mean and variance of hidden units over the batch (slots, hidden).
-
-        With moving statistics it is the forward pass of evaluation.
-        """
+    ) -> _Passed:
+        """Return what a forward pass computes; with moving statistics it is that of evaluation."""
         kernels, vectors = weights[:-1], self._split_vectors(weights[-1])
         fixed = None if moving is None else [self._split_layers(part) for part in moving]
-        h, statistics = x, []
+        h, statistics, activations = x, [], []
         for layer, units in enumerate(self._config.hidden):
             z = _product(h, kernels[layer])  # (slots, rows, units)
             mean, variance = _moments(z, is_row) if fixed is None else (fixed[0][layer], fixed[1][layer])
             statistics.append((mean[:, 0], variance[:, 0]))  # (slots, units) each
             h = self._activation(self._shift(z, mean, variance, *(part[layer] for part in vectors)))
+            activations.append(h)
             if masks is not None:
                 is_kept = dropout.unpack_mask(masks[layer], self._config.batch_size, units)  # (slots, rows, units)
                 h = self._drop(h, is_kept)
         logits = _product(h, kernels[-1]) + vectors.biases[-1]
         batch = [tf.concat(part, axis=-1) for part in zip(*statistics, strict=True)] or None
-        return logits, batch
+        return _Passed(logits, batch, activations)
 
     def _split_vectors(self, small: SlotVectors) -> _Vectors:
         """Return biases, scales and shifts, each a list (slots, 1, units) over layers."""

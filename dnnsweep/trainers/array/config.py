@@ -121,6 +121,11 @@ class ArrayConfig:
         return -(-self.n_rows // self.batch_size)
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Return the names of the hidden layers, as `keras_models.build` gives them."""
+        return tuple(f"hidden_{index}" for index in range(1, len(self.hidden) + 1))
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """Return the units of every layer from the input on."""
         return (self.n_features, *self.hidden, self.n_outputs)

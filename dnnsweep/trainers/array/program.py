@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dnnsweep.trainers import dropout
+from dnnsweep.trainers import dropout, layer_measures
 from dnnsweep.trainers.array import scores
 from dnnsweep.trainers.array.arithmetic import SlotKnobs, SlotNetworks
 from dnnsweep.trainers.array.config import ArrayConfig
@@ -20,6 +20,7 @@ from dnnsweep.trainers.array.rows import ArrayRows
 from dnnsweep.trainers.array.stopping import decide
 from dnnsweep.trainers.array.types import (
     CallInputs,
+    EpochLayers,
     EpochMetrics,
     MovingStatistics,
     NetworkWeights,
@@ -27,6 +28,7 @@ from dnnsweep.trainers.array.types import (
     Scalar,
     SlotCounts,
     SlotFlags,
+    SlotLayers,
     SlotMask,
     SlotMetrics,
     SlotProgress,
@@ -61,6 +63,7 @@ class _Call(NamedTuple):
         state: State of the training.
         best: Weights and moving statistics of each slot's best epoch.
         metrics: Metrics of the call so far (epochs_per_call, slots, metrics).
+        layers: Measures of hidden layers so far (epochs_per_call, slots, hidden layers, metrics).
         progress: How far each slot's trial has come.
         end_codes: How trials ended in the last epoch (slots,).
     """
@@ -69,6 +72,7 @@ class _Call(NamedTuple):
     state: _TrainingState
     best: Sequence[SlotWeights]
     metrics: EpochMetrics
+    layers: EpochLayers
     progress: SlotProgress
     end_codes: SlotCounts
 
@@ -80,12 +84,15 @@ class CallResult(NamedTuple):
         n_epochs: Epochs trained.
         metrics: Metrics (epochs_per_call, slots, metrics), in the order of `MetricLayout.names`; zeros where no epoch
             was trained.
+        layers: Measures of hidden layers (epochs_per_call, slots, hidden layers, metrics), in the order of
+            `ArrayConfig.layer_names` and `layer_measures.names_for`; the updates are those of whole epochs.
         progress: How far each slot's trial has come.
         end_codes: How trials ended (slots,), by `stopping.END_CODES`; 0 where they continue.
     """
 
     n_epochs: int
     metrics: NDArray[np.floating]
+    layers: NDArray[np.floating]
     progress: SlotProgress
     end_codes: NDArray[np.int32]
 
@@ -166,9 +173,9 @@ class ArrayProgram:
             n_epochs: The most epochs to train.
             progress: Progress after the call before.
         """
-        n_done, metrics, progress, end_codes = self._call(inputs, tf.constant(n_epochs), progress)
+        n_done, metrics, layers, progress, end_codes = self._call(inputs, tf.constant(n_epochs), progress)
         on_host = tf.nest.map_structure(np.array, progress)
-        return CallResult(int(n_done), metrics.numpy(), on_host, end_codes.numpy())
+        return CallResult(int(n_done), metrics.numpy(), layers.numpy(), on_host, end_codes.numpy())
 
     def best_weights(self, slot: int) -> NetworkWeights:
         """Return the weights of a slot's best epoch."""
@@ -183,24 +190,26 @@ class ArrayProgram:
 
     def _train_epochs(
         self, inputs: CallInputs, n_epochs: Scalar, progress: SlotProgress
-    ) -> tuple[Scalar, EpochMetrics, SlotProgress, SlotCounts]:
+    ) -> tuple[Scalar, EpochMetrics, EpochLayers, SlotProgress, SlotCounts]:
         def continues(now: _Call) -> Scalar:
             return tf.logical_and(now.epoch < n_epochs, tf.reduce_all(now.end_codes == 0))
 
         def body(now: _Call) -> tuple[_Call]:
             state, sums = self._train_epoch(now.state, self._inputs_at(now.epoch, inputs, now.progress))
+            of_layers = self._measure_layers(now.state.weights, state.weights, n_epochs)  # (slots, layers, metrics)
+            layers = tf.tensor_scatter_nd_update(now.layers, [[now.epoch]], of_layers[None])
             measured = self._measure(sums, state, now.progress)  # (slots, metrics)
             metrics = tf.tensor_scatter_nd_update(now.metrics, [[now.epoch]], measured[None])
             progress, end_codes, is_best = decide(self._config_in_units(), measured, now.progress)
             present = (*state.weights, *state.moving)
             best = [_select(is_best, new, old) for new, old in zip(present, now.best, strict=True)]
-            return (_Call(now.epoch + 1, state, best, metrics, progress, end_codes),)
+            return (_Call(now.epoch + 1, state, best, metrics, layers, progress, end_codes),)
 
         (last,) = tf.while_loop(continues, body, (self._first(progress),))
         for variables, values in (*zip(self._state, last.state, strict=True), (self._best, last.best)):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-        return last.epoch, last.metrics, last.progress, last.end_codes
+        return last.epoch, last.metrics, last.layers, last.progress, last.end_codes
 
     def _config_in_units(self) -> ArrayConfig:
         """Return the configuration with monitors in the units of each slot's rows."""
@@ -221,6 +230,7 @@ class ArrayProgram:
             state=_TrainingState(*([variable.value() for variable in part] for part in self._state)),
             best=[variable.value() for variable in self._best],
             metrics=tf.zeros((config.epochs_per_call, config.n_slots, len(config.layout.names)), tf.float64),
+            layers=tf.zeros((config.epochs_per_call, config.n_slots, *self._layers_shape), tf.float64),
             progress=progress,
             end_codes=tf.zeros((config.n_slots,), tf.int32),
         )
@@ -253,6 +263,29 @@ class ArrayProgram:
         start = (tf.constant(0), state, masks, tf.zeros((config.n_slots, 2), tf.float64))
         _, state, _, sums = tf.while_loop(lambda step, *_: step < config.n_steps, body, start)
         return state, sums
+
+    @property
+    def _layers_shape(self) -> tuple[int, int]:
+        return len(self.config.hidden), len(layer_measures.names_for(self.config.activation))
+
+    def _measure_layers(
+        self, before: Sequence[SlotWeights], after: Sequence[SlotWeights], n_epochs: Scalar
+    ) -> SlotLayers:
+        """Return what is measured of hidden layers before an epoch, and how far it moved their kernels."""
+
+        def body(turn: Scalar, _: SlotLayers) -> tuple[Scalar, SlotLayers]:
+            measured = self._networks.measure_layers(before, self._rows.to_measure())
+            pairs = zip(before[:-2], after[:-2], strict=True)  # kernels of hidden layers
+            moved = [layer_measures.length(new - old) for old, new in pairs]
+            measured["update_ratio"] = list(map(tf.math.divide_no_nan, moved, measured["weight_norm"]))
+            names = layer_measures.names_for(self.config.activation)
+            return turn + 1, tf.stack([tf.stack(measured[name], axis=1) for name in names], axis=2)
+
+        start = tf.zeros((self.config.n_slots, *self._layers_shape), tf.float64)
+        if not self.config.hidden:
+            return start
+        # A loop of one turn, which XLA cannot know: it fuses nothing of it with the training, whose bits stay the same.
+        return tf.while_loop(lambda turn, _: turn < tf.minimum(n_epochs, 1), body, (tf.constant(0), start))[1]
 
     def _draw_masks(self, inputs: CallInputs, step: Scalar) -> Sequence[SlotMask]:
         n_units = [self.config.batch_size * units for units in self.config.hidden]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dnnsweep.datasets import Dataset
 from dnnsweep.records import Task
-from dnnsweep.trainers import keras_models
+from dnnsweep.trainers import keras_models, layer_measures
 from dnnsweep.trainers.array.arithmetic import Batch
 from dnnsweep.trainers.array.config import ArrayConfig
 from dnnsweep.trainers.array.types import BatchRows, Chunks, RowCounts, RowFlags, Scalar, SlotRows
@@ -63,6 +63,9 @@ class ArrayRows(Protocol):
     def batch(self, index: SlotRows, is_row: BatchRows, step: Scalar) -> Batch:
         """Return the rows of a step by their numbers (slots, batch)."""
 
+    def to_measure(self) -> Batch:
+        """Return the training rows that layers are measured on."""
+
     def targets(self) -> Targets:
         """Return the targets of all validation rows."""
 
@@ -80,6 +83,7 @@ class SharedRows:
         dtype = config.dtype
         self._x, self._y = (keras_models.to_device(part) for part in _parts(data.x_train, data.y_train, dtype))
         self._weights = None if data.w_train is None else keras_models.to_device(data.w_train.astype(dtype))
+        self._to_measure = _batch_of(config, data, layer_measures.rows_to_measure(len(data.x_train), config.n_rows))
         self._n_validation = len(data.x_validation)
         x, y = (tf.constant(part) for part in _parts(data.x_validation, data.y_validation, dtype))
         n_chunks, size = _chunks(self._n_validation)
@@ -127,6 +131,10 @@ class SharedRows:
             None if is_row is None else is_row[step],  # (batch,)
             None if self._weights is None else tf.gather(self._weights, index),  # (slots, batch)
         )
+
+    def to_measure(self) -> Batch:
+        """Return the training rows that layers are measured on, without the axis of the slots."""
+        return self._to_measure
 
     def targets(self) -> Targets:
         """Return the targets of all validation rows (1, rows)."""
@@ -205,6 +213,18 @@ class OwnRows:
             None if self._weights is None else tf.gather(self._weights, index),  # (slots, batch)
         )
 
+    def to_measure(self) -> Batch:
+        """Return the training rows of each slot that layers are measured on."""
+        config, n_measured = self._config, layer_measures.n_measured_rows(self._config.n_rows)
+        place = tf.range(n_measured) * tf.cast(self.counts[0], tf.int32)[:, None] // n_measured  # (slots, rows)
+        index = place + config.n_rows * tf.range(config.n_slots)[:, None]
+        return Batch(
+            tf.gather(self._x, index),  # (slots, rows, features)
+            self._classes(tf.gather(self._y, index)),  # (slots, rows)
+            None,
+            None if self._weights is None else tf.gather(self._weights, index),  # (slots, rows)
+        )
+
     def targets(self) -> Targets:
         """Return the targets of all validation rows (slots, rows)."""
         parts = (self._classes(self._y_validation.value()), self._is_validation_row())  # (chunks, slots, size) each
@@ -219,6 +239,14 @@ class OwnRows:
 
     def _classes(self, y: SlotRows) -> SlotRows:
         return y if self._config.task is Task.REGRESSION else tf.cast(y, tf.int32)
+
+
+def _batch_of(config: ArrayConfig, data: Dataset, rows: NDArray[np.int32]) -> Batch:
+    """Return some training rows, with their features (rows, features) shared by all slots."""
+    x, y = _parts(data.x_train[rows], data.y_train[rows], config.dtype)
+    shape = (config.n_slots, len(rows))
+    weights = None if data.w_train is None else np.broadcast_to(data.w_train[rows].astype(config.dtype), shape)
+    return Batch(keras_models.to_device(x), keras_models.to_device(np.broadcast_to(y, shape)), None, weights)
 
 
 def _parts(x: NDArray[Any], y: NDArray[Any], dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:

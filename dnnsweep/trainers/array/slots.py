@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dnnsweep.records import AttemptStarted, Reason, Suggestion, TestAnswers
-from dnnsweep.trainers import Emit, TrialDroppedError, keras_models
+from dnnsweep.records import AttemptStarted, LayerMetrics, Reason, Suggestion, TestAnswers
+from dnnsweep.trainers import Emit, TrialDroppedError, keras_models, layer_measures
 from dnnsweep.trainers.array import optimizers, weights
 from dnnsweep.trainers.array.arithmetic import SlotKnobs
 from dnnsweep.trainers.array.buffers import InputBuffers
@@ -152,7 +154,15 @@ class TrialArray:
             self.n_busy_slot_epochs += result.n_epochs
             for ahead, vector in enumerate(result.metrics[: result.n_epochs, slot]):  # (metrics,)
                 rate = self._buffers.changing_rate(ahead, slot, trial, vector)
-                trial.attempt.add(trial.layout.in_own_units(vector) | rate, moment)
+                metrics = trial.layout.in_own_units(vector) | rate
+                trial.attempt.add(metrics, moment, self._layers(result.layers[ahead, slot], trial))
+
+    def _layers(self, table: NDArray[np.floating], trial: SlotTrial) -> LayerMetrics:
+        """Return what an epoch measured of a trial's hidden layers."""
+        config = self.config
+        n_steps = keras_models.n_steps(trial.n_rows, config.batch_size)
+        names = layer_measures.names_for(config.activation)
+        return layer_measures.by_layer(zip(names, repeat(config.layer_names), table.T.tolist()), n_steps)
 
     def _report(self, emit: Emit, moment: float) -> None:
         """Report the epochs of trials that last, in batches: those that end soon come with their result."""

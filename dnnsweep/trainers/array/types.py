@@ -20,11 +20,13 @@ RowCounts: TypeAlias = Any  #: () or (slots,), a number of rows in double precis
 Chunks: TypeAlias = Any  #: (chunks, rows, ...) that all slots share or (chunks, slots, rows, ...), in equal pieces
 
 EpochMetrics: TypeAlias = Any  #: (epochs_per_call, slots, metrics)
+EpochLayers: TypeAlias = Any  #: (epochs_per_call, slots, hidden layers, metrics)
 
 SlotValues: TypeAlias = Any  #: (slots,), in the precision of the weights
 SlotCounts: TypeAlias = Any  #: (slots,), whole numbers
 SlotFlags: TypeAlias = Any  #: (slots,) or (slots, ...), booleans
 SlotMetrics: TypeAlias = Any  #: (slots, metrics), in the order of `MetricLayout.names`, in double precision
+SlotLayers: TypeAlias = Any  #: (slots, hidden layers, metrics), in the order of `layer_measures.names_for`, in double
 SlotSums: TypeAlias = Any  #: (slots, 2), sums over rows of the loss and of the metric beside it; over all, in double
 SlotCoefficients: TypeAlias = Any  #: (slots, coefficients), of one step
 SlotStepCoefficients: TypeAlias = Any  #: (slots, steps, coefficients), of one epoch

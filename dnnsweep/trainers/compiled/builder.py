@@ -18,6 +18,7 @@ from dnnsweep.errors import Mistake, SpecError
 from dnnsweep.records import BuilderCall, InputForm, Task
 from dnnsweep.space import KNOBS, TRAINING_KNOBS, did_you_mean, yaml_text
 from dnnsweep.spec import SweepSpec
+from dnnsweep.trainers.structures import symbolic_inputs
 
 PATH: Final = "network.builder"
 #: Rows that a network is tried with.
@@ -212,7 +213,7 @@ def inputs_of(network: keras.Model, x: Any, reshape: Callable[[Any, tuple[int, .
     Raises:
         ValueError: The inputs together take more or fewer columns than there are.
     """
-    structure = _structure(network)
+    structure = symbolic_inputs(network)
     if structure is None:
         return x
     leaves = _leaves(network, structure)
@@ -232,7 +233,7 @@ def inputs_of(network: keras.Model, x: Any, reshape: Callable[[Any, tuple[int, .
 
 def input_form(network: keras.Model) -> InputForm:
     """Return how a network takes a row."""
-    structure = _structure(network)
+    structure = symbolic_inputs(network)
     if structure is None:
         return InputForm.FLAT
     if isinstance(structure, Mapping):
@@ -242,15 +243,6 @@ def input_form(network: keras.Model) -> InputForm:
         return InputForm.SEVERAL
     is_flat = len(shapes[0]) == 1 or None in shapes[0]
     return InputForm.FLAT if is_flat else InputForm.RESHAPED
-
-
-def _structure(network: keras.Model) -> Any:
-    """Return the symbolic inputs as the network was made of them; None where it does not know them."""
-    try:
-        return network.input
-    except (AttributeError, ValueError):  # a Sequential that was never called has `inputs` only
-        inputs = getattr(network, "inputs", None)
-        return inputs[0] if inputs and len(inputs) == 1 else inputs
 
 
 def _leaves(network: keras.Model, structure: Any) -> list[Any]:

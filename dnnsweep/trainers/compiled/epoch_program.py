@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dnnsweep.records import Task
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import dropout, keras_models
-from dnnsweep.trainers.compiled.structures import strengths
 from dnnsweep.trainers.keras_engine import Rows
+from dnnsweep.trainers.structures import strengths
 
 _METRICS: Final = {
     Task.BINARY: keras.metrics.binary_accuracy,

@@ -14,9 +14,9 @@ from dnnsweep.datasets import Dataset
 from dnnsweep.space import Hyperparameters
 from dnnsweep.trainers import keras_models
 from dnnsweep.trainers.compiled.epoch_program import EpochProgram
-from dnnsweep.trainers.compiled.structures import structure_of
 from dnnsweep.trainers.engine import Engine, EngineRefusedError
 from dnnsweep.trainers.keras_engine import HeldRows
+from dnnsweep.trainers.structures import structure_of
 
 #: Compiled programs that are kept, the latest ones.
 MAX_PROGRAMS: Final = 16
@@ -142,6 +142,11 @@ class ProgramEngine:
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of all weights."""
         return list(self._program.network.get_weights())
+
+    def training_rows(self, index: NDArray[np.int32]) -> tuple[Any, ...]:
+        """Return some training rows: features, targets, and any weights."""
+        rows = self._programs.rows.for_network(self.network, self._data)
+        return keras_models.take(rows.training, index)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the epochs to come."""

@@ -15,8 +15,7 @@ import tensorflow as tf
 
 from dnnsweep.space import PLATEAU, Choice, Hyperparameters
 from dnnsweep.spec import SweepSpec
-from dnnsweep.trainers import keras_models
-from dnnsweep.trainers.compiled import structures
+from dnnsweep.trainers import keras_models, structures
 from dnnsweep.trainers.compiled.builder import inputs_of
 
 PROGRAM: Final = "program"

@@ -51,9 +51,18 @@ def layers(network: keras.Model) -> Iterator[keras.Layer]:
             yield layer
 
 
+def symbolic_inputs(network: keras.Model) -> Any:
+    """Return the symbolic inputs as the network was made of them; None where it does not know them."""
+    try:
+        return network.input
+    except (AttributeError, ValueError):  # a Sequential that was never called has `inputs` only
+        inputs = getattr(network, "inputs", None)
+        return inputs[0] if inputs and len(inputs) == 1 else inputs
+
+
 def obstacle(network: keras.Model) -> str | None:
     """Return in a few words what keeps a network from being trained by a program; None if nothing does."""
-    if not _is_plain(network):
+    if not is_plain(network):
         return f"the class {type(network).__name__}, which may have code of its own"
     inner_layers = list(layers(network))
     if others := sorted({type(layer).__name__ for layer in inner_layers if type(layer) not in DENSE}):
@@ -64,12 +73,12 @@ def obstacle(network: keras.Model) -> str | None:
     return None
 
 
-def _is_plain(network: keras.Model) -> bool:
+def is_plain(network: keras.Model) -> bool:
     """Return whether a network is made of its layers alone, without code of its own."""
     tensor = keras.Input((1,))
     kinds = (keras.Sequential, type(keras.Model(tensor, tensor)))  # Functional has no public name
     inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
-    return type(network) in kinds and all(map(_is_plain, inner))
+    return type(network) in kinds and all(map(is_plain, inner))
 
 
 def _layer_obstacle(layer: keras.Layer) -> str | None:
