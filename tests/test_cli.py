@@ -841,7 +841,8 @@ def test_an_entry_has_every_field_of_the_contract(ask: Call) -> None:
 def test_tables_show_what_was_searched(ask: Call) -> None:
     head, *lines = ask("best", "pretend", "--top", "2").out.splitlines()
 
-    assert head.split() == ["number", "value", "reason", "best", "epoch", "epochs", "seconds", "dropout", "optimizer"]
+    columns = ["number", "value", "reason", "best", "epoch", "epochs", "seconds", "dropout", "optimizer", "findings"]
+    assert head.split() == columns
     assert len(lines) == 2
     assert "diverged" in ask("trials", "pretend").out
 

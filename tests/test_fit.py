@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import thorough
 from sklearn import metrics as sk
 from warm_python import WarmPython
 
-from dnnsweep import datasets
+from dnnsweep import datasets, spec
+from dnnsweep.diagnoses import diagnose_result
 from dnnsweep.errors import SpecError
+from dnnsweep.ledger import summary_json
 from dnnsweep.records import AttemptStarted, EpochReport, Reason, Suggestion, Task, TrialResult, metrics_for
 from dnnsweep.space import KNOBS, OPTIMIZERS, Hyperparameters
 from dnnsweep.spec import DatasetSpec
@@ -25,6 +28,7 @@ from dnnsweep.trainers.fit import FitTrainer
 from dnnsweep.trainers.shuffling import row_order
 from dnnsweep.trainers.stopping import DIVERGED_LOSS, is_diverged
 
+SWEEPS = Path(__file__).resolve().parents[1] / "sweeps"
 SMALL = {"hidden": (8,), "optimizer": "adam", "learning_rate": 0.01}
 
 
@@ -559,3 +563,32 @@ def test_a_schedules_learning_rate_is_a_metric_where_it_changes(iris: Sequential
     # 90 rows make 3 steps an epoch; the last steps of three epochs are the 2nd, 5th and 8th of 9, from 0
     assert rates == pytest.approx([0.25 * (1 + math.cos(math.pi * step / 9)) for step in (2, 5, 8)], rel=1e-5)
     assert baseline.curve.values("learning_rate") == ()
+
+
+# --- what is found in it
+
+
+def codes(trainer: FitTrainer, result: TrialResult, **knobs: Any) -> set[str]:
+    data, params = summary_json(trainer.open().data), {**Hyperparameters().to_params(), **SMALL, **knobs}
+    return {finding.code.value for finding in diagnose_result(result, params, data)}
+
+
+def test_a_short_training_is_found_and_so_are_steps_that_are_much_too_long(
+    iris: FitTrainer, baseline: TrialResult
+) -> None:
+    knobs = {"learning_rate": 100.0}
+
+    assert codes(iris, baseline) == {"stopped_too_early"}
+    assert "update_ratio" in codes(iris, train(iris, **knobs), **knobs)
+
+
+@thorough(
+    "`python -m bench diseases` trains it too, and layers are measured as plain Keras would in less deep networks"
+)
+def test_twenty_layers_of_sigmoid_are_found_ill_and_with_batch_normalisation_healthy() -> None:
+    document = spec.load(SWEEPS / "deep_sigmoid.yaml", ["training.epochs=15", "training.early_stopping=null"])
+    trainer, ill = FitTrainer(Job(document.to_json())), dict(document.default_params)
+    healthy = {**ill, "batch_norm": True}
+
+    assert codes(trainer, train(trainer, **ill), **ill) == {"vanishing_gradient"}
+    assert codes(trainer, train(trainer, **healthy), **healthy) <= {"stopped_too_early"}
