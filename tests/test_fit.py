@@ -576,7 +576,7 @@ def codes(trainer: FitTrainer, result: TrialResult, **knobs: Any) -> set[str]:
 def test_a_short_training_is_found_and_so_are_steps_that_are_much_too_long(
     iris: FitTrainer, baseline: TrialResult
 ) -> None:
-    knobs = {"learning_rate": 100.0}
+    knobs: dict[str, Any] = {"learning_rate": 100.0}
 
     assert codes(iris, baseline) == {"stopped_too_early"}
     assert "update_ratio" in codes(iris, train(iris, **knobs), **knobs)

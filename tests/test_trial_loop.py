@@ -37,6 +37,7 @@ class ScriptedEngine:
 
     def __init__(self, val_losses: list[float]) -> None:
         self.network = Network()
+        self.is_compiled = False
         self.val_losses = val_losses
         self.n_epochs = 0
         self.orders: list[Any] = []
@@ -57,6 +58,10 @@ class ScriptedEngine:
 
     def weights(self) -> list[Any]:
         return [self.n_epochs]
+
+    @property
+    def trained(self) -> Any:
+        return self.network
 
     def training_rows(self, index: Any) -> tuple[Any, ...]:
         return tuple(index)

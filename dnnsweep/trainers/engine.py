@@ -16,9 +16,11 @@ class Engine(Protocol):
 
     Attributes:
         network: The Keras model as it was built. It is also what is saved in the end, with the weights that are kept.
+        is_compiled: Whether XLA compiles the training.
     """
 
     network: Any
+    is_compiled: bool
 
     def fit(
         self, orders: Iterator[NDArray[np.int32]], n_epochs: int, after_epoch: Callable[[Mapping[str, float]], bool]
@@ -43,6 +45,10 @@ class Engine(Protocol):
 
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of all weights as they are now, in the order of `network.get_weights()`."""
+
+    @property
+    def trained(self) -> Any:
+        """Return the Keras model whose weights are those of the training as they are now."""
 
     def training_rows(self, index: NDArray[np.int32]) -> tuple[Any, ...]:
         """Return some training rows by their numbers, as the network takes them: features, targets, and any weights."""

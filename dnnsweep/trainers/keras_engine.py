@@ -80,6 +80,7 @@ class KerasEngine:
         mode: str = keras_models.GRAPH,
     ) -> None:
         self.network = network
+        self.is_compiled = False  # even if XLA compiles `fit`: its epochs are long
         self._hp = hp
         self._data = data
         self._held_rows = rows
@@ -113,6 +114,11 @@ class KerasEngine:
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of all weights."""
         return list(self.network.get_weights())
+
+    @property
+    def trained(self) -> Any:
+        """Return the network, which is trained itself."""
+        return self.network
 
     def training_rows(self, index: NDArray[np.int32]) -> tuple[Any, ...]:
         """Return some training rows: features, targets, and any weights."""

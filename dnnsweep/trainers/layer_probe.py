@@ -26,7 +26,6 @@ MAX_NAME: Final = 80
 #: Layers that are activations and nothing else -> the name of the activation.
 _ACTIVATIONS: Final = {keras.layers.ReLU: "relu", keras.layers.ELU: "elu", keras.layers.LeakyReLU: "leaky_relu"}
 
-Weights = Sequence[NDArray[Any]]  # in the order of `network.get_weights()`
 Measured = tuple[str, Sequence[str], Sequence[float]]  # a metric, layers, and its value in each
 
 
@@ -50,34 +49,34 @@ class LayerProbe:
     Args:
         network: Sequential or Functional network of the structure; it is not changed.
         task: Task of the data, which decides the loss.
+        is_compiled: Whether XLA compiles it, which it does not repay beside training without XLA.
     """
 
-    def __init__(self, network: keras.Model, task: Task) -> None:
+    def __init__(self, network: keras.Model, task: Task, *, is_compiled: bool) -> None:
         with _same_randomness():
             self._copy = keras.models.clone_model(network, clone_function=_without_dropout)
         self._hidden = list(_hidden_layers(self._copy))
         answers = [hidden.answer for hidden in self._hidden]
         self._network = keras.Model(symbolic_inputs(self._copy), [*answers, self._copy.outputs[0]], name="probe")
         self._loss = keras_models.LOSSES[task](reduction="none")
-        places = {id(variable): place for place, variable in enumerate(self._copy.weights)}
-        self._places = [places[id(hidden.layer.kernel)] for hidden in self._hidden]
-        self._run = tf.function(self._measure, autograph=False)
+        self._places = {id(variable): place for place, variable in enumerate(self._copy.weights)}
+        self._kernels = [self._places[id(hidden.layer.kernel)] for hidden in self._hidden]
+        self._run = tf.function(self._measure, autograph=False, jit_compile=is_compiled)
 
     @property
     def n_layers(self) -> int:
         """Return the number of hidden layers."""
         return len(self._hidden)
 
-    def measure(self, weights: Weights, rows: tuple[Any, ...], names: Sequence[str]) -> list[Measured]:
+    def measure(self, weights: Sequence[keras.Variable], rows: tuple[Any, ...], names: Sequence[str]) -> list[Measured]:
         """Return what is measured of a network: each metric, the layers that have it, and its values.
 
         Args:
-            weights: Weights of the network.
+            weights: Weights of a network of the structure.
             rows: Features, targets and perhaps weights of the rows to measure on.
             names: Names of the hidden layers.
         """
-        self._copy.set_weights(weights)
-        values = iter(self._run(rows).numpy().tolist())
+        values = iter(self._run([variable.value for variable in weights], rows).numpy().tolist())
         kinds = ("gradient_norm", "weight_norm", "activation_variance")
         measured: list[Measured] = [(kind, names, list(islice(values, len(names)))) for kind in kinds]
         of_idle: dict[str, tuple[list[str], list[float]]] = {}
@@ -88,18 +87,20 @@ class LayerProbe:
                 shares.append(next(values))
         return [*measured, *((kind, *pair) for kind, pair in of_idle.items())]
 
-    def updates(self, before: Weights, after: Weights) -> list[float]:
-        """Return by what share of its length each hidden kernel has changed."""
-        pairs = [(before[place].astype(np.float64), after[place].astype(np.float64)) for place in self._places]
-        return [_share(float(np.linalg.norm(b - a)), float(np.linalg.norm(a))) for a, b in pairs]
+    def kernels(self, weights: Sequence[keras.Variable]) -> list[NDArray[np.float64]]:
+        """Return a copy of the kernels of the hidden layers, from the weights of a network."""
+        return [weights[place].numpy().astype(np.float64) for place in self._kernels]
 
-    def _measure(self, rows: tuple[Any, ...]) -> tf.Tensor:
+    def _measure(self, variables: list[tf.Variable], rows: tuple[Any, ...]) -> tf.Tensor:
         x, y, *row_weights = rows
-        kernels = [hidden.layer.kernel.value for hidden in self._hidden]
+        weights = [variable.value() for variable in variables]
+        kernels = [weights[place] for place in self._kernels]
+        network = self._network
+        trainable, others = network.trainable_variables, network.non_trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            for kernel in kernels:
-                tape.watch(kernel)
-            *answers, predictions = self._network(x, training=True)
+            tape.watch(kernels)
+            given = ([self._among(weights, variable) for variable in part] for part in (trainable, others))
+            (*answers, predictions), _ = network.stateless_call(*given, x, training=True)
             losses = self._loss(y, predictions)  # (rows,)
             total = tf.reduce_mean(losses * row_weights[0] if row_weights else losses)
         gradients = tape.gradient(total, kernels, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -111,6 +112,11 @@ class LayerProbe:
         ]
         lengths = [layer_measures.length(part[None])[0] for part in (*gradients, *kernels)]
         return tf.stack([*lengths, *(layer_measures.spread(answer)[0] for answer in flat), *idle])
+
+    def _among(self, weights: list[tf.Tensor], variable: keras.Variable) -> tf.Tensor:
+        """Return the given value of a variable of the copy; its own for the state of a random generator."""
+        place = self._places.get(id(variable))
+        return variable.value.value() if place is None else weights[place]
 
 
 class LayerProbes:
@@ -124,7 +130,7 @@ class LayerProbes:
     def __init__(self, task: Task, most_rows: int) -> None:
         self._task = task
         self._most_rows = most_rows
-        self._probes: dict[str, LayerProbe | None] = {}
+        self._probes: dict[tuple[str, bool], LayerProbe | None] = {}
 
     def watch(self, engine: Engine, n_rows: int, n_steps: int) -> Callable[[], LayerMetrics]:
         """Measure a network before its first epoch; return a function to call after each epoch.
@@ -142,11 +148,11 @@ class LayerProbes:
         """
         if not isinstance(engine.network, keras.Model) or not is_plain(engine.network):
             return dict
-        key = structure_of(engine.network)
+        key = structure_of(engine.network), engine.is_compiled
         if key in self._probes and self._probes[key] is None:
             return dict
         try:
-            probe = self._probes.get(key) or LayerProbe(engine.network, self._task)
+            probe = self._probes.get(key) or LayerProbe(engine.network, self._task, is_compiled=engine.is_compiled)
             if probe.n_layers:
                 rows = engine.training_rows(layer_measures.rows_to_measure(n_rows, self._most_rows))
                 self._keep(key, probe)
@@ -156,7 +162,7 @@ class LayerProbes:
         self._keep(key, None)
         return dict
 
-    def _keep(self, key: str, probe: LayerProbe | None) -> None:
+    def _keep(self, key: tuple[str, bool], probe: LayerProbe | None) -> None:
         self._probes = dict(list(self._probes.items())[-MAX_PROBES + 1 :])
         self._probes[key] = probe
 
@@ -173,18 +179,19 @@ class _Watch:
 
     def __init__(self, probe: LayerProbe, engine: Engine, rows: tuple[Any, ...], n_steps: int) -> None:
         self._probe = probe
-        self._engine = engine
+        self._weights = list(engine.trained.weights)  # Keras collects them anew each time
         self._rows = rows
         self._n_steps = n_steps
         self._names = layer_names(engine.network)
-        self._weights: Weights = engine.weights()
+        self._kernels = probe.kernels(self._weights)
         self._measured = probe.measure(self._weights, rows, self._names)
 
     def after_epoch(self) -> LayerMetrics:
         """Return what was measured before the epoch that has just ended, and how far it moved the weights."""
-        before, measured = self._weights, self._measured
-        self._weights = self._engine.weights()
-        updates = self._probe.updates(before, self._weights)
+        before, measured = self._kernels, self._measured
+        self._kernels = self._probe.kernels(self._weights)
+        pairs = zip(before, self._kernels, strict=True)
+        updates = [_share(float(np.linalg.norm(new - old)), float(np.linalg.norm(old))) for old, new in pairs]
         self._measured = self._probe.measure(self._weights, self._rows, self._names)
         return layer_measures.by_layer([*measured, ("update_ratio", self._names, updates)], self._n_steps)
 

@@ -100,6 +100,7 @@ class ProgramEngine:
         substitute: Engine,
     ) -> None:
         self.network = network
+        self.is_compiled = True
         self._hp = hp
         self._data = data
         self._key = key
@@ -142,6 +143,11 @@ class ProgramEngine:
     def weights(self) -> list[NDArray[Any]]:
         """Return a copy of all weights."""
         return list(self._program.network.get_weights())
+
+    @property
+    def trained(self) -> Any:
+        """Return the program's copy of the network."""
+        return self._program.network
 
     def training_rows(self, index: NDArray[np.int32]) -> tuple[Any, ...]:
         """Return some training rows: features, targets, and any weights."""
