@@ -67,5 +67,5 @@ def test_a_summary_is_stored_with_one_list_of_words() -> None:
 
     plain = json.loads(json.dumps(summary_json(data)))
 
-    assert list(plain)[-3:] == ["notes", "traits", "reading"]
+    assert list(plain)[-4:] == ["notes", "traits", "reading", "constant_loss"]
     assert plain["traits"] == ["own_test", "takes_units", "many_inputs"]

@@ -251,7 +251,7 @@ def test_every_command_of_the_service_page_does_what_it_says(
                 keyboard.type(line)
         assert (tmp_path / "flowers.keras").stat().st_size > 1000
         run = keyboard.type("dnnsweep run flowers.yaml --trials 8 --home here", is_alone=True)
-        assert "best val_accuracy" in run
+        assert "leads: val_accuracy" in run
         told = [json.loads(keyboard.type(f"dnnsweep trials flowers --json{home}")) for home in ("", " --home here")]
     finally:
         for server in servers:

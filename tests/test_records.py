@@ -167,5 +167,5 @@ def test_sweep_becomes_plain_json() -> None:
         *("id", "name", "state", "description", "source", "metric", "direction", "n_trials", "n_finished"),
         *("n_running", "n_failed", "best_number", "best_value", "window", "data", "spec", "run_id", "n_undelivered"),
         *("error", "created_at", "ended_at", "seconds", "trainer", "slots", "device", "objectives", "n_pruned"),
-        *("front", "delivery_error", "submitted_by", "stopped_by", "n_diverged", "repeated_for"),
+        *("front", "delivery_error", "submitted_by", "stopped_by", "n_diverged", "repeated_for", "conclusion"),
     )

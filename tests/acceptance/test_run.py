@@ -425,7 +425,7 @@ def test_a_grid_ends_when_every_point_was_tried_whatever_happened(quick: Workspa
 def test_progress_is_a_line_for_each_trial_on_stderr_and_the_best_comes_last_on_stdout(quick: Workspace) -> None:
     done = quick.run("run", quick.file(description="diverge=1", budget={"trials": 5}))
 
-    *progress, state, behind = done.err.splitlines()[:-4]
+    *progress, state, behind = done.err.splitlines()[:-5]
     assert done.code == 0, done.err
     assert [line.partition("]")[0] for line in progress] == [f"[{n}/5" for n in range(1, 6)]
     assert sum("trial 1: diverged" in line for line in progress) == 1
@@ -587,7 +587,9 @@ def assert_trial_shown(client: Any, run: Any, trial: Trial, parent: str) -> None
         return
     assert run.data.metrics["objective"] == trial.value
     assert run.data.metrics["best_epoch"] == trial.best_epoch
-    for metric in names - {"objective", "best_epoch", "n_parameters"}:
+    of_network = {name for name in names if "/" not in name}
+    assert {"gradient_norm", "weight_norm"} <= {name.partition("/")[0] for name in names - of_network}
+    for metric in of_network - {"objective", "best_epoch", "n_parameters"}:
         history = client.get_metric_history(run.info.run_id, metric)
         assert sorted(point.step for point in history) == list(range(1, trial.epochs + 1)), metric
         at_best = next(point.value for point in history if point.step == trial.best_epoch)
@@ -759,6 +761,7 @@ KERAS = {
     "objective": {"metric": "val_loss"},
     "training": {"epochs": 3},
     "budget": {"trials": 3},
+    "confirm": None,
     "enqueue": [
         {"learning_rate": 1000000.0, "optimizer": "sgd", "dropout": 0.0},
         {"learning_rate": 0.01, "optimizer": "adam", "dropout": 0.1},

@@ -197,7 +197,9 @@ class ArrayProgram:
         def body(now: _Call) -> tuple[_Call]:
             state, sums = self._train_epoch(now.state, self._inputs_at(now.epoch, inputs, now.progress))
             of_layers = self._measure_layers(now.state.weights, state.weights, n_epochs)  # (slots, layers, metrics)
-            layers = tf.tensor_scatter_nd_update(now.layers, [[now.epoch]], of_layers[None])
+            layers = now.layers
+            if self.config.hidden:
+                layers = tf.tensor_scatter_nd_update(layers, [[now.epoch]], of_layers[None])
             measured = self._measure(sums, state, now.progress)  # (slots, metrics)
             metrics = tf.tensor_scatter_nd_update(now.metrics, [[now.epoch]], measured[None])
             progress, end_codes, is_best = decide(self._config_in_units(), measured, now.progress)
