@@ -170,6 +170,17 @@ def test_the_winner_is_retrained_and_test_rows_are_opened_once(run: Run, home: P
     assert answer_of("same-rows")["test"]["n_opened"] == 2
 
 
+def test_the_model_of_a_former_winner_goes(run: Run, home: Path) -> None:
+    sweep = run()
+    former = answer_of()["retrained"]["model"]
+
+    dnnsweep.retrain("pretend", sweep.best(top=1)[0].number, executor="inprocess")
+
+    kept = answer_of()["retrained"]["model"]
+    assert kept != former
+    assert [path.name for path in (home / "models" / "pretend" / "retrained").iterdir()] == [kept]
+
+
 def test_test_rows_stay_closed_where_nobody_asks_or_the_sweep_was_stopped(run: Run) -> None:
     run(test=False)
     assert [c for c, _ in repeats_of() if c.purpose is Purpose.RETRAIN] == []

@@ -331,6 +331,7 @@ class Answering:
         scores = expected_scores(answers, self._objective.metric, Task(self._sweep.data["task"]))
         self._stored["test"] = plain_scores(scores, n_opened)
         self._store("test")
+        self._training.remove_models(kept=self._stored["retrained"]["model"])
         return state
 
     def _retraining(self, candidate: int, block: int, index: int, n_epochs: int) -> PlannedRepeat:

@@ -69,5 +69,12 @@ class RepeatTraining:
         controller = Controller(settings, self.lease, order, self.executor, on_progress=report)
         return self.control(controller), order.is_over
 
+    def remove_models(self, kept: str | None) -> None:
+        """Remove the models of retrained configurations but one, once the ledger does not name them any more."""
+        folder = self.settings.models / RETRAINED
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name != kept:
+                path.unlink(missing_ok=True)
+
     def _n_ended(self) -> int:
         return sum(repeat.reason is not None for repeat in self.lease.repeats)
