@@ -14,7 +14,7 @@ from workspace import Workspace, identity
 
 import dnnsweep
 from dnnsweep.ledger import Ledger
-from dnnsweep.records import Purpose, Reason, Trial
+from dnnsweep.records import Curve, Purpose, Reason, Trial
 from dnnsweep.settings import find_settings
 
 Identity = list[tuple[Any, ...]]
@@ -134,15 +134,22 @@ def audited(
         row.running += status in ("RUNNING", "SCHEDULED")
         shown[number] = points
     for number, curve in curves.items():
-        known = {
-            (series.metric, step, value) for series in curve.series for step, value in enumerate(series.values, start=1)
-        }
+        known = set(_points(curve))
         seen = {
             point for point in shown.get(number, set()) if point[0] not in ("objective", "best_epoch", "n_parameters")
         }
         row.points_missing += len(known - seen)
         row.points_more += len(seen - known)
     return row
+
+
+def _points(curve: Curve) -> Iterator[tuple[str, int, float]]:
+    """Yield name, epoch and value of what MLflow should show: of layers the epochs 1, 2, 4, ... and the last one."""
+    for series in curve.series:
+        name = series.metric if series.layer is None else f"{series.metric}/{series.layer}"
+        for epoch, value in enumerate(series.values, start=1):
+            if series.layer is None or epoch == len(series.values) or epoch & (epoch - 1) == 0:
+                yield name, epoch, value
 
 
 def _may_be(trial: Trial, may_fail: str | None) -> bool:
