@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,14 @@ def test_repeats_for_the_noise_are_used_again_by_the_race_of_the_best(run: Run) 
 
 
 def test_a_sweep_whose_time_is_spent_while_the_noise_is_measured_is_complete(run: Run) -> None:
-    sweep = run({"description": "sleep=0.01", "budget": {**UNTIL["budget"], "seconds": 1.5}})
+    paused: list[bool] = []
+
+    def spend(progress: Progress) -> None:
+        if progress.n_repeats is not None and not paused:
+            paused.append(True)
+            time.sleep(4)
+
+    sweep = run({"budget": {**UNTIL["budget"], "seconds": 4}}, on_progress=spend)
 
     assert sweep.state is SweepState.COMPLETE
     assert sweep.show().conclusion is None
