@@ -7,7 +7,7 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -67,11 +67,19 @@ def replaced(document: str, name: str, text: str) -> str:
 
 def machine(n_repetitions: int, packages: Sequence[str] = PACKAGES) -> str:
     """Return when and on what this is measured."""
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    versions = ", ".join(f"{name} {found}" for name in packages if (found := _version(name)) is not None)
     return (
         f"{dt.datetime.now(tz=dt.UTC).date()}, {n_repetitions} repetitions, {n_cores()} cores of {_processor()}, "
         f"Python {platform.python_version()}, {versions}:"
     )
+
+
+def _version(package: str) -> str | None:
+    """Return the version of a package; None if it is not installed, because no rival was measured."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def n_cores() -> int:
