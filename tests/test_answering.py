@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +14,10 @@ from fake_mlflow import use_fake_mlflow
 from workspace import SWEEP
 
 import dnnsweep
+from dnnsweep.errors import SweepFailedError
 from dnnsweep.ledger import Ledger
-from dnnsweep.records import Candidate, Purpose, Repeat, SweepState
+from dnnsweep.records import Candidate, Purpose, Reason, Repeat, SweepState
+from dnnsweep.records.phases import Phase
 from dnnsweep.runner.answering import N_SEEDS
 from dnnsweep.runner.controller import Progress
 from dnnsweep.settings import find_settings
@@ -54,6 +57,12 @@ def repeats_of(name: str = "pretend") -> list[tuple[Candidate, Repeat]]:
 def answer_of(name: str = "pretend") -> dict[str, Any]:
     with closing(Ledger.open(find_settings().database_url)) as ledger:
         return ledger.answer(ledger.sweep(name))
+
+
+def n_openings() -> int:
+    """Return how often any test rows were opened."""
+    with closing(sqlite3.connect(find_settings().database_url.removeprefix("sqlite:///"))) as database:
+        return int(database.execute("SELECT count(*) FROM test_openings").fetchone()[0])
 
 
 def identity_of_repeats(name: str = "pretend") -> list[tuple[Any, ...]]:
@@ -127,6 +136,38 @@ def test_an_interrupted_answer_is_continued_to_the_same_answer(run: Run, n_repea
     in_blocks = [row for row in identity_of_repeats() if row[0] is not Purpose.RETRAIN]
     assert in_blocks == [row for row in identity_of_repeats("whole") if row[0] is not Purpose.RETRAIN]
     assert answer_of()["test"] == {**answer_of("whole")["test"], "n_opened": 2}
+
+
+def test_retrainings_that_an_interrupted_run_has_left_are_trained_as_new_ones(run: Run) -> None:
+    spec = {"description": "sleep=0.05"}
+    left: list[int] = []
+
+    def interrupt(progress: Progress) -> None:
+        if progress.phase is Phase.RETRAINING and (progress.n_repeats or (0, 0))[0] >= 2 and not left:
+            left.append(progress.n_finished)
+            signal.raise_signal(signal.SIGINT)
+
+    assert run(spec, on_progress=interrupt).state is SweepState.INTERRUPTED
+    assert run(spec).state is SweepState.COMPLETE
+
+    retrained = [r for c, r in repeats_of() if c.purpose is Purpose.RETRAIN]
+    given_up = [r for r in retrained if r.reason is Reason.STOPPED]
+    assert len(given_up) > 0
+    assert len([r for r in retrained if r.reason is Reason.COMPLETED]) == len(retrained) - len(given_up) < 2 * N_SEEDS
+    assert len(retrained) == 2 * N_SEEDS
+
+
+def test_the_score_is_told_although_effects_could_not_be_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise SweepFailedError("10 trials in a row failed")
+
+    monkeypatch.setattr("dnnsweep.runner.answering.Answering._measure_effects", fail)
+    run({"effects": {"blocks": 3}})
+
+    answer = answer_of()
+    assert answer["skipped"] == {"effects": "10 trials in a row failed"}
+    assert answer["test"]["n_opened"] == 1
+    assert answer["done"].keys() == {"confirm", "cures", "test"}
 
 
 def test_an_answered_sweep_is_not_trained_again(run: Run) -> None:
@@ -212,6 +253,8 @@ def test_the_time_of_a_sweep_covers_its_repeats(run: Run) -> None:
     assert sweep.state is SweepState.COMPLETE
     assert "confirm" not in answer_of().get("done", {})
     assert answer_of()["test"] is None
+    assert [c for c, _ in repeats_of() if c.purpose is Purpose.RETRAIN] == []
+    assert n_openings() == 0
 
 
 def test_a_sweep_whose_repeats_all_fail_is_complete_all_the_same(run: Run) -> None:

@@ -267,15 +267,17 @@ def test_a_sweep_that_ends_leaves_no_candidate_running(ledger: Ledger, lease: Le
     assert statuses(store) == {"candidate-0": "FINISHED", "candidate-1": "KILLED"}
 
 
-def test_repeats_that_are_given_up_end_their_candidate(ledger: Ledger, lease: Lease) -> None:
+def test_retrainings_that_are_given_up_end_their_candidate_and_no_other(ledger: Ledger, lease: Lease) -> None:
     store, repeats = Recording(), RepeatLease(lease)
-    end_repeats(repeats, 0, 1)
+    repeats.add([Candidate(2, Purpose.RETRAIN, "trial 0", ledger.trial("digits", 0).params, 0)])
+    ask_repeats(repeats, (2, 0), (2, 1))
+    end_repeats(repeats, 0, 6)
     sent(ledger, store, lease.sweep_id)
 
-    repeats.close_unfinished(1)
+    repeats.close_unfinished_retrainings()
 
-    assert sent(ledger, store, lease.sweep_id) == ["candidate-1"]
-    assert statuses(store) == {"candidate-0": "RUNNING", "candidate-1": "FINISHED"}
+    assert sent(ledger, store, lease.sweep_id) == ["candidate-2"]
+    assert statuses(store) == {"candidate-0": "RUNNING", "candidate-2": "FINISHED"}
 
 
 def test_an_outage_keeps_candidates_for_later(ledger: Ledger, lease: Lease) -> None:

@@ -15,7 +15,7 @@ from dnnsweep.ledger.clock import Moment, now_ms
 from dnnsweep.ledger.lease import Lease, Renewal, StudyTrial
 from dnnsweep.ledger.tables import RepeatRow
 from dnnsweep.ledger.turn import Asked, Told, Turn
-from dnnsweep.records import Candidate, Curve, Reason, Repeat, State, SweepState, TestAnswers, TrialResult
+from dnnsweep.records import Candidate, Curve, Purpose, Reason, Repeat, State, SweepState, TestAnswers, TrialResult
 from dnnsweep.redaction import redact
 
 #: Trainers know a trial by its number; those of repeats are behind those of all trials.
@@ -98,10 +98,14 @@ class RepeatLease:
         """Return what the sweep has answered so far; {} for nothing."""
         return self._lease.read(repeat_rows.read_answer)
 
-    def close_unfinished(self, *candidates: int) -> None:
-        """Store that repeats of some candidates that have not ended never will."""
+    def close_unfinished_retrainings(self) -> None:
+        """Store that retrainings which an earlier run has left never end.
+
+        What others of them have answered for the test rows is lost, so that all are trained again, as new ones.
+        """
         columns: dict[str, Any] = {"state": State.FAILED, "reason": Reason.STOPPED}
-        left = [repeat for repeat in self.repeats if repeat.candidate in candidates and repeat.reason is None]
+        retrained = {one.number for one in self.candidates if one.purpose is Purpose.RETRAIN}
+        left = [repeat for repeat in self.repeats if repeat.candidate in retrained and repeat.reason is None]
 
         def write(connection: Connection) -> None:
             for repeat in left:

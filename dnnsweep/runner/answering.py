@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from dnnsweep.answers.answer import CONFIRMED, Answer
@@ -112,6 +112,8 @@ class Answering:
         self._effects: MeasuredEffects | None = None
         self._baseline: int | None = None
         self._tried: list[TriedCure] = []
+        self._skipped: dict[str, str] = {}
+        self._has_time = True
         self._is_chosen = False
         self._is_amending = False
 
@@ -121,17 +123,30 @@ class Answering:
         race = [] if section is None else self._race(section)
         if section is None or not race:
             return SweepState.COMPLETE
+        parts: dict[str, Callable[[], SweepState]] = {
+            "confirm": partial(self._confirm, section, race),
+            "effects": self._measure_effects,
+            "cures": self._try_cures,
+            "test": self._score,
+        }
+        for name, part in parts.items():
+            state = self._answer(name, part) if name in self._wanted else SweepState.COMPLETE
+            if state is not SweepState.COMPLETE or not self._has_time:
+                return state
+        return SweepState.COMPLETE
+
+    def _answer(self, name: str, part: Callable[[], SweepState]) -> SweepState:
+        """Train what a part needs; the trials are there, and the other parts, whatever becomes of its repeats."""
         try:
-            state = self._confirm(section, race)
-            if state is SweepState.COMPLETE and "effects" in self._wanted:
-                state = self._measure_effects()
-            if state is SweepState.COMPLETE:
-                state = self._try_cures()
-            if state is SweepState.COMPLETE and "test" in self._wanted:
-                state = self._score()
-        except SweepFailedError as error:  # the trials are there, whatever became of their repeats
-            self._store(skipped={"confirm": str(error)})
+            return part()
+        except SweepFailedError as error:
+            self._skipped[name] = str(error)
+            self._store()
             return SweepState.COMPLETE
+
+    def _train(self, plan: Callable[[Results], Sequence[PlannedRepeat]], phase: Phase) -> SweepState:
+        """Train what a plan wants; note whether the time of the sweep was spent before it had all."""
+        state, self._has_time = self._training.train(plan, phase)
         return state
 
     def isolate(self, asked: Isolation) -> SweepState:
@@ -151,7 +166,8 @@ class Answering:
             self._is_amending = True
             return self._compare(asked)
         except SweepFailedError as error:
-            self._store(skipped={f"{asked.name} in isolation": str(error)})
+            self._skipped[f"{asked.name} in isolation"] = str(error)
+            self._store()
             return SweepState.COMPLETE
 
     def _compare(self, asked: Isolation) -> SweepState:
@@ -162,7 +178,8 @@ class Answering:
         spec, baseline = self._spec, baseline_params(self._spec.space, self._spec.default_params, self._spec.enqueue)
         values = values_to_compare(spec.space, name, baseline.get(name), winner.get(name))
         if len(values) == 1:
-            self._store(skipped={f"{name} in isolation": f"{setting_text(values[0])} is its only value"})
+            self._skipped[f"{name} in isolation"] = f"{setting_text(values[0])} is its only value"
+            self._store()
             return SweepState.COMPLETE
         plan = plan_isolation(Base(spec.space, spec.default_params, winner), name, values, asked.n_blocks, spec.seed)
         listed = [
@@ -177,9 +194,9 @@ class Answering:
             chosen = [candidate for candidate in best if candidate is not None]
             return [*tries, *(self._in_block(candidate, block) for block in plan.blocks for candidate in chosen)]
 
-        state, is_whole = self._training.train(wanted, Phase.COMPARING)
+        state = self._train(wanted, Phase.COMPARING)
         best = best_candidates(groups, self._lease.repeats, self._objective)
-        if is_whole and best is not None:
+        if self._has_time and best is not None:
             chosen = [None if number is None else self._lease.candidates[number] for number in best]
             found = compare_values(plan, chosen, self._lease.repeats, self._objective, self._split_sizes())
             others = [one for one in self._stored.get("isolated", ()) if one["name"] != name]
@@ -198,11 +215,7 @@ class Answering:
         candidate = None if repeated is None else repeated.number
         n_epochs = self._median_best_epoch(candidate) or trial.best_epoch or 1
         self._is_chosen = self._is_amending = True
-        try:
-            return self._retrain(f"trial {number}", trial.params, number, n_epochs)
-        except SweepFailedError as error:
-            self._store(skipped={"the score to expect": str(error)})
-            return SweepState.COMPLETE
+        return self._answer("test", lambda: self._retrain(f"trial {number}", trial.params, number, n_epochs))
 
     def _race(self, section: ConfirmSpec) -> list[Candidate]:
         """Return the candidates: the best trials and the baseline, which comes last unless it is one of them."""
@@ -225,14 +238,14 @@ class Answering:
         def plan(results: Results) -> list[PlannedRepeat]:
             return [self._in_block(*place) for place in rules.next_blocks(results.values())]
 
-        state, is_whole = self._training.train(plan, Phase.CONFIRMING)
+        state = self._train(plan, Phase.CONFIRMING)
         repeats, sizes = rules.own(self._lease.repeats), self._split_sizes()
         self._confirmation = confirm(race, repeats, self._objective, sizes, self._baseline)
         winner = None if self._confirmation is None else self._confirmation.winner
-        if is_whole and winner is not None and self._baseline not in (None, winner.number):
+        if self._has_time and winner is not None and self._baseline not in (None, winner.number):
             wanted = [self._in_block(*place) for place in rules.next_of_two(repeats, winner.number, self._baseline)]
-            state, is_whole = self._training.train(lambda _: wanted, Phase.CONFIRMING)
-        self._store("confirm" if is_whole else None)
+            state = self._train(lambda _: wanted, Phase.CONFIRMING)
+        self._store("confirm")
         return state
 
     def _split_sizes(self) -> SplitSizes:
@@ -258,17 +271,19 @@ class Answering:
         candidates = take_candidates(self._lease, Purpose.EFFECTS, described)
         numbers = {coalition: candidate.number for coalition, candidate in zip(coalitions, candidates, strict=True)}
         wanted = [self._in_block(numbers[coalition], block) for coalition, block in plan.trainings()]
-        state, is_whole = self._training.train(lambda _: wanted, Phase.COMPARING)
+        state = self._train(lambda _: wanted, Phase.COMPARING)
         self._effects = measure_effects(plan, self._lease.repeats, numbers, self._objective)
-        self._store("effects" if is_whole else None)
+        self._store("effects")
         return state
 
     def _try_cures(self) -> SweepState:
         """Try what is advised against findings of winner, baseline and many trials."""
+        if self._confirmation is None:
+            return SweepState.COMPLETE
         self._tried = plan_cures(self._lease, self._findings, self._trials)
         wanted = [repeat for cure in self._tried for repeat in cure.repeats(self._spec.seed)]
-        state, is_whole = self._training.train(lambda _: wanted, Phase.CURING)
-        self._store("cures" if is_whole else None)
+        state = self._train(lambda _: wanted, Phase.CURING)
+        self._store("cures")
         return state
 
     @property
@@ -285,7 +300,9 @@ class Answering:
 
     def _score(self) -> SweepState:
         """Retrain the winner on all development rows, and open the test rows."""
-        winner = None if self._confirmation is None else self._confirmation.winner
+        if self._confirmation is None:
+            return SweepState.COMPLETE
+        winner = self._confirmation.winner
         if winner is None or self._is_winner_retrained():
             self._store("test")
             return SweepState.COMPLETE
@@ -310,12 +327,11 @@ class Answering:
 
     def _retrain(self, label: str, params: Mapping[str, Any], trial: int | None, n_epochs: int) -> SweepState:
         (candidate,) = take_candidates(self._lease, Purpose.RETRAIN, [(label, params, trial)])
-        self._lease.close_unfinished(candidate.number)  # what they answered for the test rows is lost
         first = sum(repeat.candidate == candidate.number for repeat in self._lease.repeats)
         wanted = [self._retraining(candidate.number, first + index, index, n_epochs) for index in range(N_SEEDS)]
         n_opened = self._lease.open_test(_test_rows(self._spec, self._sweep), _digest(to_plain(params)))
-        state, is_whole = self._training.train(lambda _: wanted, Phase.RETRAINING)
-        if not is_whole:
+        state = self._train(lambda _: wanted, Phase.RETRAINING)
+        if not self._has_time:
             return state
         numbers = [r.number for r in self._lease.repeats if r.candidate == candidate.number and r.block >= first]
         models = [self._lease.models[number] for number in numbers if number in self._lease.models]
@@ -341,11 +357,11 @@ class Answering:
     def _in_block(self, candidate: int, block: int) -> PlannedRepeat:
         return repeat_in_block(self._spec.seed, candidate, block)
 
-    def _store(self, part: str | None = None, skipped: Mapping[str, str] | None = None) -> None:
-        """Store the answer as it is now, and that a part of it is complete."""
-        answer = self._compose(skipped or {})
+    def _store(self, part: str | None = None) -> None:
+        """Store the answer as it is now, and that a part of it is complete if there was time for it."""
+        answer = self._compose()
         done = dict(self._stored.get("done", {}))
-        if part in self._wanted:
+        if part in self._wanted and self._has_time:
             done[part] = self._wanted[part]
         self._stored = {**answer.to_json(), "done": done}
         self._lease.store_answer(self._stored)
@@ -363,11 +379,11 @@ class Answering:
         study = make_study(self._sweep.name, [self._objective.direction], parameters, self._trials)
         return importances_of(study)
 
-    def _compose(self, skipped: Mapping[str, str]) -> Answer:
+    def _compose(self) -> Answer:
         """Return the answer as it is now; one that is amended keeps what it had said before."""
         if self._is_amending and self._stored.get("sentences"):
             former = Answer.from_json(self._stored)
-            answer = replace(former, skipped={**former.skipped, **skipped})
+            answer = replace(former, skipped={**former.skipped, **self._skipped})
             return replace(answer, sentences=sentences(answer))
         retrained, winner = self._stored.get("retrained"), self._stored.get("winner")
         is_scored = self._is_winner_retrained() or (retrained is not None and retrained["is_chosen"])
@@ -388,7 +404,7 @@ class Answering:
                 importance=self._importance,
                 isolated=self._stored.get("isolated", ()) if is_same else (),
                 findings=told_findings(self._findings, self._tried, self._lease, self._objective),
-                skipped=skipped,
+                skipped=self._skipped,
             )
         )
 

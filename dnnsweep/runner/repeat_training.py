@@ -50,6 +50,7 @@ class RepeatTraining:
         Raises:
             SweepFailedError: Too many repeats failed one after the other.
         """
+        self.lease.close_unfinished_retrainings()
         order = RepeatOrder(self.lease, plan)
         settings = replace(
             self.settings,
@@ -58,6 +59,7 @@ class RepeatTraining:
             keeps_all_models=True,
             kept_models=RETRAINED,
             is_followed=True,
+            data={},  # curves of repeats are not kept, so nothing is told of them
         )
 
         n_before = self._n_ended()
